@@ -1,0 +1,151 @@
+"""One group's network: stacked LSTM layers, attention over the window, one linear output a feature."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from lstm_pipeline.network.layers import FinalState
+from lstm_pipeline.network.runtime import configure
+from lstm_pipeline.spec.model_options import ModelOptions
+
+
+def build_network(
+    options: ModelOptions,
+    *,
+    sequence_length: int,
+    feature_count: int,
+    target_count: int,
+    seed: int,
+    name: str,
+) -> keras.Model:
+    """Build one group's untrained network.
+
+    Every layer gets a seed of its own from `seed`, so that weights and dropout depend on `seed` alone. Nothing is
+    drawn from, or left behind in, a random state the process shares: networks can be built in several threads.
+
+    Args:
+        options: the group's options.
+        sequence_length: rows a window has (L).
+        feature_count: columns a row has (D): all features, whether the group predicts them or not, and the calendar.
+        target_count: features the group predicts (T).
+        seed: see `runtime.group_seed`.
+        name: the model's name, stored in its file and used in error messages.
+
+    Returns:
+        A functional model, (B, L, D) float32 -> (B, T).
+    """
+    configure()
+    seeds = _seed_stream(seed)
+    window = keras.Input((sequence_length, feature_count), dtype="float32", name="window")  # (B, L, D)
+    hidden = _stack(options, seeds, window)  # (B, L, W) where attention follows, else (B, W)
+    features = _attend(options, seeds, hidden) if options.attention_heads else hidden  # (B, 2W) or (B, W)
+    features = _dropout(options, seeds, "dropout_output", features)
+    output = keras.layers.Dense(  # (B, 2W) or (B, W) -> (B, T)
+        target_count,
+        kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+        kernel_regularizer=_l2(options),
+        name="output",
+    )(features)
+    return keras.Model(window, output, name=name)
+
+
+def _seed_stream(seed: int) -> Iterator[int]:
+    source = random.Random(seed)
+    while True:
+        yield source.randrange(1, 2**31)
+
+
+def _stack(options: ModelOptions, seeds: Iterator[int], sequence: Any) -> Any:
+    """LSTM layers, each normalised, with dropout between them: (B, L, D) -> (B, L, W) or (B, W)."""
+    for layer in range(1, options.num_layers + 1):
+        is_last = layer == options.num_layers
+        whole_sequence = not is_last or options.attention_heads > 0
+        sequence = _recurrent(options, seeds, f"lstm_{layer}", whole_sequence)(sequence)
+        if options.batch_norm:  # momentum: see training.settle_batch_norm
+            sequence = keras.layers.BatchNormalization(name=f"batch_norm_{layer}")(sequence)
+        if not is_last:
+            sequence = _dropout(options, seeds, f"dropout_{layer}", sequence)
+    return sequence
+
+
+def _recurrent(options: ModelOptions, seeds: Iterator[int], name: str, whole_sequence: bool) -> keras.layers.Layer:
+    """One LSTM layer in one or both directions; W = units or 2 · units, forward half first.
+
+    Without the whole sequence, Keras itself joins the states after the last step read in each direction.
+    """
+    if not options.bidirectional:
+        return _lstm(options, seeds, name, whole_sequence)
+    # Keras would copy the forward layer, seeds included: both directions would start with the same weights.
+    forward = _lstm(options, seeds, name, whole_sequence)
+    backward = _lstm(options, seeds, f"backward_{name}", whole_sequence, backwards=True)
+    return keras.layers.Bidirectional(forward, backward_layer=backward, merge_mode="concat", name=name)
+
+
+def _lstm(
+    options: ModelOptions, seeds: Iterator[int], name: str, whole_sequence: bool, backwards: bool = False
+) -> keras.layers.Layer:
+    return keras.layers.LSTM(
+        options.units,
+        activation=options.activation,
+        recurrent_dropout=options.recurrent_dropout,
+        kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+        recurrent_initializer=keras.initializers.Orthogonal(seed=next(seeds)),
+        kernel_regularizer=_l2(options),
+        return_sequences=whole_sequence,
+        go_backwards=backwards,
+        seed=next(seeds),
+        name=name,
+    )
+
+
+def _attend(options: ModelOptions, seeds: Iterator[int], sequence: Any) -> Any:
+    """Join the window's final state with a context that attention draws from all of its steps.
+
+    self: every step queries all steps (scaled dot product, Vaswani et al. 2017), averaged over time.
+    luong: the final state queries all steps ("general" score of Luong et al. 2015, scaled; one a head).
+
+    Args:
+        sequence: (B, L, W)
+
+    Returns:
+        (B, 2W)
+    """
+    width = sequence.shape[-1]
+    state = FinalState(options.bidirectional, name="final_state")(sequence)  # (B, L, W) -> (B, W)
+    attention = keras.layers.MultiHeadAttention(
+        options.attention_heads,
+        key_dim=max(1, width // options.attention_heads),
+        kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+        seed=next(seeds),
+        name="attention",
+    )
+    if options.attention_type == "self":
+        attended = attention(sequence, sequence)  # (B, L, W) -> (B, L, W)
+        context = keras.layers.GlobalAveragePooling1D(name="context")(attended)  # (B, L, W) -> (B, W)
+    else:
+        query = keras.layers.Reshape((1, width), name="query")(state)  # (B, W) -> (B, 1, W)
+        attended = attention(query, sequence)  # (B, 1, W), (B, L, W) -> (B, 1, W)
+        context = keras.layers.Reshape((width,), name="context")(attended)  # (B, 1, W) -> (B, W)
+    _draw_kernels(attention, seeds)
+    return keras.layers.Concatenate(name="state_and_context")([state, context])  # (B, 2W)
+
+
+def _draw_kernels(attention: keras.layers.Layer, seeds: Iterator[int]) -> None:
+    """Draw each projection anew: Keras copies a seeded initialiser, so all of them came out of the same seed."""
+    for weight in attention.trainable_weights:
+        if weight.name == "kernel":
+            weight.assign(keras.initializers.GlorotUniform(seed=next(seeds))(weight.shape, weight.dtype))
+
+
+def _dropout(options: ModelOptions, seeds: Iterator[int], name: str, values: Any) -> Any:
+    if options.dropout == 0:
+        return values
+    return keras.layers.Dropout(options.dropout, seed=next(seeds), name=name)(values)
+
+
+def _l2(options: ModelOptions) -> keras.regularizers.Regularizer | None:
+    return keras.regularizers.L2(options.l2_reg) if options.l2_reg > 0 else None

@@ -1,0 +1,79 @@
+"""When to slow down and when to stop: plain arithmetic on validation losses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+_PLATEAU_FACTOR = 0.5
+_PLATEAU_FLOOR = 0.01  # of the first rate
+
+
+@dataclass
+class Progress:
+    """Follows the validation loss.
+
+    The *best* epoch is the one with the lowest loss. *Progress* is a drop of more than `min_delta` below the last
+    loss that counted as progress; small drops add up to one.
+
+    Attributes:
+        min_delta: smallest drop that counts, in units of the loss.
+        best: lowest loss so far.
+        best_epoch: its epoch, from 1; 0 before the first.
+        waited: epochs since the last progress.
+    """
+
+    min_delta: float
+    best: float = math.inf
+    best_epoch: int = 0
+    waited: int = 0
+    _mark: float = math.inf
+
+    def update(self, epoch: int, val_loss: float) -> bool:
+        """Take in one epoch's loss; True if it is the lowest so far."""
+        if val_loss < self._mark - self.min_delta:
+            self._mark, self.waited = val_loss, 0
+        else:
+            self.waited += 1
+        improved = val_loss < self.best
+        if improved:
+            self.best, self.best_epoch = val_loss, epoch
+        return improved
+
+
+@dataclass
+class LearningRate:
+    """Learning rate of each epoch.
+
+    - constant: `initial` throughout.
+    - reduce_on_plateau: halved after max(1, patience // 3) epochs without progress, never below initial / 100.
+    - cosine: initial · (1 + cos(π · (epoch - 1) / epochs)) / 2, the half wave of SGDR (Loshchilov & Hutter 2017)
+      without restarts: the first epoch has the initial rate, the one after the last would have 0.
+
+    Attributes:
+        schedule: constant, reduce_on_plateau or cosine.
+        initial: rate of the first epoch.
+        epochs: most epochs to train.
+        patience: epochs without progress that end training.
+    """
+
+    schedule: str
+    initial: float
+    epochs: int
+    patience: int
+    _factor: float = 1.0
+    _waited: int = 0
+
+    def at(self, epoch: int) -> float:
+        """The rate of `epoch`, from 1."""
+        if self.schedule == "cosine":
+            return self.initial * (1 + math.cos(math.pi * (epoch - 1) / self.epochs)) / 2
+        return self.initial * self._factor
+
+    def update(self, progressed: bool) -> None:
+        """Take in whether the last epoch made progress."""
+        if self.schedule != "reduce_on_plateau":
+            return
+        self._waited = 0 if progressed else self._waited + 1
+        if self._waited >= max(1, self.patience // 3):
+            self._factor, self._waited = max(_PLATEAU_FLOOR, self._factor * _PLATEAU_FACTOR), 0

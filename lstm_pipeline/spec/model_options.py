@@ -1,0 +1,39 @@
+"""What a user can set for one group's network (`models_config`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class SpecModel(BaseModel):
+    """Base of everything a user writes: no unknown keys, no silent conversions, immutable once read."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ModelOptions(SpecModel):
+    """Architecture and training options of one group's LSTM; the defaults are the documented ones."""
+
+    units: Count = Field(32, description="LSTM cells in each layer and direction")
+    num_layers: Count = Field(2, description="stacked LSTM layers")
+    dropout: Fraction = Field(0.2, description="share of connections dropped between layers")
+    recurrent_dropout: Fraction = Field(0.0, description="share of recurrent connections dropped")
+    batch_norm: bool = Field(True, description="batch normalisation after each LSTM layer")
+    activation: Literal["tanh", "relu"] = "tanh"
+    learning_rate: Positive = 0.0002
+    learning_rate_schedule: Literal["constant", "reduce_on_plateau", "cosine"] = "constant"
+    bidirectional: bool = Field(True, description="read the window in both directions (never past its end)")
+    optimizer: Literal["adam", "sgd", "rmsprop", "adagrad", "adadelta", "adamax", "nadam"] = "adam"
+    l2_reg: NonNegative = Field(0.0001, description="L2 penalty on LSTM and output kernels")
+    attention_heads: int = Field(1, ge=0, description="0 turns attention off")
+    attention_type: Literal["self", "luong"] = "self"
+    loss: Literal["mse", "mae", "huber"] = "mse"
+    min_delta: NonNegative = Field(0.0, description="smallest drop of validation loss that counts as progress")
+    scaler: Literal["standard", "minmax", "robust"] = "standard"

@@ -1,0 +1,50 @@
+"""Naive forecasts: what a model must beat to be worth its training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from lstm_pipeline.timeseries.arrays import Float64, Integers
+from lstm_pipeline.timeseries.timeline import DAY, offset_of
+
+
+def season_length(frequency: str) -> int:
+    """Steps of one natural season: a day below a day, a week of days, a year of weeks, months or quarters."""
+    offset = offset_of(frequency)
+    if isinstance(offset, pd.offsets.Tick):
+        step = pd.Timedelta(offset)
+        if step < DAY:
+            return max(1, round(DAY / step))
+        days = step // DAY
+        return 7 if days == 1 else 52 if days == 7 else 1
+    per_year = {"B": 5, "W": 52, "M": 12, "BM": 12, "Q": 4, "BQ": 4, "SM": 24}
+    name = offset.freqstr.lstrip("0123456789").split("-")[0]
+    if name[-1:] in "SE" and name not in per_year:
+        name = name[:-1]
+    count = per_year.get(name, 1)
+    return count if offset.n == 1 else max(1, count // offset.n)
+
+
+def seasonal_rows(length: int, horizon: int, season: int) -> Integers:
+    """Which row of a history of `length` rows the seasonal naive repeats for each of the next `horizon` steps.
+
+    Where the history is shorter than a season, its last row is repeated.
+
+    Returns:
+        (H,) row numbers.
+    """
+    period = season if season <= length else 1
+    return length - period + np.arange(horizon) % period
+
+
+def seasonal_naive(history: Float64, horizon: int, season: int) -> Float64:
+    """Repeats the last season.
+
+    Args:
+        history: (…, L, F).
+
+    Returns:
+        (…, H, F).
+    """
+    return history[..., seasonal_rows(history.shape[-2], horizon, season), :]

@@ -1,0 +1,66 @@
+"""Calendar features: the time of day, week and year as numbers with constant periods.
+
+One row's encoding never depends on other rows: a date encodes the same in training and in a forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lstm_pipeline.timeseries.arrays import Float32
+from lstm_pipeline.timeseries.timeline import offset_of
+
+PERIODS = {"hour": 24, "dayofweek": 7, "month": 12, "quarter": 4}
+DOCUMENTED = ("hour", "dayofweek", "month", "quarter", "hour_sin", "hour_cos", "dayofweek_sin", "dayofweek_cos")
+ALL = (*PERIODS, *(f"{unit}_{wave}" for unit in PERIODS for wave in ("sin", "cos")))
+
+_LENGTH = {"hour": "1D", "dayofweek": "7D", "month": "85D", "quarter": "360D"}
+"""A unit can vary as long as a step is shorter than this (months and quarters: than the next unit's least length)."""
+
+
+def calendar_names(frequency: str, choice: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Which calendar features enter.
+
+    Args:
+        frequency: of the data; units that cannot vary from step to step are left out unless chosen by hand.
+        choice: None for all that vary, `documented` for the eight of the documented system, or a list of names.
+    """
+    if choice == "documented":
+        return DOCUMENTED
+    if choice is not None:
+        return tuple(choice)
+    start = pd.Timestamp("2023-01-01")
+    step = (start + 4 * offset_of(frequency) - start) / 4
+    varying = {unit for unit, length in _LENGTH.items() if step < pd.Timedelta(length)}
+    return tuple(name for name in ALL if name.split("_")[0] in varying)
+
+
+def calendar_matrix(wall_clock: pd.DatetimeIndex, names: Sequence[str]) -> Float32:
+    """Encodes stamps.
+
+    A plain unit runs from -0.5 to 0.5 over its period, counted from zero (January, the first quarter and Monday are
+    the lowest); `_sin` and `_cos` place it on the circle.
+
+    Args:
+        wall_clock: (N,) stamps as the wall clock shows them.
+
+    Returns:
+        (N, K) one column a name.
+    """
+    columns = [_encode(wall_clock, *name.partition("_")[::2]) for name in names]
+    return np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((len(wall_clock), 0), np.float32)
+
+
+def _encode(wall_clock: pd.DatetimeIndex, unit: str, wave: str) -> np.ndarray:
+    period = PERIODS[unit]
+    first = 1 if unit in ("month", "quarter") else 0
+    count = np.asarray(getattr(wall_clock, unit), dtype=np.float64) - first
+    angle = 2 * np.pi * count / period
+    if wave == "sin":
+        return np.sin(angle)
+    if wave == "cos":
+        return np.cos(angle)
+    return count / (period - 1) - 0.5

@@ -1,0 +1,228 @@
+"""The time axis: what the stamps are, how far apart they stand, and how they go on.
+
+Steps are counted on one clock. Below a day that clock is UTC, so that a day of 23 or 25 hours has that many steps;
+from a day upwards it is the wall clock of the project's time zone, where a day is a day. Stamps without a time zone
+are read as wall-clock times of the project's time zone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from lstm_pipeline.spec.errors import DataError
+
+Kind = Literal["date", "timestamp", "timestamptz"]
+
+DAY = pd.Timedelta(days=1)
+MAX_SPREAD = 50
+"""A grid this many times longer than its rows is taken for a wrong stamp, not for gaps."""
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Everything needed to read stamps, and to write the ones that follow.
+
+    Attributes:
+        column: name of the timestamp column.
+        frequency: pandas offset alias of one step, such as `10min`, `D`, `MS`.
+        timezone: IANA name of the wall clock.
+        kind: type of the column as the user has it.
+    """
+
+    column: str
+    frequency: str
+    timezone: str
+    kind: Kind
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-able values."""
+        return asdict(self)
+
+    def next_steps(self, last: pd.Timestamp, count: int) -> pd.DatetimeIndex:
+        """The `count` steps after `last`, on the step clock."""
+        return pd.date_range(last, periods=count + 1, freq=self.frequency)[1:]
+
+    def wall_clock(self, steps: pd.DatetimeIndex) -> pd.DatetimeIndex:
+        """Steps as the wall clock shows them, without a time zone."""
+        if is_sub_daily(self.frequency):
+            return steps.tz_localize("UTC").tz_convert(self.timezone).tz_localize(None)
+        return steps
+
+    def column_of(self, steps: pd.DatetimeIndex) -> pa.Array:
+        """Steps as a column of the user's own kind."""
+        wall = self.wall_clock(steps)
+        if self.kind == "date":
+            return pa.array(wall.to_numpy().astype("datetime64[D]"))
+        if self.kind == "timestamp":
+            return pa.array(wall.to_numpy().astype("datetime64[us]"))
+        if is_sub_daily(self.frequency):
+            instants = steps
+        else:
+            zoned = wall.tz_localize(self.timezone, ambiguous=np.ones(len(wall), bool), nonexistent="shift_forward")
+            instants = zoned.tz_convert("UTC").tz_localize(None)
+        return pa.array(instants.to_numpy().astype("datetime64[us]")).cast(pa.timestamp("us", tz="UTC"))
+
+
+def is_sub_daily(frequency: str) -> bool:
+    """Whether a step is shorter than a day."""
+    offset = offset_of(frequency)
+    return isinstance(offset, pd.offsets.Tick) and pd.Timedelta(offset) < DAY
+
+
+def offset_of(frequency: str) -> pd.DateOffset:
+    """The pandas offset of an alias.
+
+    Raises:
+        DataError: it is none, or does not lead forward.
+    """
+    try:
+        offset = pd.tseries.frequencies.to_offset(frequency)
+    except ValueError as error:
+        offset, reason = None, str(error)
+    else:
+        reason = "does not lead forward"
+    if offset is None or pd.Timestamp("2024-01-01") + offset <= pd.Timestamp("2024-01-01"):
+        raise DataError(f"frequency '{frequency}' is no pandas offset such as 10min, h, D, B, W-MON, MS: {reason}")
+    return offset
+
+
+def read_stamps(column: pa.ChunkedArray, name: str) -> tuple[pd.DatetimeIndex, Kind]:
+    """Reads the timestamp column.
+
+    Returns:
+        the stamps (UTC where they have a time zone, else as they stand) and what kind of column it is.
+
+    Raises:
+        DataError: it holds no dates or times, or some are null.
+    """
+    if pa.types.is_date(column.type):
+        kind: Kind = "date"
+    elif pa.types.is_timestamp(column.type):
+        kind = "timestamptz" if column.type.tz else "timestamp"
+    else:
+        raise DataError(
+            f"timestamp column '{name}': expected a date or a timestamp, found {column.type}; "
+            "convert it with a select_expression such as to_timestamp(…)"
+        )
+    if column.null_count:
+        rows = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+        raise DataError(
+            f"timestamp column '{name}': {len(rows)} of {len(column)} are null (rows {_some(rows + 1)}); "
+            f"remove them with a filter: {name} is not null"
+        )
+    stamps = column.cast(pa.timestamp("us")).to_numpy()
+    return pd.DatetimeIndex(stamps).as_unit("us"), kind
+
+
+def to_steps(stamps: pd.DatetimeIndex, kind: Kind, timezone: str, *, sub_daily: bool) -> pd.DatetimeIndex:
+    """Puts stamps on the step clock (see the module's docstring).
+
+    Raises:
+        DataError: naive stamps that the time zone's clock never shows, or shows twice without a way to tell which.
+    """
+    if kind == "timestamptz":
+        return stamps if sub_daily else stamps.tz_localize("UTC").tz_convert(timezone).tz_localize(None)
+    if kind == "date" or not sub_daily or timezone == "UTC":
+        return stamps
+    try:
+        zoned = stamps.tz_localize(timezone, ambiguous="infer")
+    except ValueError as error:
+        raise DataError(
+            f"the stamps are no wall-clock times of {timezone}: {error}. If they ignore daylight saving, "
+            "set the spec's timezone to UTC or to a fixed zone such as Etc/GMT-1"
+        ) from None
+    return zoned.tz_convert("UTC").tz_localize(None)
+
+
+def infer_frequency(steps: pd.DatetimeIndex) -> str:
+    """The offset whose grid holds every step and has the fewest holes.
+
+    Args:
+        steps: sorted, unique.
+
+    Raises:
+        DataError: fewer than three steps, or no grid holds them all.
+    """
+    if len(steps) < 3:
+        raise DataError(f"cannot infer the frequency from {len(steps)} distinct stamps; declare it with 'frequency'")
+    candidates = _candidates(common_step(steps))
+    holes = {alias: _missing_steps(steps, alias) for alias in candidates}
+    fitting = {alias: count for alias, count in holes.items() if count is not None}
+    if not fitting:
+        off = off_grid(steps, candidates[0])
+        raise DataError(
+            f"cannot infer the frequency: most stamps are {common_step(steps)} apart, but {len(off)} of {len(steps)} "
+            f"do not stand on that grid (first: {_some(off)}); declare 'frequency', or put the stamps on a grid with "
+            "date_trunc in a select_expression"
+        )
+    return min(fitting, key=lambda alias: fitting[alias])
+
+
+def common_step(steps: pd.DatetimeIndex) -> pd.Timedelta:
+    """The most frequent distance between neighbours."""
+    distances, counts = np.unique(np.diff(steps.as_unit("us").asi8), return_counts=True)
+    return pd.Timedelta(int(distances[counts.argmax()]), unit="us")
+
+
+def _candidates(step: pd.Timedelta) -> list[str]:
+    if step < DAY or step % DAY:
+        return [pd.tseries.frequencies.to_offset(step).freqstr]
+    days = step // DAY
+    if days == 1:
+        return ["D", "B"]
+    months = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
+    calendar: list[str] = []
+    if days == 7:
+        calendar = [f"W-{day}" for day in ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")]
+    elif 28 <= days <= 31:
+        calendar = ["MS", "ME", "BMS", "BME"]
+    elif 89 <= days <= 92:
+        calendar = [f"Q{end}-{month}" for end in "SE" for month in months[:3]]
+    elif 365 <= days <= 366:
+        calendar = [f"Y{end}-{month}" for end in "SE" for month in months]
+    return [*calendar, f"{days}D"]
+
+
+def _missing_steps(steps: pd.DatetimeIndex, frequency: str) -> int | None:
+    """How many steps of the grid have no stamp; None where some stamp is off the grid."""
+    if len(off_grid(steps, frequency)):
+        return None
+    return len(regular_grid(steps, frequency)) - len(steps)
+
+
+def off_grid(steps: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
+    """Steps that do not stand on the frequency's grid from the first step."""
+    offset = offset_of(frequency)
+    if isinstance(offset, pd.offsets.Tick):
+        distance = (steps - steps[0]).to_numpy().astype("timedelta64[us]").astype(np.int64)
+        return steps[distance % int(pd.Timedelta(offset) // pd.Timedelta(microseconds=1)) != 0]
+    if steps[0].normalize() == steps[0]:
+        return steps[~np.fromiter((offset.is_on_offset(step) for step in steps), bool, len(steps))]
+    return steps.difference(pd.date_range(steps[0], steps[-1], freq=offset))
+
+
+def regular_grid(steps: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
+    """Every step from the first to the last.
+
+    Raises:
+        DataError: the grid would be absurdly longer than the rows, as one wrong stamp makes it.
+    """
+    offset = offset_of(frequency)
+    average = (pd.Timestamp("2024-01-01") + 12 * offset - pd.Timestamp("2024-01-01")) / 12
+    expected = (steps[-1] - steps[0]) / average
+    if expected > MAX_SPREAD * len(steps) + 10_000:
+        raise DataError(
+            f"{len(steps)} rows from {steps[0]} to {steps[-1]} would be {expected:,.0f} steps of {frequency}: is a "
+            "stamp wrong, or the declared frequency?"
+        )
+    return pd.date_range(steps[0], steps[-1], freq=offset, unit="us")
+
+
+def _some(values: Any, limit: int = 3) -> str:
+    shown = ", ".join(str(value) for value in values[:limit])
+    return f"{shown}, …" if len(values) > limit else shown
