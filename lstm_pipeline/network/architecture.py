@@ -65,8 +65,8 @@ def _stack(options: ModelOptions, seeds: Iterator[int], sequence: Any) -> Any:
         is_last = layer == options.num_layers
         whole_sequence = not is_last or options.attention_heads > 0
         sequence = _recurrent(options, seeds, f"lstm_{layer}", whole_sequence)(sequence)
-        if options.batch_norm:  # momentum: see training.settle_batch_norm
-            sequence = keras.layers.BatchNormalization(name=f"batch_norm_{layer}")(sequence)
+        if options.batch_norm:
+            sequence = _batch_norm(f"batch_norm_{layer}")(sequence)
         if not is_last:
             sequence = _dropout(options, seeds, f"dropout_{layer}", sequence)
     return sequence
@@ -102,6 +102,15 @@ def _lstm(
     )
 
 
+def _batch_norm(name: str) -> keras.layers.Layer:
+    """Normalisation over batch and time, a channel at a time; `training.settle_batch_norm` sets its momentum.
+
+    LSTM outputs vary by about 0.01. A moving variance that starts at Keras's 1 would still be dominated by that 1
+    when only 1% of it is left; one that starts at 0 is then 1% too small.
+    """
+    return keras.layers.BatchNormalization(moving_variance_initializer="zeros", name=name)
+
+
 def _attend(options: ModelOptions, seeds: Iterator[int], sequence: Any) -> Any:
     """Join the window's final state with a context that attention draws from all of its steps.
 
@@ -135,10 +144,20 @@ def _attend(options: ModelOptions, seeds: Iterator[int], sequence: Any) -> Any:
 
 
 def _draw_kernels(attention: keras.layers.Layer, seeds: Iterator[int]) -> None:
-    """Draw each projection anew: Keras copies a seeded initialiser, so all of them came out of the same seed."""
+    """Draw each projection anew, as the matrix it is.
+
+    Keras copies a seeded initialiser, so all projections came out of the same seed. And it takes the kernel of
+    several heads (W, heads, key) for that of a convolution, which makes Glorot's range √W times too small: attention
+    would start next to uniform.
+    """
     for weight in attention.trainable_weights:
         if weight.name == "kernel":
-            weight.assign(keras.initializers.GlorotUniform(seed=next(seeds))(weight.shape, weight.dtype))
+            # queries, keys, values (W, heads, key) -> (W, heads · key); output (heads, key, W) -> (heads · key, W)
+            is_output = "attention_output" in weight.path
+            first, middle, last = weight.shape
+            shape = (first * middle, last) if is_output else (first, middle * last)
+            drawn = keras.initializers.GlorotUniform(seed=next(seeds))(shape, weight.dtype)
+            weight.assign(keras.ops.reshape(drawn, weight.shape))
 
 
 def _dropout(options: ModelOptions, seeds: Iterator[int], name: str, values: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 
-@keras.saving.register_keras_serializable(package="lstm_pipeline")  # type: ignore[untyped-decorator]
+@keras.saving.register_keras_serializable(package="lstm_pipeline")
 class FinalState(keras.layers.Layer):  # type: ignore[misc]
     """What a recurrent layer knows when it has read the whole window, taken from its sequence of outputs.
 

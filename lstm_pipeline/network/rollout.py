@@ -139,7 +139,8 @@ def _sequence_length(members: Sequence[RollMember], width: int) -> int:
         expected = (length, width), (len(member.columns),)
         if shapes != expected:
             raise ValueError(
-                f"{member.model.name}: expected a network {expected[0]} -> {expected[1]}, got {shapes[0]} -> {shapes[1]}"
+                f"{member.model.name}: expected a network {expected[0]} -> {expected[1]}, "
+                f"got {shapes[0]} -> {shapes[1]}"
             )
         for name, count in (("input", width), ("output", len(member.columns))):
             scale, shift = getattr(member, f"{name}_scale"), getattr(member, f"{name}_shift")

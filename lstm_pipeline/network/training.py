@@ -199,9 +199,9 @@ def predict_one_step(
 def settle_batch_norm(model: keras.Model, steps_per_epoch: int) -> None:
     """Let the moving averages of batch normalisation forget their initial values within one epoch.
 
-    With Keras's momentum of 0.99 and 20 steps an epoch, 82% of the initial mean 0 and variance 1 would still be in
-    the averages that the first validation uses, and the validation loss would tell more about them than about the
-    weights. The momentum is chosen so that 1% is left after one epoch, and stays 0.99 from 459 steps on.
+    With Keras's momentum of 0.99 and 20 steps an epoch, 82% of what the averages started with would still be in them
+    when the first validation uses them, and the validation loss would tell more about that than about the weights.
+    The momentum is chosen so that 1% is left after one epoch; from 459 steps on it is 0.99.
     """
     momentum = min(_SLOWEST_MOMENTUM, _LEFT_AFTER_ONE_EPOCH ** (1 / steps_per_epoch))
     for layer in model.layers:
@@ -283,8 +283,9 @@ def _check(model: keras.Model, data: WindowData) -> None:
     if got != expected:
         raise ValueError(f"expected a network {expected[0]} -> {expected[1]} for this data, got {got[0]} -> {got[1]}")
     if data.targets.shape != data.observed.shape or len(data.targets) != rows:
-        raise ValueError(f"expected {rows} rows of targets and as many flags, got {data.targets.shape} and "
-                         f"{data.observed.shape}")  # fmt: skip
+        raise ValueError(
+            f"expected {rows} rows of targets and as many flags, got {data.targets.shape} and {data.observed.shape}"
+        )
     for part, starts in (("training", data.train_starts), ("validation", data.validation_starts)):
         if len(starts) == 0:
             raise TrainingError(
@@ -307,8 +308,10 @@ def _require_finite(model: keras.Model, data: WindowData, epoch: int, loss: floa
     if math.isfinite(loss) and math.isfinite(val_loss):
         return
     not_finite = int(np.count_nonzero(~np.isfinite(data.values)))
-    inputs = f"{not_finite} input values are not finite" if not_finite else (
-        f"inputs reach {np.abs(data.values).max():.3g} (a few units when well scaled)")  # fmt: skip
+    if not_finite:
+        inputs = f"{not_finite} input values are not finite"
+    else:
+        inputs = f"inputs reach {np.abs(data.values).max():.3g} (a few units when well scaled)"
     raise TrainingError(
         f"{model.name}: the loss is not finite in epoch {epoch} (training {loss}, validation {val_loss}); {inputs}. "
         "Lower learning_rate, use activation tanh instead of relu, or look at the scaling (scale_features, scaler)."

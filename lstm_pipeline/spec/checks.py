@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
@@ -11,31 +9,13 @@ from typing import TypeVar
 from lstm_pipeline.spec.documents import Loc
 from lstm_pipeline.spec.messages import nearest
 from lstm_pipeline.spec.project import DataProduct, DataProductInput, FileInput, ProjectSpec
+from lstm_pipeline.spec.settings import expand
 from lstm_pipeline.spec.steps import DEFAULT_GROUP, PredictionStep, Step, TrainingStep
 
 Finding = tuple[Loc, str]
 ModelStep = type[TrainingStep] | type[PredictionStep]
 
 T = TypeVar("T", bound=Step)
-
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-
-
-def expand(uri: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Replaces `${NAME}` and `${NAME:-default}` from the environment.
-
-    Raises:
-        KeyError: a variable without a default is not set.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        name, default = match.groups()
-        found = environment.get(name) or default
-        if found is None:
-            raise KeyError(name)
-        return found
-
-    return _VARIABLE.sub(value, uri)
 
 
 def check_project(spec: ProjectSpec) -> Iterator[Finding]:

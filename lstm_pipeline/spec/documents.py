@@ -34,6 +34,11 @@ class Document:
             loc = loc[:-1]
         return self.lines.get(loc)
 
+    def below(self, key: str) -> Document:
+        """The part of the document under one of its keys."""
+        lines = {loc[1:]: line for loc, line in self.lines.items() if loc[:1] == (key,)}
+        return Document(self.source, self.data[key], lines, self.problems)
+
 
 class _SpecLoader(yaml.SafeLoader):
     """YAML with the plain types of YAML 1.2: `no` and `2023-01-01` stay text, `1e-3` is a number."""

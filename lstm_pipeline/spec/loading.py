@@ -39,12 +39,15 @@ def load_spec(path: Path) -> LoadedSpec:
     """Reads and checks a project spec.
 
     A data product may stand in the spec itself, in a file of its own (its path), or in several files that are
-    joined (a list of paths): schema and builder, as the two are often kept apart.
+    joined (a list of paths): schema and builder, as the two are often kept apart. A component's `defs.yaml` is read
+    as the spec in its `attributes`.
 
     Raises:
         SpecError: with every problem found.
     """
     document = read_document(path)
+    if isinstance(document.data, dict) and set(document.data) == {"type", "attributes"}:
+        document = document.below("attributes")
     _join_products(document, path.parent)
     return check_document(document, path.parent)
 

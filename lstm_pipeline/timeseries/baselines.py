@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from lstm_pipeline.timeseries.arrays import Float64, Integers
-from lstm_pipeline.timeseries.timeline import DAY, offset_of
+from lstm_pipeline.timeseries.timeline import DAY, fixed_step, offset_of
 
 
 def season_length(frequency: str) -> int:
     """Steps of one natural season: a day below a day, a week of days, a year of weeks, months or quarters."""
     offset = offset_of(frequency)
-    if isinstance(offset, pd.offsets.Tick):
-        step = pd.Timedelta(offset)
+    step = fixed_step(offset)
+    if step is not None:
         if step < DAY:
             return max(1, round(DAY / step))
         days = step // DAY

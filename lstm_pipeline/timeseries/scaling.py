@@ -79,7 +79,11 @@ def fit_scaler(values: Float64, names: Sequence[str], kind: str) -> Scaler:
         values: (N, F) training rows in own units; NaN is left out.
         kind: standard, minmax, robust, or none.
     """
-    from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler  # a second of import: only when fitting
+    from sklearn.preprocessing import (  # a second of import: only when fitting
+        MinMaxScaler,
+        RobustScaler,
+        StandardScaler,
+    )
 
     width = len(names)
     if kind == "none":

@@ -70,11 +70,18 @@ class Timeline:
 
 def is_sub_daily(frequency: str) -> bool:
     """Whether a step is shorter than a day."""
-    offset = offset_of(frequency)
-    return isinstance(offset, pd.offsets.Tick) and pd.Timedelta(offset) < DAY
+    step = fixed_step(offset_of(frequency))
+    return step is not None and step < DAY
 
 
-def offset_of(frequency: str) -> pd.DateOffset:
+def fixed_step(offset: pd.offsets.BaseOffset) -> pd.Timedelta | None:
+    """Length of a step that is always the same on the step clock; None for months, business days and the like."""
+    if isinstance(offset, pd.offsets.Day):  # no tick any more since pandas 3, but on our clock a day is a day
+        return pd.Timedelta(days=offset.n)
+    return pd.Timedelta(offset) if isinstance(offset, pd.offsets.Tick) else None
+
+
+def offset_of(frequency: str) -> pd.offsets.BaseOffset:
     """The pandas offset of an alias.
 
     Raises:
@@ -198,12 +205,13 @@ def _missing_steps(steps: pd.DatetimeIndex, frequency: str) -> int | None:
 def off_grid(steps: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
     """Steps that do not stand on the frequency's grid from the first step."""
     offset = offset_of(frequency)
-    if isinstance(offset, pd.offsets.Tick):
+    fixed = fixed_step(offset)
+    if fixed is not None:
         distance = (steps - steps[0]).to_numpy().astype("timedelta64[us]").astype(np.int64)
-        return steps[distance % int(pd.Timedelta(offset) // pd.Timedelta(microseconds=1)) != 0]
-    if steps[0].normalize() == steps[0]:
-        return steps[~np.fromiter((offset.is_on_offset(step) for step in steps), bool, len(steps))]
-    return steps.difference(pd.date_range(steps[0], steps[-1], freq=offset))
+        off = distance % int(fixed // pd.Timedelta(microseconds=1)) != 0
+        return steps[np.flatnonzero(off)]
+    on_grid = np.isin(steps.asi8, pd.date_range(steps[0], steps[-1], freq=offset, unit=steps.unit).asi8)
+    return steps[np.flatnonzero(~on_grid)]
 
 
 def regular_grid(steps: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:

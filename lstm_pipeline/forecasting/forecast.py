@@ -1,0 +1,58 @@
+"""Forecasting: the version in use, rolled forward from the last rows of the prediction input."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from lstm_pipeline.forecasting.ensemble import Ensemble, Window
+from lstm_pipeline.forecasting.inputs import finish
+from lstm_pipeline.forecasting.project import Project
+from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.timeseries.schema import conform
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A forecast and what it came from.
+
+    Attributes:
+        table: as it is written: transformed and conforming to the schema.
+        raw: one row a step: timestamp, every predicted feature, `_predicted_at`, `model_version`.
+        window: the input it starts from.
+        ensemble: the version that made it.
+    """
+
+    table: pa.Table
+    raw: pa.Table
+    window: Window
+    ensemble: Ensemble
+
+
+def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at: dt.datetime) -> Forecast:
+    """Rolls the version in use forward from the last rows of the transformed prediction input.
+
+    Raises:
+        RegistryError: there is no such version, or it is damaged.
+        DataError: the input does not fit the models, or the forecast does not fit the schema.
+    """
+    step = project.spec.prediction
+    ensemble = Ensemble.of(project.registry, project.registry.load(step.version))
+    trained = ensemble.metadata.sequence_length
+    if step.sequence_length not in (None, trained):
+        raise DataError(
+            f"sequence_length is {step.sequence_length} in the prediction step, but version {ensemble.version} was "
+            f"trained with {trained}; give the same number or leave it out"
+        )
+    window = ensemble.read_window(table)
+    raw = ensemble.forecast_table(window, step.forecast_horizon)
+    stamp = pa.scalar(predicted_at.astimezone(dt.UTC), pa.timestamp("us", tz="UTC"))
+    raw = raw.append_column("_predicted_at", pa.repeat(stamp, raw.num_rows))
+    raw = raw.append_column("model_version", pa.repeat(pa.scalar(ensemble.version), raw.num_rows))
+    product = project.spec.predictions
+    finished = finish(project, product, step.output, raw, as_of)
+    if product.fields is not None:
+        finished = conform(finished, product.fields, what="predictions")
+    return Forecast(finished, raw, window, ensemble)

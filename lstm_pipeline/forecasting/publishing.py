@@ -1,0 +1,103 @@
+"""Publishing: the newest models of all groups, scored together, become a version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
+from lstm_pipeline.forecasting.ensemble import Ensemble, load_members, require_agreement
+from lstm_pipeline.forecasting.evaluation import evaluate
+from lstm_pipeline.forecasting.project import Project
+from lstm_pipeline.registry.registry import Score, StoredModel, Version
+from lstm_pipeline.spec.errors import RegistryError
+from lstm_pipeline.timeseries.metrics import DEFINITIONS, mean_over_features
+
+ENSEMBLE_METRICS = ("rmse", "mae", "smape")
+
+
+def publish(project: Project, table: pa.Table, *, run_id: str) -> Version:
+    """Scores the newest models together on the cleaned table and publishes them as the next version.
+
+    Each group brings its newest candidate, or, where it has none that is not published yet, its model in the version
+    in use.
+
+    Raises:
+        DataError: the table does not fit the spec.
+        RegistryError: a group has no model, or models do not fit the spec or each other; nothing was published.
+    """
+    dataset = build_dataset(table, project.spec.training, project.spec.timezone)
+    models = project.registry.newest_models(project.groups)
+    _require_fit(dataset, models)
+    ensemble = Ensemble(load_members(project.registry, models))
+    evaluation = evaluate(dataset, ensemble, project.spec.prediction.forecast_horizon)
+    means = mean_over_features(evaluation.by_feature["rolled"])
+    score = Score(
+        metrics={name: means.get(name) for name in ENSEMBLE_METRICS},
+        feature_metrics=evaluation.by_feature,
+        baseline_metrics=evaluation.baselines,
+        evaluation={
+            **evaluation.protocol,
+            "rows": dataset.row_ranges().get("test"),
+            "data_fingerprint": dataset.fingerprint(),
+            "mean": {name: mean_over_features(features) for name, features in evaluation.by_feature.items()},
+        },
+        definitions=dict(DEFINITIONS),
+    )
+    return project.registry.publish(models, score, run_id=run_id)
+
+
+def metadata_table(version: Version) -> pa.Table:
+    """The seed's table of a version: one row a model and one for the ensemble."""
+    record = version.record
+    rows = [
+        {
+            "metadata": _json(model.record.metadata.to_json()),
+            "model_path": model.record.model_path,
+            "metadata_path": model.record.metadata_path,
+            "version": model.record.metadata.version,
+            "model_name": model.record.metadata.model_name,
+            "model_type": model.record.model_type,
+            "created_at": model.record.metadata.training_date,
+        }
+        for model in version.models.values()
+    ]
+    rows.append(
+        {
+            "metadata": _json(record.metadata.to_json()),
+            "model_path": None,
+            "metadata_path": record.metadata_path,
+            "version": record.version,
+            "model_name": record.metadata.model_name,
+            "model_type": record.model_type,
+            "created_at": record.created_at,
+        }
+    )
+    table = pa.Table.from_pylist(rows)
+    stamps = pa.array(table["created_at"].to_pandas().astype("datetime64[us, UTC]"))
+    return table.set_column(table.column_names.index("created_at"), "created_at", stamps)
+
+
+def _require_fit(dataset: Dataset, models: Mapping[str, StoredModel]) -> None:
+    """Models that other features, groups or another frequency were trained for cannot serve this spec."""
+    require_agreement([model.record.metadata for model in models.values()])
+    for group, model in models.items():
+        metadata = model.record.metadata
+        wanted = {
+            "predicted_features": list(dataset.features.groups[group]),
+            "feature_columns": [*dataset.series.names, *dataset.calendar],
+            "frequency": dataset.series.timeline.frequency,
+        }
+        for name, expected in wanted.items():
+            found = getattr(metadata, name)
+            if found != expected:
+                raise RegistryError(
+                    f"the newest model of group '{group}' does not fit the spec: {name} is {found}, "
+                    f"expected {expected}; train this group again"
+                )
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, ensure_ascii=False)

@@ -1,0 +1,74 @@
+"""Where everything of a project stands below the storage root."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from upath import UPath
+
+from lstm_pipeline.registry.store import Store
+
+MODEL, METADATA, SCALER, HISTORY = "model.keras", "metadata.json", "scaler.json", "history.json"
+MODEL_FILES = (MODEL, SCALER, HISTORY, METADATA)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one project.
+
+    <model_bucket>/<project>/candidates/<group>/<run id>/   a trained model, in no version yet
+    <model_bucket>/<project>/candidates/<group>/latest.json which of them is the newest
+    <model_bucket>/<project>/models/<group>/v2/             the files of a published model
+    <model_bucket>/<project>/ensembles/v2.json              the version
+    <model_bucket>/<project>/ensembles/v2.claim             a publisher is at work on v2
+    <model_bucket>/<project>/ensembles/rollback.json        which version is in use instead of the latest
+    <model_bucket>/<project>/data/<asset>.parquet           frames
+    """
+
+    store: Store
+    bucket: str
+    project: str
+
+    def _path(self, *parts: str) -> UPath:
+        return self.store.path(self.bucket, self.project, *parts)
+
+    def candidate(self, group: str, run_id: str) -> UPath:
+        """Folder of a candidate."""
+        return self._path("candidates", group, run_id)
+
+    def latest_candidate(self, group: str) -> UPath:
+        """File that names a group's newest candidate."""
+        return self._path("candidates", group, "latest.json")
+
+    def model(self, group: str, version: str) -> UPath:
+        """Folder of a published model."""
+        return self._path("models", group, version)
+
+    @property
+    def ensembles(self) -> UPath:
+        """Folder of the versions."""
+        return self._path("ensembles")
+
+    def ensemble(self, version: str) -> UPath:
+        """File that is a version."""
+        return self._path("ensembles", f"{version}.json")
+
+    def claim(self, version: str) -> UPath:
+        """File that keeps a version number for one publisher."""
+        return self._path("ensembles", f"{version}.claim")
+
+    @property
+    def rollback(self) -> UPath:
+        """File that names the version in use instead of the latest."""
+        return self._path("ensembles", "rollback.json")
+
+    def data(self, asset: str) -> UPath:
+        """Parquet file of a frame."""
+        return self._path("data", f"{asset}.parquet")
+
+
+def version_number(name: str) -> int | None:
+    """`v12`, `v12.json`, `v12.claim` → 12; None for anything else."""
+    match = re.fullmatch(r"v([1-9][0-9]*)(\.json|\.claim)?", name)
+    return int(match[1]) if match else None

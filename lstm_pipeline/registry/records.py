@@ -1,0 +1,117 @@
+"""What is written down about a model and about a version, as JSON."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Metrics = dict[str, float | None]
+
+
+class Record(BaseModel):
+    """Base of all records."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON-able values."""
+        return self.model_dump(mode="json")
+
+
+class FileDigest(Record):
+    """What a stored file must be."""
+
+    path: str
+    size: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class ModelMetadata(Record):
+    """Everything that is known about one group's model."""
+
+    model_name: str
+    version: str | None
+    training_date: str
+    feature_group: str
+    timestamp_column: str
+    predicted_features: list[str]
+    feature_columns: list[str]
+    context_features: list[str]
+    integer_features: list[str]
+    calendar_features: list[str]
+    hyperparameters: dict[str, Any]
+    metrics: dict[str, Metrics]
+    feature_metrics: dict[str, dict[str, Metrics]]
+    training_rows: dict[str, Any]
+    training: dict[str, Any]
+    frequency: str
+    timezone: str
+    timestamp_kind: Literal["date", "timestamp", "timestamptz"]
+    season_length: int
+    missing: str
+    max_gap: int
+    filled_values: dict[str, int]
+    constant_features: list[str]
+    random_seed: int
+    library_versions: dict[str, str]
+    data_fingerprint: str
+    run_id: str
+
+    @property
+    def sequence_length(self) -> int:
+        """Rows of a window."""
+        return int(self.hyperparameters["sequence_length"])
+
+    @property
+    def series_features(self) -> list[str]:
+        """The features of a row without its calendar, in the order of the network's inputs."""
+        return [name for name in self.feature_columns if name not in self.calendar_features]
+
+
+class IndividualRecord(Record):
+    """One group's model, as stored beside it in metadata.json."""
+
+    metadata: ModelMetadata
+    model_path: str
+    metadata_path: str
+    model_type: Literal["lstm"] = "lstm"
+
+
+class Member(Record):
+    """A model that a version pins: which one, and what its files must be."""
+
+    model_name: str
+    version: str
+    model_path: str
+    run_id: str
+    files: list[FileDigest]
+
+
+class EnsembleMetadata(Record):
+    """Everything that is known about a version."""
+
+    model_name: str
+    version: str
+    feature_groups: list[str]
+    metrics: Metrics
+    individual_models: list[Member]
+    feature_metrics: dict[str, dict[str, Metrics]]
+    baseline_metrics: dict[str, Metrics] = {}
+    evaluation: dict[str, Any]
+    metric_definitions: dict[str, str]
+    run_id: str
+
+
+class EnsembleRecord(Record):
+    """A version."""
+
+    metadata: EnsembleMetadata
+    metadata_path: str
+    model_type: Literal["lstm_ensemble"] = "lstm_ensemble"
+    created_at: str
+
+    @property
+    def version(self) -> str:
+        """Such as v2."""
+        return self.metadata.version

@@ -1,0 +1,323 @@
+"""Candidates, versions, publishing, rolling back.
+
+A version exists when its ensemble record does. That record is written last, after everything it names was written and
+checked, and none of it is changed afterwards; so a crash leaves the versions as they were.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from upath import UPath
+
+from lstm_pipeline.registry.layout import HISTORY, METADATA, MODEL, MODEL_FILES, SCALER, Layout, version_number
+from lstm_pipeline.registry.records import (
+    EnsembleMetadata,
+    EnsembleRecord,
+    FileDigest,
+    IndividualRecord,
+    Member,
+    Metrics,
+    Record,
+)
+from lstm_pipeline.registry.store import Store, from_json, to_json
+from lstm_pipeline.spec.errors import RegistryError
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model's files in the store: a candidate's, or a published one's."""
+
+    record: IndividualRecord
+    folder: UPath
+
+    @property
+    def group(self) -> str:
+        """Its feature group."""
+        return self.record.metadata.feature_group
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good an ensemble is, as its record says it."""
+
+    metrics: Metrics
+    feature_metrics: dict[str, dict[str, Metrics]]
+    baseline_metrics: dict[str, Metrics]
+    evaluation: dict[str, Any]
+    definitions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published version: its record and its members' models, checked."""
+
+    record: EnsembleRecord
+    models: dict[str, StoredModel]
+
+
+class Registry:
+    """The models and versions of one project."""
+
+    def __init__(self, store: Store, bucket: str, project: str) -> None:
+        self.store = store
+        self.project = project
+        self.layout = Layout(store, bucket, project)
+
+    # candidates
+
+    def save_candidate(self, record: IndividualRecord, files: Path) -> StoredModel:
+        """Stores a freshly trained model; it is in no version yet.
+
+        Args:
+            record: its record; paths are filled in here.
+            files: local folder with model.keras, scaler.json and history.json.
+        """
+        metadata = record.metadata
+        folder = self.layout.candidate(metadata.feature_group, metadata.run_id)
+        record = self._at(record, folder)
+        for name in (MODEL, SCALER, HISTORY):
+            self.store.upload(files / name, folder / name)
+        self.store.write(folder / METADATA, to_json(record.to_json()))
+        self._point_to_candidate(metadata.feature_group, metadata.run_id, published=None)
+        return StoredModel(record, folder)
+
+    def latest_candidate(self, group: str) -> StoredModel | None:
+        """A group's newest candidate, published or not; None where the group was never trained."""
+        run_id, _ = self._candidate_pointer(group)
+        return self._stored(self.layout.candidate(group, run_id)) if run_id else None
+
+    def newest_models(self, groups: Sequence[str]) -> dict[str, StoredModel]:
+        """What the next version consists of: each group's unpublished candidate, else its model in the version in use.
+
+        Raises:
+            RegistryError: a group has no model at all.
+        """
+        in_use = self.ensemble_record() if self.versions() else None
+        members = {member.model_name: member for member in in_use.metadata.individual_models} if in_use else {}
+        models: dict[str, StoredModel] = {}
+        for group in groups:
+            run_id, published = self._candidate_pointer(group)
+            fresh = run_id is not None and published is None
+            if group in members and not (fresh and run_id != members[group].run_id):
+                models[group] = self._stored(self._folder(members[group]))
+            elif run_id is not None:
+                models[group] = self._stored(self.layout.candidate(group, run_id))
+        missing = [group for group in groups if group not in models]
+        if missing:
+            raise RegistryError(f"groups without a trained model: {', '.join(missing)}; train them first")
+        return models
+
+    def _candidate_pointer(self, group: str) -> tuple[str | None, str | None]:
+        """Run of a group's newest candidate, and the version it was published in, if any."""
+        pointer = self.layout.latest_candidate(group)
+        if not pointer.exists():
+            return None, None
+        data = from_json(self.store.read(pointer), pointer)
+        if not isinstance(data, dict) or not isinstance(data.get("run_id"), str):
+            raise RegistryError(f"{pointer} is damaged: it names no run; train '{group}' again")
+        return data["run_id"], data.get("published")
+
+    def _point_to_candidate(self, group: str, run_id: str, *, published: str | None) -> None:
+        self.store.write(self.layout.latest_candidate(group), to_json({"run_id": run_id, "published": published}))
+
+    # versions
+
+    def versions(self) -> list[str]:
+        """All versions, oldest first."""
+        records = [name for name in self.store.names(self.layout.ensembles) if name.endswith(".json")]
+        return [f"v{number}" for number in sorted(filter(None, map(version_number, records)))]
+
+    def resolve(self, version: str | None = None) -> str:
+        """The version to use: the one asked for, else the one rolled back to, else the latest.
+
+        Raises:
+            RegistryError: there is no such version, or none at all.
+        """
+        known = self.versions()
+        if not known:
+            raise RegistryError(f"project '{self.project}' has no version yet in {self.store.root}; train it first")
+        if version is not None:
+            if version not in known:
+                raise RegistryError(f"project '{self.project}' has no version {version}; there are {', '.join(known)}")
+            return version
+        return self.rolled_back_to() or known[-1]
+
+    def rolled_back_to(self) -> str | None:
+        """The version in use instead of the latest; None where the latest is in use.
+
+        A roll back ends when something newer is published: it says no to the versions that were there, not to all.
+        """
+        known, path = self.versions(), self.layout.rollback
+        if not known or not path.exists():
+            return None
+        data = from_json(self.store.read(path), path)
+        version, latest = data.get("version"), data.get("latest")
+        return version if version in known and version != known[-1] and latest == known[-1] else None
+
+    def roll_back(self, version: str) -> None:
+        """Makes an older version the one in use; nothing is deleted. The latest one ends the roll back."""
+        self.resolve(version)
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        data = {"version": version, "latest": self.versions()[-1], "rolled_back_at": now}
+        self.store.write(self.layout.rollback, to_json(data))
+
+    def ensemble_record(self, version: str | None = None) -> EnsembleRecord:
+        """A version's record."""
+        path = self.layout.ensemble(self.resolve(version))
+        return self._parse(EnsembleRecord, path)
+
+    def load(self, version: str | None = None) -> Version:
+        """A version and its members' models.
+
+        Raises:
+            RegistryError: it is not there, or a file is missing, altered or damaged.
+        """
+        record = self.ensemble_record(version)
+        models = {member.model_name: self._checked(member) for member in record.metadata.individual_models}
+        return Version(record, models)
+
+    def individual_records(self, version: str | None = None) -> list[IndividualRecord]:
+        """Records of a version's members, without opening the models."""
+        members = self.ensemble_record(version).metadata.individual_models
+        return [self._stored(self._folder(member)).record for member in members]
+
+    def _checked(self, member: Member) -> StoredModel:
+        for expected in member.files:
+            path = self.store.path(expected.path)
+            size, sha = self.store.digest(path)
+            if (size, sha) != (expected.size, expected.sha256):
+                raise RegistryError(
+                    f"{path} is not the file that was published: expected {expected.size} bytes with SHA-256 "
+                    f"{expected.sha256[:12]}…, found {size} bytes with {sha[:12]}…"
+                )
+        return self._stored(self._folder(member))
+
+    def _folder(self, member: Member) -> UPath:
+        return self.store.path(member.model_path).parent
+
+    # publishing
+
+    def publish(self, models: Mapping[str, StoredModel], score: Score, *, run_id: str) -> Version:
+        """Publishes a new version of these models. A model that a version already has is pinned, not copied.
+
+        Args:
+            models: group → newest model, in the order of the groups.
+            score: of exactly these models together.
+        """
+        published = self._published_by_run()
+        version, claim = self._claim(run_id)
+        try:
+            members, stored, promoted = [], {}, {}
+            for group, model in models.items():
+                known = published.get((group, model.record.metadata.run_id))
+                if known is None:
+                    known = self._pin(self._promote(model, version), version)
+                    promoted[group] = known.run_id
+                members.append(known)
+                stored[group] = self._checked(known)
+            record = self._ensemble(version, members, score, run_id)
+            if not self.store.create(self.layout.ensemble(version), to_json(record.to_json())):
+                raise RegistryError(f"{self.layout.ensemble(version)} was written by somebody else; run again")
+        finally:
+            claim.unlink(missing_ok=True)
+        for group, trained in promoted.items():
+            if self._candidate_pointer(group) == (trained, None):
+                self._point_to_candidate(group, trained, published=version)
+        return Version(record, stored)
+
+    def _published_by_run(self) -> dict[tuple[str, str], Member]:
+        """Models of the latest version and of the one in use, by group and training run."""
+        known = self.versions()
+        records = [self.ensemble_record(version) for version in {*known[-1:], *([self.resolve()] if known else [])}]
+        members = [member for record in records for member in record.metadata.individual_models]
+        return {(member.model_name, member.run_id): member for member in members}
+
+    def _claim(self, run_id: str) -> tuple[str, UPath]:
+        """Takes the next version number; of several publishers each gets its own."""
+        while True:
+            taken = [version_number(name) or 0 for name in self.store.names(self.layout.ensembles)]
+            version = f"v{max(taken, default=0) + 1}"
+            claim = self.layout.claim(version)
+            if self.store.create(claim, to_json({"run_id": run_id})):
+                if not self.layout.ensemble(version).exists():
+                    return version, claim
+                claim.unlink(missing_ok=True)  # published, and its claim gone, between our look and our claim
+
+    def _promote(self, model: StoredModel, version: str) -> StoredModel:
+        """Copies a candidate's files into the version's folder."""
+        folder = self.layout.model(model.group, version)
+        for name in (MODEL, SCALER, HISTORY):
+            self.store.copy(model.folder / name, folder / name)
+        metadata = model.record.metadata.model_copy(update={"version": version})
+        record = self._at(model.record.model_copy(update={"metadata": metadata}), folder)
+        self.store.write(folder / METADATA, to_json(record.to_json()))
+        return StoredModel(record, folder)
+
+    def _pin(self, model: StoredModel, version: str) -> Member:
+        files = []
+        for name in MODEL_FILES:
+            path = model.folder / name
+            size, sha = self.store.digest(path)
+            files.append(FileDigest(path=self.store.key(path), size=size, sha256=sha))
+        run_id = model.record.metadata.run_id
+        return Member(
+            model_name=model.group, version=version, model_path=model.record.model_path, run_id=run_id, files=files
+        )
+
+    def _ensemble(self, version: str, members: list[Member], score: Score, run_id: str) -> EnsembleRecord:
+        metadata = EnsembleMetadata(
+            model_name=f"{self.project}_lstm_model_ensemble",
+            version=version,
+            feature_groups=[member.model_name for member in members],
+            metrics=score.metrics,
+            individual_models=members,
+            feature_metrics=score.feature_metrics,
+            baseline_metrics=score.baseline_metrics,
+            evaluation=score.evaluation,
+            metric_definitions=score.definitions,
+            run_id=run_id,
+        )
+        path = self.store.key(self.layout.ensemble(version))
+        created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        return EnsembleRecord(metadata=metadata, metadata_path=path, created_at=created)
+
+    # files
+
+    @contextmanager
+    def model_file(self, model: StoredModel) -> Iterator[Path]:
+        """The .keras file on the local disk."""
+        with tempfile.TemporaryDirectory() as folder, self.store.as_local(model.folder / MODEL, Path(folder)) as path:
+            yield path
+
+    def read_json(self, model: StoredModel, name: str) -> Any:
+        """A model's scaler.json or history.json."""
+        path = model.folder / name
+        return from_json(self.store.read(path), path)
+
+    def _stored(self, folder: UPath) -> StoredModel:
+        return StoredModel(self._parse(IndividualRecord, folder / METADATA), folder)
+
+    def _at(self, record: IndividualRecord, folder: UPath) -> IndividualRecord:
+        paths = {
+            "model_path": self.store.key(folder / MODEL),
+            "metadata_path": self.store.key(folder / METADATA),
+        }
+        return record.model_copy(update=paths)
+
+    def _parse(self, kind: type[R], path: UPath) -> R:
+        try:
+            return kind.model_validate(from_json(self.store.read(path), path))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise RegistryError(f"{path} is damaged: {place}: {first['msg']}") from None

@@ -1,0 +1,112 @@
+"""Which columns are predicted, by which group, and which only give context."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.spec.steps import DEFAULT_GROUP, TrainingStep
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """The features of a project, resolved against its data.
+
+    Attributes:
+        groups: group → the features it predicts.
+        context: numeric inputs that no group predicts.
+        integers: features whose column holds whole numbers; their forecasts are rounded.
+    """
+
+    groups: dict[str, tuple[str, ...]]
+    context: tuple[str, ...]
+    integers: tuple[str, ...]
+
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """All predicted features, group by group."""
+        return tuple(name for members in self.groups.values() for name in members)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All features in the order of a network's inputs: sorted, so that neither groups nor files decide it."""
+        return tuple(sorted((*self.predicted, *self.context)))
+
+
+def feature_problems(schema: pa.Schema, step: TrainingStep) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every place of the training step that does not fit the columns it gets: (key within the step, message)."""
+    if step.timestamp_col not in schema.names:
+        yield ("timestamp_col",), _unknown(step.timestamp_col, schema.names)
+    for column in step.drop_cols:
+        if column not in schema.names:
+            yield ("drop_cols",), _unknown(column, schema.names)
+    numeric = _numeric(schema, step)
+    asked: list[tuple[tuple[str, ...], str]] = []
+    asked += [(("features_to_predict",), column) for column in step.features_to_predict or []]
+    for group, members in (step.feature_groups or {}).items():
+        asked += [(("feature_groups", group), column) for column in members]
+    for place, column in asked:
+        if column in step.drop_cols or column == step.timestamp_col:
+            continue  # said when the spec was read
+        if column not in schema.names:
+            yield place, _unknown(column, numeric)
+        elif column not in numeric:
+            yield place, f"'{column}' is {schema.field(column).type}; only numeric columns can be predicted"
+    if step.features_to_predict is None and step.feature_groups is not None:
+        grouped = {column for members in step.feature_groups.values() for column in members}
+        homeless = [column for column in numeric if column not in grouped]
+        if homeless:
+            yield (
+                ("feature_groups",),
+                f"numeric columns are in no group: {', '.join(homeless)}. Add them to a group, name them in drop_cols, "
+                "or list features_to_predict to keep the others as context",
+            )
+    if not numeric:
+        yield ("timestamp_col",), f"there is no numeric column beside it; columns: {', '.join(schema.names)}"
+
+
+def resolve_features(schema: pa.Schema, step: TrainingStep) -> FeatureSet:
+    """Resolves the training step's features.
+
+    Raises:
+        DataError: they do not fit the columns; names every problem.
+    """
+    problems = [f"{'.'.join(place)}: {message}" for place, message in feature_problems(schema, step)]
+    if problems:
+        raise DataError("the training step does not fit its input:\n" + "\n".join(f"  - {text}" for text in problems))
+    numeric = _numeric(schema, step)
+    wanted = step.features_to_predict or numeric
+    groups = step.feature_groups or {DEFAULT_GROUP: wanted}
+    predicted = {column for members in groups.values() for column in members}
+    integers = [name for name in numeric if pa.types.is_integer(schema.field(name).type)]
+    return FeatureSet(
+        groups={group: tuple(members) for group, members in groups.items()},
+        context=tuple(name for name in numeric if name not in predicted),
+        integers=tuple(integers),
+    )
+
+
+def _numeric(schema: pa.Schema, step: TrainingStep) -> list[str]:
+    """Names of the numeric columns that are inputs, sorted."""
+    return sorted(
+        field.name
+        for field in schema
+        if is_numeric(field.type) and field.name != step.timestamp_col and field.name not in step.drop_cols
+    )
+
+
+def is_numeric(kind: pa.DataType) -> bool:
+    """Whether a column of this type can be a feature."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _unknown(column: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(column, known, n=1)
+    if close:
+        return f"there is no column '{column}'. Did you mean '{close[0]}'?"
+    shown = ", ".join(known[:20]) + (f", … ({len(known)} in all)" if len(known) > 20 else "")
+    return f"there is no column '{column}'. Columns: {shown}"

@@ -1,0 +1,113 @@
+"""Missing values: what is filled, how, and which rows a window may use.
+
+Filling never looks across a split: training rows are filled from training rows alone, validation rows from rows up to
+the end of validation, and so on. So nothing that comes later can reach what a model is trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.timeseries.arrays import Flags, Float64
+from lstm_pipeline.timeseries.series import Series
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A series without holes inside its usable rows.
+
+    Attributes:
+        values: (N, F) own units; NaN only in unusable rows, or anywhere under the rule `mask`.
+        observed: (N, F) True where the value was there: only those count in losses and metrics.
+        usable: (N,) False in rows of a gap that is too long to fill; no window crosses them.
+        foreknowing: (N,) True where a value was interpolated towards a later one: no window may end there, for its
+            last row would know something of the step it forecasts.
+        counts: feature → number of values filled.
+    """
+
+    values: Float64
+    observed: Flags
+    usable: Flags
+    foreknowing: Flags
+    counts: dict[str, int]
+
+
+def fill_gaps(series: Series, *, rule: str, max_gap: int, part_ends: Sequence[int]) -> Filled:
+    """Fills missing values.
+
+    Args:
+        rule: `interpolate` (in time between neighbours, the last value at an open end), `ffill` (the last value),
+            `mask` (left out: enters as the training mean, counts nowhere), `error`.
+        max_gap: longest run of missing steps that is filled.
+        part_ends: row after each part (training, validation, …), ascending; the last one is the number of rows.
+
+    Raises:
+        DataError: rule `error` and something is missing, or a feature that has no value at all.
+    """
+    observed = cast(Flags, ~np.isnan(series.values))
+    _require_values(series, observed)
+    if rule == "error" and not observed.all():
+        raise DataError(f"missing values, and the rule is 'error': {_describe(series, observed)}")
+    if rule == "mask":
+        row_missing: Flags = np.asarray(~observed.any(axis=1, keepdims=True))
+        usable: Flags = np.asarray(_run_lengths(row_missing)[:, 0] <= max_gap)
+        nothing = np.zeros(len(series), bool)
+        return Filled(series.values, observed, usable, nothing, _counts(series, ~observed & usable[:, None]))
+    values = series.values.copy()
+    foreknowing = np.zeros(len(series), bool)
+    start = 0
+    for end in part_ends:
+        if not observed[start:end].all():
+            part = _fill(values[:end], observed[:end], interpolate=rule == "interpolate", max_gap=max_gap)
+            values[start:end] = part[start:end]
+            forward = _last_seen(values[:end], observed[:end], max_gap)[start:end]
+            ahead = ~observed[start:end] & ~np.isnan(values[start:end]) & (values[start:end] != forward)
+            foreknowing[start:end] = ahead.any(axis=1)
+        start = end
+    filled = ~np.isnan(values)
+    return Filled(values, observed, np.asarray(filled.all(axis=1)), foreknowing, _counts(series, filled & ~observed))
+
+
+def _fill(values: Float64, observed: Flags, *, interpolate: bool, max_gap: int) -> Float64:
+    """Fills the holes of (N, F) values that are no longer than `max_gap`; leading ones stay."""
+    frame = pd.DataFrame(values)
+    full = frame.interpolate(limit_area="inside").ffill() if interpolate else frame.ffill()
+    return np.where(_run_lengths(~observed) <= max_gap, full.to_numpy(), values)
+
+
+def _last_seen(values: Float64, observed: Flags, max_gap: int) -> Float64:
+    """What filling forward alone would give."""
+    return _fill(np.where(observed, values, np.nan), observed, interpolate=False, max_gap=max_gap)
+
+
+def _run_lengths(missing: Flags) -> Float64:
+    """(N, F) length of the run of missing values each row is in, 0 where nothing is missing."""
+    rows = np.arange(len(missing))[:, None]
+    before = np.maximum.accumulate(np.where(missing, -1, rows), axis=0)
+    after = np.minimum.accumulate(np.where(missing, len(missing), rows)[::-1], axis=0)[::-1]
+    return np.where(missing, after - before - 1, 0).astype(np.float64)
+
+
+def _require_values(series: Series, observed: Flags) -> None:
+    empty = [name for name, any_value in zip(series.names, observed.max(axis=0), strict=True) if not any_value]
+    if empty:
+        raise DataError(f"columns without a single value: {', '.join(empty)}; name them in drop_cols")
+
+
+def _describe(series: Series, observed: Flags) -> str:
+    parts = []
+    for index, name in enumerate(series.names):
+        missing = np.flatnonzero(~observed[:, index])
+        if len(missing):
+            parts.append(f"'{name}' {len(missing)} of {len(series)} (first at {series.steps[missing[0]]})")
+    return ", ".join(parts)
+
+
+def _counts(series: Series, filled: Flags) -> dict[str, int]:
+    return {name: int(count) for name, count in zip(series.names, filled.sum(axis=0), strict=True) if count}

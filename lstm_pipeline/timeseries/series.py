@@ -1,0 +1,137 @@
+"""From a table to a regular multivariate series: one row a step, NaN where nothing was observed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.timeseries.arrays import Float64
+from lstm_pipeline.timeseries.timeline import (
+    Timeline,
+    infer_frequency,
+    is_sub_daily,
+    off_grid,
+    read_stamps,
+    regular_grid,
+    to_steps,
+)
+
+
+@dataclass(frozen=True)
+class Series:
+    """A regular series.
+
+    Attributes:
+        timeline: how to read and continue its stamps.
+        steps: (N,) every step from the first to the last, on the step clock.
+        names: (F,) features.
+        values: (N, F) in own units, NaN where nothing was observed.
+        duplicates: rows that were merged away.
+        inserted: steps that had no row.
+    """
+
+    timeline: Timeline
+    steps: pd.DatetimeIndex
+    names: tuple[str, ...]
+    values: Float64
+    duplicates: int
+    inserted: int
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+def build_series(
+    table: pa.Table,
+    timestamp_col: str,
+    names: Sequence[str],
+    *,
+    timezone: str,
+    frequency: str | None = None,
+    on_duplicates: str = "error",
+) -> Series:
+    """Sorts rows, merges duplicates, finds the frequency and puts the rows on its grid.
+
+    Raises:
+        DataError: null or duplicate stamps, infinite values, stamps off the grid, a column that is not there.
+    """
+    missing = [name for name in (timestamp_col, *names) if name not in table.column_names]
+    if missing:
+        raise DataError(f"columns are missing: {', '.join(missing)}; found: {', '.join(table.column_names)}")
+    if table.num_rows == 0:
+        raise DataError("there are no rows; does the filter leave any?")
+    stamps, kind = read_stamps(table[timestamp_col], timestamp_col)
+    values = _matrix(table, names, stamps)
+    order = np.argsort(stamps.asi8, kind="stable")
+    stamps, values = stamps[order], values[order]
+    sub_daily = is_sub_daily(frequency) if frequency else _mostly_sub_daily(stamps)
+    steps = to_steps(stamps, kind, timezone, sub_daily=sub_daily)
+    steps, values, duplicates = _merge_duplicates(steps, values, timestamp_col, on_duplicates)
+    frequency = frequency or infer_frequency(steps)
+    _require_on_grid(steps, frequency)
+    grid = regular_grid(steps, frequency)
+    regular = np.full((len(grid), len(names)), np.nan)
+    regular[grid.get_indexer(steps)] = values
+    timeline = Timeline(timestamp_col, frequency, timezone, kind)
+    return Series(timeline, grid, tuple(names), regular, duplicates, len(grid) - len(steps))
+
+
+def _matrix(table: pa.Table, names: Sequence[str], stamps: pd.DatetimeIndex) -> Float64:
+    """(N, F) float64, nulls as NaN."""
+    values = np.empty((table.num_rows, len(names)))
+    for index, name in enumerate(names):
+        column = table[name]
+        if column.null_count:
+            column = pc.fill_null(column.cast(pa.float64()), np.nan)
+        values[:, index] = column.cast(pa.float64(), safe=False).to_numpy()
+    infinite = np.isinf(values)
+    if infinite.any():
+        found = [
+            f"'{name}' {int(infinite[:, index].sum())} (first at {stamps[int(infinite[:, index].argmax())]})"
+            for index, name in enumerate(names)
+            if infinite[:, index].any()
+        ]
+        raise DataError(f"infinite values in {', '.join(found)}; make them null or remove the rows")
+    return values
+
+
+def _mostly_sub_daily(stamps: pd.DatetimeIndex) -> bool:
+    distances = np.diff(stamps.asi8)
+    distances = distances[distances > 0]
+    return bool(len(distances)) and bool(np.median(distances) < pd.Timedelta(days=1).value // 1000)
+
+
+def _merge_duplicates(
+    steps: pd.DatetimeIndex, values: Float64, column: str, rule: str
+) -> tuple[pd.DatetimeIndex, Float64, int]:
+    """One row a stamp, by the rule `error`, `mean` or `last` (in the order of the input)."""
+    extra = steps.duplicated()
+    count = int(extra.sum())
+    if not count:
+        return steps, values, 0
+    if rule == "error":
+        first = ", ".join(str(stamp) for stamp in steps[extra].unique()[:3])
+        raise DataError(
+            f"timestamp column '{column}': {count} of {len(steps)} rows repeat a stamp (first: {first}); "
+            "remove them, or set on_duplicates to mean or last"
+        )
+    rows = pd.DataFrame(values).groupby(steps, sort=True)
+    merged = rows.mean() if rule == "mean" else rows.nth(-1)
+    kept = steps[~extra]
+    return kept, np.ascontiguousarray(merged.to_numpy()), count
+
+
+def _require_on_grid(steps: pd.DatetimeIndex, frequency: str) -> None:
+    off = off_grid(steps, frequency)
+    if len(off):
+        shown = ", ".join(str(stamp) for stamp in off[:3])
+        raise DataError(
+            f"{len(off)} of {len(steps)} stamps do not stand on the grid of {frequency} from {steps[0]} "
+            f"(first: {shown}); declare another 'frequency', or put them on the grid with date_trunc"
+        )

@@ -1,0 +1,183 @@
+import random
+
+import keras
+import numpy as np
+import pytest
+
+from lstm_pipeline.network.architecture import build_network
+from lstm_pipeline.network.layers import FinalState
+from lstm_pipeline.spec.model_options import ModelOptions
+from lstm_pipeline_tests.network.tiny import LENGTH, TARGETS, WIDTH, digest, tiny_network, tiny_options
+
+WINDOWS = np.random.default_rng(5).normal(size=(3, LENGTH, WIDTH)).astype(np.float32)
+U, D, T = 3, WIDTH, TARGETS
+
+
+def lstm_weights(inputs, units=U):
+    return 4 * units * (inputs + units + 1)
+
+
+def attention_weights(width, heads):
+    inner = heads * max(1, width // heads)
+    return 3 * (width * inner + inner) + inner * width + width
+
+
+def kinds(model, kind):
+    return [layer.name for layer in model.layers if isinstance(layer, kind)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "count"),
+    [
+        ({}, lstm_weights(D) + U * T + T),
+        ({"units": 7}, lstm_weights(D, 7) + 7 * T + T),
+        ({"num_layers": 3}, lstm_weights(D) + 2 * lstm_weights(U) + U * T + T),
+        ({"bidirectional": True}, 2 * lstm_weights(D) + 2 * U * T + T),
+        ({"bidirectional": True, "num_layers": 2}, 2 * lstm_weights(D) + 2 * lstm_weights(2 * U) + 2 * U * T + T),
+        ({"batch_norm": True, "num_layers": 2}, lstm_weights(D) + lstm_weights(U) + 2 * 4 * U + U * T + T),
+        ({"attention_heads": 1}, lstm_weights(D) + attention_weights(U, 1) + 2 * U * T + T),
+        ({"attention_heads": 2, "units": 4}, lstm_weights(D, 4) + attention_weights(4, 2) + 8 * T + T),
+        ({"attention_heads": 1, "attention_type": "luong"}, lstm_weights(D) + attention_weights(U, 1) + 2 * U * T + T),
+        ({"attention_heads": 5}, lstm_weights(D) + attention_weights(U, 5) + 2 * U * T + T),  # more heads than width
+    ],
+)
+def test_number_of_weights(changes, count):
+    assert tiny_network(tiny_options(**changes)).count_params() == count
+
+
+def test_default_options_give_the_documented_layers():
+    model = tiny_network(ModelOptions())
+    assert kinds(model, keras.layers.Bidirectional) == ["lstm_1", "lstm_2"]
+    assert kinds(model, keras.layers.BatchNormalization) == ["batch_norm_1", "batch_norm_2"]
+    assert kinds(model, keras.layers.Dropout) == ["dropout_1", "dropout_output"]
+    assert kinds(model, keras.layers.MultiHeadAttention) == ["attention"]
+    assert model.input_shape == (None, LENGTH, WIDTH)
+    assert model.output_shape == (None, TARGETS)
+    assert model.name == "tiny"
+
+
+def test_options_that_are_off_leave_no_layer():
+    model = tiny_network(tiny_options())
+    assert [type(layer).__name__ for layer in model.layers] == ["InputLayer", "LSTM", "Dense"]
+    assert not model.get_layer("lstm_1").return_sequences
+    assert model.losses == []
+
+
+def test_activation_and_rates_reach_the_layers():
+    options = tiny_options(activation="relu", recurrent_dropout=0.3, dropout=0.4, bidirectional=True, num_layers=2)
+    model = tiny_network(options)
+    for layer in (model.get_layer("lstm_2").forward_layer, model.get_layer("lstm_2").backward_layer):
+        assert layer.activation is keras.activations.relu
+        assert layer.recurrent_dropout == 0.3
+    assert model.get_layer("dropout_1").rate == 0.4
+
+
+@pytest.mark.parametrize("changes", [{"dropout": 0.5}, {"recurrent_dropout": 0.5}])
+def test_dropout_acts_in_training_only_and_never_repeats(changes):
+    model = tiny_network(tiny_options(**changes))
+    still = model(WINDOWS, training=False)
+    np.testing.assert_array_equal(still, model(WINDOWS, training=False))
+    first, second = model(WINDOWS, training=True), model(WINDOWS, training=True)
+    assert not np.array_equal(first, still)
+    assert not np.array_equal(first, second)
+
+
+def test_l2_penalty_by_hand():
+    options = tiny_options(l2_reg=0.25, bidirectional=True, num_layers=2, attention_heads=1)
+    model = tiny_network(options)
+    kernels = [
+        model.get_layer(name).get_weights()[position] for name in ("lstm_1", "lstm_2") for position in (0, 3)
+    ]  # kernel, recurrent kernel, bias of each direction
+    kernels.append(model.get_layer("output").get_weights()[0])
+    expected = 0.25 * sum(float(np.sum(kernel.astype(np.float64) ** 2)) for kernel in kernels)
+    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-6)
+    assert len(model.losses) == 5
+
+
+def attention_parts(options):
+    """The network's sequence, state and context for WINDOWS, with the attention layer that made the context."""
+    model = tiny_network(options)
+    attention = model.get_layer("attention")
+    state = model.get_layer("final_state")
+    parts = keras.Model(model.input, [state.input, state.output, model.get_layer("context").output])
+    return attention, [part.numpy() for part in parts(WINDOWS)]
+
+
+def numpy_attention(attention, query, sequence):
+    """Scaled dot-product attention (Vaswani et al. 2017, eq. 1) in float64: (B, Q, W), (B, L, W) -> (B, Q, W)."""
+    wq, bq, wk, bk, wv, bv, wo, bo = attention.get_weights()
+    project = lambda x, w, b: np.einsum("bsw,whk->bhsk", x, w) + b[None, :, None, :]  # noqa: E731
+    q, k, v = project(query, wq, bq), project(sequence, wk, bk), project(sequence, wv, bv)
+    scores = np.exp(np.einsum("bhqk,bhsk->bhqs", q, k) / np.sqrt(wq.shape[-1]))
+    weights = scores / scores.sum(-1, keepdims=True)
+    return np.einsum("bhqk,hkw->bqw", weights @ v, wo) + bo
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_self_attention_is_every_step_querying_all_averaged_over_time(heads):
+    attention, (sequence, _, context) = attention_parts(tiny_options(attention_heads=heads, bidirectional=True))
+    assert attention.num_heads == heads
+    assert attention.key_dim == 6 // heads
+    np.testing.assert_allclose(context, numpy_attention(attention, sequence, sequence).mean(axis=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_luong_attention_is_the_final_state_querying_all_steps(heads):
+    options = tiny_options(attention_heads=heads, attention_type="luong", bidirectional=True)
+    attention, (sequence, state, context) = attention_parts(options)
+    np.testing.assert_allclose(context, numpy_attention(attention, state[:, None], sequence)[:, 0], atol=1e-5)
+    np.testing.assert_array_equal(state, FinalState(bidirectional=True)(sequence))
+
+
+def test_output_is_linear_in_state_and_context():
+    model = tiny_network(tiny_options(attention_heads=1))
+    joined = keras.Model(model.input, model.get_layer("state_and_context").output)(WINDOWS).numpy()
+    kernel, bias = model.get_layer("output").get_weights()
+    np.testing.assert_allclose(model(WINDOWS), joined @ kernel + bias, atol=1e-5)
+
+
+def test_every_kernel_starts_different():
+    options = tiny_options(units=4, num_layers=2, bidirectional=True, attention_heads=1)
+    model = build_network(options, sequence_length=4, feature_count=8, target_count=2, seed=0, name="square")
+    kernels = [weight.numpy() for weight in model.weights if "kernel" in weight.name]
+    assert len(kernels) == 4 * 2 + 4 + 1
+    for position, kernel in enumerate(kernels):
+        for other in kernels[position + 1 :]:
+            size = min(kernel.size, other.size)
+            assert not np.array_equal(kernel.ravel()[:size], other.ravel()[:size])
+            if kernel.shape == other.shape:
+                assert abs(np.corrcoef(kernel.ravel(), other.ravel())[0, 1]) < 0.9
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_attention_kernels_have_the_glorot_range_of_a_matrix(heads):
+    model = tiny_network(tiny_options(units=64, attention_heads=heads))
+    limit = np.sqrt(6 / (64 + 64))  # Glorot & Bengio 2010, eq. 16: 64 inputs, heads · 64 / heads outputs
+    for position in (0, 2, 4, 6):
+        kernel = model.get_layer("attention").get_weights()[position]
+        assert 0.98 * limit < np.abs(kernel).max() <= limit
+
+
+FULL = ModelOptions(units=3, dropout=0.3, recurrent_dropout=0.3, attention_heads=2)
+
+
+def test_seed_decides_weights_and_dropout():
+    first, same, other = tiny_network(FULL, seed=1), tiny_network(FULL, seed=1), tiny_network(FULL, seed=2)
+    assert digest(first) == digest(same) != digest(other)
+    for _ in range(3):
+        np.testing.assert_array_equal(first(WINDOWS, training=True), same(WINDOWS, training=True))
+    other.set_weights(first.get_weights())
+    assert not np.array_equal(first(WINDOWS, training=True), other(WINDOWS, training=True))
+
+
+def test_building_neither_uses_nor_moves_shared_random_states(monkeypatch):
+    expected = digest(tiny_network(FULL))
+    python_state, numpy_state = random.getstate(), np.random.get_state()[1].tobytes()
+
+    def refuse(*args: object) -> int:
+        raise AssertionError("Keras drew a default seed from Python's shared random state")
+
+    monkeypatch.setattr(random, "randint", refuse)
+    assert digest(tiny_network(FULL)) == expected
+    assert random.getstate() == python_state
+    assert np.random.get_state()[1].tobytes() == numpy_state

@@ -1,0 +1,73 @@
+"""Data, options and stub networks small enough to check by hand."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import keras
+import numpy as np
+
+from lstm_pipeline.network.architecture import build_network
+from lstm_pipeline.network.batches import FloatArray
+from lstm_pipeline.network.training import History, WindowData, train
+from lstm_pipeline.spec.model_options import ModelOptions
+
+LENGTH, WIDTH, TARGETS, ROWS = 5, 4, 2, 40
+
+
+def tiny_options(**changes: Any) -> ModelOptions:
+    """The least network there is: one LSTM layer in one direction and nothing around it."""
+    plain = {
+        "units": 3, "num_layers": 1, "dropout": 0.0, "batch_norm": False, "bidirectional": False, "l2_reg": 0.0,
+        "attention_heads": 0, "learning_rate": 0.01,
+    }  # fmt: skip
+    return ModelOptions(**{**plain, **changes})
+
+
+def tiny_network(options: ModelOptions, seed: int = 1, name: str = "tiny") -> keras.Model:
+    return build_network(
+        options, sequence_length=LENGTH, feature_count=WIDTH, target_count=TARGETS, seed=seed, name=name
+    )
+
+
+def tiny_data(rows: int = ROWS, width: int = WIDTH, targets: int = TARGETS, seed: int = 0) -> WindowData:
+    """Random rows; the last eight windows validate."""
+    generator = np.random.default_rng(seed)
+    values = generator.normal(size=(rows, width)).astype(np.float32)
+    observed = np.ones((rows, targets), np.float32)
+    starts = np.arange(rows - LENGTH)
+    return WindowData(values, values[:, :targets].copy(), observed, starts[:-8], starts[-8:], LENGTH)
+
+
+def linear_network(weights: FloatArray, width: int = WIDTH, name: str = "linear") -> keras.Model:
+    """Every target is a weighted sum of the whole window: (B, L, D) -> (B, T), weights (L · D, T)."""
+    window = keras.Input((len(weights) // width, width))
+    output = keras.layers.Dense(weights.shape[1], use_bias=False)(keras.layers.Flatten()(window))
+    model = keras.Model(window, output, name=name)
+    model.set_weights([weights])
+    return model
+
+
+def numpy_windows(data: WindowData, starts: Any) -> FloatArray:
+    return np.stack([data.values[start : start + data.sequence_length] for start in starts])
+
+
+def train_tiny(options: ModelOptions, model: keras.Model, data: WindowData | None = None, **changes: Any) -> History:
+    settings = {"epochs": 2, "patience": 5, "batch_size": 8, "seed": 3}
+    return train(model, data or tiny_data(), options, **{**settings, **changes})
+
+
+def digest(model: keras.Model) -> str:
+    """SHA-256 over all weights, moving averages included: equal only if every bit is."""
+    return hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights())).hexdigest()
+
+
+def trained_digest(seed: int) -> str:
+    """A network with everything random in it (dropout in all places, attention, two directions), trained."""
+    options = ModelOptions(
+        units=3, num_layers=1, dropout=0.2, recurrent_dropout=0.2, attention_heads=2, learning_rate=0.01
+    )
+    model = tiny_network(options, seed)
+    train_tiny(options, model, seed=seed)
+    return digest(model)
