@@ -139,7 +139,9 @@ class Ensemble:
             )
         except DataError as error:
             step = metadata.frequency
-            raise DataError(f"the prediction input does not fit the models (trained with step {step}): {error}") from None
+            raise DataError(
+                f"the prediction input does not fit the models (trained with step {step}): {error}"
+            ) from None
         _require_frequency(series, metadata.frequency)
         filled = fill_gaps(series, rule=metadata.missing, max_gap=metadata.max_gap, part_ends=[len(series)])
         self._require_window(series, filled)

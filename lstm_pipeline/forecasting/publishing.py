@@ -18,18 +18,18 @@ from lstm_pipeline.timeseries.metrics import DEFINITIONS, mean_over_features
 ENSEMBLE_METRICS = ("rmse", "mae", "smape")
 
 
-def publish(project: Project, table: pa.Table, *, run_id: str) -> Version:
-    """Scores the newest models together on the cleaned table and publishes them as the next version.
+def publish(project: Project, table: pa.Table, models: Mapping[str, StoredModel], *, run_id: str) -> Version:
+    """Scores models together on the cleaned table and publishes them as the next version.
 
-    Each group brings its newest candidate, or, where it has none that is not published yet, its model in the version
-    in use.
+    Args:
+        models: group → model, as `Registry.newest_models` gives them.
 
     Raises:
         DataError: the table does not fit the spec.
-        RegistryError: a group has no model, or models do not fit the spec or each other; nothing was published.
+        RegistryError: models do not fit the spec or each other; nothing was published.
     """
     dataset = build_dataset(table, project.spec.training, project.spec.timezone)
-    models = project.registry.newest_models(project.groups)
+    models = {group: models[group] for group in project.groups}
     _require_fit(dataset, models)
     ensemble = Ensemble(load_members(project.registry, models))
     evaluation = evaluate(dataset, ensemble, project.spec.prediction.forecast_horizon)

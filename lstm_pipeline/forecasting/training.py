@@ -28,6 +28,15 @@ from lstm_pipeline.timeseries.scaling import Scaler
 if TYPE_CHECKING:
     from lstm_pipeline.network.training import EpochReport, History
 
+
+class GroupsFailed(TrainingError):
+    """One or more groups failed; `finished` are the models of the others, which are stored."""
+
+    def __init__(self, message: str, finished: dict[str, StoredModel]) -> None:
+        super().__init__(message)
+        self.finished = finished
+
+
 OnEpoch = Callable[[str, "EpochReport"], None]
 LIBRARIES = ("lstm-pipeline", "tensorflow", "keras", "numpy", "pandas", "scikit-learn")
 
@@ -46,7 +55,7 @@ def train_groups(
     A group that fails does not stop the others: what they learnt is kept.
 
     Raises:
-        TrainingError: one or more groups failed; says which, and why.
+        GroupsFailed: one or more groups failed; says which, and why.
     """
 
     def run(group: str) -> StoredModel | PipelineError:
@@ -57,13 +66,13 @@ def train_groups(
 
     with ThreadPoolExecutor(max_workers=min(len(groups), _cores())) as pool:
         results = dict(zip(groups, pool.map(run, groups), strict=True))
+    finished = {group: result for group, result in results.items() if isinstance(result, StoredModel)}
     failed = {group: result for group, result in results.items() if isinstance(result, PipelineError)}
     if failed:
-        kept = [group for group in groups if group not in failed]
-        note = f" The candidates of {', '.join(kept)} are kept." if kept else ""
+        note = f" The candidates of {', '.join(finished)} are kept." if finished else ""
         reasons = "; ".join(f"group '{group}': {error}" for group, error in failed.items())
-        raise TrainingError(f"{reasons}{note}")
-    return {group: result for group, result in results.items() if isinstance(result, StoredModel)}
+        raise GroupsFailed(f"{reasons}{note}", finished)
+    return finished
 
 
 def train_group(

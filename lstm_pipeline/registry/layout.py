@@ -67,6 +67,11 @@ class Layout:
         """Parquet file of a frame."""
         return self._path("data", f"{asset}.parquet")
 
+    @property
+    def forecast_plot(self) -> UPath:
+        """Picture of the newest forecast."""
+        return self._path("data", "predictions.png")
+
 
 def version_number(name: str) -> int | None:
     """`v12`, `v12.json`, `v12.claim` → 12; None for anything else."""

@@ -48,8 +48,17 @@ def load_spec(path: Path) -> LoadedSpec:
     document = read_document(path)
     if isinstance(document.data, dict) and set(document.data) == {"type", "attributes"}:
         document = document.below("attributes")
-    _join_products(document, path.parent)
-    return check_document(document, path.parent)
+    return load_data(document, path.parent)
+
+
+def load_data(document: Document, folder: Path) -> LoadedSpec:
+    """Checks a spec that was read already; `folder` is where its relative paths begin.
+
+    Raises:
+        SpecError: with every problem found.
+    """
+    _join_products(document, folder)
+    return check_document(document, folder)
 
 
 def check_document(document: Document, folder: Path) -> LoadedSpec:

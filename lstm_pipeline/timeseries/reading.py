@@ -23,6 +23,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
+import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from upath import UPath
 
@@ -107,11 +108,9 @@ class _Files:
         self.uri, self.fs, self.paths, self.kind = uri, fs, list(paths), next(iter(found))
 
     def parquet(self) -> pads.Dataset:
-        dataset = pads.dataset(self.paths, filesystem=self.fs, format="parquet")
-        fragments = list(dataset.get_fragments())
-        first = fragments[0].physical_schema
-        for path, fragment in zip(self.paths, fragments, strict=True):
-            schema = fragment.physical_schema
+        schemas = [pq.read_schema(path, filesystem=self.fs) for path in self.paths]
+        first = schemas[0]
+        for path, schema in zip(self.paths, schemas, strict=True):
             _check_names(schema.names, path)
             _check_same_columns(first.names, schema.names, self.paths[0], path)
             for field in first:
@@ -121,7 +120,7 @@ class _Files:
                         f"{self.uri}: column {field.name!r} is {field.type} in {_base(self.paths[0])} but {other} in "
                         f"{_base(path)}; write the files with one type"
                     )
-        return dataset
+        return pads.dataset(self.paths, schema=first, filesystem=self.fs, format="parquet")
 
     def read_csv(self) -> pa.Table:
         tables = [_read_csv(self.fs, path) for path in self.paths]
@@ -149,6 +148,8 @@ class _Files:
 
 
 def _files(uri: str, options: Mapping[str, Any]) -> _Files:
+    if not uri.strip():
+        raise DataError("the URI is empty; expected a path or URL of a file, a folder or a glob")
     where = UPath(uri, **options)
     fs, path = where.fs, where.path
     fs.invalidate_cache()  # a listing kept from an earlier run would hide new files
@@ -363,20 +364,22 @@ def _year_first(column: pa.ChunkedArray) -> pa.ChunkedArray:
         kind = "DATE"
     else:
         kind = "TIMESTAMPTZ" if _all_match(column, _ENDS_IN_OFFSET) else "TIMESTAMP"
-    fits = f"regexp_full_match(text, '{_YEAR_FIRST}')"  # without it, DuckDB would also take 'epoch' or 'infinity'
-    return _query(column, f"CASE WHEN {fits} THEN TRY_CAST(trim(text) AS {kind}) END")
+    fits = f"regexp_full_match(text, '{_YEAR_FIRST}')"
+    return _query(column, fits, f"TRY_CAST(trim(text) AS {kind})")
 
 
 def _by_format(column: pa.ChunkedArray, date: str, separators: str) -> pa.ChunkedArray:
     """Null where the text fits `date` with none of the separators; DATE if no value has a time, else TIMESTAMP."""
     formats = [date.format(separator) + time for separator in separators for time in _TIMES]
-    parsed = _query(column, f"try_strptime(trim(text), {formats})")
+    parsed = _query(column, r"regexp_matches(text, '^\s*\d')", f"try_strptime(trim(text), {formats})")
     has_time = pc.any(pc.match_substring(column, ":")).as_py()
     return parsed if has_time else parsed.cast(pa.date32())
 
 
-def _query(column: pa.ChunkedArray, sql: str) -> pa.ChunkedArray:
+def _query(column: pa.ChunkedArray, fits: str, value: str) -> pa.ChunkedArray:
+    """`value` where the text `fits`, which keeps out what DuckDB also takes for a time: 'epoch', 'infinity'."""
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("input", pa.table({"text": column}))
-        return connection.sql(f"SELECT {sql} AS value FROM input").to_arrow_table().column("value")
+        query = f"SELECT CASE WHEN {fits} THEN {value} END AS value FROM input"
+        return connection.sql(query).to_arrow_table().column("value")

@@ -32,11 +32,13 @@ def test_cosine_falls_from_the_initial_rate_to_almost_nothing():
 
 
 def test_best_is_the_lowest_loss_and_progress_needs_more_than_min_delta():
-    progress = Progress(min_delta=0.1)
-    improved = [progress.update(epoch, loss) for epoch, loss in enumerate([1.0, 0.95, 0.9, 0.85, 0.9], 1)]
+    progress, improved, waited = Progress(min_delta=0.1), [], []
+    for epoch, loss in enumerate([1.0, 0.95, 0.92, 0.85, 0.9], 1):
+        improved.append(progress.update(epoch, loss))
+        waited.append(progress.waited)
     assert improved == [True, True, True, True, False]
+    assert waited == [0, 1, 2, 0, 1]  # 0.85 is progress against 1.0: small drops add up
     assert (progress.best, progress.best_epoch) == (0.85, 4)
-    assert progress.waited == 1  # 0.85 is progress against 1.0: small drops add up
 
 
 def test_equal_loss_is_no_progress():

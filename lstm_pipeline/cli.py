@@ -1,0 +1,197 @@
+"""The command `lstm-pipeline`. Exit status: 0 done, 1 the run failed, 2 the spec (or the command line) is wrong."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from lstm_pipeline.spec.errors import PipelineError, SpecError
+from lstm_pipeline.spec.settings import STORAGE_VARIABLE
+
+if TYPE_CHECKING:
+    from lstm_pipeline.forecasting.project import Project
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+RUN_FAILED, SPEC_WRONG = 1, 2
+
+
+def _storage(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    """Sets the storage root for everything below, Dagster's definitions included."""
+    if value:
+        os.environ[STORAGE_VARIABLE] = value
+
+
+def with_storage(command: F) -> F:
+    """Adds `--storage`."""
+    option = click.option(
+        "--storage",
+        metavar="URI",
+        callback=_storage,
+        expose_value=False,
+        is_eager=True,
+        help="Storage root: a folder or s3://bucket/prefix. Default: LSTM_PIPELINE_STORAGE, else storage/.",
+    )
+    return option(command)
+
+
+as_of_option = click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="What current_date() is in the spec's conditions. Default: today.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lstm-pipeline")
+def cli() -> None:
+    """Train one LSTM for each feature group, publish versions of the ensemble, forecast.
+
+    SPEC is a project spec (YAML or JSON), or the name of a project in the projects folder.
+    """
+
+
+@cli.command()
+@click.argument("spec")
+@with_storage
+def validate(spec: str) -> None:
+    """Check SPEC, and its inputs' columns; print every problem."""
+    from lstm_pipeline.forecasting.validation import data_problems
+
+    project = _load(spec)
+    problems = data_problems(project)
+    if problems:
+        raise SpecError(project.loaded.source, problems)
+    click.echo(f"{project.loaded.source}: the spec is right, and fits its inputs")
+    for group in project.groups:
+        members = (project.spec.training.feature_groups or {}).get(group)
+        click.echo(f"  {group}: {', '.join(members) if members else 'every numeric column'}")
+
+
+@cli.command()
+@click.argument("spec")
+@click.option("--only", type=click.Choice(["train", "predict"]), help="Do one half only.")
+@click.option("--group", "groups", multiple=True, help="Train this group only (may be given several times).")
+@as_of_option
+@with_storage
+def run(spec: str, only: str | None, groups: tuple[str, ...], as_of: dt.datetime | None) -> None:
+    """Train SPEC's groups, publish a version, and forecast."""
+    project = _load(spec)
+    unknown = [group for group in groups if group not in project.groups]
+    if unknown:
+        raise click.BadParameter(
+            f"no group of this project: {', '.join(unknown)}; groups: {', '.join(project.groups)}", param_hint="--group"
+        )
+    if groups and only == "predict":
+        raise click.BadParameter("--group chooses what is trained; it does not go with --only predict")
+    _run(project, train=only != "predict", predict=only != "train", groups=groups or None, as_of=as_of)
+
+
+@cli.command()
+@as_of_option
+@with_storage
+def demo(as_of: dt.datetime | None) -> None:
+    """Simulate a plant's data, then train and forecast the shipped project on it."""
+    from lstm_pipeline.forecasting.demo import DEMO, write_demo_data
+
+    project = _load(DEMO)
+    last = as_of.date() if as_of else project.today()
+    path, table = write_demo_data(project, last)
+    click.echo(f"SIMULATED data: {table.num_rows} days of a plant up to {last}, in {path}")
+    _run(project, train=True, predict=True, groups=None, as_of=as_of)
+
+
+@cli.command()
+@click.argument("spec")
+@with_storage
+def versions(spec: str) -> None:
+    """List SPEC's versions: how good they are, which models they pin, which one is in use."""
+    from rich.console import Console
+
+    from lstm_pipeline.console import versions_table
+
+    registry = _load(spec).registry
+    in_use = registry.resolve()
+    records = [registry.ensemble_record(version) for version in registry.versions()]
+    Console().print(versions_table(records, in_use))
+
+
+@cli.command()
+@click.argument("spec")
+@click.argument("version")
+@with_storage
+def rollback(spec: str, version: str) -> None:
+    """Use VERSION of SPEC from now on, until something newer is published. Nothing is deleted."""
+    registry = _load(spec).registry
+    before = registry.resolve()
+    registry.roll_back(version)
+    click.echo(f"in use: {registry.resolve()} (before: {before})")
+
+
+def main() -> None:
+    """Entry point: a user's mistake ends in its message, never in a traceback."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except click.Abort:
+        click.echo("stopped", err=True)
+        status = 130
+    except SpecError as error:
+        click.echo(str(error), err=True)
+        status = SPEC_WRONG
+    except PipelineError as error:
+        click.echo(f"failed: {error}", err=True)
+        status = RUN_FAILED
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _load(spec: str) -> Project:
+    from lstm_pipeline.forecasting.project import load_project
+
+    return load_project(spec)
+
+
+def _run(
+    project: Project, *, train: bool, predict: bool, groups: tuple[str, ...] | None, as_of: dt.datetime | None
+) -> None:
+    from rich.console import Console
+
+    from lstm_pipeline.console import TrainingBars
+    from lstm_pipeline.orchestration.runs import run_project
+
+    console = Console()
+    with TrainingBars(console) as bars:
+        run_project(
+            project,
+            train=train,
+            predict=predict,
+            groups=groups,
+            as_of=as_of.date() if as_of else None,
+            progress=bars,
+        )
+    _report(console, project, predict)
+
+
+def _report(console: Any, project: Project, predict: bool) -> None:
+    """Where things are, and how good they are."""
+    import pyarrow.parquet as pq
+
+    from lstm_pipeline.console import forecast_table, metrics_table
+
+    registry = project.registry
+    record = registry.ensemble_record(project.spec.prediction.version)
+    console.print(metrics_table(record))
+    if predict:
+        path = registry.layout.data("predictions")
+        with path.open("rb") as file:
+            console.print(forecast_table(pq.read_table(file)))
+        console.print(f"predictions: {path}", soft_wrap=True)
+        console.print(f"plot:        {registry.layout.forecast_plot}", soft_wrap=True)
+    console.print(f"version:     {record.version} ({registry.layout.ensemble(record.version)})", soft_wrap=True)

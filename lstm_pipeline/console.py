@@ -1,0 +1,129 @@
+"""What the command line shows: progress while training, tables at the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from lstm_pipeline.network.training import EpochReport
+    from lstm_pipeline.registry.records import EnsembleRecord, Metrics
+
+SHOWN_COLUMNS = 7
+
+
+class TrainingBars:
+    """One progress bar a group on a terminal, one plain line an epoch otherwise."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+        self._tasks: dict[str, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.4f}  validation {task.fields[val_loss]:.4f}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+
+    def __enter__(self) -> TrainingBars:
+        if self._console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._progress.stop()
+
+    def on_epoch(self, log: Any, group: str, report: EpochReport) -> None:
+        """Hears of an epoch; called from the threads that train."""
+        fields: dict[str, Any] = {"loss": report.loss, "val_loss": report.val_loss}
+        with self._lock:
+            if not self._console.is_terminal:
+                best = "  best so far" if report.improved else ""
+                self._console.print(
+                    f"{group}: epoch {report.epoch}/{report.epochs}  loss {report.loss:.4f}  "
+                    f"validation {report.val_loss:.4f}  {report.seconds:.1f} s{best}",
+                    highlight=False,
+                )
+                return
+            if group not in self._tasks:
+                self._tasks[group] = self._progress.add_task(group, total=report.epochs, **fields)
+            self._progress.update(self._tasks[group], completed=report.epoch, **fields)
+
+
+def metrics_table(record: EnsembleRecord) -> Table:
+    """Metrics of each feature, rolled over the horizon, and the means beside the naive forecasts'."""
+    metadata = record.metadata
+    evaluation = metadata.evaluation
+    rolled = metadata.feature_metrics["rolled"]
+    table = Table(
+        title=f"Rolled over {evaluation['horizon']} steps from {evaluation['origins']} origins of the held-out part",
+        title_justify="left",
+    )
+    names = ("rmse", "mae", "smape", "mase", "r2", "skill")
+    table.add_column("feature", no_wrap=True)
+    for name in names:
+        table.add_column(name, justify="right")
+    for feature, metrics in rolled.items():
+        table.add_row(feature, *(number(metrics.get(name)) for name in names))
+    table.add_section()
+    means: dict[str, Metrics] = {"mean": evaluation["mean"]["rolled"], **metadata.baseline_metrics}
+    for label, metrics in means.items():
+        table.add_row(label, *(number(metrics.get(name)) for name in names))
+    return table
+
+
+def forecast_table(table: pa.Table, rows: int = 5) -> Table:
+    """The first rows of a forecast; of many columns the first few."""
+    names = table.column_names
+    shown = names if len(names) <= SHOWN_COLUMNS + 1 else names[:SHOWN_COLUMNS]
+    more = "" if len(shown) == len(names) else f", {len(shown)} of {len(names)} columns"
+    view = Table(title=f"Forecast: {table.num_rows} rows{more}", title_justify="left")
+    for name in shown:
+        view.add_column(name, justify="right", no_wrap=True)
+    for row in table.slice(0, rows).select(shown).to_pylist():
+        view.add_row(*(_cell(value) for value in row.values()))
+    return view
+
+
+def versions_table(records: Sequence[EnsembleRecord], in_use: str) -> Table:
+    """All versions: when, how good, and which models they pin."""
+    view = Table()
+    for name, justify in (
+        ("version", "left"),
+        ("created", "left"),
+        ("rmse", "right"),
+        ("mae", "right"),
+        ("smape", "right"),
+    ):
+        view.add_column(name, justify=justify)  # type: ignore[arg-type]
+    view.add_column("models", overflow="fold")
+    for record in records:
+        metadata = record.metadata
+        models = ", ".join(f"{member.model_name} {member.version}" for member in metadata.individual_models)
+        mark = " (in use)" if record.version == in_use else ""
+        metrics = (number(metadata.metrics.get(name)) for name in ("rmse", "mae", "smape"))
+        view.add_row(record.version + mark, record.created_at, *metrics, models)
+    return view
+
+
+def number(value: float | None) -> str:
+    """Four significant digits, or a dash where there is none."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _cell(value: object) -> str:
+    return (
+        f"{value:,.4g}"
+        if isinstance(value, float) and abs(value) < 1e4
+        else (f"{value:,.1f}" if isinstance(value, float) else str(value))
+    )

@@ -1,0 +1,28 @@
+"""The demo's input: simulated, so that the demo needs no data of anybody's."""
+
+import dagster as dg
+
+from lstm_pipeline.forecasting.demo import DEMO, write_demo_data
+from lstm_pipeline.forecasting.project import load_project
+from lstm_pipeline.orchestration.assets import as_of_date
+from lstm_pipeline.orchestration.errors import user_errors
+from lstm_pipeline.orchestration.keys import slug, source_key
+from lstm_pipeline.orchestration.metadata import frame_metadata
+
+_PROJECT = load_project(DEMO)
+_PRODUCT = _PROJECT.spec.model_metadata
+
+
+@dg.asset(
+    key=source_key(_PROJECT, _PRODUCT, next(iter(_PRODUCT.inputs))),
+    group_name=slug(DEMO),
+    kinds={"python", "parquet"},
+    description="SIMULATED data of a plant: nine daily columns of three domains, up to the as-of date.",
+)
+def simulated_plant(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    """Simulates the plant up to the run's as-of date."""
+    with user_errors():
+        as_of = as_of_date(context, _PROJECT)
+        path, table = write_demo_data(_PROJECT, as_of)
+    metadata = frame_metadata(table, _PROJECT.spec.training.timestamp_col, preview=10)
+    return dg.MaterializeResult(metadata={**metadata, "simulated": True, "as_of": str(as_of), "path": path})

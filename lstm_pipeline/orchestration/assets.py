@@ -1,0 +1,238 @@
+"""The five assets of a project."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any, cast
+
+import dagster as dg
+import pyarrow as pa
+
+from lstm_pipeline.forecasting.dataset import build_dataset
+from lstm_pipeline.forecasting.ensemble import training_history
+from lstm_pipeline.forecasting.forecast import forecast
+from lstm_pipeline.forecasting.inputs import chain_to, finish, input_preview, prediction_input, training_input
+from lstm_pipeline.forecasting.project import Project
+from lstm_pipeline.forecasting.publishing import metadata_table, publish
+from lstm_pipeline.forecasting.training import GroupsFailed, train_groups
+from lstm_pipeline.orchestration import metadata as show
+from lstm_pipeline.orchestration.errors import user_errors
+from lstm_pipeline.orchestration.keys import (
+    AS_OF_TAG,
+    BUCKET,
+    CLEANED,
+    METADATA,
+    PREDICTIONS,
+    RECENT,
+    TRAINED,
+    WRITE_MODE,
+    asset_key,
+    run_tags,
+    slug,
+    source_key,
+)
+from lstm_pipeline.registry.registry import StoredModel
+from lstm_pipeline.spec.errors import SpecError
+from lstm_pipeline.spec.project import DataProduct
+from lstm_pipeline.timeseries.schema import conform
+
+AssetDecorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
+
+
+def build_assets(project: Project) -> list[dg.AssetsDefinition]:
+    """A project's assets, from its inputs to its predictions."""
+    return [
+        _cleaned_data(project),
+        _trained_model(project),
+        _model_metadata(project),
+        _recent_data(project),
+        _predictions(project),
+    ]
+
+
+def as_of_date(context: dg.AssetExecutionContext, project: Project) -> dt.date:
+    """The run's as-of date: its tag `lstm_pipeline/as_of`, else today in the project's time zone."""
+    tag = context.run.tags.get(AS_OF_TAG)
+    if tag is None:
+        return project.today()
+    try:
+        return dt.date.fromisoformat(tag)
+    except ValueError:
+        raise dg.Failure(
+            f"run tag {AS_OF_TAG}: expected a date such as 2025-01-31, found '{tag}'", allow_retries=False
+        ) from None
+
+
+def _asset(project: Project, product: DataProduct, name: str, **options: Any) -> AssetDecorator:
+    """`dg.asset` with what all assets of a project share."""
+    frame = name in (CLEANED, RECENT)  # an input after its transformations is always replaced as a whole
+    metadata = {
+        BUCKET: project.spec.training.model_bucket,
+        WRITE_MODE: "overwrite" if frame else product.finalisers.write_config.mode,
+    }
+    decorator = dg.asset(
+        key=asset_key(project.name, name),
+        group_name=slug(project.name),
+        io_manager_key="model_io_manager" if name == TRAINED else "parquet_io_manager",
+        op_tags=run_tags(product),
+        metadata=metadata,
+        **options,
+    )
+    return cast(AssetDecorator, decorator)
+
+
+def _key_of_input(project: Project, product: DataProduct, frame: str) -> dg.AssetKey:
+    return source_key(project, product, chain_to(product, frame)[0])
+
+
+def _cleaned_data(project: Project) -> dg.AssetsDefinition:
+    product, step = project.spec.model_metadata, project.spec.training
+
+    @_asset(
+        project,
+        product,
+        CLEANED,
+        deps=[_key_of_input(project, product, step.input)],
+        kinds={"parquet", "duckdb"},
+        description="The training input after its transformations.",
+    )
+    def cleaned_data(context: dg.AssetExecutionContext) -> dg.MaterializeResult[pa.Table]:
+        with user_errors():
+            as_of = as_of_date(context, project)
+            table = training_input(project, as_of)
+            dataset = build_dataset(table, step, project.spec.timezone)
+            uri, preview = input_preview(project, product, step.input)
+        found = show.frame_metadata(table, step.timestamp_col, preview) | show.dataset_metadata(dataset)
+        return dg.MaterializeResult(value=table, metadata={**found, "as_of": str(as_of), "input": uri})
+
+    return cleaned_data
+
+
+def _trained_model(project: Project) -> dg.AssetsDefinition:
+    step = project.spec.training
+    key = asset_key(project.name, TRAINED)
+
+    @_asset(
+        project,
+        project.spec.model_metadata,
+        TRAINED,
+        kinds={"keras", "lstm"},
+        ins={CLEANED: dg.AssetIn(asset_key(project.name, CLEANED))},
+        partitions_def=dg.StaticPartitionsDefinition(list(project.groups)),
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+        required_resource_keys={"progress"},
+        description="One LSTM for each feature group. It sees all features and is trained on its group's alone.",
+    )
+    def trained_model(context: dg.AssetExecutionContext, cleaned_data: pa.Table) -> Any:
+        groups = [group for group in project.groups if group in context.partition_keys]
+        progress = context.resources.progress
+
+        def metadata_of(model: StoredModel) -> show.Metadata:
+            return show.model_metadata(model.record, training_history(project.registry, model))
+
+        with user_errors():
+            dataset = build_dataset(cleaned_data, step, project.spec.timezone)
+            try:
+                models = train_groups(
+                    dataset,
+                    step,
+                    groups,
+                    project.registry,
+                    run_id=context.run_id,
+                    on_epoch=lambda group, report: progress.on_epoch(context.log, group, report),
+                )
+            except GroupsFailed as error:
+                for group, model in error.finished.items():
+                    context.log_event(
+                        dg.AssetMaterialization(key, partition=group, metadata=metadata_of(model)),
+                    )
+                raise
+            for group, model in models.items():
+                context.add_asset_metadata(metadata_of(model), asset_key=key, partition_key=group)
+        return models
+
+    return trained_model
+
+
+def _model_metadata(project: Project) -> dg.AssetsDefinition:
+    product, step = project.spec.model_metadata, project.spec.training
+
+    @_asset(
+        project,
+        product,
+        METADATA,
+        kinds={"parquet", "json"},
+        ins={
+            CLEANED: dg.AssetIn(asset_key(project.name, CLEANED)),
+            TRAINED: dg.AssetIn(asset_key(project.name, TRAINED)),
+        },
+        description="Publishes the newest models of all groups, scored together, as the next version.",
+    )
+    def model_metadata(
+        context: dg.AssetExecutionContext, cleaned_data: pa.Table, trained_model: dict[str, StoredModel]
+    ) -> dg.MaterializeResult[pa.Table]:
+        with user_errors():
+            version = publish(project, cleaned_data, trained_model, run_id=context.run_id)
+            table = finish(project, product, step.output, metadata_table(version), as_of_date(context, project))
+            if product.fields is not None:
+                table = conform(table, product.fields, what="model_metadata")
+        return dg.MaterializeResult(value=table, metadata=show.version_metadata(version))
+
+    return model_metadata
+
+
+def _recent_data(project: Project) -> dg.AssetsDefinition:
+    product, step = project.spec.predictions, project.spec.prediction
+
+    @_asset(
+        project,
+        product,
+        RECENT,
+        deps=[_key_of_input(project, product, step.input)],
+        kinds={"parquet", "duckdb"},
+        description="The prediction input after its transformations.",
+    )
+    def recent_data(context: dg.AssetExecutionContext) -> dg.MaterializeResult[pa.Table]:
+        with user_errors():
+            as_of = as_of_date(context, project)
+            table = prediction_input(project, as_of)
+            uri, preview = input_preview(project, product, step.input)
+        found = show.frame_metadata(table, step.timestamp_col, preview)
+        return dg.MaterializeResult(value=table, metadata={**found, "as_of": str(as_of), "input": uri})
+
+    return recent_data
+
+
+def _predictions(project: Project) -> dg.AssetsDefinition:
+    product, step = project.spec.predictions, project.spec.prediction
+
+    @_asset(
+        project,
+        product,
+        PREDICTIONS,
+        kinds={"parquet", "keras"},
+        ins={RECENT: dg.AssetIn(asset_key(project.name, RECENT))},
+        deps=[asset_key(project.name, METADATA)],
+        description="The forecast of every feature: all groups' models rolled forward together.",
+    )
+    def predictions(context: dg.AssetExecutionContext, recent_data: pa.Table) -> dg.MaterializeResult[pa.Table]:
+        with user_errors():
+            as_of = as_of_date(context, project)
+            result = forecast(project, recent_data, as_of=as_of, predicted_at=dt.datetime.now(dt.UTC))
+            plot = show.draw_forecast(result)
+            project.registry.store.write(project.registry.layout.forecast_plot, plot)
+        found = show.forecast_metadata(result, step.timestamp_col, plot)
+        return dg.MaterializeResult(value=result.table, metadata={**found, "as_of": str(as_of)})
+
+    return predictions
+
+
+def broken_spec_asset(name: str, error: SpecError) -> dg.AssetSpec:
+    """In the place of a project whose spec is wrong: an asset that shows every problem."""
+    problems = "\n".join(f"- {problem}" for problem in error.problems)
+    return dg.AssetSpec(
+        key=dg.AssetKey(["broken_specs", slug(name)]),
+        group_name="broken_specs",
+        description=f"**The spec of this project is wrong; nothing of it was loaded.**\n\n{error.source}\n\n{problems}",
+        metadata={"problems": dg.MetadataValue.md(problems), "source": dg.MetadataValue.path(error.source)},
+        kinds={"error"},
+    )

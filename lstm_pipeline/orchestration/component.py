@@ -1,0 +1,50 @@
+"""The component behind a project's `defs.yaml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import BaseModel, ConfigDict, RootModel
+
+from lstm_pipeline.forecasting.project import Project
+from lstm_pipeline.orchestration.projects import broken, project_definitions
+from lstm_pipeline.spec.documents import Document
+from lstm_pipeline.spec.errors import SpecError
+from lstm_pipeline.spec.loading import load_data
+from lstm_pipeline.spec.project import ProjectSpec
+from lstm_pipeline.spec.settings import storage_uri
+
+
+class ForecastProjectAttributes(RootModel[dict[str, Any]]):
+    """A project spec, as in a file of its own. It is checked as a whole, so that every problem shows at once."""
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(ProjectSpec.model_json_schema()))
+
+
+class ForecastProject(dg.Component):
+    """One forecasting project: cleaned data, a model for each feature group, published versions, predictions."""
+
+    def __init__(self, attributes: dict[str, Any], path: Path) -> None:
+        self.attributes = attributes
+        self.path = path
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The schema of `attributes`."""
+        return ForecastProjectAttributes
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> ForecastProject:
+        """Takes the attributes as they stand; they are checked when definitions are built."""
+        data = attributes.root if isinstance(attributes, ForecastProjectAttributes) else {}
+        return cls(data, Path(context.path))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The project's assets and jobs, or an asset that shows what is wrong with its spec."""
+        try:
+            loaded = load_data(Document(str(self.path), self.attributes), self.path)
+        except SpecError as error:
+            return broken(self.path, error)
+        return project_definitions(Project(loaded, storage_uri()))

@@ -1,0 +1,42 @@
+"""Names in Dagster: asset keys, groups, jobs, tags."""
+
+from __future__ import annotations
+
+import re
+
+import dagster as dg
+
+from lstm_pipeline.forecasting.project import Project
+from lstm_pipeline.spec.project import DataProduct, DataProductInput
+
+AS_OF_TAG = "lstm_pipeline/as_of"
+BUCKET = "lstm_pipeline/bucket"
+WRITE_MODE = "lstm_pipeline/write_mode"
+
+CLEANED, TRAINED, METADATA = "cleaned_data", "trained_model", "model_metadata"
+RECENT, PREDICTIONS = "recent_data", "predictions"
+
+TRAINING_ASSETS = (CLEANED, TRAINED, METADATA)
+FORECAST_ASSETS = (RECENT, PREDICTIONS)
+
+
+def slug(name: str) -> str:
+    """A project's name as Dagster allows it for groups and jobs."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def asset_key(project: str, asset: str) -> dg.AssetKey:
+    """Key of one of a project's assets."""
+    return dg.AssetKey([project, asset])
+
+
+def source_key(project: Project, product: DataProduct, name: str) -> dg.AssetKey:
+    """Key of an input, which some other code makes: the last part is its identifier, or its file's name."""
+    source = product.inputs[name]
+    last = source.identifier if isinstance(source, DataProductInput) else source.uri.rstrip("/").rsplit("/", 1)[-1]
+    return dg.AssetKey(["sources", project.name, re.sub(r"[^A-Za-z0-9_.\-]", "_", last)])
+
+
+def run_tags(product: DataProduct) -> dict[str, str]:
+    """The builder's cluster settings as tags, for a run launcher that can use them."""
+    return {f"lstm_pipeline/{key}": str(value) for key, value in product.config.items()}

@@ -1,0 +1,175 @@
+"""What Dagster's UI shows of each asset."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from lstm_pipeline.forecasting.charts import forecast_chart, loss_chart
+from lstm_pipeline.forecasting.dataset import Dataset
+from lstm_pipeline.forecasting.forecast import Forecast
+from lstm_pipeline.registry.records import IndividualRecord, Metrics
+from lstm_pipeline.registry.registry import Version
+from lstm_pipeline.timeseries.schema import describe
+
+Metadata = dict[str, Any]
+
+
+def frame_metadata(table: pa.Table, timestamp_col: str, preview: int) -> Metadata:
+    """Row count, time range, column schema and first rows of a frame."""
+    columns = [dg.TableColumn(name=name, type=kind) for name, kind in describe(table.schema)]
+    metadata: Metadata = {
+        "dagster/row_count": table.num_rows,
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+    }
+    if timestamp_col in table.column_names and table.num_rows:
+        stamps = table[timestamp_col].to_pandas()
+        metadata["first"], metadata["last"] = str(stamps.min()), str(stamps.max())
+    if preview:
+        metadata["preview"] = dg.MetadataValue.md(markdown_table(table.slice(0, preview)))
+    return metadata
+
+
+def dataset_metadata(dataset: Dataset) -> Metadata:
+    """What checking the training data found."""
+    missing = int((~dataset.filled.observed).sum())
+    return {
+        "frequency": dataset.series.timeline.frequency,
+        "steps": len(dataset.series),
+        "steps_without_a_row": dataset.series.inserted,
+        "duplicate_rows_merged": dataset.series.duplicates,
+        "missing_values": missing,
+        "filled_values": sum(dataset.filled.counts.values()),
+        "filled_by_feature": dataset.filled.counts,
+        "unusable_steps": int((~dataset.filled.usable).sum()),
+        "season_length": dataset.season,
+        "calendar_features": list(dataset.calendar),
+        "context_features": list(dataset.features.context),
+        "data_fingerprint": dataset.fingerprint(),
+    }
+
+
+def model_metadata(record: IndividualRecord, history: Mapping[str, Any]) -> Metadata:
+    """A group's loss curve, its metrics as numbers, and its settings."""
+    metadata = record.metadata
+    one_step = metadata.metrics.get("one_step", {})
+    image = loss_chart(metadata.feature_group, _curves(history), int(history["best_epoch"]))
+    return {
+        "loss_curve": dg.MetadataValue.md(picture(image, "loss by epoch")),
+        "metrics": dg.MetadataValue.md(metrics_table(metadata.feature_metrics.get("one_step", {}))),
+        **{f"one_step_{name}": value for name, value in one_step.items() if value is not None},
+        "val_loss": metadata.training["val_loss"],
+        "best_epoch": metadata.training["best_epoch"],
+        "epochs_trained": metadata.training["epochs"],
+        "training_seconds": metadata.training["seconds"],
+        "training_windows": metadata.training["windows"]["train"],
+        "predicted_features": metadata.predicted_features,
+        "hyperparameters": metadata.hyperparameters,
+        "training_rows": metadata.training_rows,
+        "model_path": dg.MetadataValue.path(record.model_path),
+    }
+
+
+def version_metadata(version: Version) -> Metadata:
+    """A version: its metrics, and which model predicts which feature."""
+    record = version.record.metadata
+    members = {
+        member.model_name: (member.version, version.models[member.model_name].record.metadata.predicted_features)
+        for member in record.individual_models
+    }
+    rows = [f"| {group} | {pinned} | {', '.join(names)} |" for group, (pinned, names) in members.items()]
+    mean = record.evaluation["mean"]
+    numbers = {f"{kind}_{name}": value for kind, metrics in mean.items() for name, value in metrics.items()}
+    return {
+        "version": record.version,
+        "models": dg.MetadataValue.md("\n".join(["| group | model | predicts |", "| --- | --- | --- |", *rows])),
+        "metrics_rolled": dg.MetadataValue.md(metrics_table(record.feature_metrics["rolled"])),
+        "metrics_one_step": dg.MetadataValue.md(metrics_table(record.feature_metrics["one_step"])),
+        "baselines_rolled": dg.MetadataValue.md(metrics_table(record.baseline_metrics)),
+        "metric_definitions": dict(record.metric_definitions),
+        "evaluation_origins": record.evaluation["origins"],
+        "evaluation_horizon": record.evaluation["horizon"],
+        **{name: value for name, value in numbers.items() if value is not None},
+        "record": dg.MetadataValue.path(version.record.metadata_path),
+    }
+
+
+def forecast_metadata(forecast: Forecast, timestamp_col: str, plot: bytes) -> Metadata:
+    """The forecast with the history it starts from.
+
+    Args:
+        plot: the forecast plot as PNG.
+    """
+    predicted = {
+        name: f"{member.metadata.feature_group} {member.metadata.version or ''}".strip()
+        for member in forecast.ensemble.members
+        for name in member.metadata.predicted_features
+    }
+    rows = [f"| {feature} | {model} |" for feature, model in predicted.items()]
+    return {
+        **frame_metadata(forecast.table, timestamp_col, preview=10),
+        "version": str(forecast.ensemble.version),
+        "forecast": dg.MetadataValue.md(picture(plot, "forecast with recent history")),
+        "predicted_by": dg.MetadataValue.md("\n".join(["| feature | model |", "| --- | --- |", *rows])),
+        "filled_values": sum(forecast.window.filled.counts.values()),
+    }
+
+
+def draw_forecast(forecast: Forecast) -> bytes:
+    """Forecast plot of every predicted feature, with twice the horizon of history, at least a window."""
+    ensemble, window = forecast.ensemble, forecast.window
+    names, series = ensemble.predicted, window.series
+    horizon = forecast.raw.num_rows
+    shown = min(len(series), max(2 * horizon, ensemble.metadata.sequence_length))
+    steps = series.timeline.next_steps(series.steps[-1], horizon)
+    columns = [series.names.index(name) for name in names]
+    values = np.column_stack([forecast.raw[name].to_numpy().astype(float) for name in names])
+    return forecast_chart(
+        f"{ensemble.version}, {horizon} steps",
+        series.timeline.wall_clock(series.steps[-shown:]),
+        window.filled.values[-shown:, columns],
+        series.timeline.wall_clock(steps),
+        values,
+        names,
+    )
+
+
+def metrics_table(rows: Mapping[str, Metrics]) -> str:
+    """Metrics by feature as a Markdown table."""
+    names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
+    lines = ["| | " + " | ".join(names) + " |", "| --- |" + " ---: |" * len(names)]
+    for feature, metrics in rows.items():
+        lines.append(f"| {feature} | " + " | ".join(_number(metrics.get(name)) for name in names) + " |")
+    return "\n".join(lines)
+
+
+def markdown_table(table: pa.Table) -> str:
+    """A frame as a Markdown table."""
+    frame: pd.DataFrame = table.to_pandas()
+    lines = ["| " + " | ".join(map(_cell, frame.columns)) + " |", "| " + " | ".join(["---"] * frame.shape[1]) + " |"]
+    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in frame.itertuples(index=False)]
+    return "\n".join(lines)
+
+
+def picture(png: bytes, text: str) -> str:
+    """A PNG inside Markdown."""
+    return f"![{text}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def _curves(history: Mapping[str, Any]) -> dict[str, list[float]]:
+    return {name: [float(value) for value in history[name]] for name in ("loss", "val_loss")}
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")

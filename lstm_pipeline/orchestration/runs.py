@@ -1,0 +1,162 @@
+"""Running a project's jobs in this process, on the same definitions and instance that the UI uses."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import yaml
+from dagster._core.instance import InstanceRef
+
+from lstm_pipeline.forecasting.project import Project
+from lstm_pipeline.orchestration.keys import (
+    AS_OF_TAG,
+    CLEANED,
+    FORECAST_ASSETS,
+    METADATA,
+    TRAINED,
+    TRAINING_ASSETS,
+    asset_key,
+)
+from lstm_pipeline.orchestration.progress import Progress
+from lstm_pipeline.orchestration.projects import BOTH, job_name, project_definitions, resources
+from lstm_pipeline.spec.errors import PipelineError
+from lstm_pipeline.spec.settings import home
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+class RunFailedError(PipelineError):
+    """A run failed; its message is what the failed step said."""
+
+
+@contextmanager
+def instance() -> Iterator[dg.DagsterInstance]:
+    """The instance the UI uses: `DAGSTER_HOME`, else what dagster.yaml of the working folder says."""
+    if os.environ.get("DAGSTER_HOME"):
+        found = dg.DagsterInstance.get()
+    else:
+        folder = home()
+        base = folder / ".dagster"
+        base.mkdir(exist_ok=True)
+        config = folder if (folder / "dagster.yaml").is_file() else base
+        reference = InstanceRef.from_dir(str(base), config_dir=str(config), overrides=_absolute_paths(config))
+        found = dg.DagsterInstance.from_ref(reference)
+    with found:
+        yield found
+
+
+def run_project(
+    project: Project,
+    *,
+    train: bool = True,
+    predict: bool = True,
+    groups: Sequence[str] | None = None,
+    as_of: dt.date | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Materialises a project's assets.
+
+    Args:
+        train: clean the data, train groups, publish a version.
+        predict: forecast with the version in use.
+        groups: which groups to train; None for all. The others keep their models.
+        as_of: what `current_date()` is; None for today.
+
+    Raises:
+        RunFailedError: a step failed; its message.
+    """
+    definitions = dg.Definitions.merge(
+        project_definitions(project), dg.Definitions(resources=resources(project.storage, progress))
+    )
+    job = definitions.resolve_job_def(job_name(project.name, BOTH))
+    tags = {AS_OF_TAG: as_of.isoformat()} if as_of else {}
+    with instance() as here:
+        for assets, part in _parts(project, train, predict, groups):
+            spread = {RANGE_START: part[0], RANGE_END: part[-1]} if part else {}
+            selection = [asset_key(project.name, asset) for asset in assets]
+            execute(job, here, selection, {**tags, **spread})
+
+
+def execute(
+    job: dg.JobDefinition, here: dg.DagsterInstance, selection: Sequence[dg.AssetKey], tags: dict[str, str]
+) -> None:
+    """Executes some assets of a job in this process.
+
+    Raises:
+        RunFailedError: a step failed; its message.
+    """
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    result = job.execute_in_process(
+        run_config=quiet, instance=here, asset_selection=list(selection), tags=tags, raise_on_error=False
+    )
+    if not result.success:
+        raise RunFailedError(_reason(result))
+
+
+def _parts(
+    project: Project, train: bool, predict: bool, groups: Sequence[str] | None
+) -> list[tuple[tuple[str, ...], list[str]]]:
+    """The runs to make: which assets, for which groups.
+
+    One run does everything, so that what a start costs is paid once. A run takes groups that follow each other; for
+    others there is a run for each stretch, and one to publish.
+    """
+    after = FORECAST_ASSETS if predict else ()
+    if not train:
+        return [(after, [])]
+    wanted = [group for group in project.groups if groups is None or group in groups]
+    stretches = _stretches(project.groups, wanted)
+    if len(stretches) == 1:
+        return [((*TRAINING_ASSETS, *after), stretches[0])]
+    first: tuple[str, ...] = (CLEANED, TRAINED)
+    parts = [(first if index == 0 else (TRAINED,), stretch) for index, stretch in enumerate(stretches)]
+    return [*parts, ((METADATA, *after), [])]
+
+
+def _stretches(groups: Sequence[str], wanted: Sequence[str]) -> list[list[str]]:
+    """The wanted groups, in stretches that follow each other in the order of all groups."""
+    stretches: list[list[str]] = []
+    for index, group in enumerate(groups):
+        if group not in wanted:
+            continue
+        if stretches and groups[index - 1] in stretches[-1]:
+            stretches[-1].append(group)
+        else:
+            stretches.append([group])
+    return stretches
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            failure: Any = event.step_failure_data
+            if failure.user_failure_data is not None and failure.user_failure_data.description:
+                return str(failure.user_failure_data.description)
+            return f"defect in step {event.step_key}:\n{failure.error_display_string}"
+    return "the run failed before its first step; see the run in Dagster's UI"
+
+
+def _absolute_paths(folder: Path) -> dict[str, Any]:
+    """The sections of dagster.yaml with a relative `base_dir`, made absolute.
+
+    Dagster takes such paths as relative to the current folder; they are meant to be relative to dagster.yaml.
+    """
+    path = folder / "dagster.yaml"
+    config = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    made = {key: _absolute(section, folder) for key, section in config.items()}
+    return {key: section for key, section in made.items() if section != config[key]}
+
+
+def _absolute(section: Any, folder: Path) -> Any:
+    if not isinstance(section, dict):
+        return section
+    return {
+        key: str(folder / value) if key == "base_dir" and isinstance(value, str) else _absolute(value, folder)
+        for key, value in section.items()
+    }
