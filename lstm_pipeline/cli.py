@@ -111,14 +111,12 @@ def demo(as_of: dt.datetime | None) -> None:
 @with_storage
 def versions(spec: str) -> None:
     """List SPEC's versions: how good they are, which models they pin, which one is in use."""
-    from rich.console import Console
-
-    from lstm_pipeline.console import versions_table
+    from lstm_pipeline.console import make_console, versions_table
 
     registry = _load(spec).registry
     in_use = registry.resolve()
     records = [registry.ensemble_record(version) for version in registry.versions()]
-    Console().print(versions_table(records, in_use))
+    make_console().print(versions_table(records, in_use))
 
 
 @cli.command()
@@ -161,12 +159,12 @@ def _load(spec: str) -> Project:
 def _run(
     project: Project, *, train: bool, predict: bool, groups: tuple[str, ...] | None, as_of: dt.datetime | None
 ) -> None:
-    from rich.console import Console
-
-    from lstm_pipeline.console import TrainingBars
+    from lstm_pipeline.console import TrainingBars, make_console
+    from lstm_pipeline.network.runtime import import_quietly
     from lstm_pipeline.orchestration.runs import run_project
 
-    console = Console()
+    import_quietly()
+    console = make_console()
     with TrainingBars(console) as bars:
         run_project(
             project,
@@ -191,7 +189,7 @@ def _report(console: Any, project: Project, predict: bool) -> None:
     if predict:
         path = registry.layout.data("predictions")
         with path.open("rb") as file:
-            console.print(forecast_table(pq.read_table(file)))
+            console.print(forecast_table(pq.read_table(file), project.spec.prediction.timestamp_col))
         console.print(f"predictions: {path}", soft_wrap=True)
         console.print(f"plot:        {registry.layout.forecast_plot}", soft_wrap=True)
     console.print(f"version:     {record.version} ({registry.layout.ensemble(record.version)})", soft_wrap=True)

@@ -53,6 +53,7 @@ class TrainingBars:
                     f"{group}: epoch {report.epoch}/{report.epochs}  loss {report.loss:.4f}  "
                     f"validation {report.val_loss:.4f}  {report.seconds:.1f} s{best}",
                     highlight=False,
+                    soft_wrap=True,
                 )
                 return
             if group not in self._tasks:
@@ -82,9 +83,15 @@ def metrics_table(record: EnsembleRecord) -> Table:
     return table
 
 
-def forecast_table(table: pa.Table, rows: int = 5) -> Table:
-    """The first rows of a forecast; of many columns the first few."""
-    names = table.column_names
+def make_console() -> Console:
+    """As wide as the terminal; wide enough for a table where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
+
+
+def forecast_table(table: pa.Table, timestamp_col: str, rows: int = 5) -> Table:
+    """The first rows of a forecast, its stamps first; of many columns the first few."""
+    names = sorted(table.column_names, key=lambda name: name != timestamp_col)
     shown = names if len(names) <= SHOWN_COLUMNS + 1 else names[:SHOWN_COLUMNS]
     more = "" if len(shown) == len(names) else f", {len(shown)} of {len(names)} columns"
     view = Table(title=f"Forecast: {table.num_rows} rows{more}", title_justify="left")
@@ -117,13 +124,11 @@ def versions_table(records: Sequence[EnsembleRecord], in_use: str) -> Table:
 
 
 def number(value: float | None) -> str:
-    """Four significant digits, or a dash where there is none."""
-    return "–" if value is None else f"{value:.4g}"
+    """Four significant digits, thousands in full, a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def _cell(value: object) -> str:
-    return (
-        f"{value:,.4g}"
-        if isinstance(value, float) and abs(value) < 1e4
-        else (f"{value:,.1f}" if isinstance(value, float) else str(value))
-    )
+    return number(value) if isinstance(value, float) else str(value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import os
 import threading
 
@@ -26,9 +28,27 @@ def configure(threads: int | None = None) -> None:
     with _lock:
         if _configured:
             return
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # one function a network is no needless retracing
         _set_threads(threads or _cores())
         _prepare_gpus()
         _configured = True
+
+
+def import_quietly() -> None:
+    """Import TensorFlow without the notices that its C++ side writes before any setting can reach it.
+
+    They are written to file descriptor 2 itself, so that is what is turned away for as long as the import takes:
+    for the main thread of a command line, where nothing else writes then. Errors are exceptions and come through.
+    """
+    with open(os.devnull, "w") as nowhere:
+        kept = os.dup(2)
+        try:
+            os.dup2(nowhere.fileno(), 2)
+            with contextlib.suppress(ImportError):  # whoever needs it will say so
+                import tensorflow  # noqa: F401
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _cores() -> int:
