@@ -27,7 +27,7 @@ check: install ## types and style
 	$(BIN)/mypy
 
 ui: install ## Dagster's UI on http://localhost:3000
-	$(BIN)/dg dev
+	. $(BIN)/activate && dg dev
 
 clean: ## remove what runs have made
 	rm -rf storage .dagster

@@ -97,12 +97,14 @@ def run(spec: str, only: str | None, groups: tuple[str, ...], as_of: dt.datetime
 @with_storage
 def demo(as_of: dt.datetime | None) -> None:
     """Simulate a plant's data, then train and forecast the shipped project on it."""
-    from lstm_pipeline.forecasting.demo import DEMO, write_demo_data
+    from lstm_pipeline.defs.simulated_plant import simulated_plant
+    from lstm_pipeline.forecasting.demo import DEMO
+    from lstm_pipeline.orchestration.runs import materialize
 
     project = _load(DEMO)
     last = as_of.date() if as_of else project.today()
-    path, table = write_demo_data(project, last)
-    click.echo(f"SIMULATED data: {table.num_rows} days of a plant up to {last}, in {path}")
+    click.echo(f"The data of this demo is SIMULATED: nine daily columns of a plant up to {last}.")
+    materialize(simulated_plant, project, as_of=last)
     _run(project, train=True, predict=True, groups=None, as_of=as_of)
 
 

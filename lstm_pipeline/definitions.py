@@ -15,4 +15,6 @@ def defs() -> dg.Definitions:
     folder = Path(__file__).parent / "defs"
     shipped = dg.load_from_defs_folder(path_within_project=folder)
     own = user_projects(taken=[path.parent.name for path in folder.glob("*/defs.yaml")])
-    return dg.Definitions.merge(shipped, own, dg.Definitions(resources=resources()))
+    # in one process: a run pays for TensorFlow's import once, and a run launcher decides where the run is
+    shared = dg.Definitions(resources=resources(), executor=dg.in_process_executor)
+    return dg.Definitions.merge(shipped, own, shared)

@@ -52,7 +52,7 @@ def forecast_chart(
     shown = list(names)[:MAX_PANELS]
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(5 * columns, 2.1 * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(4 * columns, 1.9 * rows + 0.6), layout="constrained")
     for index, name in enumerate(shown):
         axes = figure.add_subplot(rows, columns, index + 1)
         axes.plot(history_steps, history[:, index], color=HISTORY, linewidth=1)

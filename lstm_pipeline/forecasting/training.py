@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,14 +59,27 @@ def train_groups(
         GroupsFailed: one or more groups failed; says which, and why.
     """
 
+    stopped = threading.Event()
+
+    def heard(group: str, report: EpochReport) -> None:
+        if stopped.is_set():
+            raise TrainingError("stopped")
+        if on_epoch is not None:
+            on_epoch(group, report)
+
     def run(group: str) -> StoredModel | PipelineError:
         try:
-            return train_group(dataset, step, group, registry, run_id=run_id, on_epoch=on_epoch)
+            return train_group(dataset, step, group, registry, run_id=run_id, on_epoch=heard)
         except PipelineError as error:
             return error
 
     with ThreadPoolExecutor(max_workers=min(len(groups), _cores())) as pool:
-        results = dict(zip(groups, pool.map(run, groups), strict=True))
+        try:
+            results = dict(zip(groups, pool.map(run, groups), strict=True))
+        except BaseException:  # Ctrl-C, or Dagster's terminate: the threads end after the epoch they are in
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     finished = {group: result for group, result in results.items() if isinstance(result, StoredModel)}
     failed = {group: result for group, result in results.items() if isinstance(result, PipelineError)}
     if failed:

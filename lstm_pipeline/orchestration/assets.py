@@ -1,6 +1,7 @@
 """The five assets of a project."""
 
 import datetime as dt
+import warnings
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -69,14 +70,16 @@ def _asset(project: Project, product: DataProduct, name: str, **options: Any) ->
         BUCKET: project.spec.training.model_bucket,
         WRITE_MODE: "overwrite" if frame else product.finalisers.write_config.mode,
     }
-    decorator = dg.asset(
-        key=asset_key(project.name, name),
-        group_name=slug(project.name),
-        io_manager_key="model_io_manager" if name == TRAINED else "parquet_io_manager",
-        op_tags=run_tags(product),
-        metadata=metadata,
-        **options,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # back-fill policies are called beta
+        decorator = dg.asset(
+            key=asset_key(project.name, name),
+            group_name=slug(project.name),
+            io_manager_key="model_io_manager" if name == TRAINED else "parquet_io_manager",
+            op_tags=run_tags(product),
+            metadata=metadata,
+            **options,
+        )
     return cast(AssetDecorator, decorator)
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, RootModel
+from pydantic import BaseModel, GetJsonSchemaHandler, RootModel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from lstm_pipeline.forecasting.project import Project
 from lstm_pipeline.orchestration.projects import broken, project_definitions
@@ -20,7 +22,10 @@ from lstm_pipeline.spec.settings import storage_uri
 class ForecastProjectAttributes(RootModel[dict[str, Any]]):
     """A project spec, as in a file of its own. It is checked as a whole, so that every problem shows at once."""
 
-    model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(ProjectSpec.model_json_schema()))
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """What an editor and `dg check` see is the spec's own schema."""
+        return handler(ProjectSpec.__pydantic_core_schema__)
 
 
 class ForecastProject(dg.Component):

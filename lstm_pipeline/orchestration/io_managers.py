@@ -76,10 +76,8 @@ class ModelIOManager(_ProjectIOManager):
 
     folder = "candidates"
 
-    def handle_output(self, context: dg.OutputContext, obj: StoredModel | dict[str, StoredModel]) -> None:
-        """Says where the candidates are; several partitions may come from one run."""
-        models = obj if isinstance(obj, dict) else {obj.group: obj}
-        context.add_output_metadata({"path": dg.MetadataValue.path(", ".join(str(m.folder) for m in models.values()))})
+    def handle_output(self, context: dg.OutputContext, obj: dict[str, StoredModel]) -> None:
+        """Nothing is left to write; several partitions may come from one run, which the base class cannot take."""
 
     def load_input(self, context: dg.InputContext) -> dict[str, StoredModel]:
         """Group → model, for every group asked for."""

@@ -75,7 +75,6 @@ def broken(path: Path, error: SpecError) -> dg.Definitions:
 
 
 def _job(project: Project, kind: str) -> Any:
-    """In one process: a run pays for TensorFlow's import once, and a run launcher decides where the run is."""
     product = project.spec.predictions if kind == FORECAST else project.spec.model_metadata
     return dg.define_asset_job(
         job_name(project.name, kind),

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import yaml
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.instance import InstanceRef
 
 from lstm_pipeline.forecasting.project import Project
@@ -28,6 +29,10 @@ from lstm_pipeline.orchestration.projects import BOTH, job_name, project_definit
 from lstm_pipeline.spec.errors import PipelineError
 from lstm_pipeline.spec.settings import home
 
+CONFIG = "dagster.yaml"
+_NOT_CAPTURED = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+"""What this process prints is for the terminal; capturing it would send the progress bars through a file."""
+
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -37,16 +42,17 @@ class RunFailedError(PipelineError):
 
 @contextmanager
 def instance() -> Iterator[dg.DagsterInstance]:
-    """The instance the UI uses: `DAGSTER_HOME`, else what dagster.yaml of the working folder says."""
-    if os.environ.get("DAGSTER_HOME"):
-        found = dg.DagsterInstance.get()
-    else:
-        folder = home()
-        base = folder / ".dagster"
-        base.mkdir(exist_ok=True)
-        config = folder if (folder / "dagster.yaml").is_file() else base
-        reference = InstanceRef.from_dir(str(base), config_dir=str(config), overrides=_absolute_paths(config))
-        found = dg.DagsterInstance.from_ref(reference)
+    """The instance the UI uses: `DAGSTER_HOME`, else as dagster.yaml of the working folder says.
+
+    Where there is none either, one is made in `.dagster/`, which the UI finds as `DAGSTER_HOME=.dagster`.
+    """
+    base = Path(os.environ["DAGSTER_HOME"]).expanduser() if os.environ.get("DAGSTER_HOME") else home() / ".dagster"
+    folder = base if os.environ.get("DAGSTER_HOME") or not (home() / CONFIG).is_file() else home()
+    base.mkdir(parents=True, exist_ok=True)
+    if not (folder / CONFIG).is_file():
+        (folder / CONFIG).write_text("telemetry:\n  enabled: false\n")
+    overrides = {**_absolute_paths(folder), "compute_logs": _NOT_CAPTURED}
+    found = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(base), config_dir=str(folder), overrides=overrides))
     with found:
         yield found
 
@@ -81,6 +87,17 @@ def run_project(
             spread = {RANGE_START: part[0], RANGE_END: part[-1]} if part else {}
             selection = [asset_key(project.name, asset) for asset in assets]
             execute(job, here, selection, {**tags, **spread})
+
+
+def materialize(asset: dg.AssetsDefinition, project: Project, *, as_of: dt.date) -> None:
+    """Materialises one asset that is no project's own.
+
+    Raises:
+        RunFailedError: it failed; its message.
+    """
+    definitions = dg.Definitions(assets=[asset], resources=resources(project.storage), executor=dg.in_process_executor)
+    with instance() as here:
+        execute(definitions.resolve_implicit_global_asset_job_def(), here, [asset.key], {AS_OF_TAG: as_of.isoformat()})
 
 
 def execute(
@@ -136,6 +153,8 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
             failure: Any = event.step_failure_data
+            if failure.error.cls_name == DagsterExecutionInterruptedError.__name__:
+                raise KeyboardInterrupt
             if failure.user_failure_data is not None and failure.user_failure_data.description:
                 return str(failure.user_failure_data.description)
             return f"defect in step {event.step_key}:\n{failure.error_display_string}"
@@ -147,8 +166,7 @@ def _absolute_paths(folder: Path) -> dict[str, Any]:
 
     Dagster takes such paths as relative to the current folder; they are meant to be relative to dagster.yaml.
     """
-    path = folder / "dagster.yaml"
-    config = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    config = yaml.safe_load((folder / CONFIG).read_text()) or {}
     made = {key: _absolute(section, folder) for key, section in config.items()}
     return {key: section for key, section in made.items() if section != config[key]}
 

@@ -104,11 +104,12 @@ class Registry:
         """
         in_use = self.ensemble_record() if self.versions() else None
         members = {member.model_name: member for member in in_use.metadata.individual_models} if in_use else {}
+        known = self._published_by_run()  # a crash can keep a publisher from noting it at the candidate
         models: dict[str, StoredModel] = {}
         for group in groups:
             run_id, published = self._candidate_pointer(group)
-            fresh = run_id is not None and published is None
-            if group in members and not (fresh and run_id != members[group].run_id):
+            fresh = run_id is not None and published is None and (group, run_id) not in known
+            if group in members and not fresh:
                 models[group] = self._stored(self._folder(members[group]))
             elif run_id is not None:
                 models[group] = self._stored(self.layout.candidate(group, run_id))
@@ -156,13 +157,22 @@ class Registry:
         """The version in use instead of the latest; None where the latest is in use.
 
         A roll back ends when something newer is published: it says no to the versions that were there, not to all.
+
+        Raises:
+            RegistryError: what was written down is damaged, or the version is gone.
         """
         known, path = self.versions(), self.layout.rollback
         if not known or not path.exists():
             return None
         data = from_json(self.store.read(path), path)
-        version, latest = data.get("version"), data.get("latest")
-        return version if version in known and version != known[-1] and latest == known[-1] else None
+        if not isinstance(data, dict) or not isinstance(data.get("version"), str):
+            raise RegistryError(f"{path} is damaged: it names no version; roll back again, or to the latest one")
+        version = data["version"]
+        if data.get("latest") != known[-1] or version == known[-1]:
+            return None
+        if version not in known:
+            raise RegistryError(f"{path} names {version}, which is not there; roll back to one of {', '.join(known)}")
+        return str(version)
 
     def roll_back(self, version: str) -> None:
         """Makes an older version the one in use; nothing is deleted. The latest one ends the roll back."""
@@ -192,6 +202,11 @@ class Registry:
         return [self._stored(self._folder(member)).record for member in members]
 
     def _checked(self, member: Member) -> StoredModel:
+        folder = self._folder(member)
+        listed = {self.store.path(file.path) for file in member.files}
+        bare = [str(folder / name) for name in MODEL_FILES if folder / name not in listed]
+        if bare:
+            raise RegistryError(f"the version's record is damaged: it has no checksum of {', '.join(bare)}")
         for expected in member.files:
             path = self.store.path(expected.path)
             size, sha = self.store.digest(path)
@@ -200,7 +215,7 @@ class Registry:
                     f"{path} is not the file that was published: expected {expected.size} bytes with SHA-256 "
                     f"{expected.sha256[:12]}…, found {size} bytes with {sha[:12]}…"
                 )
-        return self._stored(self._folder(member))
+        return self._stored(folder)
 
     def _folder(self, member: Member) -> UPath:
         return self.store.path(member.model_path).parent
@@ -229,7 +244,7 @@ class Registry:
             if not self.store.create(self.layout.ensemble(version), to_json(record.to_json())):
                 raise RegistryError(f"{self.layout.ensemble(version)} was written by somebody else; run again")
         finally:
-            claim.unlink(missing_ok=True)
+            pass
         for group, trained in promoted.items():
             if self._candidate_pointer(group) == (trained, None):
                 self._point_to_candidate(group, trained, published=version)

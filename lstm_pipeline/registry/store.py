@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,10 @@ class Store:
     def __init__(self, uri: str) -> None:
         path = UPath(uri)
         self.local = path.protocol in ("", "file", "local")
-        self.root = UPath(Path(path.path).expanduser().absolute()) if self.local else path
+        if self.local:
+            self.root = UPath(Path(path.path).expanduser().absolute())
+        else:  # a listing kept from earlier would hide what other processes have published since
+            self.root = UPath(uri, use_listings_cache=False)
 
     def path(self, *parts: str) -> UPath:
         """A path below the root.
@@ -78,9 +82,12 @@ class Store:
                         yield file
                         _sync(file)
                     os.replace(temporary, path.path)
-            else:
-                with path.open("wb") as file:
-                    yield file
+            else:  # sent when it is whole: a remote file that is closed early would replace the old one with its half
+                with tempfile.TemporaryDirectory() as folder:
+                    complete = Path(folder) / "complete"
+                    with complete.open("wb") as file:
+                        yield file
+                    path.fs.put_file(str(complete), path.path)
         except OSError as error:
             raise RegistryError(f"{path} cannot be written: {error}") from error
 

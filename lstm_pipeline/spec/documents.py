@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,23 @@ Loc = tuple[str | int, ...]
 MAX_NODES = 200_000
 """Bound on a document's values once aliases are followed, so that nested aliases cannot fill the memory."""
 
+MAX_DEPTH = 100
+"""Bound on a document's nesting, far above any spec and far below the interpreter's own."""
+
 
 @dataclass
 class Document:
-    """A parsed document: its data, the line of each value, and what is wrong with the text itself."""
+    """A parsed document: its data, the line of each value, and what is wrong with the text itself.
+
+    Attributes:
+        unread: keys with a part in another file that could not be read, so that something may be missing there.
+    """
 
     source: str
     data: Any
     lines: dict[Loc, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    unread: set[str] = field(default_factory=set)
 
     def line(self, loc: Loc) -> int | None:
         """Line of a value, or of the nearest value around it (a missing key has none of its own)."""
@@ -76,8 +85,8 @@ def read_document(path: Path) -> Document:
     """
     source = str(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or no possible path
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise SpecError(source, [Problem("", f"cannot be read: {reason}")]) from None
     return parse_json(text, source) if path.suffix.lower() == ".json" else parse_yaml(text, source)
@@ -97,33 +106,68 @@ def parse_yaml(text: str, source: str) -> Document:
         raise SpecError(source, [_syntax_problem(error)]) from None
     except (RecursionError, ValueError) as error:
         raise SpecError(source, [Problem("", f"no usable YAML: {error}")]) from None
-    return document
+    except (LookupError, AttributeError, TypeError):  # what PyYAML raises for `!!bool x` and its like
+        raise SpecError(source, [Problem("", "no usable YAML: a value does not fit its !! tag")]) from None
+    return _shallow(document)
 
 
 def parse_json(text: str, source: str) -> Document:
     """Parses JSON text; its lines are found by reading it as YAML, which JSON nearly always is."""
+    twice: list[str] = []
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        twice.extend(_twice(key for key, _ in pairs))
+        return dict(pairs)
+
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=mapping)
     except json.JSONDecodeError as error:
         raise SpecError(
             source, [Problem("", f"no valid JSON: {error.msg}, column {error.colno}", error.lineno)]
         ) from None
     except RecursionError:
         raise SpecError(source, [Problem("", "no usable JSON: nested too deeply")]) from None
-    document = Document(source, data)
+    except ValueError as error:  # a number of thousands of digits
+        raise SpecError(source, [Problem("", f"no usable JSON: {error}")]) from None
+    document = _shallow(Document(source, data))
     try:
         node = yaml.compose(text.replace("\t", " "), Loader=_SpecLoader)
         if node is not None:
             _index(node, document)
     except (yaml.YAMLError, RecursionError, ValueError):
         document.lines.clear()
+        document.problems = [Problem(key, "this key stands twice; keep one") for key in twice]
     return document
 
 
 def _syntax_problem(error: yaml.YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None)
-    reason = getattr(error, "problem", None) or str(error)
+    reason = getattr(error, "problem", None) or str(error).splitlines()[0]
     return Problem("", f"no valid YAML: {reason}", mark.line + 1 if mark else None)
+
+
+def _shallow(document: Document) -> Document:
+    """The document, unless it is nested more deeply than what follows can handle.
+
+    Raises:
+        SpecError: it is.
+    """
+    level = [document.data]
+    for _ in range(MAX_DEPTH):
+        level = [child for value in level for child in _children(value)]
+    if level:
+        raise SpecError(document.source, [Problem("", f"nested too deeply, more than {MAX_DEPTH} levels")])
+    return document
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _twice(keys: Iterable[str]) -> list[str]:
+    return sorted(key for key, count in Counter(keys).items() if count > 1)
 
 
 def _index(root: yaml.Node, document: Document) -> None:
@@ -133,8 +177,8 @@ def _index(root: yaml.Node, document: Document) -> None:
             raise ValueError(f"more than {MAX_NODES} values")
         document.lines.setdefault(loc, line)
         if isinstance(node, yaml.MappingNode):
-            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            for key in sorted({key for key in keys if keys.count(key) > 1 and key != "<<"}):
+            keys = (key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<")
+            for key in _twice(keys):
                 document.problems.append(Problem(place_of((*loc, key)), "this key stands twice; keep one", line))
 
 
@@ -154,5 +198,5 @@ def place_of(loc: Loc) -> str:
     """`('a', 'b', 1)` as `a.b[1]`."""
     text = ""
     for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else part)
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
     return text

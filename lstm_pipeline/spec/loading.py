@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from lstm_pipeline.spec.checks import check_project, check_training
+from lstm_pipeline.spec.checks import Finding, check_project
 from lstm_pipeline.spec.documents import Document, Loc, place_of, read_document
 from lstm_pipeline.spec.errors import Problem, SpecError
-from lstm_pipeline.spec.messages import problems_of, show
+from lstm_pipeline.spec.messages import Broken, problems_of, show
 from lstm_pipeline.spec.project import ProjectSpec
-from lstm_pipeline.spec.steps import TrainingStep
 
 PRODUCTS = ("model_metadata", "predictions")
 
-M = TypeVar("M", bound=BaseModel)
+STAND_IN = "stand-in_for.what-is.wrong"
+"""Takes the place of a name that is missing or wrong. A finding that names it is about nothing the user wrote."""
+
+STAND_IN_LENGTH = 987_654_321_987_654_321
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,14 @@ def load_spec(path: Path) -> LoadedSpec:
     """Reads and checks a project spec.
 
     A data product may stand in the spec itself, in a file of its own (its path), or in several files that are
-    joined (a list of paths): schema and builder, as the two are often kept apart. A component's `defs.yaml` is read
-    as the spec in its `attributes`.
+    joined (a list of paths, or of what would stand in them): schema and builder, as the two are often kept apart. A
+    component's `defs.yaml` is read as the spec in its `attributes`.
 
     Raises:
         SpecError: with every problem found.
     """
     document = read_document(path)
-    if isinstance(document.data, dict) and set(document.data) == {"type", "attributes"}:
+    if isinstance(document.data, dict) and {"type", "attributes"} <= set(document.data):
         document = document.below("attributes")
     return load_data(document, path.parent)
 
@@ -74,80 +76,113 @@ def check_document(document: Document, folder: Path) -> LoadedSpec:
         )
         raise SpecError(document.source, problems)
     spec, broken = _validate(document)
-    problems += [problem for _, problem in broken]
-    findings = list(check_project(spec)) if spec else list(_check_steps_alone(document.data))
+    unread = [(key,) for key in document.unread]
+    problems += [value.problem for value in broken if value.kind != "missing" or value.loc[:-1] not in unread]
     problems += [
         Problem(place_of(loc), message, document.line(loc))
-        for loc, message in findings
-        if not any(_around(loc, known) for known, _ in broken)
+        for loc, message in (check_project(spec) if spec else ())
+        if not any(_follows((loc, message), value.loc) for value in broken)
     ]
     if problems or spec is None:
         raise SpecError(document.source, sorted(problems, key=lambda problem: (problem.line or 0, problem.place)))
     return LoadedSpec(spec, document.source, folder, document)
 
 
-def _around(loc: Loc, broken: Loc) -> bool:
-    """Whether a finding may only be there because a broken value was left out before the rule was checked."""
-    return loc[: len(broken)] == broken or (len(loc) > 3 and broken[: len(loc)] == loc)
+def _follows(finding: Finding, broken: Loc) -> bool:
+    """Whether a finding may only be there because a broken value was replaced before the rule was checked."""
+    loc, message = finding
+    if loc[: len(broken)] == broken or STAND_IN in message or str(STAND_IN_LENGTH) in message:
+        return True
+    if len(broken) == 3 and loc == broken[:2]:  # no training step: it may be the one that cannot be read
+        return True
+    return len(loc) > 3 and broken[: len(loc)] == loc
 
 
-def _validate(document: Document) -> tuple[ProjectSpec | None, list[tuple[Loc, Problem]]]:
-    """Validates; where values are wrong, leaves them out and tries again, so that the other rules can be checked."""
+def _validate(document: Document) -> tuple[ProjectSpec | None, list[Broken]]:
+    """Validates; where values are wrong, puts others in their place, so that the other rules can be checked."""
     try:
         return ProjectSpec.model_validate(document.data), []
     except ValidationError as error:
         broken = problems_of(error, ProjectSpec, document)
-    return _salvage(ProjectSpec, document.data, [loc for loc, _ in broken]), broken
-
-
-def _salvage(model: type[M], data: Any, places: list[Loc]) -> M | None:
-    """The model of `data` without the values at `places`, or None where that does not hold together."""
-    data = copy.deepcopy(data)
-    for loc in sorted(places, key=lambda loc: tuple(map(str, loc)), reverse=True):
-        _remove(data, loc)
+    data = _copy(document.data)
+    for value in sorted(broken, key=lambda value: (-len(value.loc), value.kind == "key")):  # inside out
+        _replace(data, value)
     try:
-        return model.model_validate(data)
+        return ProjectSpec.model_validate(data), broken
     except ValidationError:
-        return None
+        return None, broken
 
 
-def _remove(data: Any, loc: Loc) -> None:
-    for part in loc[:-1]:
-        try:
-            data = data[part]
-        except (KeyError, IndexError, TypeError):
-            return
-    if isinstance(data, dict) and loc:
-        data.pop(loc[-1], None)
-    elif isinstance(data, list) and loc and isinstance(loc[-1], int) and loc[-1] < len(data):
-        data[loc[-1] : loc[-1] + 1] = _stand_in(data[loc[-1]])
+def _copy(data: Any) -> Any:
+    """A copy in which what YAML aliases share is no longer shared."""
+    if isinstance(data, dict):
+        return {key: _copy(value) for key, value in data.items()}
+    return [_copy(value) for value in data] if isinstance(data, list) else data
 
 
-def _stand_in(entry: Any) -> list[Any]:
-    """In the place of a step that cannot be read: one that keeps the chain of names and the numbering."""
-    if isinstance(entry, dict) and isinstance(entry.get("input"), str) and isinstance(entry.get("output"), str):
-        names = {key: entry[key] for key in ("input", "output")}
-        return [{"transform": "select_expression", "expressions": ["*"], **names}]
-    return []
+def _replace(data: Any, broken: Broken) -> None:
+    """Puts a stand-in where a value is missing or wrong, or removes it where it can be left out."""
+    *path, last = broken.loc
+    for part in path:
+        data = data[part]
+    parent = str(path[-1]) if path else ""
+    if broken.kind == "key":
+        value = data.pop(last)
+        if parent in ("feature_groups", "inputs"):
+            data[STAND_IN] = value
+    elif isinstance(data, list) or (parent in _ENTRIES and broken.kind == "value"):
+        stand_in = _ENTRIES.get(parent, _text)
+        data[last] = stand_in(data[last])
+    elif last in _VALUES and broken.kind != "unknown":
+        data[last] = _VALUES[last](data.get(last))
+    else:
+        data.pop(last, None)
 
 
-def _check_steps_alone(data: dict[str, Any]) -> list[tuple[Loc, str]]:
-    """The rules of the training step where the spec around it cannot be made sense of."""
-    findings: list[tuple[Loc, str]] = []
-    product = data.get("model_metadata")
-    steps = product.get("transformations") if isinstance(product, dict) else None
-    for index, step in enumerate(steps if isinstance(steps, list) else []):
-        try:
-            training = TrainingStep.model_validate(step)
-        except ValidationError as error:
-            local = Document("", step)
-            places = [loc for loc, _ in problems_of(error, TrainingStep, local)]
-            salvaged = _salvage(TrainingStep, step, places)
-            if salvaged is None:
-                continue
-            training = salvaged
-        findings += check_training(training, ("model_metadata", "transformations", index))
-    return findings
+def _text(_: Any) -> Any:
+    return STAND_IN
+
+
+_ENDS = ("input", "output")
+
+
+def _step(found: Any) -> dict[str, Any]:
+    """A step that keeps the chain of names, as far as they are known, and the numbering."""
+    names = found if isinstance(found, dict) else {}
+    ends = {key: value if isinstance(value := names.get(key), str) and value else STAND_IN for key in _ENDS}
+    return {"transform": "select_expression", "expressions": ["*"], **ends}
+
+
+def _product(_: Any) -> dict[str, Any]:
+    return {key: _VALUES[key](None) for key in ("inputs", "transformations", "finalisers")}
+
+
+_ENTRIES: dict[str, Callable[[Any], Any]] = {
+    "transformations": _step,
+    "inputs": lambda _: {"input_type": "file", "uri": STAND_IN},
+    "fields": lambda _: {"name": STAND_IN, "data_type": {"column_type": "VARCHAR"}},
+    "feature_groups": lambda _: [STAND_IN],
+    "models_config": lambda _: {},
+    "calendar_features": lambda _: "hour",
+    "catalog": _text,
+}
+"""What stands in for an entry of a mapping or list, by the name of that."""
+
+_VALUES: dict[str | int, Callable[[Any], Any]] = {
+    **dict.fromkeys((*_ENDS, "timestamp_col", "model_bucket", "project_name", "condition"), _text),
+    **dict.fromkeys(("identifier", "uri", "name"), _text),
+    "expressions": lambda _: [STAND_IN],
+    "feature_groups": lambda _: {STAND_IN: [STAND_IN]},
+    "sequence_length": lambda _: STAND_IN_LENGTH,
+    "column_type": lambda _: "VARCHAR",
+    "data_type": lambda _: {"column_type": "VARCHAR"},
+    "inputs": lambda _: {STAND_IN: {"input_type": "file", "uri": STAND_IN}},
+    "transformations": lambda _: [_step(None)],
+    "finalisers": lambda _: {"input": STAND_IN},
+    "model_metadata": _product,
+    "predictions": _product,
+}
+"""What stands in for a value that cannot be left out, by its key."""
 
 
 def _join_products(document: Document, folder: Path) -> None:
@@ -156,27 +191,37 @@ def _join_products(document: Document, folder: Path) -> None:
         return
     for key in PRODUCTS:
         value = document.data.get(key)
-        parts = value if isinstance(value, list) else [value]
-        if not parts or not any(isinstance(part, str) for part in parts):
-            continue
-        document.data[key] = _join(document, key, parts, folder)
+        if isinstance(value, str | list):
+            document.data[key] = _join(document, key, value if isinstance(value, list) else [value], folder)
 
 
 def _join(document: Document, key: str, parts: list[Any], folder: Path) -> dict[str, Any]:
     joined: dict[str, Any] = {}
-    for part in parts:
+    at = document.line((key,))
+    for index, part in enumerate(parts):
         if isinstance(part, str):
-            read = read_document(folder / part)
-            document.problems += read.problems
-            # lines of another file would mislead here
-            part = read.data
+            # lines of another file would mislead: its values are said to be on the line that names it
+            part, problems = _read_part(folder / part)
+            document.problems += [Problem(key, f"{parts[index]}: {problem}", at) for problem in problems]
+        elif isinstance(part, dict):
+            inside = {loc: line for loc, line in document.lines.items() if loc[:2] == (key, index)}
+            document.lines |= {(key, *loc[2:]): line for loc, line in inside.items() if len(loc) > 2}
         if not isinstance(part, dict):
-            document.problems.append(
-                Problem(key, f"expected a file name or a mapping, found {show(part)}", document.line((key,)))
-            )
+            document.unread.add(key)
+            if part is not None:
+                document.problems.append(Problem(key, f"expected a file name or a mapping, found {show(part)}", at))
             continue
         for name, value in part.items():
             if name in joined:
                 document.problems.append(Problem(f"{key}.{name}", "stands in two of the joined documents; keep one"))
             joined[name] = value
     return joined
+
+
+def _read_part(path: Path) -> tuple[Any, list[Problem]]:
+    try:
+        document = read_document(path)
+    except SpecError as error:
+        return None, error.problems
+    empty = [] if document.data is not None else [Problem("", "holds nothing")]
+    return document.data, [*document.problems, *empty]

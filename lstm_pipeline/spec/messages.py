@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from lstm_pipeline.spec.documents import Document, Loc, place_of
 from lstm_pipeline.spec.errors import Problem
+
+Kind = Literal["missing", "unknown", "key", "value"]
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -26,7 +29,24 @@ _EXPECTED = {
     "model_attributes_type": "a mapping of keys to values",
     "finite_number": "a finite number",
     "string_too_short": "some text",
+    "too_short": "at least one entry",
+    "invalid_key": "a key that is text (put it in quotes)",
 }
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A value that a model does not take.
+
+    Attributes:
+        loc: its place in the document.
+        kind: `missing`, `unknown` (no such key), `key` (the key itself is wrong) or `value`.
+        problem: what to say of it.
+    """
+
+    loc: Loc
+    kind: Kind
+    problem: Problem
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -45,34 +65,58 @@ def show(value: Any, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def problems_of(error: ValidationError, model: type[BaseModel], document: Document) -> list[tuple[Loc, Problem]]:
-    """One problem for each of pydantic's errors, with its place in the document.
+def problems_of(error: ValidationError, model: type[BaseModel], document: Document) -> list[Broken]:
+    """One problem for each wrong value, with its place in the document.
 
     Args:
         model: the model whose validation raised `error`.
         document: what was validated.
     """
-    found = []
+    groups: dict[tuple[Loc, Kind], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
-        loc = _document_loc(detail["loc"], document.data)
-        message = _message(detail, model)
-        found.append((loc, Problem(place_of(loc), message, document.line(loc))))
+        groups.setdefault((_document_loc(detail, document.data), _kind(detail)), []).append(detail)
+    found = []
+    for (loc, kind), details in groups.items():
+        # a value that may be one thing or another gets an error for each; where one went deeper, that one was meant
+        if details[0]["loc"][-1:] != loc[-1:] and kind == "value" and any(_within(other, loc) for other, _ in groups):
+            continue
+        message = _message(details[0], model) if len(details) == 1 else _expected_one_of(details)
+        found.append(Broken(loc, kind, Problem(place_of(loc), message, document.line(loc))))
     return found
 
 
-def _document_loc(loc: Loc, data: Any) -> Loc:
+def _within(inner: Loc, outer: Loc) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
+
+
+def _kind(detail: ErrorDetails) -> Kind:
+    if detail["loc"][-1:] == ("[key]",):
+        return "key"
+    known: dict[str, Kind] = {"missing": "missing", "extra_forbidden": "unknown"}
+    return known.get(detail["type"], "value")
+
+
+def _document_loc(detail: ErrorDetails, data: Any) -> Loc:
     """Pydantic's location without the parts that stand for a union's branch or for a key itself."""
     place: list[str | int] = []
-    for index, part in enumerate(loc):
-        last = index == len(loc) - 1
+    for index, part in enumerate(detail["loc"]):
         if isinstance(data, dict):
-            if part in data or (last and part != "[key]"):
+            if part not in data:  # a key that is no text, such as `null`, is reported as its text
+                part = next((key for key in data if not isinstance(key, str) and str(key) == part), part)
+            if part in data or (detail["type"] == "missing" and index == len(detail["loc"]) - 1):
                 place.append(part)
                 data = data.get(part)
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             place.append(part)
             data = data[part]
     return tuple(place)
+
+
+def _expected_one_of(details: Sequence[ErrorDetails]) -> str:
+    """The message for a value that is none of the things it could be."""
+    expected = [_EXPECTED.get(detail["type"]) or detail.get("ctx", {}).get("expected", "") for detail in details]
+    *first, last = expected
+    return f"expected {', '.join(first)} or {last}, found {show(details[0]['input'])}"
 
 
 def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
@@ -93,6 +137,8 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return f"{context['error']}, found {show(found)}"
     if kind == "string_pattern_mismatch":
         return f"expected a version such as v3, found {show(found)}"
+    if kind == "string_too_long":
+        return f"expected at most {context['max_length']} characters, found {len(found)}"
     if kind in _EXPECTED:
         return f"expected {_EXPECTED[kind]}, found {show(found)}"
     return f"{detail['msg'].replace('Input should', 'should')}, found {show(found)}"

@@ -111,7 +111,7 @@ class ProjectSpec(SpecModel):
 
     name: PathPart | None = Field(None, description="the training step's project_name unless given")
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    catalog: dict[str, str] = Field({}, description="identifier of an input → its URI")
+    catalog: dict[str, Annotated[str, Field(min_length=1)]] = Field({}, description="identifier of an input → its URI")
     model_metadata: DataProduct
     predictions: DataProduct
 

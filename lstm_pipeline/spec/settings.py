@@ -70,4 +70,4 @@ def resolve_uri(uri: str, folder: Path) -> str:
         return text
     start = _VARIABLE.match(uri)
     base = Path.cwd() if start and environment().get(start[1]) else folder.absolute()
-    return os.path.normpath(base / Path(text).expanduser())
+    return os.path.normpath(base / os.path.expanduser(text))

@@ -21,7 +21,7 @@ DEFAULT_GROUP = "default"
 def _path_part(name: str) -> str:
     """Names of projects, buckets and groups become folders: nothing in them may lead anywhere else."""
     if not re.fullmatch(r"[A-Za-z0-9_.\-]+", name) or set(name) <= {"."} or ".." in name:
-        raise ValueError("expected letters, digits, '_', '-' and '.' only (it becomes a folder name)")
+        raise ValueError("expected letters, digits, '_', '-' and '.' only, and no '..' (it becomes a folder name)")
     return name
 
 

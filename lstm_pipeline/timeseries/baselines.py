@@ -15,8 +15,7 @@ def season_length(frequency: str) -> int:
     if step is not None:
         if step < DAY:
             return max(1, round(DAY / step))
-        days = step // DAY
-        return 7 if days == 1 else 52 if days == 7 else 1
+        return 7 if step == DAY else 52 if step == 7 * DAY else 1
     per_year = {"B": 5, "W": 52, "M": 12, "BM": 12, "Q": 4, "BQ": 4, "SM": 24}
     name = offset.freqstr.lstrip("0123456789").split("-")[0]
     if name[-1:] in "SE" and name not in per_year:

@@ -45,8 +45,10 @@ def smape(actual: Float64, forecast: Float64) -> Float64:
 
 def r2(actual: Float64, forecast: Float64) -> Float64:
     """(…, F), (…, F) → (F,); NaN where the actual values do not vary."""
-    spread = _mean((actual - _mean(actual)) ** 2)
-    return 1 - _ratio(_mean((actual - forecast) ** 2), spread)
+    mean = _mean(actual)
+    spread = _mean((actual - mean) ** 2)
+    varies = spread > (1e-12 * mean) ** 2  # rounding of the mean gives constant values a tiny spread
+    return 1 - _ratio(_mean((actual - forecast) ** 2), np.where(varies, spread, 0.0))
 
 
 def naive_scale(training: Float64, season: int) -> Float64:

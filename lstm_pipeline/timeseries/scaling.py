@@ -12,6 +12,8 @@ import numpy as np
 from lstm_pipeline.spec.errors import DataError
 from lstm_pipeline.timeseries.arrays import Float64
 
+KINDS = ("standard", "minmax", "robust", "none")
+
 
 @dataclass(frozen=True)
 class Scaler:
@@ -64,9 +66,11 @@ class Scaler:
             centre = np.array([float(column["centre"]) for column in columns.values()])
             scale = np.array([float(column["scale"]) for column in columns.values()])
             constant = tuple(name for name, column in columns.items() if column["constant"])
-            kind = str(data["kind"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            kind = data["kind"]
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"no valid scaler: {error!r}") from None
+        if kind not in KINDS:
+            raise DataError(f"no valid scaler: expected one of {', '.join(KINDS)}, found {kind!r}")
         if not (np.isfinite(centre).all() and np.isfinite(scale).all() and (scale > 0).all()):
             raise DataError("no valid scaler: centres and scales must be finite, and scales positive")
         return Scaler(kind, tuple(columns), centre, scale, constant)
@@ -78,6 +82,9 @@ def fit_scaler(values: Float64, names: Sequence[str], kind: str) -> Scaler:
     Args:
         values: (N, F) training rows in own units; NaN is left out.
         kind: standard, minmax, robust, or none.
+
+    Raises:
+        DataError: columns without a value, or with values too large to be scaled.
     """
     from sklearn.preprocessing import (  # a second of import: only when fitting
         MinMaxScaler,
@@ -89,7 +96,7 @@ def fit_scaler(values: Float64, names: Sequence[str], kind: str) -> Scaler:
     if kind == "none":
         return Scaler(kind, tuple(names), np.zeros(width), np.ones(width))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # columns without a training value are refused elsewhere
+        warnings.simplefilter("ignore", RuntimeWarning)  # columns without a value are named below
         if kind == "minmax":
             minmax = MinMaxScaler().fit(values)
             centre, scale = minmax.data_min_, minmax.data_range_
@@ -100,6 +107,9 @@ def fit_scaler(values: Float64, names: Sequence[str], kind: str) -> Scaler:
             standard = StandardScaler().fit(values)
             centre, scale = standard.mean_, standard.scale_
         spread = np.nanmax(values, axis=0) - np.nanmin(values, axis=0)
+    unfit = [name for name, *ends in zip(names, centre, spread, strict=True) if not np.isfinite(ends).all()]
+    if unfit:
+        raise DataError(f"columns without a value in the training rows, or too large a one: {', '.join(unfit)}")
     # rounding in a long sum can leave a constant column a tiny spread, hence relative to its size
     constant = ~(spread > 1e-12 * np.abs(centre))
     scale = np.where(constant | ~(scale > 0), 1.0, scale)

@@ -68,10 +68,10 @@ def build_series(
         raise DataError("there are no rows; does the filter leave any?")
     stamps, kind = read_stamps(table[timestamp_col], timestamp_col)
     values = _matrix(table, names, stamps)
-    order = np.argsort(stamps.asi8, kind="stable")
-    stamps, values = stamps[order], values[order]
     sub_daily = is_sub_daily(frequency) if frequency else _mostly_sub_daily(stamps)
     steps = to_steps(stamps, kind, timezone, sub_daily=sub_daily)
+    order = np.argsort(steps.asi8, kind="stable")
+    steps, values = steps[order], values[order]
     steps, values, duplicates = _merge_duplicates(steps, values, timestamp_col, on_duplicates)
     frequency = frequency or infer_frequency(steps)
     _require_on_grid(steps, frequency)
@@ -86,10 +86,8 @@ def _matrix(table: pa.Table, names: Sequence[str], stamps: pd.DatetimeIndex) -> 
     """(N, F) float64, nulls as NaN."""
     values = np.empty((table.num_rows, len(names)))
     for index, name in enumerate(names):
-        column = table[name]
-        if column.null_count:
-            column = pc.fill_null(column.cast(pa.float64()), np.nan)
-        values[:, index] = column.cast(pa.float64(), safe=False).to_numpy()
+        column = table[name].cast(pa.float64(), safe=False)  # whole numbers above 2**53 are rounded
+        values[:, index] = pc.fill_null(column, np.nan).to_numpy()
     infinite = np.isinf(values)
     if infinite.any():
         found = [
@@ -102,7 +100,7 @@ def _matrix(table: pa.Table, names: Sequence[str], stamps: pd.DatetimeIndex) -> 
 
 
 def _mostly_sub_daily(stamps: pd.DatetimeIndex) -> bool:
-    distances = np.diff(stamps.asi8)
+    distances = np.diff(np.sort(stamps.asi8))
     distances = distances[distances > 0]
     return bool(len(distances)) and bool(np.median(distances) < pd.Timedelta(days=1).value // 1000)
 

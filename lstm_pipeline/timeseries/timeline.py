@@ -87,13 +87,16 @@ def offset_of(frequency: str) -> pd.offsets.BaseOffset:
     Raises:
         DataError: it is none, or does not lead forward.
     """
+    start, reason = pd.Timestamp("2024-01-01"), ""
     try:
         offset = pd.tseries.frequencies.to_offset(frequency)
-    except ValueError as error:
-        offset, reason = None, str(error)
-    else:
-        reason = "does not lead forward"
-    if offset is None or pd.Timestamp("2024-01-01") + offset <= pd.Timestamp("2024-01-01"):
+        if start + 12 * offset <= start:
+            reason = "does not lead forward"
+        elif (start + offset).nanosecond:
+            reason = "is finer than a microsecond"
+    except (ValueError, OverflowError) as error:  # ValueError: also steps that lead out of what stamps can hold
+        reason = str(error)
+    if reason:
         raise DataError(f"frequency '{frequency}' is no pandas offset such as 10min, h, D, B, W-MON, MS: {reason}")
     return offset
 
@@ -122,12 +125,17 @@ def read_stamps(column: pa.ChunkedArray, name: str) -> tuple[pd.DatetimeIndex, K
             f"timestamp column '{name}': {len(rows)} of {len(column)} are null (rows {_some(rows + 1)}); "
             f"remove them with a filter: {name} is not null"
         )
-    stamps = column.cast(pa.timestamp("us")).to_numpy()
+    try:
+        stamps = column.cast(pa.timestamp("us")).to_numpy()
+    except pa.ArrowInvalid as error:  # finer than a microsecond, or beyond its range
+        raise DataError(f"timestamp column '{name}': {error}; cast it to TIMESTAMP in a select_expression") from None
     return pd.DatetimeIndex(stamps).as_unit("us"), kind
 
 
 def to_steps(stamps: pd.DatetimeIndex, kind: Kind, timezone: str, *, sub_daily: bool) -> pd.DatetimeIndex:
     """Puts stamps on the step clock (see the module's docstring).
+
+    Where the clock is set back, a naive stamp stands twice: the first row is the earlier hour, the second the later.
 
     Raises:
         DataError: naive stamps that the time zone's clock never shows, or shows twice without a way to tell which.
@@ -137,7 +145,11 @@ def to_steps(stamps: pd.DatetimeIndex, kind: Kind, timezone: str, *, sub_daily: 
     if kind == "date" or not sub_daily or timezone == "UTC":
         return stamps
     try:
-        zoned = stamps.tz_localize(timezone, ambiguous="infer")
+        shown_twice = stamps[stamps.tz_localize(timezone, ambiguous="NaT").isna()]
+        single = shown_twice[~shown_twice.duplicated(keep=False)]
+        if len(single):
+            raise ValueError(f"{_some(single)} is shown twice when the clock is set back, and stands here once")
+        zoned = stamps.tz_localize(timezone, ambiguous=~stamps.duplicated())
     except ValueError as error:
         raise DataError(
             f"the stamps are no wall-clock times of {timezone}: {error}. If they ignore daylight saving, "

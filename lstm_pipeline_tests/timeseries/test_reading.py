@@ -250,8 +250,10 @@ def test_folder_of_parquet_in_the_order_of_names(tmp_path: Path) -> None:
     parquet(tmp_path, "part-1.PARQUET", a=[1, 2], b=["x", "y"])
     (tmp_path / "_SUCCESS").write_text("")
     (tmp_path / ".part-0.parquet.crc").write_text("junk")
+    for hidden in ("_old.parquet", ".part-0.parquet"):
+        parquet(tmp_path, hidden, a=[0], b=["hidden"])
     (tmp_path / "README.md").write_text("not data")
-    for uri in (str(tmp_path), f"{tmp_path}/", f"file://{tmp_path}", f"{tmp_path}/part-*"):
+    for uri in (str(tmp_path), f"{tmp_path}/", f"file://{tmp_path}", f"{tmp_path}/part-*", f"{tmp_path}/*[tT]"):
         assert read_table(uri).to_pydict() == {"a": [1, 2, 3], "b": ["x", "y", "z"]}
         assert read_schema(uri) == pa.schema([("a", pa.int64()), ("b", pa.string())])
 

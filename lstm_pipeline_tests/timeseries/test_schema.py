@@ -157,10 +157,10 @@ def test_exactly_these_columns_in_this_order_with_their_nullability(tmp_path: Pa
 
 
 def test_nulls_and_keys() -> None:
-    table = pa.table({"a": [1, 1, 2, 1, None], "b": ["x", "x", "y", "z", "x"], "c": [1.0, None, None, None, None]})
+    table = pa.table({"a": [1, 1, 2, None, None], "b": ["x", "x", "y", "x", "x"], "c": [1.0, None, None, None, None]})
     fields = [Column("a", "BIGINT", primary=True), Column("b", "VARCHAR", primary=True), Column("c", "DOUBLE", False)]
     assert complaints(table, *fields) == [
-        "column 'a' is part of the primary key, but 1 of 5 values are null (row 5)",
+        "column 'a' is part of the primary key, but 2 of 5 values are null (row 4, 5)",
         "column 'c' is not optional, but 4 of 5 values are null (row 2, 3, 4, ...)",
         "primary key (a, b): 1 rows repeat the key of an earlier one (a = 1, b = 'x')",
     ]

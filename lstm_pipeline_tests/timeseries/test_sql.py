@@ -59,12 +59,10 @@ def kept(condition: str, table: pa.Table = TABLE) -> list[int]:
 
 
 def complaint(expression: str) -> str:
-    """What a condition and a select both say of it, from the schema alone and with the data."""
+    """What a condition says of it, from the schema alone; a select refuses it as well."""
     messages = []
     for run in (
         lambda: filter_schema(TABLE.schema, expression, as_of=AS_OF),
-        lambda: filter_rows(TABLE, expression, as_of=AS_OF),
-        lambda: select_schema(TABLE.schema, [expression], as_of=AS_OF),
         lambda: select(TABLE, [expression], as_of=AS_OF),
     ):
         with pytest.raises(SqlError) as caught:
@@ -125,6 +123,7 @@ def complaint(expression: str) -> str:
         ("floor(-2.1)", -3),
         ("sign(-3)", -1.0),
         ("sqrt(-1)", math.nan),
+        ("sqrt(0.25D)", 0.5),
         ("ln(0)", None),
         ("log(2, 8)", 3.0),
         ("log(-1)", None),
@@ -496,8 +495,7 @@ def test_refused_with_the_offending_part(expression: str, message: str) -> None:
 def test_attack_is_refused(expression: str, tmp_path: Path) -> None:
     for run in (
         lambda: filter_rows(TABLE, expression, as_of=AS_OF),
-        lambda: select(TABLE, [f"{expression} AS r"], as_of=AS_OF),
-        lambda: select_schema(TABLE.schema, [expression], as_of=AS_OF),
+        lambda: select_schema(TABLE.schema, [f"{expression} AS r"], as_of=AS_OF),
     ):
         with pytest.raises(SqlError):
             run()
@@ -590,7 +588,7 @@ def test_no_expression_no_columns_bad_zone() -> None:
 
 @pytest.mark.parametrize(
     "expression",
-    ["(" * 3000 + "n" + ")" * 3000, " or ".join(["n = 1"] * 3000), "ln(" * 60 + "x" + ")" * 60 + " > 1", "n" * 30_000],
+    ["(" * 3000 + "n" + ")" * 3000, " or ".join(["n = 1"] * 3000), "ln(" * 20 + "x" + ")" * 20 + " > 1", "n" * 30_000],
 )
 def test_monsters_are_refused(expression: str) -> None:
     with pytest.raises(SqlError, match=r"too deeply|at most 20,000"):
@@ -625,7 +623,7 @@ WORDS += ["int", "interval", "day", "select", "from", "exists", "is", ";", "--",
 WORDS += ["coalesce(", "round(", "to_date(", "current_date()", "read_text(", "sum(", "over", "::", "||", "[", "]", "."]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.one_of(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join), st.text(max_size=40)))
 @example("'\\")
 @example("a\\")
@@ -643,17 +641,19 @@ def test_whatever_is_written_only_data_errors_come_out(expression: str) -> None:
 def test_cast_to_integer_truncates_as_python_does(numbers: list[float | None]) -> None:
     table = pa.table({"v": pa.array(numbers, pa.float64())})
     expected = [None if number is None else math.trunc(number) for number in numbers]
-    assert values("cast(v as integer)", table) == expected
-    assert values("cast(cast(v as decimal(30, 12)) as bigint)", table) == expected
+    expressions = ["cast(v as integer) as a", "cast(cast(v as decimal(30, 12)) as bigint) as b"]
+    assert select(table, expressions, as_of=AS_OF).to_pydict() == {"a": expected, "b": expected}
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.integers(-(2**31), 2**31), st.integers(-50, 50)), min_size=1, max_size=20))
 def test_whole_number_arithmetic_equals_python(pairs: list[tuple[int, int]]) -> None:
     table = pa.table({"a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
-    assert values("a / b", table) == [a / b if b else None for a, b in pairs]
-    assert values("a % b", table) == [int(math.fmod(a, b)) if b else None for a, b in pairs]
-    assert values("a div b", table) == [math.trunc(Decimal(a) / b) if b else None for a, b in pairs]
+    assert select(table, ["a / b as div", "a % b as mod", "a div b as whole"], as_of=AS_OF).to_pydict() == {
+        "div": [a / b if b else None for a, b in pairs],
+        "mod": [int(math.fmod(a, b)) if b else None for a, b in pairs],
+        "whole": [math.trunc(Decimal(a) / b) if b else None for a, b in pairs],
+    }
     assert kept("a between b and 100 or a < b - 5", table) == [
         row for row, (a, b) in enumerate(pairs) if b <= a <= 100 or a < b - 5
     ]
@@ -674,10 +674,14 @@ def test_round_is_half_up_on_the_decimal_text(numbers: list[float], digits: int)
 @given(st.lists(st.dates(dt.date(1900, 1, 1), dt.date(2200, 1, 1)), min_size=1, max_size=20), st.integers(-999, 999))
 def test_date_arithmetic_equals_python(days: list[dt.date], step: int) -> None:
     table = pa.table({"d": days})
-    assert values(f"d + interval '{step}' day", table) == [day + dt.timedelta(step) for day in days]
-    assert values(f"date_sub(d, {step})", table) == [day - dt.timedelta(step) for day in days]
-    assert values("weekday(d)", table) == [day.weekday() for day in days]
-    assert values("datediff(d, current_date())", table) == [(day - AS_OF).days for day in days]
+    later, earlier = f"d + interval '{step}' day as later", f"date_sub(d, {step}) as earlier"
+    expressions = [later, earlier, "weekday(d) as weekday", "datediff(d, current_date()) as distance"]
+    assert select(table, expressions, as_of=AS_OF).to_pydict() == {
+        "later": [day + dt.timedelta(step) for day in days],
+        "earlier": [day - dt.timedelta(step) for day in days],
+        "weekday": [day.weekday() for day in days],
+        "distance": [(day - AS_OF).days for day in days],
+    }
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from lstm_pipeline.definitions import defs as load_definitions
+from lstm_pipeline.orchestration.component import ForecastProject
+from lstm_pipeline.orchestration.projects import project_definitions, resources, user_projects
+from lstm_pipeline_tests.orchestration.plant import spec, tiny_project, write_project
+
+
+def keys(definitions: dg.Definitions) -> set[str]:
+    return {key.to_user_string() for key in graph(definitions).get_all_asset_keys()}
+
+
+def graph(definitions: dg.Definitions) -> Any:
+    """With the code location's resources, which a project's definitions leave to it."""
+    if not definitions.resources:
+        definitions = dg.Definitions.merge(definitions, dg.Definitions(resources=resources()))
+    return definitions.resolve_asset_graph()
+
+
+ASSETS = ("cleaned_data", "trained_model", "model_metadata", "recent_data", "predictions")
+
+
+def test_a_project_is_five_assets_and_its_source(tmp_path: Path) -> None:
+    project = tiny_project(tmp_path)
+    definitions = dg.Definitions.merge(project_definitions(project), dg.Definitions(resources=resources()))
+    dg.Definitions.validate_loadable(definitions)
+    assert keys(definitions) == {*(f"tiny-plant/{name}" for name in ASSETS), "sources/tiny-plant/plant"}
+    nodes = graph(definitions)
+    model = nodes.get(dg.AssetKey(["tiny-plant", "trained_model"]))
+    assert model.partitions_def is not None
+    assert model.partitions_def.get_partition_keys() == ["energy", "water"]
+    assert model.backfill_policy == dg.BackfillPolicy.multi_run(1)
+    assert {node.group_name for node in nodes.asset_nodes if node.is_executable} == {"tiny_plant"}
+    parents = nodes.get(dg.AssetKey(["tiny-plant", "predictions"])).parent_keys
+    assert {key.path[-1] for key in parents} == {"recent_data", "model_metadata"}
+
+
+def test_jobs_and_their_tags(tmp_path: Path) -> None:
+    project = tiny_project(tmp_path)
+    definitions = dg.Definitions.merge(project_definitions(project), dg.Definitions(resources=resources()))
+    selected = {
+        name: {key.path[-1] for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys}
+        for name in ("tiny_plant_train", "tiny_plant_forecast", "tiny_plant_train_and_forecast")
+    }
+    assert selected == {
+        "tiny_plant_train": {"cleaned_data", "trained_model", "model_metadata"},
+        "tiny_plant_forecast": {"recent_data", "predictions"},
+        "tiny_plant_train_and_forecast": set(ASSETS),
+    }
+    job = definitions.resolve_job_def("tiny_plant_train")
+    assert job.tags["lstm_pipeline/executor_memory"] == "2g"
+    assert job.executor_def is dg.in_process_executor
+
+
+def test_the_shipped_project_loads() -> None:
+    assert {f"manufacturing_forecast/{name}" for name in ASSETS} <= keys(load_definitions())
+
+
+def test_one_broken_spec_shows_and_takes_no_other_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_project(tmp_path)
+    broken = spec()
+    broken["model_metadata"]["transformations"][1]["epochz"] = 3
+    (tmp_path / "broken.yaml").write_text(yaml.safe_dump(broken))
+    (tmp_path / "no-yaml.yml").write_text("model_metadata: [")
+    (tmp_path / "schema.json").write_text('{"details": {}}')  # a part of a project, not one
+    monkeypatch.setenv("LSTM_PIPELINE_PROJECTS", str(tmp_path))
+    with caplog.at_level(logging.ERROR):
+        definitions = user_projects()
+    found = keys(definitions)
+    assert {f"tiny-plant/{name}" for name in ASSETS} <= found
+    assert {"broken_specs/broken", "broken_specs/no_yaml"} <= found
+    node = graph(definitions).get(dg.AssetKey(["broken_specs", "broken"]))
+    assert "unknown key. Did you mean 'epochs'?" in str(node.description)
+    assert "epochz" in caplog.text
+
+
+def test_two_projects_of_one_name_do_not_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_project(tmp_path)
+    (tmp_path / "again.yaml").write_text(path.read_text().replace("tiny-plant", "tiny_plant"))
+    monkeypatch.setenv("LSTM_PIPELINE_PROJECTS", str(tmp_path))
+    found = keys(user_projects())
+    assert "tiny_plant/predictions" in found
+    assert "broken_specs/tiny" in found
+    taken = keys(user_projects(taken=["tiny.plant"]))
+    assert {"broken_specs/again", "broken_specs/tiny"} <= taken
+
+
+def test_the_component_takes_the_spec_and_shows_every_problem(tmp_path: Path) -> None:
+    write_project(tmp_path)
+    component = ForecastProject(spec(), tmp_path)
+    context = dg.ComponentTree.for_test().load_context
+    assert {f"tiny-plant/{name}" for name in ASSETS} <= keys(component.build_defs(context))
+    wrong = spec(epochz=1, patience=0)
+    broken = ForecastProject(wrong, tmp_path).build_defs(context)
+    (node,) = graph(broken).asset_nodes
+    assert "epochz" in str(node.description)
+    assert "patience" in str(node.description)
+
+
+def test_the_components_schema_is_the_specs() -> None:
+    schema = ForecastProject.get_model_cls().model_json_schema()
+    assert "regression_training_lstm" in str(schema)

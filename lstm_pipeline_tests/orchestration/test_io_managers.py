@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lstm_pipeline.orchestration.io_managers import ParquetIOManager
+from lstm_pipeline.orchestration.keys import BUCKET, WRITE_MODE
+from lstm_pipeline.registry.store import Store
+
+KEY = dg.AssetKey(["plant", "predictions"])
+TABLE = pa.table({"day": [1, 2], "value": [0.5, None]})
+
+
+def metadata(mode: str = "overwrite") -> dict[str, str]:
+    return {BUCKET: "models", WRITE_MODE: mode}
+
+
+def write(manager: ParquetIOManager, table: pa.Table, mode: str = "overwrite") -> None:
+    context = dg.build_output_context(asset_key=KEY, definition_metadata=metadata(mode))
+    manager.handle_output(context, table)
+
+
+def read(manager: ParquetIOManager, kind: type) -> object:
+    upstream = dg.build_output_context(asset_key=KEY, definition_metadata=metadata())
+    known = {pa.Table: dg.PythonObjectDagsterType(pa.Table), pd.DataFrame: dg.PythonObjectDagsterType(pd.DataFrame)}
+    context = dg.build_input_context(asset_key=KEY, upstream_output=upstream, dagster_type=known[kind])
+    return manager.load_input(context)
+
+
+def test_path_and_bytes(tmp_path: Path) -> None:
+    manager = ParquetIOManager(Store(str(tmp_path)))
+    write(manager, TABLE)
+    path = tmp_path / "models" / "plant" / "data" / "predictions.parquet"
+    assert [found for found in tmp_path.rglob("*") if found.is_file()] == [path]
+    expected = tmp_path / "expected.parquet"
+    pq.write_table(TABLE, expected, compression="zstd")
+    assert path.read_bytes() == expected.read_bytes()
+    assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_reads_an_arrow_table_or_the_frame_that_the_input_asks_for(tmp_path: Path) -> None:
+    manager = ParquetIOManager(Store(str(tmp_path)))
+    write(manager, TABLE)
+    assert read(manager, pa.Table) == TABLE
+    frame = read(manager, pd.DataFrame)
+    assert isinstance(frame, pd.DataFrame)
+    assert frame["day"].tolist() == [1, 2]
+
+
+def test_overwrite_replaces_and_append_adds(tmp_path: Path) -> None:
+    manager = ParquetIOManager(Store(str(tmp_path)))
+    write(manager, TABLE)
+    write(manager, TABLE.slice(0, 1))
+    assert read(manager, pa.Table) == TABLE.slice(0, 1)
+    write(manager, TABLE, mode="append")
+    assert read(manager, pa.Table) == pa.concat_tables([TABLE.slice(0, 1), TABLE])
+
+
+def test_append_of_other_columns_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    manager = ParquetIOManager(Store(str(tmp_path)))
+    write(manager, TABLE)
+    with pytest.raises(dg.Failure) as caught:
+        write(manager, TABLE.rename_columns(["day", "other"]), mode="append")
+    assert "cannot append" in str(caught.value.description)
+    assert "overwrite" in str(caught.value.description)
+    assert read(manager, pa.Table) == TABLE
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = ParquetIOManager(Store(str(tmp_path)))
+    write(manager, TABLE)
+
+    def broken(table: pa.Table, file: object, **_: object) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pq, "write_table", broken)
+    with pytest.raises(dg.Failure) as caught:
+        write(manager, TABLE.slice(0, 1))
+    assert "disk full" in str(caught.value.description)
+    monkeypatch.undo()
+    assert read(manager, pa.Table) == TABLE
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1

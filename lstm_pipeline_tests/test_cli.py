@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lstm_pipeline_tests.orchestration.plant import spec, write_project
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    write_project(tmp_path)
+    return tmp_path
+
+
+def command(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LSTM_PIPELINE_STORAGE": str(place / "storage"), "DAGSTER_HOME": str(place / "home")}
+    environment.pop("LSTM_PIPELINE_PROJECTS", None)
+    code = "from lstm_pipeline.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=place,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_validate_says_that_all_is_right(place: Path) -> None:
+    result = command(place, "validate", "tiny.yaml")
+    assert result.returncode == 0
+    assert result.stdout.splitlines() == [
+        "tiny.yaml: the spec is right, and fits its inputs",
+        "  energy: power",
+        "  water: flow, passes",
+    ]
+
+
+def test_a_wrong_spec_ends_with_2_and_every_problem(place: Path) -> None:
+    wrong = spec(epochz=3, train_ratio=1.5)
+    wrong["predictions"]["finalisers"]["input"] = "formated"
+    (place / "wrong.yaml").write_text(yaml.safe_dump(wrong, sort_keys=False))
+    for arguments in (("validate", "wrong.yaml"), ("run", "wrong.yaml"), ("versions", "wrong.yaml")):
+        result = command(place, *arguments)
+        assert result.returncode == 2
+        assert result.stdout == ""
+        assert result.stderr.startswith("wrong.yaml: 3 problems\n")
+        assert "epochz: unknown key. Did you mean 'epochs'?" in result.stderr
+        assert "Did you mean 'formatted'?" in result.stderr
+        assert "Traceback" not in result.stderr
+    assert not (place / "storage").exists()
+
+
+def test_columns_are_checked_without_training(place: Path) -> None:
+    wrong = spec(feature_groups={"energy": ["powr"], "water": ["flow"]}, features_to_predict=["powr", "flow"])
+    wrong["model_metadata"]["transformations"][0]["condition"] = "dat <= current_date()"
+    (place / "wrong.yaml").write_text(yaml.safe_dump(wrong, sort_keys=False))
+    result = command(place, "validate", "wrong.yaml")
+    assert result.returncode == 2
+    assert "transformations[0].condition" in result.stderr
+    wrong["model_metadata"]["transformations"][0]["condition"] = "date <= current_date()"
+    (place / "wrong.yaml").write_text(yaml.safe_dump(wrong, sort_keys=False))
+    result = command(place, "validate", "wrong.yaml")
+    assert "Did you mean 'power'?" in result.stderr
+
+
+def test_unknown_project_group_and_storage(place: Path) -> None:
+    result = command(place, "validate", "nowhere")
+    assert result.returncode == 2
+    assert "no project of that name. Projects: manufacturing_forecast" in result.stderr
+    result = command(place, "run", "tiny.yaml", "--group", "energie")
+    assert result.returncode == 2
+    assert "groups: energy, water" in result.stderr
+    result = command(place, "versions", "tiny.yaml")
+    assert result.returncode == 1
+    assert "has no version yet" in result.stderr
+
+
+def test_run_versions_rollback(place: Path) -> None:
+    result = command(place, "run", "tiny.yaml", "--as-of", "2024-06-01")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert "energy: epoch 1/2" in result.stdout
+    assert "seasonal_naive" in result.stdout
+    assert "Forecast: 5 rows" in result.stdout
+    assert f"version:     v1 ({place}/storage/models/tiny-plant/ensembles/v1.json)" in result.stdout
+    result = command(place, "run", "tiny.yaml", "--only", "train", "--group", "water", "--as-of", "2024-06-01")
+    assert result.returncode == 0, result.stderr
+    result = command(place, "versions", "tiny.yaml")
+    assert "energy v1, water v2" in result.stdout
+    assert "v2 (in use)" in result.stdout
+    result = command(place, "rollback", "tiny.yaml", "v1")
+    assert result.stdout == "in use: v1 (before: v2)\n"
+    assert "v1 (in use)" in command(place, "versions", "tiny.yaml").stdout
+    result = command(place, "rollback", "tiny.yaml", "v7")
+    assert result.returncode == 1
+    assert "has no version v7; there are v1, v2" in result.stderr
+    result = command(place, "run", "tiny.yaml", "--only", "predict", "--as-of", "2030-01-01")
+    assert result.returncode == 1
+    assert result.stderr.startswith("failed: 'recent' has no rows")
