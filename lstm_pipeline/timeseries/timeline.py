@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.timeseries.arrays import Flags
 
 Kind = Literal["date", "timestamp", "timestamptz"]
 
@@ -135,8 +136,6 @@ def read_stamps(column: pa.ChunkedArray, name: str) -> tuple[pd.DatetimeIndex, K
 def to_steps(stamps: pd.DatetimeIndex, kind: Kind, timezone: str, *, sub_daily: bool) -> pd.DatetimeIndex:
     """Puts stamps on the step clock (see the module's docstring).
 
-    Where the clock is set back, a naive stamp stands twice: the first row is the earlier hour, the second the later.
-
     Raises:
         DataError: naive stamps that the time zone's clock never shows, or shows twice without a way to tell which.
     """
@@ -145,17 +144,44 @@ def to_steps(stamps: pd.DatetimeIndex, kind: Kind, timezone: str, *, sub_daily: 
     if kind == "date" or not sub_daily or timezone == "UTC":
         return stamps
     try:
-        shown_twice = stamps[stamps.tz_localize(timezone, ambiguous="NaT").isna()]
-        single = shown_twice[~shown_twice.duplicated(keep=False)]
-        if len(single):
-            raise ValueError(f"{_some(single)} is shown twice when the clock is set back, and stands here once")
-        zoned = stamps.tz_localize(timezone, ambiguous=~stamps.duplicated())
+        return _instants(stamps, timezone)
     except ValueError as error:
         raise DataError(
             f"the stamps are no wall-clock times of {timezone}: {error}. If they ignore daylight saving, "
             "set the spec's timezone to UTC or to a fixed zone such as Etc/GMT-1"
         ) from None
-    return zoned.tz_convert("UTC").tz_localize(None)
+
+
+def _instants(stamps: pd.DatetimeIndex, timezone: str) -> pd.DatetimeIndex:
+    """Wall-clock stamps as UTC.
+
+    Where the clock is set back, of two equal stamps the first row is the earlier hour and the second the later; a
+    stamp that stands once is the hour that the common step leads to.
+
+    Raises:
+        ValueError: a stamp the clock never shows, or one of an hour that it shows twice and that cannot be told.
+    """
+    earlier, later = (
+        stamps.tz_localize(timezone, ambiguous=np.full(len(stamps), first)).tz_convert("UTC").tz_localize(None)
+        for first in (True, False)
+    )
+    is_later = stamps.duplicated()
+    once = (earlier != later) & ~stamps.duplicated(keep=False)
+    if once.any():
+        sure = earlier[earlier == later].sort_values()
+        fits_earlier, fits_later = (_leads_to(sure, instants) for instants in (earlier, later))
+        unclear = stamps[once & (fits_earlier == fits_later)]
+        if len(unclear):
+            raise ValueError(f"{_some(unclear)} is shown twice when the clock is set back, but stands here once")
+        is_later |= once & fits_later
+    return later.where(is_later, earlier)
+
+
+def _leads_to(sure: pd.DatetimeIndex, instants: pd.DatetimeIndex) -> Flags:
+    """Whether the common step of sure instants leads to others."""
+    if len(sure) < 2:
+        return np.zeros(len(instants), bool)
+    return np.asarray((instants - sure[0]) % common_step(sure) == pd.Timedelta(0))
 
 
 def infer_frequency(steps: pd.DatetimeIndex) -> str:
