@@ -190,7 +190,7 @@ def _report(console: Any, project: Project, predict: bool) -> None:
     console.print(metrics_table(record))
     if predict:
         path = registry.layout.data("predictions")
-        with path.open("rb") as file:
+        with registry.store.opening(path) as file:
             console.print(forecast_table(pq.read_table(file), project.spec.prediction.timestamp_col))
         console.print(f"predictions: {path}", soft_wrap=True)
         console.print(f"plot:        {registry.layout.forecast_plot}", soft_wrap=True)

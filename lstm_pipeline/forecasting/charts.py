@@ -72,7 +72,7 @@ def forecast_chart(
 
 
 def _few_dates(axes: Axes) -> None:
-    locator: Any = AutoDateLocator(maxticks=6)  # type: ignore[no-untyped-call]
+    locator: Any = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 

@@ -21,6 +21,7 @@ from lstm_pipeline.spec.settings import storage_uri
 from lstm_pipeline.timeseries.arrays import Float32, Float64, Integers
 from lstm_pipeline.timeseries.baselines import seasonal_rows
 from lstm_pipeline.timeseries.calendar import calendar_matrix
+from lstm_pipeline.timeseries.features import is_numeric
 from lstm_pipeline.timeseries.gaps import Filled, fill_gaps
 from lstm_pipeline.timeseries.scaling import Scaler
 from lstm_pipeline.timeseries.series import Series, build_series
@@ -112,8 +113,10 @@ class Ensemble:
             one row a step: the timestamp column, then every predicted feature in its own units.
 
         Raises:
-            DataError: columns, frequency or values do not fit what the models were trained on.
+            DataError: columns, frequency or values do not fit what the models were trained on, or there is no step.
         """
+        if horizon < 1:
+            raise DataError(f"horizon: expected at least 1 step, found {horizon}")
         table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
         window = self.read_window(table)
         forecast: pd.DataFrame = self.forecast_table(window, horizon).to_pandas()
@@ -133,9 +136,17 @@ class Ensemble:
                 f"the models were trained with columns that this input does not have: {', '.join(absent)}; "
                 f"it has: {', '.join(table.column_names)}"
             )
+        text = [f"{name} ({table.schema.field(name).type})" for name in names if not _is_number(table, name)]
+        if text:
+            raise DataError(f"the models were trained with numbers in columns that hold none here: {', '.join(text)}")
         try:
             series = build_series(
-                table, metadata.timestamp_column, names, timezone=metadata.timezone, frequency=metadata.frequency
+                table,
+                metadata.timestamp_column,
+                names,
+                timezone=metadata.timezone,
+                frequency=metadata.frequency,
+                on_duplicates=metadata.on_duplicates,
             )
         except DataError as error:
             step = metadata.frequency
@@ -285,10 +296,15 @@ def require_agreement(records: Sequence[ModelMetadata]) -> None:
                 )
 
 
+def _is_number(table: pa.Table, name: str) -> bool:
+    return is_numeric(table.schema.field(name).type)
+
+
 def _require_frequency(series: Series, frequency: str) -> None:
     """An input whose rows stand further apart than the models' steps would be mostly made up."""
     if series.inserted * 2 <= len(series):
         return
     seen = series.steps[np.flatnonzero(~np.isnan(series.values).all(axis=1))]
-    found, expected = common_step(seen), common_step(regular_grid(series.steps, frequency))
-    raise DataError(f"the models were trained with steps of {frequency} ({expected}); most rows here are {found} apart")
+    expected = common_step(regular_grid(series.steps, frequency))
+    found = f"most rows here are {common_step(seen)} apart" if len(seen) > 1 else "only one row here has values"
+    raise DataError(f"the models were trained with steps of {frequency} ({expected}); {found}")

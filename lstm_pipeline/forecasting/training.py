@@ -192,6 +192,7 @@ def _record(
         timezone=timeline.timezone,
         timestamp_kind=timeline.kind,
         season_length=dataset.season,
+        on_duplicates=step.on_duplicates,
         missing=step.missing,
         max_gap=step.max_gap,
         filled_values=dataset.filled.counts,

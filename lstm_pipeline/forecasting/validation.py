@@ -63,7 +63,7 @@ class _Check:
         final = schemas.get(product.finalisers.input)
         if final is not None and product.fields is not None:
             for problem in fields_problems(final, product.fields):
-                yield (key, "details", "fields"), str(problem)
+                yield (key, "details", *_parts(problem.place)), problem.message
 
     def _sql(self, step: SqlStep, schema: pa.Schema, schemas: Schemas, loc: Loc) -> Iterator[tuple[Loc, str]]:
         as_of, timezone = self.as_of, self.project.spec.timezone
@@ -75,6 +75,8 @@ class _Check:
         except sql.SqlError as error:
             for problem in error.problems:
                 yield (*loc, *_parts(problem.place)), problem.message
+        except DataError as error:
+            yield loc, str(error)
 
     def _training(self, step: TrainingStep, schema: pa.Schema, schemas: Schemas, loc: Loc) -> Iterator[tuple[Loc, str]]:
         found = list(feature_problems(schema, step))

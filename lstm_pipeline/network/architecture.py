@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from lstm_pipeline.network import fused
 from lstm_pipeline.network.layers import FinalState
 from lstm_pipeline.network.runtime import configure
 from lstm_pipeline.spec.model_options import ModelOptions
@@ -88,7 +89,7 @@ def _recurrent(options: ModelOptions, seeds: Iterator[int], name: str, whole_seq
 def _lstm(
     options: ModelOptions, seeds: Iterator[int], name: str, whole_sequence: bool, backwards: bool = False
 ) -> keras.layers.Layer:
-    return keras.layers.LSTM(
+    return fused.LSTM(
         options.units,
         activation=options.activation,
         recurrent_dropout=options.recurrent_dropout,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import keras
 
-from lstm_pipeline.network import layers as layers  # registers the package's own layers
+from lstm_pipeline.network import fused as fused  # registers the package's own layers, as the next one does
+from lstm_pipeline.network import layers as layers
 from lstm_pipeline.network.runtime import configure
 from lstm_pipeline.spec.errors import RegistryError
 

@@ -28,6 +28,9 @@ class _ProjectIOManager(dg.UPathIOManager):
         super().__init__(base_path=store.root)
         self.store = store
 
+    def make_directory(self, path: UPath) -> None:
+        """The store makes the folders it needs; on an object store there are none."""
+
     def get_asset_relative_path(self, context: Context) -> UPath:
         """`<bucket>/<project>/<folder>/<asset>`."""
         project, asset = context.asset_key.path
@@ -47,14 +50,15 @@ class ParquetIOManager(_ProjectIOManager):
         """Writes the frame; in the mode `append` after the rows that are there."""
         table = obj if isinstance(obj, pa.Table) else pa.Table.from_pandas(obj, preserve_index=False)
         with user_errors():
-            if context.definition_metadata.get(WRITE_MODE) == "append" and path.exists():
+            if context.definition_metadata.get(WRITE_MODE) == "append" and self.store.exists(path):
                 table = _append(self._read(path), table, path)
             with self.store.writing(path) as file:
                 pq.write_table(table, file, compression="zstd")
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pa.Table | pd.DataFrame:
         """Reads the frame."""
-        table = self._read(path)
+        with user_errors():
+            table = self._read(path)
         return table.to_pandas() if context.dagster_type.typing_type is pd.DataFrame else table
 
     def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, dg.MetadataValue]:
@@ -62,7 +66,7 @@ class ParquetIOManager(_ProjectIOManager):
         return {}
 
     def _read(self, path: UPath) -> pa.Table:
-        with path.open("rb") as file:
+        with self.store.opening(path) as file:
             return pq.read_table(file)
 
 

@@ -49,6 +49,7 @@ class ModelMetadata(Record):
     timezone: str
     timestamp_kind: Literal["date", "timestamp", "timestamptz"]
     season_length: int
+    on_duplicates: str = "error"
     missing: str
     max_gap: int
     filled_values: dict[str, int]

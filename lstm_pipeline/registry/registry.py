@@ -121,7 +121,7 @@ class Registry:
     def _candidate_pointer(self, group: str) -> tuple[str | None, str | None]:
         """Run of a group's newest candidate, and the version it was published in, if any."""
         pointer = self.layout.latest_candidate(group)
-        if not pointer.exists():
+        if not self.store.exists(pointer):
             return None, None
         data = from_json(self.store.read(pointer), pointer)
         if not isinstance(data, dict) or not isinstance(data.get("run_id"), str):
@@ -162,7 +162,7 @@ class Registry:
             RegistryError: what was written down is damaged, or the version is gone.
         """
         known, path = self.versions(), self.layout.rollback
-        if not known or not path.exists():
+        if not known or not self.store.exists(path):
             return None
         data = from_json(self.store.read(path), path)
         if not isinstance(data, dict) or not isinstance(data.get("version"), str):
@@ -244,7 +244,7 @@ class Registry:
             if not self.store.create(self.layout.ensemble(version), to_json(record.to_json())):
                 raise RegistryError(f"{self.layout.ensemble(version)} was written by somebody else; run again")
         finally:
-            pass
+            self.store.remove(claim)
         for group, trained in promoted.items():
             if self._candidate_pointer(group) == (trained, None):
                 self._point_to_candidate(group, trained, published=version)
@@ -264,9 +264,9 @@ class Registry:
             version = f"v{max(taken, default=0) + 1}"
             claim = self.layout.claim(version)
             if self.store.create(claim, to_json({"run_id": run_id})):
-                if not self.layout.ensemble(version).exists():
+                if not self.store.exists(self.layout.ensemble(version)):
                     return version, claim
-                claim.unlink(missing_ok=True)  # published, and its claim gone, between our look and our claim
+                self.store.remove(claim)  # published, and its claim gone, between our look and our claim
 
     def _promote(self, model: StoredModel, version: str) -> StoredModel:
         """Copies a candidate's files into the version's folder."""

@@ -9,17 +9,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
-import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from upath import UPath
 
-from lstm_pipeline.spec.errors import RegistryError
+from lstm_pipeline.registry.disk import DiskFiles
+from lstm_pipeline.registry.objects import ObjectFiles, explain, s3_options
+from lstm_pipeline.spec.errors import PipelineError, RegistryError
 
 _BLOCK = 1 << 20
 
@@ -36,8 +35,12 @@ class Store:
         self.local = path.protocol in ("", "file", "local")
         if self.local:
             self.root = UPath(Path(path.path).expanduser().absolute())
-        else:  # a listing kept from earlier would hide what other processes have published since
-            self.root = UPath(uri, use_listings_cache=False)
+            self._files: DiskFiles | ObjectFiles = DiskFiles()
+        else:
+            special = s3_options() if path.protocol in ("s3", "s3a") else {}
+            # a listing kept from earlier would hide what other processes have published since
+            self.root = UPath(uri, use_listings_cache=False, **special)
+            self._files = ObjectFiles(self.root)
 
     def path(self, *parts: str) -> UPath:
         """A path below the root.
@@ -60,12 +63,18 @@ class Store:
         Raises:
             RegistryError: it is not there or cannot be read.
         """
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            raise RegistryError(f"{path} is not there") from None
-        except OSError as error:
-            raise RegistryError(f"{path} cannot be read: {error}") from error
+        with self.opening(path) as file:
+            return file.read()
+
+    @contextlib.contextmanager
+    def opening(self, path: UPath) -> Iterator[IO[bytes]]:
+        """Opens a file to be read.
+
+        Raises:
+            RegistryError: it is not there or cannot be read.
+        """
+        with self._faults(path, "read"), path.open("rb") as file:
+            yield file
 
     def write(self, path: UPath, data: bytes) -> None:
         """Writes a file, replacing what was there; a reader sees the old content or the new one, never a part."""
@@ -75,48 +84,41 @@ class Store:
     @contextlib.contextmanager
     def writing(self, path: UPath) -> Iterator[IO[bytes]]:
         """Opens a file to be written as a whole: it appears under its name when the block ends without an error."""
-        try:
-            if self.local:
-                with self._temporary(path) as temporary:
-                    with temporary.open("wb") as file:
-                        yield file
-                        _sync(file)
-                    os.replace(temporary, path.path)
-            else:  # sent when it is whole: a remote file that is closed early would replace the old one with its half
-                with tempfile.TemporaryDirectory() as folder:
-                    complete = Path(folder) / "complete"
-                    with complete.open("wb") as file:
-                        yield file
-                    path.fs.put_file(str(complete), path.path)
-        except OSError as error:
-            raise RegistryError(f"{path} cannot be written: {error}") from error
+        with self._faults(path, "written"), self._files.writing(path) as file:
+            yield file
 
     def create(self, path: UPath, data: bytes) -> bool:
         """Writes a file that is not there yet; False, and nothing changed, where somebody else was first."""
-        try:
-            if not self.local:
-                path.fs.pipe_file(path.path, data, mode="create")
-                return True
-            with self._temporary(path) as temporary:
-                with temporary.open("wb") as file:
-                    file.write(data)
-                    _sync(file)
-                os.link(temporary, path.path)  # whole content and new name in one step, fails where the name is taken
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise RegistryError(f"{path} cannot be written: {error}") from error
-        return True
+        with self._faults(path, "written"):
+            return self._files.create(path, data)
+
+    def exists(self, path: UPath) -> bool:
+        """Whether a file or a folder is there."""
+        with self._faults(path, "read"):
+            return bool(path.exists())
+
+    def remove(self, path: UPath) -> None:
+        """Removes a file; nothing happens where it is gone already."""
+        with self._faults(path, "removed"):
+            path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _temporary(self, path: UPath) -> Iterator[Path]:
-        folder = Path(path.path).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    def _faults(self, path: UPath, verb: str) -> Iterator[None]:
+        """Turns what the file system raises into a message a user can act on."""
         try:
-            yield temporary
-        finally:
-            temporary.unlink(missing_ok=True)
+            yield
+        except PipelineError:
+            raise
+        except FileNotFoundError as error:
+            message = None if self.local else explain(error, path)
+            raise RegistryError(message or f"{path} is not there") from None
+        except Exception as error:
+            message = f"{path} cannot be {verb}: {error}" if isinstance(error, OSError) else None
+            if not self.local:
+                message = explain(error, path) or message
+            if message is None:
+                raise
+            raise RegistryError(message) from error
 
     def upload(self, source: Path, path: UPath) -> None:
         """Copies a local file here, streamed."""
@@ -125,11 +127,8 @@ class Store:
 
     def copy(self, source: UPath, target: UPath) -> None:
         """Copies a file within the root, streamed."""
-        try:
-            with source.open("rb") as reader, self.writing(target) as writer:
-                shutil.copyfileobj(reader, writer, _BLOCK)
-        except FileNotFoundError:
-            raise RegistryError(f"{source} is not there") from None
+        with self.opening(source) as reader, self.writing(target) as writer:
+            shutil.copyfileobj(reader, writer, _BLOCK)
 
     @contextlib.contextmanager
     def as_local(self, path: UPath, folder: Path) -> Iterator[Path]:
@@ -139,7 +138,7 @@ class Store:
             return
         copy = folder / path.name
         try:
-            with path.open("rb") as reader, copy.open("wb") as writer:
+            with self.opening(path) as reader, copy.open("wb") as writer:
                 shutil.copyfileobj(reader, writer, _BLOCK)
             yield copy
         finally:
@@ -152,23 +151,19 @@ class Store:
             RegistryError: it is not there or cannot be read.
         """
         sha, size = hashlib.sha256(), 0
-        try:
-            with path.open("rb") as file:
-                while block := file.read(_BLOCK):
-                    sha.update(block)
-                    size += len(block)
-        except FileNotFoundError:
-            raise RegistryError(f"{path} is not there") from None
-        except OSError as error:
-            raise RegistryError(f"{path} cannot be read: {error}") from error
+        with self.opening(path) as file:
+            while block := file.read(_BLOCK):
+                sha.update(block)
+                size += len(block)
         return size, sha.hexdigest()
 
     def names(self, folder: UPath) -> list[str]:
-        """Names of the files in a folder; none where it does not exist."""
-        try:
-            return sorted(entry.name for entry in folder.iterdir() if not entry.name.endswith(".tmp"))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        """Names of the files and folders in a folder; none where it does not exist."""
+        with self._faults(folder, "listed"):
+            try:
+                return sorted(entry.name for entry in folder.iterdir() if not entry.name.endswith(".tmp"))
+            except (FileNotFoundError, NotADirectoryError):
+                return []
 
 
 def to_json(data: Any) -> bytes:
@@ -186,8 +181,3 @@ def from_json(data: bytes, path: object) -> Any:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise RegistryError(f"{path} is damaged: {error}") from None
-
-
-def _sync(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())

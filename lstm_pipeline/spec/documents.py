@@ -22,6 +22,8 @@ MAX_NODES = 200_000
 MAX_DEPTH = 100
 """Bound on a document's nesting, far above any spec and far below the interpreter's own."""
 
+_TWICE = "this key stands twice; keep one"
+
 
 @dataclass
 class Document:
@@ -104,7 +106,9 @@ def parse_yaml(text: str, source: str) -> Document:
         document.data = loader.construct_document(node)
     except yaml.YAMLError as error:
         raise SpecError(source, [_syntax_problem(error)]) from None
-    except (RecursionError, ValueError) as error:
+    except RecursionError:
+        raise SpecError(source, [Problem("", "no usable YAML: nested too deeply")]) from None
+    except ValueError as error:
         raise SpecError(source, [Problem("", f"no usable YAML: {error}")]) from None
     except (LookupError, AttributeError, TypeError):  # what PyYAML raises for `!!bool x` and its like
         raise SpecError(source, [Problem("", "no usable YAML: a value does not fit its !! tag")]) from None
@@ -136,7 +140,7 @@ def parse_json(text: str, source: str) -> Document:
             _index(node, document)
     except (yaml.YAMLError, RecursionError, ValueError):
         document.lines.clear()
-        document.problems = [Problem(key, "this key stands twice; keep one") for key in twice]
+        document.problems = [Problem(key, _TWICE) for key in twice]
     return document
 
 
@@ -175,11 +179,12 @@ def _index(root: yaml.Node, document: Document) -> None:
     for count, (loc, node, line) in enumerate(_walk(root, (), root.start_mark.line + 1)):
         if count > MAX_NODES:
             raise ValueError(f"more than {MAX_NODES} values")
-        document.lines.setdefault(loc, line)
+        document.lines[loc] = line
         if isinstance(node, yaml.MappingNode):
-            keys = (key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<")
-            for key in _twice(keys):
-                document.problems.append(Problem(place_of((*loc, key)), "this key stands twice; keep one", line))
+            keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+            last = {key.value: key.start_mark.line + 1 for key in keys}
+            for name in _twice(key.value for key in keys):
+                document.problems.append(Problem(place_of((*loc, name)), _TWICE, last[name]))
 
 
 def _walk(node: yaml.Node, loc: Loc, line: int) -> Iterator[tuple[Loc, yaml.Node, int]]:

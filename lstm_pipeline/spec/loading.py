@@ -91,11 +91,13 @@ def check_document(document: Document, folder: Path) -> LoadedSpec:
 def _follows(finding: Finding, broken: Loc) -> bool:
     """Whether a finding may only be there because a broken value was replaced before the rule was checked."""
     loc, message = finding
-    if loc[: len(broken)] == broken or STAND_IN in message or str(STAND_IN_LENGTH) in message:
+    if STAND_IN in loc or STAND_IN in message or str(STAND_IN_LENGTH) in message:
+        return True
+    if loc[: len(broken)] == broken:
         return True
     if len(broken) == 3 and loc == broken[:2]:  # no training step: it may be the one that cannot be read
         return True
-    return len(loc) > 3 and broken[: len(loc)] == loc
+    return loc[-1] == "feature_groups" and broken[: len(loc)] == loc  # the feature that no group has may be that one
 
 
 def _validate(document: Document) -> tuple[ProjectSpec | None, list[Broken]]:
@@ -127,7 +129,7 @@ def _replace(data: Any, broken: Broken) -> None:
         data = data[part]
     parent = str(path[-1]) if path else ""
     if broken.kind == "key":
-        value = data.pop(last)
+        value = data.pop(last, None)
         if parent in ("feature_groups", "inputs"):
             data[STAND_IN] = value
     elif isinstance(data, list) or (parent in _ENTRIES and broken.kind == "value"):
@@ -206,10 +208,10 @@ def _join(document: Document, key: str, parts: list[Any], folder: Path) -> dict[
         elif isinstance(part, dict):
             inside = {loc: line for loc, line in document.lines.items() if loc[:2] == (key, index)}
             document.lines |= {(key, *loc[2:]): line for loc, line in inside.items() if len(loc) > 2}
+        else:
+            document.problems.append(Problem(key, f"expected a file name or a mapping, found {show(part)}", at))
         if not isinstance(part, dict):
             document.unread.add(key)
-            if part is not None:
-                document.problems.append(Problem(key, f"expected a file name or a mapping, found {show(part)}", at))
             continue
         for name, value in part.items():
             if name in joined:
@@ -223,5 +225,6 @@ def _read_part(path: Path) -> tuple[Any, list[Problem]]:
         document = read_document(path)
     except SpecError as error:
         return None, error.problems
-    empty = [] if document.data is not None else [Problem("", "holds nothing")]
-    return document.data, [*document.problems, *empty]
+    if isinstance(document.data, dict):
+        return document.data, document.problems
+    return None, [*document.problems, Problem("", f"expected a mapping, found {show(document.data)}")]

@@ -52,7 +52,7 @@ def check_whole_life(options, tmp_path):
 
 FRESH_PROCESS = """
 import sys, numpy as np, keras
-import lstm_pipeline.network.layers
+import lstm_pipeline.network.persistence
 model = keras.saving.load_model(sys.argv[1], safe_mode=True)
 np.save(sys.argv[2], model(np.load(sys.argv[2]), training=False))
 from lstm_pipeline_tests.network.tiny import trained_digest

@@ -1,0 +1,52 @@
+"""The local disk: files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from upath import UPath
+
+
+class DiskFiles:
+    """Writing to a local folder."""
+
+    @contextlib.contextmanager
+    def writing(self, path: UPath) -> Iterator[IO[bytes]]:
+        """Written beside its place and renamed when it is whole."""
+        with self._temporary(path) as temporary:
+            with temporary.open("wb") as file:
+                yield file
+                _sync(file)
+            os.replace(temporary, path.path)
+
+    def create(self, path: UPath, data: bytes) -> bool:
+        """Writes a file that is not there yet; False where somebody else was first."""
+        with self._temporary(path) as temporary:
+            with temporary.open("wb") as file:
+                file.write(data)
+                _sync(file)
+            try:
+                os.link(temporary, path.path)  # whole content and new name in one step, fails where the name is taken
+            except FileExistsError:
+                return False
+        return True
+
+    @contextlib.contextmanager
+    def _temporary(self, path: UPath) -> Iterator[Path]:
+        folder = Path(path.path).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{path.name}.{uuid.uuid4().hex}.tmp"
+        try:
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())

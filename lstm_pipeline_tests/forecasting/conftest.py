@@ -1,0 +1,28 @@
+"""One trained and published project for all tests of this folder: training and tracing take seconds."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lstm_pipeline.forecasting.project import Project, load_project
+from lstm_pipeline_tests.forecasting.mill import mill_project, publish_mill, train_mill
+
+
+@pytest.fixture(scope="session")
+def mill(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """With v1 of the runs `run1`. To be read only: take `own_mill` to change something."""
+    project = mill_project(tmp_path_factory.mktemp("mill"))
+    train_mill(project, "run1")
+    publish_mill(project)
+    return project
+
+
+@pytest.fixture
+def own_mill(mill: Project, tmp_path: Path) -> Project:
+    """A copy of it."""
+    folder = tmp_path / "own"
+    shutil.copytree(mill.loaded.folder, folder)
+    return load_project(folder / "mill.yaml", str(folder / "storage"))

@@ -1,0 +1,264 @@
+"""From training to a version that forecasts elsewhere: what is kept, pinned, refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from lstm_pipeline import Ensemble
+from lstm_pipeline.forecasting.ensemble import load_members, training_history
+from lstm_pipeline.forecasting.project import Project, load_project
+from lstm_pipeline.forecasting.publishing import metadata_table
+from lstm_pipeline.forecasting.training import GroupsFailed
+from lstm_pipeline.spec.errors import RegistryError
+from lstm_pipeline.timeseries.metrics import NAMES
+from lstm_pipeline_tests.forecasting.make_golden import STORE
+from lstm_pipeline_tests.forecasting.mill import (
+    FEATURES,
+    GROUPS,
+    LENGTH,
+    PREDICTED,
+    TINY,
+    mill_dataset,
+    mill_project,
+    mill_spec,
+    mill_table,
+    publish_mill,
+    train_mill,
+    with_column,
+)
+from lstm_pipeline_tests.registry.stubs import runs, tree
+from lstm_pipeline_tests.registry.test_versions import INDIVIDUAL_FIELDS
+
+EXPLODING = {**TINY, "learning_rate": 1e30, "optimizer": "sgd"}
+FRESH = """
+import json, sys
+from lstm_pipeline import Ensemble
+assert not {"tensorflow", "dagster"} & set(sys.modules), "imported before they are needed"
+import pandas as pd
+frame = pd.read_parquet(sys.argv[1])
+forecasts = [Ensemble.load(storage, "mill", "v1").predict(frame, 12) for storage in sys.argv[2:]]
+print(json.dumps([[list(forecast.columns), *forecast.drop(columns="date").values.tolist()] for forecast in forecasts]))
+assert "dagster" not in sys.modules
+"""
+
+
+def respecified(project: Project, **training: Any) -> Project:
+    """The same folder and storage with another training step."""
+    path = project.loaded.folder / "mill.yaml"
+    path.write_text(yaml.safe_dump(mill_spec(**training), sort_keys=False))
+    return load_project(path, project.storage)
+
+
+# what a version says
+
+
+def test_a_record_says_what_the_model_was_trained_on(mill: Project) -> None:
+    record = mill.registry.load().models["power"].record.metadata
+    assert set(record.to_json()) >= INDIVIDUAL_FIELDS
+    assert (record.model_name, record.feature_group, record.version, record.run_id) == ("power", "power", "v1", "run1")
+    assert record.timestamp_column == "date"
+    assert record.predicted_features == GROUPS["power"]
+    assert record.feature_columns[:4] == FEATURES
+    assert record.feature_columns[4:] == record.calendar_features
+    assert "hour" not in record.calendar_features  # it cannot vary from day to day
+    assert record.context_features == ["wind"]
+    assert record.integer_features == ["parts"]
+    assert (record.frequency, record.timezone, record.season_length) == ("D", "UTC", 7)
+    assert record.random_seed == 42
+    assert record.training_rows == {
+        "train": {"rows": 77, "first": "2023-12-20T00:00:00", "last": "2024-03-05T00:00:00"},
+        "validation": {"rows": 19, "first": "2024-03-06T00:00:00", "last": "2024-03-24T00:00:00"},
+        "test": {"rows": 24, "first": "2024-03-25T00:00:00", "last": "2024-04-17T00:00:00"},
+    }
+    assert record.training["windows"] == {"train": 77 - LENGTH, "validation": 19, "test": 24}
+    assert record.data_fingerprint == mill_dataset().fingerprint()
+    assert {"tensorflow", "keras", "numpy", "python"} <= set(record.library_versions)
+    assert set(record.metrics["one_step"]) == set(NAMES)
+    assert set(record.feature_metrics["one_step"]) == set(GROUPS["power"])
+
+
+def test_hyperparameters_are_the_resolved_ones(mill: Project) -> None:
+    used = mill.registry.load().models["warmth"].record.metadata.hyperparameters
+    assert used.items() >= TINY.items()
+    assert used.items() >= {"optimizer": "adam", "loss": "mse", "l2_reg": 0.0001, "scaler": "standard"}.items()
+    assert used.items() >= {"sequence_length": LENGTH, "epochs": 2, "batch_size": 32, "train_ratio": 0.8}.items()
+
+
+def test_a_models_history_has_every_epoch(mill: Project) -> None:
+    model = mill.registry.load().models["warmth"]
+    history, training = training_history(mill.registry, model), model.record.metadata.training
+    assert len(history["loss"]) == len(history["val_loss"]) == training["epochs"] == 2
+    assert training["val_loss"] == min(history["val_loss"])
+    assert history["val_loss"].index(training["val_loss"]) + 1 == training["best_epoch"]
+
+
+def test_an_ensembles_metrics_are_means_over_features_of_the_rolled_ones(mill: Project) -> None:
+    record = mill.registry.ensemble_record().metadata
+    assert set(record.metrics) == {"rmse", "mae", "smape"}
+    for name, value in record.metrics.items():
+        assert value == pytest.approx(np.mean([record.feature_metrics["rolled"][p][name] for p in PREDICTED]))
+    assert set(record.feature_metrics["one_step"]) == set(PREDICTED)
+    assert set(record.baseline_metrics) == {"seasonal_naive", "last_value"}
+    assert set(record.metric_definitions) >= set(NAMES)
+    assert record.evaluation["horizon"] == 5
+    assert record.evaluation["data_fingerprint"] == mill_dataset().fingerprint()
+    assert record.evaluation["rows"]["rows"] == 24
+
+
+def test_the_metadata_table_has_the_seven_columns_and_a_row_for_each_model_and_the_ensemble(mill: Project) -> None:
+    table = metadata_table(mill.registry.load())
+    assert table.column_names == [
+        "metadata", "model_path", "metadata_path", "version", "model_name", "model_type", "created_at",
+    ]  # fmt: skip
+    assert str(table.schema.field("created_at").type) == "timestamp[us, tz=UTC]"
+    assert table["model_name"].to_pylist() == ["power", "warmth", "mill_lstm_model_ensemble"]
+    assert table["model_type"].to_pylist() == ["lstm", "lstm", "lstm_ensemble"]
+    assert table["version"].to_pylist() == ["v1"] * 3
+    assert table["model_path"].to_pylist()[1:] == ["models/mill/models/warmth/v1/model.keras", None]
+    assert table["metadata_path"].to_pylist()[2] == "models/mill/ensembles/v1.json"
+    documents = [json.loads(text) for text in table["metadata"].to_pylist()]
+    assert documents[0]["predicted_features"] == GROUPS["power"]
+    assert documents[2]["feature_groups"] == list(GROUPS)
+    for name in ("model_path", "metadata_path"):
+        assert all((Path(mill.storage) / path).is_file() for path in table[name].to_pylist() if path)
+
+
+# a version elsewhere
+
+
+def test_a_fresh_process_forecasts_the_same_numbers(mill: Project, tmp_path: Path) -> None:
+    """Through the public door, with the files alone, without Dagster; with layers of this package and without."""
+    pq.write_table(mill_table(), tmp_path / "frame.parquet")
+    storages = [mill.storage, str(STORE)]
+    command = [sys.executable, "-c", FRESH, str(tmp_path / "frame.parquet"), *storages]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for storage, (columns, *values) in zip(storages, json.loads(done.stdout), strict=True):
+        expected = Ensemble.load(storage, "mill").predict(mill_table(), 12)
+        assert columns == ["date", *PREDICTED]
+        np.testing.assert_allclose(values, expected[PREDICTED].to_numpy(np.float64), rtol=1e-6)
+
+
+def test_a_version_is_loaded_by_name_from_a_bucket(own_mill: Project) -> None:
+    (Path(own_mill.storage) / "models").rename(Path(own_mill.storage) / "elsewhere")
+    with pytest.raises(RegistryError, match="has no version yet"):
+        Ensemble.load(own_mill.storage, "mill")
+    with pytest.raises(RegistryError, match="no version v2; there are v1"):
+        Ensemble.load(own_mill.storage, "mill", "v2", bucket="elsewhere")
+    with pytest.raises(RegistryError, match="is not there"):  # what a record names is relative to the root
+        Ensemble.load(own_mill.storage, "mill", bucket="elsewhere")
+
+
+# retraining
+
+
+def test_retraining_one_group_pins_the_other_byte_for_byte_and_scores_anew(own_mill: Project) -> None:
+    storage = Path(own_mill.storage)
+    before, first = tree(storage), Ensemble.load(own_mill.storage, "mill").predict(mill_table(), 5)
+    changed = respecified(own_mill, random_seed=7)
+    train_mill(changed, "run2", ["warmth"])
+    version = publish_mill(changed)
+    after = tree(storage)
+    assert {path: after[path] for path in before if "latest.json" not in path} == {
+        path: content for path, content in before.items() if "latest.json" not in path
+    }
+    assert runs(changed.registry) == {"power": "run1", "warmth": "run2"}
+    assert [member.version for member in version.record.metadata.individual_models] == ["v1", "v2"]
+    old, new = (changed.registry.ensemble_record(name).metadata for name in ("v1", "v2"))
+    for name in GROUPS["power"]:
+        assert new.feature_metrics["one_step"][name] == pytest.approx(old.feature_metrics["one_step"][name])
+    assert new.feature_metrics["rolled"]["heat"] != old.feature_metrics["rolled"]["heat"]
+    second = Ensemble.load(own_mill.storage, "mill").predict(mill_table(), 5)
+    assert not np.allclose(second["heat"], first["heat"], rtol=1e-6)
+    pd.testing.assert_frame_equal(Ensemble.load(own_mill.storage, "mill", "v1").predict(mill_table(), 5), first)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sequence_length": 6}, "'power' and 'warmth' do not go together: sequence_length is 8 .* and 6"),
+        ({"calendar_features": ["month"]}, "'power' and 'warmth' do not go together: feature_columns"),
+        (
+            {"feature_groups": {"power": ["load"], "warmth": ["heat", "parts"]}},
+            "newest model of group 'power' does not fit the spec: predicted_features is .*'load', 'parts'",
+        ),
+    ],
+    ids=["sequence_length", "calendar", "groups"],
+)
+def test_a_retrained_group_that_does_not_fit_the_others_is_not_published(
+    own_mill: Project, change: dict[str, Any], message: str
+) -> None:
+    changed = respecified(own_mill, **change)
+    train_mill(changed, "run2", ["warmth"])
+    before = tree(own_mill.storage)
+    with pytest.raises(RegistryError, match=message):
+        publish_mill(changed)
+    assert tree(own_mill.storage) == before
+    assert changed.registry.resolve() == "v1"
+
+
+def test_a_group_may_be_retrained_with_another_scaler(own_mill: Project) -> None:
+    """Each model's units are converted to the others'; the forecast stays in the features' own."""
+    changed = respecified(own_mill, models_config={"power": TINY, "warmth": {**TINY, "scaler": "minmax"}})
+    train_mill(changed, "run2", ["warmth"])
+    version = publish_mill(changed)
+    kinds = [member.scaler.kind for member in load_members(changed.registry, version.models)]
+    assert kinds == ["standard", "minmax"]
+    forecast = Ensemble.of(changed.registry, version).predict(mill_table(), 5)
+    heat = mill_table()["heat"].to_numpy()
+    assert forecast["heat"].between(heat.min() - 100, heat.max() + 100).all()
+
+
+# failures
+
+
+def test_a_loss_that_turns_nan_names_the_group_and_keeps_the_others(own_mill: Project) -> None:
+    changed = respecified(own_mill, models_config={"power": EXPLODING, "warmth": TINY})
+    before = tree(own_mill.storage)
+    with pytest.raises(GroupsFailed) as error:
+        train_mill(changed, "run2")
+    assert "group 'power': power: the loss is not finite in epoch" in str(error.value)
+    assert "Lower learning_rate" in str(error.value)
+    assert str(error.value).endswith("The candidates of warmth are kept.")
+    assert list(error.value.finished) == ["warmth"]
+    assert changed.registry.versions() == ["v1"]
+    new = set(tree(own_mill.storage)) - set(before)
+    assert new == {
+        f"models/mill/candidates/warmth/run2/{name}"
+        for name in ("model.keras", "scaler.json", "history.json", "metadata.json")
+    }
+    # the group is mended and trained alone; the version takes what was kept
+    mended = respecified(own_mill)
+    train_mill(mended, "run3", ["power"])
+    publish_mill(mended)
+    assert runs(mended.registry) == {"power": "run3", "warmth": "run2"}
+
+
+def test_nothing_is_published_when_every_group_fails(tmp_path: Path) -> None:
+    project = mill_project(tmp_path, models_config=dict.fromkeys(GROUPS, EXPLODING))
+    with pytest.raises(GroupsFailed, match=r"group 'power': .*; group 'warmth': ") as error:
+        train_mill(project, "run1")
+    assert "are kept" not in str(error.value)
+    assert tree(project.storage) == {}
+    with pytest.raises(RegistryError, match="groups without a trained model: power, warmth"):
+        publish_mill(project)
+
+
+def test_other_data_than_the_models_were_trained_on_is_scored_but_must_have_their_columns(own_mill: Project) -> None:
+    more = with_column(mill_table(rows=140), "heat", np.arange(140.0))
+    project = mill_project(own_mill.loaded.folder, more)
+    publish_mill(project)
+    first, second = (project.registry.ensemble_record(version).metadata for version in ("v1", "v2"))
+    assert first.evaluation["data_fingerprint"] != second.evaluation["data_fingerprint"]
+    project = mill_project(own_mill.loaded.folder, more.rename_columns(["date", "load", "heat", "parts", "x", "note"]))
+    with pytest.raises(RegistryError, match="group 'power' does not fit the spec: feature_columns"):
+        publish_mill(project)
+    assert project.registry.versions() == ["v1", "v2"]

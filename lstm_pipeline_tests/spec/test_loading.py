@@ -1,0 +1,541 @@
+"""From files to a checked spec: every way to write the documented project, and every mistake found in one pass."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lstm_pipeline.spec.errors import SpecError
+from lstm_pipeline.spec.loading import STAND_IN, LoadedSpec, load_spec
+from lstm_pipeline.spec.project import DataProductInput, ProjectSpec
+from lstm_pipeline.spec.steps import FilterStep, SelectStep
+from lstm_pipeline_tests.spec.example import (
+    PREDICTION,
+    REMOVED,
+    SEED,
+    TRAINING,
+    Change,
+    complaints,
+    seed_text,
+    spec_data,
+)
+
+NAMES = ("metadata_schema", "metadata_builder", "predictions_schema", "predictions_builder")
+
+
+def write(folder: Path, text: str, name: str = "spec.yaml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def problems(path: Path) -> list[str]:
+    with pytest.raises(SpecError) as caught:
+        load_spec(path)
+    assert caught.value.source == str(path)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def reference() -> ProjectSpec:
+    return ProjectSpec.model_validate(spec_data())
+
+
+def indented(text: str, by: int = 4) -> str:
+    return "".join(" " * by + line + "\n" for line in text.splitlines())
+
+
+def with_catalog(model_metadata: str, predictions: str) -> str:
+    catalog = "catalog: {feature-dataset-id: data/plant.parquet}\n"
+    return f"{catalog}model_metadata:\n{model_metadata}predictions:\n{predictions}"
+
+
+def pasted_as_lists() -> str:
+    """Each product as a YAML list of its two JSON documents, exactly as they are published."""
+    schema, builder, *predicted = (f"  -\n{indented(seed_text(name))}" for name in NAMES)
+    return with_catalog(schema + builder, "".join(predicted))
+
+
+def test_the_documented_spec_means_what_its_documentation_says() -> None:
+    spec = reference()
+    step, wanted = spec.training, spec.prediction
+    assert spec.project_name == "manufacturing_forecast"
+    assert spec.timezone == "UTC"
+    assert spec.name is None
+    assert step.feature_groups is not None
+    assert {group: len(members) for group, members in step.feature_groups.items()} == {
+        "operations_metrics": 3, "quality_metrics": 3, "financial_metrics": 3,
+    }  # fmt: skip
+    assert step.features_to_predict is None
+    assert step.drop_cols == ["non_numeric_field"]
+    assert (step.epochs, step.patience, step.batch_size, step.sequence_length) == (20, 10, 32, 90)
+    assert (step.train_ratio, step.validation_split, step.random_seed) == (0.8, 0.2, 42)
+    assert step.enable_mlflow is False
+    assert (wanted.version, wanted.forecast_horizon, wanted.sequence_length) == (None, 30, 90)
+    assert isinstance(spec.model_metadata.transformations[0], FilterStep)
+    assert isinstance(spec.predictions.transformations[2], SelectStep)
+    assert spec.model_metadata.fields is not None
+    assert [field.name for field in spec.model_metadata.fields] == [
+        "metadata", "model_path", "metadata_path", "version", "model_name", "model_type", "created_at",
+    ]  # fmt: skip
+    assert spec.predictions.fields is not None
+    assert {field.name: field.column_type for field in spec.predictions.fields}["inspection_passes"] == "INTEGER"
+    source = spec.predictions.inputs["input_features"]
+    assert isinstance(source, DataProductInput)
+    assert (source.identifier, source.preview_limit) == ("feature-dataset-id", 10)
+    assert spec.predictions.config["docker_tag"] == "0.0.58"
+    assert spec.predictions.config["executor_instances"] == 1
+    assert spec.predictions.finalisers.write_config.mode == "overwrite"
+
+
+def test_a_group_takes_its_own_options_and_the_documented_defaults_for_the_rest() -> None:
+    options = reference().training.options("financial_metrics")
+    assert (options.units, options.num_layers, options.dropout, options.attention_heads) == (48, 2, 0.25, 2)
+    assert options.model_dump(exclude={"units", "num_layers", "dropout", "attention_heads"}) == {
+        "recurrent_dropout": 0.0, "batch_norm": True, "activation": "tanh", "learning_rate": 0.0002,
+        "learning_rate_schedule": "constant", "bidirectional": True, "optimizer": "adam", "l2_reg": 0.0001,
+        "attention_type": "self", "loss": "mse", "min_delta": 0.0, "scaler": "standard",
+    }  # fmt: skip
+
+
+def test_the_defaults_of_the_steps_are_the_documented_ones() -> None:
+    optional = [
+        *("features_to_predict", "drop_cols", "feature_groups", "models_config", "random_seed", "train_ratio"),
+        *("validation_split", "scale_features", "sequence_length", "epochs", "patience", "batch_size"),
+    ]
+    data = spec_data(
+        *((f"{TRAINING}.{key}", REMOVED) for key in optional),
+        *((f"{PREDICTION}.{key}", REMOVED) for key in ("version", "forecast_horizon", "sequence_length")),
+        ("model_metadata.inputs.input_features.preview_limit", REMOVED),
+        ("model_metadata.finalisers.write_config", REMOVED),
+    )
+    spec = ProjectSpec.model_validate(data)
+    given = {"transform", "input", "output", "timestamp_col", "model_bucket", "project_name"}
+    assert spec.training.model_dump(exclude=given) == {
+        "features_to_predict": None, "drop_cols": [], "feature_groups": None, "models_config": {}, "random_seed": 42,
+        "train_ratio": 0.8, "validation_split": 0.2, "scale_features": True, "sequence_length": 90, "epochs": 100,
+        "patience": 15, "batch_size": 32, "enable_mlflow": False, "frequency": None, "season_length": None,
+        "on_duplicates": "error", "missing": "interpolate", "max_gap": 24, "calendar_features": None,
+    }  # fmt: skip
+    options = spec.training.options("default")
+    assert (options.units, options.num_layers, options.dropout, options.attention_heads) == (32, 2, 0.2, 1)
+    assert spec.prediction.model_dump(exclude=given) == {
+        "version": None, "forecast_horizon": 30, "sequence_length": None, "enable_mlflow": False,
+    }  # fmt: skip
+    assert spec.model_metadata.inputs["input_features"].preview_limit == 10
+    assert spec.model_metadata.finalisers.write_config.mode == "overwrite"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(json.dumps(spec_data(), indent=1), id="JSON text in a .yaml file"),
+        pytest.param(yaml.safe_dump(spec_data(), sort_keys=False), id="block YAML"),
+        pytest.param(pasted_as_lists(), id="published documents pasted as list entries"),
+        pytest.param(
+            yaml.safe_dump({"type": "x.ForecastProject", "attributes": spec_data()}), id="a component's defs.yaml"
+        ),
+        pytest.param(
+            yaml.safe_dump({"type": "x.ForecastProject", "requirements": {"env": []}, "attributes": spec_data()}),
+            id="a defs.yaml with Dagster's other keys",
+        ),
+    ],
+)
+def test_one_file(tmp_path: Path, text: str) -> None:
+    assert load_spec(write(tmp_path, text)).spec == reference()
+
+
+@pytest.mark.parametrize("name", ["spec.json", "spec.JSON"])
+def test_one_json_file(tmp_path: Path, name: str) -> None:
+    text = json.dumps(spec_data(), indent="\t")
+    loaded = load_spec(write(tmp_path, "\ufeff" + text, name))
+    assert loaded.spec == reference()
+    assert loaded.folder == tmp_path
+    line = 1 + text[: text.index('"docker_tag"')].count("\n")
+    assert loaded.problem(("model_metadata", "config", "docker_tag"), "x").line == line
+
+
+def test_products_in_files_of_their_own(tmp_path: Path) -> None:
+    data = spec_data()
+    for product in ("model_metadata", "predictions"):
+        write(tmp_path, json.dumps(data[product]), f"{product}.json")
+    text = with_catalog("  model_metadata.json\n", "  predictions.json\n")
+    assert load_spec(write(tmp_path, text)).spec == reference()
+
+
+def test_schema_and_builder_as_published_joined_from_four_files(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    for name in NAMES:
+        write(tmp_path / "parts", seed_text(name), f"{name}.json")
+    one, two, three, four = (f"  - parts/{name}.json\n" for name in NAMES)
+    assert load_spec(write(tmp_path, with_catalog(one + two, three + four))).spec == reference()
+    assert load_spec(write(tmp_path, with_catalog(two + one, f"  - {SEED}/{NAMES[2]}.json\n" + four))).spec == (
+        reference()
+    )
+
+
+def test_a_file_and_a_pasted_document_can_be_joined(tmp_path: Path) -> None:
+    write(tmp_path, seed_text("metadata_builder"), "builder.json")
+    pasted = "  -\n" + indented(seed_text("metadata_schema")) + "  - builder.json\n"
+    text = with_catalog(pasted, indented(json.dumps(spec_data()["predictions"]), 2))
+    assert load_spec(write(tmp_path, text)).spec == reference()
+
+
+def test_details_may_be_left_out() -> None:
+    data = spec_data(("predictions.details", REMOVED), ("model_metadata.details", REMOVED))
+    spec = ProjectSpec.model_validate(data)
+    assert spec.predictions.fields is None
+    assert spec.model_metadata.fields is None
+
+
+def test_problems_of_joined_files_are_all_there_and_say_which_file(tmp_path: Path) -> None:
+    builder = (
+        seed_text("metadata_builder")
+        .replace('"epochs": 20', '"epoch": 20')
+        .replace('"patience": 10', '"patience": "10"')
+    )
+    write(tmp_path, builder.replace('"random_seed": 42', '"random_seed": 42,\n"random_seed": 43'), "builder.json")
+    write(tmp_path, "{", "broken.json")
+    write(tmp_path, "", "empty.yaml")
+    write(tmp_path, "[1]", "list.yaml")
+    text = with_catalog(
+        "  - missing.json\n  - builder.json\n",
+        "  - broken.json\n  - empty.yaml\n  - list.yaml\n  - 5\n  -\n  - a\\0b\n",
+    )
+    training = "line 2: model_metadata.transformations[1]"
+    assert problems(write(tmp_path, text.replace("a\\0b", '"a\\0b"'))) == [
+        "line 2: model_metadata: missing.json: cannot be read: no such file",
+        f"line 2: model_metadata: builder.json: line 49: {TRAINING}: this key stands twice; keep one".replace(
+            TRAINING, "transformations[1].random_seed"
+        ),
+        f"{training}.epoch: unknown key. Did you mean 'epochs'?",
+        f"{training}.patience: expected a whole number, found '10'",
+        "line 5: predictions: broken.json: line 1: no valid JSON: Expecting property name enclosed in double quotes, "
+        "column 2",
+        "line 5: predictions: empty.yaml: expected a mapping, found nothing",
+        "line 5: predictions: list.yaml: expected a mapping, found a list of 1",
+        "line 5: predictions: expected a file name or a mapping, found 5",
+        "line 5: predictions: expected a file name or a mapping, found nothing",
+        "line 5: predictions: a\0b: cannot be read: embedded null byte",
+    ]
+
+
+def test_a_key_in_two_of_the_joined_documents(tmp_path: Path) -> None:
+    data = spec_data()
+    data["model_metadata"] = [data["model_metadata"], {"config": {}}]
+    path = write(tmp_path, json.dumps(data), "spec.json")
+    assert problems(path) == ["model_metadata.config: stands in two of the joined documents; keep one"]
+
+
+def test_lines_lead_to_a_pasted_document_of_a_list(tmp_path: Path) -> None:
+    text = pasted_as_lists().replace('"epochs": 20', '"epochs": 0')
+    line = next(number for number, row in enumerate(text.splitlines(), 1) if '"epochs": 0' in row)
+    assert problems(write(tmp_path, text)) == [
+        f"line {line}: {TRAINING}.epochs: should be greater than or equal to 1, found 0"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "expected a mapping with model_metadata and predictions, found nothing"),
+        ("# nothing\n", "expected a mapping with model_metadata and predictions, found nothing"),
+        ("- a\n- b\n", "expected a mapping with model_metadata and predictions, found a list of 2"),
+        ("hello", "expected a mapping with model_metadata and predictions, found 'hello'"),
+        ("type: x\nattributes: [1]", "expected a mapping with model_metadata and predictions, found a list of 1"),
+        ("a:\n\tb: 1\n", "line 2: no valid YAML: found character '\\t' that cannot start any token"),
+        ("a: [1", "line 1: no valid YAML: expected ',' or ']', but got '<stream end>'"),
+        ("a: 1\n---\nb: 1", "line 2: no valid YAML: but found another document"),
+        ("? [a]\n: 1", "line 1: no valid YAML: found unhashable key"),
+        ("a: \0", "no valid YAML: unacceptable character #x0000: special characters are not allowed"),
+        ("a: !!python/object:os.system x",
+         "line 1: no valid YAML: could not determine a constructor for the tag "
+         "'tag:yaml.org,2002:python/object:os.system'"),
+        ("a: !!bool x", "no usable YAML: a value does not fit its !! tag"),
+        ("a: !!timestamp x", "no usable YAML: a value does not fit its !! tag"),
+        ("a: !!int x", "no usable YAML: invalid literal for int() with base 10: 'x'"),
+        ("a: &a [*a]", "no usable YAML: nested too deeply"),
+        ("{a: " * 99 + "1" + "}" * 99, None),
+        ("{a: " * 100 + "1" + "}" * 100, "nested too deeply, more than 100 levels"),
+        ("[" * 3000, "no usable YAML: nested too deeply"),
+        ("a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+            f"{name}: &{name} [{','.join(['*' + before] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi")  # noqa: B905
+        ), "no usable YAML: more than 200000 values"),
+        ("a: &a {k: 1}\n" + "".join(
+            f"{name}: &{name} {{<<: [*{before}, *{before}]}}\n"
+            for before, name in zip("abcdefghijklmnopqrstu", "bcdefghijklmnopqrstuv")  # noqa: B905
+        ), "no usable YAML: more than 200000 values"),
+    ],
+)  # fmt: skip
+def test_text_that_is_no_spec(tmp_path: Path, text: str, expected: str | None) -> None:
+    found = problems(write(tmp_path, text))
+    if expected is None:
+        assert not any("nested" in problem for problem in found)
+    else:
+        assert found == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "line 1: no valid JSON: Expecting value, column 1"),
+        ('{\n"a": 1,\n}', "line 3: no valid JSON: Expecting property name enclosed in double quotes, column 1"),
+        ("null", "expected a mapping with model_metadata and predictions, found nothing"),
+        ("[" * 100_000, "no usable JSON: nested too deeply"),
+        ('{"a":' * 500 + "1" + "}" * 500, "nested too deeply, more than 100 levels"),
+        ("9" * 5000, "no usable JSON: Exceeds the limit (4300 digits) for integer string conversion: value has 5000 "
+         "digits; use sys.set_int_max_str_digits() to increase the limit"),
+    ],
+)  # fmt: skip
+def test_text_that_is_no_json(tmp_path: Path, text: str, expected: str) -> None:
+    assert problems(write(tmp_path, text, "spec.json")) == [expected]
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    assert problems(path) == ["cannot be read: no such file"]
+    path.write_bytes(b"a: \xff\xfe")
+    assert problems(path) == ["cannot be read: 'utf-8' codec can't decode byte 0xff in position 3: invalid start byte"]
+    (tmp_path / "folder.yaml").mkdir()
+    assert problems(tmp_path / "folder.yaml")[0].startswith("cannot be read: [Errno 21] Is a directory")
+
+
+def test_every_mistake_is_found_in_one_pass_with_its_line(tmp_path: Path) -> None:
+    """Mistakes of every sort at once: text, types, names, chains, rules over several keys, both products."""
+    text = """\
+name: other_name
+timezone: Europe/Berln
+catalog:
+  feature-dataset-id: ${SURELY_NOT_SET}/plant.parquet
+model_metadata:
+  config: {docker_tags: "1"}
+  inputs:
+    input_features: {input_type: data_product, identifier: feature-dataset}
+  transformations:
+  - transform: filter_with_condition
+    input: input_feature
+    output: cleaned_data
+    condition: ""
+  - transform: regression_training_lstm
+    input: cleaned_data
+    output: model_metadata
+    epoch: 20
+    epochs: "20"
+    features_to_predict: [a, b, c, d, e]
+    drop_cols: [e]
+    feature_groups:
+      one: [a, b]
+      two: [b, c]
+      TWO: []
+    models_config:
+      one: {units: 0, dropout: 1, unit: 3}
+      three: {}
+    train_ratio: 1.5
+    scale_features: no
+    scale_features: yes
+    calendar_features: [hour, minute]
+    model_bucket: ../models
+    project_name: plant
+  finalisers: {input: model_metadat, write_config: {mode: replace}}
+predictions:
+  details:
+    fields:
+    - {name: a, data_type: {column_type: FLOAT}}
+  inputs:
+    recent: {input_type: file, preview_limit: -1}
+  transformations:
+  - transform: regression_prediction_lstm
+    input: recent
+    output: predictions
+    timestamp_col: date
+    model_bucket: models
+    project_name: plants
+    version: 3
+    sequence_length: 30
+  - hello
+  finalisers: {input: recent}
+extra: 1
+"""
+    units = "'hour', 'dayofweek', 'month', 'quarter'"
+    waves = ", ".join(
+        f"'{unit}_{wave}'" for unit in ("hour", "dayofweek", "month", "quarter") for wave in ("sin", "cos")
+    )
+    waves = waves.replace(", 'quarter_cos'", " or 'quarter_cos'")
+    step, config = TRAINING, f"{TRAINING}.models_config"
+    types = "'VARCHAR', 'DOUBLE', 'INTEGER', 'BIGINT', 'BOOLEAN', 'DATE', 'TIMESTAMP' or 'TIMESTAMPTZ'"
+    assert problems(write(tmp_path, text)) == [
+        "line 1: name: expected the training step's project_name 'plant', found 'other_name'",
+        "line 2: timezone: expected an IANA time zone such as 'UTC' or 'Europe/Berlin', found 'Europe/Berln'",
+        "line 4: catalog.feature-dataset-id: the environment variable SURELY_NOT_SET is not set; set it, or give a "
+        "default: ${SURELY_NOT_SET:-…}",
+        "line 6: model_metadata.config.docker_tags: unknown key, expected docker_tag, executor_… or driver_…, found "
+        "'docker_tags'",
+        "line 8: model_metadata.inputs.input_features.identifier: 'feature-dataset' is not in the catalog. Did you "
+        "mean 'feature-dataset-id'? Add to the spec: catalog: {feature-dataset: <path or s3:// URI>}",
+        "line 11: model_metadata.transformations[0].input: no earlier step or input makes 'input_feature'. Did you "
+        "mean 'input_features'? There are: input_features",
+        "line 13: model_metadata.transformations[0].condition: expected some text, found ''",
+        f"line 14: {step}.timestamp_col: missing, and there is no default for it",
+        f"line 17: {step}.epoch: unknown key. Did you mean 'epochs'?",
+        f"line 18: {step}.epochs: expected a whole number, found '20'",
+        f"line 19: {step}.features_to_predict: 'e' is also in drop_cols; remove it from one of them",
+        f"line 21: {step}.feature_groups: groups differ only by upper and lower case ('two'), which not every storage "
+        "can tell apart",
+        f"line 21: {step}.feature_groups: features to predict are in no group: d, e",
+        f"line 23: {step}.feature_groups.two: 'b' is already in group 'one'; a feature belongs to one group",
+        f"line 24: {step}.feature_groups.TWO: is empty; name its features or remove the group",
+        f"line 26: {config}.one.dropout: should be less than 1, found 1",
+        f"line 26: {config}.one.unit: unknown key. Did you mean 'units'?",
+        f"line 26: {config}.one.units: should be greater than or equal to 1, found 0",
+        f"line 27: {config}.three: is no feature group. Groups: one, two, TWO",
+        f"line 28: {step}.train_ratio: should be less than 1, found 1.5",
+        f"line 30: {step}.scale_features: this key stands twice; keep one",
+        f"line 30: {step}.scale_features: expected true or false, found 'yes'",
+        f"line 31: {step}.calendar_features[1]: expected {units}, {waves}, found 'minute'.",
+        f"line 32: {step}.model_bucket: expected letters, digits, '_', '-' and '.' only, and no '..' (it becomes a "
+        "folder name), found '../models'",
+        "line 34: model_metadata.finalisers.input: no earlier step or input makes 'model_metadat'. Did you mean "
+        "'model_metadata'? There are: cleaned_data, input_features, model_metadata",
+        "line 34: model_metadata.finalisers.write_config.mode: expected 'overwrite' or 'append', found 'replace'.",
+        f"line 38: predictions.details.fields[0].data_type.column_type: expected {types}, found 'FLOAT'.",
+        "line 40: predictions.inputs.recent.preview_limit: should be greater than or equal to 0, found -1",
+        "line 40: predictions.inputs.recent.uri: missing, and there is no default for it",
+        "line 47: predictions.transformations[0].project_name: expected 'plant' as in the training step, found "
+        "'plants'",
+        "line 48: predictions.transformations[0].version: expected text (put it in quotes), found 3",
+        "line 49: predictions.transformations[0].sequence_length: is 30, but the models are trained with 90; give the "
+        "same number or leave it out",
+        "line 50: predictions.transformations[1]: expected a mapping of keys to values, found 'hello'",
+        "line 51: predictions.finalisers.input: 'recent' does not come from the regression_prediction_lstm step",
+        "line 52: extra: unknown key. Known here: name, timezone, catalog, model_metadata, predictions",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # one mistake is one problem: what only follows from it is not reported
+        ([(f"{TRAINING}.transform", "regression_train_lstm")],
+         [f"{TRAINING}: expected 'filter_with_condition', 'select_expression', 'regression_training_lstm', "
+          "'regression_prediction_lstm', found 'regression_train_lstm'. Did you mean 'regression_training_lstm'?"]),
+        ([(TRAINING, "hello")], [f"{TRAINING}: expected a mapping of keys to values, found 'hello'"]),
+        ([(TRAINING, None)], [f"{TRAINING}: expected a mapping of keys to values, found nothing"]),
+        ([(f"{TRAINING}.transform", REMOVED)], [f"{TRAINING}: missing 'transform', which says what this entry is"]),
+        ([(f"{TRAINING}.output", REMOVED)], [f"{TRAINING}.output: missing, and there is no default for it"]),
+        ([(f"{TRAINING}.input", 5)], [f"{TRAINING}.input: expected text (put it in quotes), found 5"]),
+        ([(f"{TRAINING}.input", "")], [f"{TRAINING}.input: expected some text, found ''"]),
+        ([(f"{TRAINING}.timestamp_col", REMOVED)],
+         [f"{TRAINING}.timestamp_col: missing, and there is no default for it"]),
+        ([(f"{TRAINING}.project_name", "a b")],
+         [f"{TRAINING}.project_name: expected letters, digits, '_', '-' and '.' only, and no '..' (it becomes a folder "
+          "name), found 'a b'"]),
+        ([(f"{TRAINING}.sequence_length", "30"), (f"{PREDICTION}.sequence_length", 30)],
+         [f"{TRAINING}.sequence_length: expected a whole number, found '30'"]),
+        ([(f"{TRAINING}.feature_groups", ["a", "b"])],
+         [f"{TRAINING}.feature_groups: expected a mapping of keys to values, found a list of 2"]),
+        ([(f"{TRAINING}.feature_groups.a/b", ["x"]), (f"{TRAINING}.models_config.a/b", {})],
+         [f"{TRAINING}.feature_groups.a/b: expected letters, digits, '_', '-' and '.' only, and no '..' (it becomes a "
+          "folder name), found 'a/b'"]),
+        ([(f"{TRAINING}.feature_groups.a/b", 5)],
+         [f"{TRAINING}.feature_groups.a/b: expected a list, found 5",
+          f"{TRAINING}.feature_groups.a/b: expected letters, digits, '_', '-' and '.' only, and no '..' (it becomes a "
+          "folder name), found 'a/b'"]),
+        ([(f"{TRAINING}.feature_groups.quality_metrics", [5])],
+         [f"{TRAINING}.feature_groups.quality_metrics[0]: expected text (put it in quotes), found 5"]),
+        ([("model_metadata.inputs", [])],
+         ["model_metadata.inputs: expected a mapping of keys to values, found a list of 0"]),
+        ([("model_metadata.inputs", {})], ["model_metadata.inputs: expected at least one entry, found a mapping of 0"]),
+        ([("model_metadata.inputs.input_features", None)],
+         ["model_metadata.inputs.input_features: expected a mapping of keys to values, found nothing"]),
+        ([("model_metadata.inputs.input_features.input_type", "table")],
+         ["model_metadata.inputs.input_features: expected 'data_product', 'file', found 'table'."]),
+        ([("model_metadata.inputs.input_features.identifier", REMOVED)],
+         ["model_metadata.inputs.input_features.identifier: missing, and there is no default for it"]),
+        ([("model_metadata.transformations", [])],
+         ["model_metadata.transformations: expected at least one entry, found a list of 0"]),
+        ([("model_metadata.transformations", {"a": 1})],
+         ["model_metadata.transformations: expected a list, found a mapping of 1"]),
+        ([("model_metadata.finalisers", REMOVED)],
+         ["model_metadata.finalisers: missing, and there is no default for it"]),
+        ([("catalog.feature-dataset-id", None)],
+         ["catalog.feature-dataset-id: expected text (put it in quotes), found nothing"]),
+        ([("catalog.feature-dataset-id", "")], ["catalog.feature-dataset-id: expected some text, found ''"]),
+        ([("model_metadata.config.docker_tag", None)],
+         ["model_metadata.config.docker_tag: expected text (put it in quotes), a whole number, a number or true or "
+          "false, found nothing"]),
+        ([("model_metadata.config.docker_tag", {"a": 1})],
+         ["model_metadata.config.docker_tag: expected text (put it in quotes), a whole number, a number or true or "
+          "false, found a mapping of 1"]),
+        ([(f"{TRAINING}.calendar_features", "all")],
+         [f"{TRAINING}.calendar_features: expected 'documented' or a list, found 'all'"]),
+        ([("predictions.transformations[2].expressions", [1])],
+         ["predictions.transformations[2].expressions[0]: expected text (put it in quotes), found 1"]),
+        ([("predictions.transformations[2].expressions", [])],
+         ["predictions.transformations[2].expressions: expected at least one entry, found a list of 0"]),
+        ([("predictions.details.fields[0]", "date")],
+         ["predictions.details.fields[0]: expected a mapping of keys to values, found 'date'"]),
+        # and yet the rules elsewhere are checked
+        ([("predictions", REMOVED), (f"{TRAINING}.feature_groups.quality_metrics", [])],
+         [f"{TRAINING}.feature_groups.quality_metrics: is empty; name its features or remove the group",
+          "predictions: missing, and there is no default for it"]),
+        ([(f"{TRAINING}.timestamp_col", 5), (f"{PREDICTION}.sequence_length", 30),
+          (f"{TRAINING}.feature_groups.quality_metrics", ["x", "x"]), ("predictions.finalisers.input", "predictons")],
+         [f"{TRAINING}.feature_groups.quality_metrics: 'x' stands 2 times in this group; name it once",
+          f"{TRAINING}.timestamp_col: expected text (put it in quotes), found 5",
+          "predictions.finalisers.input: no earlier step or input makes 'predictons'. Did you mean 'predictions'? "
+          "There are: formatted_predictions, input_features, predictions, recent_data",
+          f"{PREDICTION}.sequence_length: is 30, but the models are trained with 90; give the same number or leave it "
+          "out"]),
+        ([("model_metadata.transformations[0].conditions", "x"), (f"{TRAINING}.transform", "filter_with_condition")],
+         None),
+    ],
+)  # fmt: skip
+def test_one_mistake_hides_no_other_and_invents_none(changes: list[Change], expected: list[str] | None) -> None:
+    found = complaints(spec_data(*changes))
+    assert not any(STAND_IN in problem for problem in found)
+    if expected is not None:
+        assert found == expected
+    else:
+        assert "model_metadata.transformations: expected one regression_training_lstm step, found none" in found
+
+
+def test_what_an_alias_shares_is_mended_in_each_place(tmp_path: Path) -> None:
+    """Replacing a wrong value where one alias stands must not shift or spoil the other's values."""
+    data = yaml.safe_dump(
+        spec_data((f"{TRAINING}.feature_groups", None), (f"{TRAINING}.models_config", {})), sort_keys=False
+    )
+    data = data.replace("features_to_predict: null", "features_to_predict: &f [5, a, b, a]")
+    text = data.replace("drop_cols:\n    - non_numeric_field", "drop_cols: *f")
+    assert sorted(problem.split(f"{TRAINING}.")[1] for problem in problems(write(tmp_path, text))) == [
+        "drop_cols: 'a' stands 2 times; name it once",
+        "drop_cols[0]: expected text (put it in quotes), found 5",
+        "features_to_predict: 'a' is also in drop_cols; remove it from one of them",
+        "features_to_predict: 'a' is also in drop_cols; remove it from one of them",
+        "features_to_predict: 'a' stands 2 times; name it once",
+        "features_to_predict: 'b' is also in drop_cols; remove it from one of them",
+        "features_to_predict[0]: expected text (put it in quotes), found 5",
+    ]
+
+
+def test_keys_that_are_no_text() -> None:
+    data: dict[Any, Any] = spec_data()
+    data |= {1: 2, None: 3}
+    assert complaints(data) == [
+        "None: expected a key that is text (put it in quotes), found nothing",
+        "[1]: expected a key that is text (put it in quotes), found 1",
+    ]
+
+
+def test_a_found_problem_keeps_its_place_and_line(tmp_path: Path) -> None:
+    loaded: LoadedSpec = load_spec(write(tmp_path, "# first\n" + yaml.safe_dump(spec_data(), sort_keys=False)))
+    problem = loaded.problem(("predictions", "transformations", 1, "horizon"), "no such thing")
+    assert problem.place == f"{PREDICTION}.horizon"
+    assert problem.line is not None
+    assert "- transform: regression_prediction_lstm" in loaded_line(tmp_path, problem.line)
+
+
+def loaded_line(folder: Path, number: int) -> str:
+    return (folder / "spec.yaml").read_text().splitlines()[number - 1]

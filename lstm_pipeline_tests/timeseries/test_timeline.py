@@ -1,0 +1,427 @@
+"""The time axis: frequencies from stamps, clocks through daylight saving, and the steps that follow."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.timeseries.timeline import (
+    Kind,
+    Timeline,
+    common_step,
+    fixed_step,
+    infer_frequency,
+    is_sub_daily,
+    off_grid,
+    offset_of,
+    read_stamps,
+    regular_grid,
+    to_steps,
+)
+
+BERLIN = "Europe/Berlin"
+US = pa.timestamp("us")
+
+
+def stamps(*texts: str) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(list(texts)).as_unit("us")
+
+
+def shown(steps: pd.DatetimeIndex) -> list[str]:
+    return [str(step) for step in steps]
+
+
+def grid(frequency: str, count: int = 30, start: str = "2023-01-01") -> pd.DatetimeIndex:
+    return pd.date_range(start, periods=count, freq=frequency, unit="us")
+
+
+def berlin(first: str, last: str, frequency: str) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+    """The same steps in UTC and as a clock in Berlin shows them."""
+    utc = pd.date_range(first, last, freq=frequency, unit="us")
+    return utc, utc.tz_localize("UTC").tz_convert(BERLIN).tz_localize(None)
+
+
+# --- frequencies -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("declared", "inferred"),
+    [
+        ("10min", "10min"), ("15min", "15min"), ("h", "h"), ("2h", "2h"), ("12h", "12h"), ("90min", "90min"),
+        ("30s", "30s"), ("D", "D"), ("2D", "2D"), ("10D", "10D"), ("36h", "36h"), ("B", "B"),
+        ("W-MON", "W-MON"), ("W-TUE", "W-TUE"), ("W-SUN", "W-SUN"), ("2W-WED", "14D"),
+        ("MS", "MS"), ("ME", "ME"), ("BMS", "BMS"), ("BME", "BME"),
+        ("QS-JAN", "QS-JAN"), ("QS-FEB", "QS-FEB"), ("QE-DEC", "QE-MAR"), ("QE-JAN", "QE-JAN"),
+        ("YS-JAN", "YS-JAN"), ("YS-JUL", "YS-JUL"), ("YE-DEC", "YE-DEC"), ("YE-MAR", "YE-MAR"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("holes", [[], [3, 4, 11]])
+def test_the_frequency_is_found_with_and_without_gaps(declared: str, inferred: str, holes: list[int]) -> None:
+    steps = grid(declared)
+    seen = steps.delete(holes)
+    assert infer_frequency(seen) == inferred
+    assert shown(regular_grid(seen, inferred)) == shown(steps)
+    assert len(off_grid(seen, inferred)) == 0
+
+
+@pytest.mark.parametrize(
+    ("texts", "inferred"),
+    [
+        (("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05"), "D"),  # no weekend in it: either fits
+        (("2024-01-04", "2024-01-05", "2024-01-08"), "B"),
+        (("2024-01-04", "2024-01-05", "2024-01-06"), "D"),
+        (("2024-01-01", "2024-02-01", "2024-03-01"), "MS"),
+        (("2024-01-31", "2024-02-29", "2024-03-31"), "ME"),
+        (("2023-02-01", "2023-03-01", "2023-03-29"), "28D"),
+        (("2024-01-01 06:00", "2024-02-01 06:00", "2024-03-01 06:00"), "MS"),
+        (("2022-01-01", "2023-01-01", "2024-01-01"), "YS-JAN"),
+        (("2024-01-01 00:00:00.000001", "2024-01-01 00:00:00.000002", "2024-01-01 00:00:00.000003"), "us"),
+    ],
+)
+def test_the_frequency_of_three_stamps(texts: tuple[str, ...], inferred: str) -> None:
+    assert infer_frequency(stamps(*texts)) == inferred
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["10min", "h", "12h", "D", "B", "W-FRI", "MS", "ME", "QS-FEB", "YE-DEC", "2D"]),
+    st.lists(st.integers(1, 38), max_size=10, unique=True),
+    st.dates(dt.date(1975, 1, 1), dt.date(2080, 1, 1)),
+)
+def test_every_seen_stamp_is_on_the_grid_that_was_found(frequency: str, holes: list[int], start: dt.date) -> None:
+    steps = grid(frequency, 40, str(start)).delete(holes)
+    found = infer_frequency(steps)
+    assert set(steps) <= set(regular_grid(steps, found))
+    assert len(regular_grid(steps, found)) <= 40 + (frequency == "B") * 20
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_two_stamps_have_no_frequency(count: int) -> None:
+    with pytest.raises(DataError) as caught:
+        infer_frequency(grid("D", count))
+    assert str(caught.value) == (
+        f"cannot infer the frequency from {count} distinct stamps; declare it with 'frequency'"
+    )
+
+
+def test_stamps_without_a_grid_are_counted_and_shown() -> None:
+    steps = grid("h", 20).delete([5]).append(stamps("2023-01-01 20:00:07", "2023-01-01 21:30:00")).sort_values()
+    with pytest.raises(DataError) as caught:
+        infer_frequency(steps)
+    assert str(caught.value) == (
+        "cannot infer the frequency: most stamps are 0 days 01:00:00 apart, but 2 of 21 do not stand on that grid "
+        "(first: 2023-01-01 20:00:07, 2023-01-01 21:30:00); declare 'frequency', or put the stamps on a grid with "
+        "date_trunc in a select_expression"
+    )
+
+
+@pytest.mark.parametrize("frequency", ["10min", "h", "D", "B"])
+def test_one_wrong_stamp_does_not_fill_the_memory(frequency: str) -> None:
+    far = pd.date_range("2999-01-01", periods=12, freq="D", unit="us")
+    wrong = far[far.isin(pd.date_range(far[0], far[-1], freq=frequency, unit="us"))][:1]
+    steps = grid(frequency, 50, "2024-01-01").append(wrong)
+    with pytest.raises(DataError) as caught:
+        regular_grid(steps, frequency)
+    text = str(caught.value)
+    assert text.startswith(f"51 rows from 2024-01-01 00:00:00 to {wrong[0]} would be ")
+    assert text.endswith(f" steps of {frequency}: is a stamp wrong, or the declared frequency?")
+
+
+def test_gaps_of_ordinary_length_are_no_wrong_stamps() -> None:
+    assert len(regular_grid(stamps("2012-10-02 09:00", "2013-10-02 09:00"), "h")) == 365 * 24 + 1
+
+
+@pytest.mark.parametrize(
+    ("frequency", "off"),
+    [
+        ("h", ["2024-01-01 02:30:00"]),
+        ("30min", []),
+        ("2h", ["2024-01-01 01:00:00", "2024-01-01 02:30:00"]),
+        ("W-MON", ["2024-01-01 01:00:00", "2024-01-01 02:30:00"]),
+        ("MS", ["2024-01-01 01:00:00", "2024-01-01 02:30:00"]),
+        ("ME", ["2024-01-01 00:00:00", "2024-01-01 01:00:00", "2024-01-01 02:30:00"]),
+    ],
+)
+def test_stamps_off_the_grid(frequency: str, off: list[str]) -> None:
+    steps = stamps("2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:30")
+    assert shown(off_grid(steps, frequency)) == off
+
+
+@pytest.mark.parametrize(
+    ("frequency", "reason"),
+    [
+        ("", "Invalid frequency: ."),
+        ("foo", None),
+        ("M", None),
+        ("H", None),
+        ("5", None),
+        ("0D", "does not lead forward"),
+        ("-1D", "does not lead forward"),
+        ("-1MS", "does not lead forward"),
+        ("ns", "is finer than a microsecond"),
+        ("1500ns", "is finer than a microsecond"),
+        ("100000000D", "Cannot cast 1200000000 days 00:00:00 to unit='us' without overflow."),
+        ("99999YS", None),
+        ("9" * 30 + "D", "Python int too large to convert to C long"),
+    ],
+)
+def test_what_is_no_frequency(frequency: str, reason: str | None) -> None:
+    with pytest.raises(DataError) as caught:
+        offset_of(frequency)
+    head = f"frequency '{frequency}' is no pandas offset such as 10min, h, D, B, W-MON, MS: "
+    assert str(caught.value).startswith(head)
+    if reason is not None:
+        assert str(caught.value) == head + reason
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(st.sampled_from("0123456789DhminusWMQYSEB-. TUJAN"), max_size=8))
+def test_any_text_is_a_frequency_or_a_data_error(text: str) -> None:
+    try:
+        offset = offset_of(text)
+    except DataError:
+        return
+    assert pd.Timestamp("2024-01-01") + offset > pd.Timestamp("2024-01-01")
+
+
+@pytest.mark.parametrize(
+    ("frequency", "step", "sub_daily"),
+    [
+        ("10min", "10min", True), ("12h", "12h", True), ("23h", "23h", True), ("24h", "24h", False),
+        ("D", "1D", False), ("2D", "2D", False), ("36h", "36h", False), ("7D", "7D", False),
+        ("W-SUN", None, False), ("B", None, False), ("MS", None, False), ("YE", None, False),
+    ],
+)  # fmt: skip
+def test_steps_of_fixed_length(frequency: str, step: str | None, sub_daily: bool) -> None:
+    assert fixed_step(offset_of(frequency)) == (None if step is None else pd.Timedelta(step))
+    assert is_sub_daily(frequency) is sub_daily
+
+
+def test_the_common_step_is_the_most_frequent_distance() -> None:
+    assert common_step(stamps("2024-01-01", "2024-01-02", "2024-01-05", "2024-01-06")) == pd.Timedelta("1D")
+    assert common_step(stamps("2024-01-01", "2024-01-02", "2024-01-05")) == pd.Timedelta("1D")  # the shorter of two
+
+
+# --- the column ------------------------------------------------------------------------------------------------------
+
+SIX = dt.datetime(2024, 3, 31, 6)
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "first"),
+    [
+        (pa.array([dt.date(2024, 3, 31)]), "date", "2024-03-31"),
+        (pa.array([dt.date(2024, 3, 31)], pa.date64()), "date", "2024-03-31"),
+        (pa.array([dt.date(1, 1, 1)]), "date", "0001-01-01"),
+        (pa.array([dt.date(9999, 12, 31)]), "date", "9999-12-31"),
+        (pa.array([SIX], US), "timestamp", "2024-03-31 06:00"),
+        (pa.array([SIX], pa.timestamp("s")), "timestamp", "2024-03-31 06:00"),
+        (pa.array([SIX], pa.timestamp("ns")), "timestamp", "2024-03-31 06:00"),
+        (pa.array([SIX], pa.timestamp("us", "UTC")), "timestamptz", "2024-03-31 06:00"),
+        (pa.array([SIX], pa.timestamp("ms", BERLIN)), "timestamptz", "2024-03-31 06:00"),  # Arrow holds UTC
+    ],
+)
+def test_columns_that_are_stamps(column: pa.Array, kind: Kind, first: str) -> None:
+    found, found_kind = read_stamps(pa.chunked_array([column]), "t")
+    assert found_kind == kind
+    assert found.equals(stamps(first))
+    assert found.unit == "us"
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array(["2024-01-01"]), "expected a date or a timestamp, found string; convert it with a select_expression "
+         "such as to_timestamp(…)"),
+        (pa.array([20240101]), "expected a date or a timestamp, found int64; convert it with a select_expression such "
+         "as to_timestamp(…)"),
+        (pa.array([None]), "expected a date or a timestamp, found null; convert it with a select_expression such as "
+         "to_timestamp(…)"),
+        (pa.array([dt.time(1)]), "expected a date or a timestamp, found time64[us]; convert it with a "
+         "select_expression such as to_timestamp(…)"),
+        (pa.array([SIX, None, SIX, None, None, None], US),
+         "4 of 6 are null (rows 2, 4, 5, …); remove them with a filter: t is not null"),
+        (pa.array([1], pa.timestamp("ns")), "Casting from timestamp[ns] to timestamp[us] would lose data: 1; cast it "
+         "to TIMESTAMP in a select_expression"),
+    ],
+)  # fmt: skip
+def test_columns_that_are_no_stamps(column: pa.Array, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_stamps(pa.chunked_array([column]), "t")
+    assert str(caught.value) == f"timestamp column 't': {message}"
+
+
+def test_a_column_in_many_chunks() -> None:
+    parts = [pa.array([dt.date(2024, 1, day)]) for day in (1, 2)]
+    assert shown(read_stamps(pa.chunked_array(parts), "t")[0]) == ["2024-01-01 00:00:00", "2024-01-02 00:00:00"]
+
+
+# --- the clock -------------------------------------------------------------------------------------------------------
+
+# Berlin: 2024-03-31 02:00 is followed by 03:00 (01:00 UTC); 2024-10-27 03:00 is followed by 02:00 (01:00 UTC)
+SPRING, AUTUMN = ("2024-03-29", "2024-04-02"), ("2024-10-25", "2024-10-29")
+
+
+@pytest.mark.parametrize("frequency", ["10min", "15min", "30min", "h", "2h", "3h", "4h", "6h", "8h", "12h"])
+@pytest.mark.parametrize("change", [SPRING, AUTUMN])
+def test_wall_clock_stamps_are_told_apart_when_the_clock_changes(frequency: str, change: tuple[str, str]) -> None:
+    utc, wall = berlin(*change, frequency)
+    assert to_steps(wall, "timestamp", BERLIN, sub_daily=True).equals(utc)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe", "Europe/Dublin", "America/Sao_Paulo"])
+def test_other_zones(zone: str) -> None:
+    utc = pd.date_range("2017-01-01", "2018-12-31", freq="30min", unit="us")
+    wall = utc.tz_localize("UTC").tz_convert(zone).tz_localize(None)
+    assert to_steps(wall, "timestamp", zone, sub_daily=True).equals(utc)
+
+
+def test_the_hour_that_stands_twice_in_exact_stamps() -> None:
+    wall = stamps("2024-10-27 01:30", "2024-10-27 02:00", "2024-10-27 02:30", "2024-10-27 02:00", "2024-10-27 02:30",
+                  "2024-10-27 03:00")  # fmt: skip
+    assert shown(to_steps(wall, "timestamp", BERLIN, sub_daily=True)) == [
+        "2024-10-26 23:30:00", "2024-10-27 00:00:00", "2024-10-27 00:30:00", "2024-10-27 01:00:00",
+        "2024-10-27 01:30:00", "2024-10-27 02:00:00",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        (("2024-10-27 00:00", "2024-10-27 01:00", "2024-10-27 02:00", "2024-10-27 03:00"),
+         "2024-10-27 02:00:00 is shown twice when the clock is set back, but stands here once"),
+        (("2024-10-27 02:15",), "2024-10-27 02:15:00 is shown twice when the clock is set back, but stands here once"),
+        (("2024-03-31 01:00", "2024-03-31 02:30"),
+         "2024-03-31 02:30:00 is a nonexistent time due to daylight savings time. Try using the 'nonexistent' "
+         "argument."),
+    ],
+)  # fmt: skip
+def test_stamps_no_clock_shows_or_that_cannot_be_told(texts: tuple[str, ...], reason: str) -> None:
+    with pytest.raises(DataError) as caught:
+        to_steps(stamps(*texts), "timestamp", BERLIN, sub_daily=True)
+    assert str(caught.value) == (
+        f"the stamps are no wall-clock times of {BERLIN}: {reason}. If they ignore daylight saving, set the spec's "
+        "timezone to UTC or to a fixed zone such as Etc/GMT-1"
+    )
+
+
+def test_clocks_that_need_no_conversion() -> None:
+    texts = ("2024-10-27 01:00", "2024-10-27 02:00", "2024-10-27 03:00", "2024-03-31 02:30")
+    plain = stamps(*texts)
+    assert to_steps(plain, "timestamp", "UTC", sub_daily=True).equals(plain)
+    assert to_steps(plain, "timestamp", BERLIN, sub_daily=False).equals(plain)
+    assert to_steps(plain, "date", BERLIN, sub_daily=True).equals(plain)
+    assert to_steps(plain, "timestamptz", BERLIN, sub_daily=True).equals(plain)
+    fixed = to_steps(plain, "timestamp", "Etc/GMT-1", sub_daily=True)
+    assert shown(fixed)[0] == "2024-10-27 00:00:00"
+
+
+def test_daily_instants_are_days_of_the_wall_clock() -> None:
+    """Midnights in Berlin are 23, 24 or 25 hours apart, and a day each."""
+    instants = stamps("2024-10-25 22:00", "2024-10-26 22:00", "2024-10-27 23:00", "2024-10-28 23:00")
+    days = to_steps(instants, "timestamptz", BERLIN, sub_daily=False)
+    assert shown(days) == [f"2024-10-{day} 00:00:00" for day in (26, 27, 28, 29)]
+    assert infer_frequency(days) == "D"
+
+
+# --- the steps that follow -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("frequency", "last", "expected"),
+    [
+        ("h", "2024-02-28 23:00", ["2024-02-29 00:00:00", "2024-02-29 01:00:00"]),
+        ("D", "2024-02-28", ["2024-02-29 00:00:00", "2024-03-01 00:00:00"]),
+        ("B", "2024-03-01", ["2024-03-04 00:00:00", "2024-03-05 00:00:00"]),
+        ("W-SUN", "2024-02-25", ["2024-03-03 00:00:00", "2024-03-10 00:00:00"]),
+        ("MS", "2024-11-01", ["2024-12-01 00:00:00", "2025-01-01 00:00:00"]),
+        ("ME", "2024-01-31", ["2024-02-29 00:00:00", "2024-03-31 00:00:00"]),
+        ("ME", "2023-01-31 12:00", ["2023-02-28 12:00:00", "2023-03-31 12:00:00"]),
+        ("BME", "2024-02-29", ["2024-03-29 00:00:00", "2024-04-30 00:00:00"]),
+        ("QS-JAN", "2024-10-01", ["2025-01-01 00:00:00", "2025-04-01 00:00:00"]),
+        ("QE-MAR", "2024-03-31", ["2024-06-30 00:00:00", "2024-09-30 00:00:00"]),
+        ("YS-JAN", "2024-01-01", ["2025-01-01 00:00:00", "2026-01-01 00:00:00"]),
+        ("2D", "2024-02-28", ["2024-03-01 00:00:00", "2024-03-03 00:00:00"]),
+    ],
+)
+def test_the_next_steps(frequency: str, last: str, expected: list[str]) -> None:
+    timeline = Timeline("t", frequency, "UTC", "timestamp")
+    assert shown(timeline.next_steps(pd.Timestamp(last), 2)) == expected
+    assert len(timeline.next_steps(pd.Timestamp(last), 0)) == 0
+
+
+def column(timeline: Timeline, steps: pd.DatetimeIndex) -> list[Any]:
+    values: list[Any] = timeline.column_of(steps).to_pylist()
+    return values
+
+
+def test_hours_go_on_through_both_changes_of_the_clock() -> None:
+    timeline = Timeline("t", "h", BERLIN, "timestamp")
+    spring = timeline.next_steps(pd.Timestamp("2024-03-30 23:00"), 3)  # 00:00 in Berlin
+    assert shown(timeline.wall_clock(spring)) == ["2024-03-31 01:00:00", "2024-03-31 03:00:00", "2024-03-31 04:00:00"]
+    autumn = timeline.next_steps(pd.Timestamp("2024-10-26 23:00"), 4)
+    assert [value.isoformat() for value in column(timeline, autumn)] == [
+        "2024-10-27T02:00:00", "2024-10-27T02:00:00", "2024-10-27T03:00:00", "2024-10-27T04:00:00",
+    ]  # fmt: skip
+    zoned = column(Timeline("t", "h", BERLIN, "timestamptz"), autumn)
+    assert zoned == [dt.datetime(2024, 10, 27, hour, tzinfo=dt.UTC) for hour in range(4)]
+
+
+def test_days_are_days_of_the_wall_clock_in_each_kind_of_column() -> None:
+    days = Timeline("t", "D", BERLIN, "date").next_steps(pd.Timestamp("2024-10-26"), 2)
+    assert column(Timeline("t", "D", BERLIN, "date"), days) == [dt.date(2024, 10, 27), dt.date(2024, 10, 28)]
+    assert column(Timeline("t", "D", BERLIN, "timestamp"), days) == [
+        dt.datetime(2024, 10, 27), dt.datetime(2024, 10, 28),
+    ]  # fmt: skip
+    assert column(Timeline("t", "D", BERLIN, "timestamptz"), days) == [
+        dt.datetime(2024, 10, 26, 22, tzinfo=dt.UTC), dt.datetime(2024, 10, 27, 23, tzinfo=dt.UTC),
+    ]  # fmt: skip
+
+
+def test_a_midnight_that_does_not_exist_is_the_first_moment_of_its_day() -> None:
+    """In São Paulo the clock went from 2018-11-03 24:00 to 2018-11-04 01:00."""
+    timeline = Timeline("t", "D", "America/Sao_Paulo", "timestamptz")
+    assert column(timeline, stamps("2018-11-04")) == [dt.datetime(2018, 11, 4, 3, tzinfo=dt.UTC)]
+
+
+@pytest.mark.parametrize(
+    ("frequency", "kind"),
+    [
+        *itertools.product(["10min", "30min", "h", "2h", "6h"], ["timestamp", "timestamptz"]),
+        *itertools.product(["D", "B", "W-SUN", "MS", "ME"], ["timestamp", "timestamptz", "date"]),
+    ],
+)
+@pytest.mark.parametrize("zone", ["UTC", BERLIN, "America/New_York", "Asia/Kolkata"])
+def test_written_stamps_are_read_back(frequency: str, kind: Kind, zone: str) -> None:
+    sub_daily = is_sub_daily(frequency)
+    timeline = Timeline("t", frequency, zone, kind)
+    for start in ("2024-03-08", "2024-03-28", "2024-10-24", "2024-10-31"):
+        last = regular_grid(grid(frequency, 3, start), frequency)[-1]
+        steps = timeline.next_steps(last, 400 if sub_daily else 40)
+        written = timeline.column_of(steps)
+        assert written.type == {"date": pa.date32(), "timestamp": US, "timestamptz": pa.timestamp("us", "UTC")}[kind]
+        found, found_kind = read_stamps(pa.chunked_array([written]), "t")
+        assert found_kind == kind
+        if not (sub_daily and kind == "timestamp" and zone != "UTC" and _cut_hour(timeline, steps)):
+            assert to_steps(found, kind, zone, sub_daily=sub_daily).equals(steps)
+
+
+def _cut_hour(timeline: Timeline, steps: pd.DatetimeIndex) -> bool:
+    """Whether the steps begin or end inside the hour that stands twice."""
+    wall = timeline.wall_clock(steps)
+    return bool(np.isin(wall[[0, -1]], wall[wall.tz_localize(timeline.timezone, ambiguous="NaT").isna()]).any())
+
+
+def test_a_timeline_is_plain_data() -> None:
+    timeline = Timeline("date", "MS", BERLIN, "date")
+    assert timeline.to_dict() == {"column": "date", "frequency": "MS", "timezone": BERLIN, "kind": "date"}
+    assert Timeline(**timeline.to_dict()) == timeline

@@ -1,0 +1,138 @@
+"""Splits and windows: exact rows for small cases, a plain loop as oracle for all others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.timeseries.arrays import Flags
+from lstm_pipeline.timeseries.windows import Split, split_rows, split_windows, window_starts
+
+
+def flags(text: str) -> Flags:
+    return np.array([character == "x" for character in text])
+
+
+def starts(usable: str, foreknowing: str = "", target: str = "", length: int = 2) -> list[int]:
+    count = len(usable)
+    found = window_starts(flags(usable), flags(foreknowing or "." * count), flags(target or "x" * count), length)
+    assert found.dtype == np.int64
+    rows: list[int] = found.tolist()
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "train_ratio", "validation_split", "validation", "test"),
+    [
+        (100, 0.8, 0.2, 64, 80),
+        (10, 0.8, 0.2, 7, 8),
+        (11, 0.8, 0.2, 7, 8),
+        (9, 0.5, 0.5, 2, 4),
+        (1000, 0.9, 0.1, 810, 900),
+        (3, 0.1, 0.5, 0, 0),
+        (0, 0.8, 0.2, 0, 0),
+        (5, 0.999, 0.001, 4, 4),
+    ],
+)
+def test_the_split(rows: int, train_ratio: float, validation_split: float, validation: int, test: int) -> None:
+    split = split_rows(rows, train_ratio, validation_split)
+    assert split == Split(validation, test, rows)
+    assert split.part_ends == (validation, test, rows)
+
+
+@pytest.mark.parametrize(
+    ("usable", "foreknowing", "target", "length", "expected"),
+    [
+        ("xxxxx", "", "", 2, [0, 1, 2]),  # the last window's target is the last row
+        ("xxxxx", "", "", 4, [0]),
+        ("xxxxx", "", "", 5, []),
+        ("xxxxx", "", "", 9, []),
+        ("xx", "", "", 1, [0]),
+        ("x", "", "", 1, []),
+        ("", "", "", 1, []),
+        ("xx.xxxx", "", "", 2, [3, 4]),  # neither the window nor its target crosses the gap
+        ("xx.xxxx", "", "", 1, [0, 3, 4, 5]),
+        (".xxx.", "", "", 2, [1]),
+        ("xxxxxx", "..x...", "", 2, [0, 2, 3]),  # row 2 may be inside a window or a target, but not its last row
+        ("xxxxxx", "", "xxx.x.", 2, [0, 2]),  # something to forecast
+        ("......", "", "", 2, []),
+    ],
+)
+def test_where_windows_begin(usable: str, foreknowing: str, target: str, length: int, expected: list[int]) -> None:
+    assert starts(usable, foreknowing, target, length) == expected
+
+
+ROWS = st.integers(0, 30).flatmap(lambda rows: st.tuples(*[st.lists(st.booleans(), min_size=rows, max_size=rows)] * 3))
+
+
+@given(ROWS, st.integers(1, 8))
+def test_windows_against_a_loop(rows: tuple[list[bool], list[bool], list[bool]], length: int) -> None:
+    usable, foreknowing, target = (np.array(values, bool) for values in rows)
+    expected = [
+        first
+        for first in range(len(usable) - length)
+        if usable[first : first + length + 1].all() and not foreknowing[first + length - 1] and target[first + length]
+    ]
+    assert window_starts(usable, foreknowing, target, length).tolist() == expected
+
+
+def test_windows_belong_to_the_part_of_their_target() -> None:
+    split = Split(validation=6, test=8, rows=10)
+    windows = split_windows(np.arange(7), split, 3)  # targets 3 to 9
+    assert windows.train.tolist() == [0, 1, 2]
+    assert windows.validation.tolist() == [3, 4]  # inputs from row 3 on, targets 6 and 7
+    assert windows.test.tolist() == [5, 6]
+    assert windows.length == 3
+
+
+@given(
+    st.integers(3, 60), st.floats(0.05, 0.95), st.floats(0.05, 0.95), st.integers(1, 6), st.sets(st.integers(0, 59))
+)  # fmt: skip
+def test_each_window_is_in_exactly_one_part(
+    rows: int, train_ratio: float, validation_split: float, length: int, gaps: set[int]
+) -> None:
+    split = split_rows(rows, train_ratio, validation_split)
+    assert 0 <= split.validation <= split.test <= rows
+    usable = ~np.isin(np.arange(rows), list(gaps))
+    found = window_starts(usable, np.zeros(rows, bool), np.ones(rows, bool), length)
+    try:
+        windows = split_windows(found, split, length)
+    except DataError:
+        targets = found + length
+        parts = (
+            targets < split.validation,
+            (targets >= split.validation) & (targets < split.test),
+            targets >= split.test,
+        )
+        assert not all(part.any() for part in parts)
+        return
+    assert np.concatenate([windows.train, windows.validation, windows.test]).tolist() == found.tolist()
+    assert (windows.train + length).max() < split.validation <= (windows.validation + length).min()
+    assert (windows.validation + length).max() < split.test <= (windows.test + length).min()
+
+
+def test_too_few_rows_say_how_many_there_are_and_how_many_are_needed() -> None:
+    with pytest.raises(DataError) as caught:
+        split_windows(np.arange(10 - 8), split_rows(10, 0.8, 0.2), 8)
+    assert str(caught.value) == (
+        "no window in the training and the validation part: 10 steps are 7 for training, 1 for validation and 2 for "
+        "the test, and a window of sequence_length 8 needs 9 usable steps in a row that end in its part, so at least 9 "
+        "for training and 1 each for the others. Give more rows, a shorter sequence_length, another train_ratio or "
+        "validation_split, or (if gaps are the reason) another 'missing' rule or max_gap"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "length", "parts"),
+    [(10, 6, None), (10, 7, "the training part"), (4, 90, "the training and the validation and the test part")],
+)
+def test_which_part_has_no_window(rows: int, length: int, parts: str | None) -> None:
+    found = window_starts(np.ones(rows, bool), np.zeros(rows, bool), np.ones(rows, bool), length)
+    if parts is None:
+        assert len(split_windows(found, split_rows(rows, 0.8, 0.2), length).train) == 1
+    else:
+        with pytest.raises(DataError, match=f"^no window in {parts}: {rows} steps"):
+            split_windows(found, split_rows(rows, 0.8, 0.2), length)
