@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-slow check ui clean
+.PHONY: install demo test test-slow check ui s3 clean
 
 install: $(VENV)/.installed ## everything into .venv, at the versions of constraints.txt
 
@@ -31,3 +31,10 @@ ui: install ## Dagster's UI on http://localhost:3000
 
 clean: ## remove what runs have made
 	rm -rf storage .dagster
+
+s3: install ## a local S3 server to try, on loopback; stop it with Ctrl-C
+	@mkdir -p .s3/lstm-pipeline
+	@echo 'In another shell:'
+	@echo '  export AWS_ENDPOINT_URL=http://127.0.0.1:9000 AWS_ACCESS_KEY_ID=lstm-pipeline AWS_SECRET_ACCESS_KEY=only-for-trying'
+	@echo '  lstm-pipeline demo --storage s3://lstm-pipeline/demo'
+	@$(BIN)/rclone serve s3 --addr 127.0.0.1:9000 --auth-key lstm-pipeline,only-for-trying .s3

@@ -133,6 +133,25 @@ def rollback(spec: str, version: str) -> None:
     click.echo(f"in use: {registry.resolve()} (before: {before})")
 
 
+@cli.command()
+@click.argument("spec")
+@click.option("--keep", type=click.IntRange(min=1), required=True, help="How many of the last versions stay.")
+@click.option("--dry-run", is_flag=True, help="Only list what would go.")
+@with_storage
+def prune(spec: str, keep: int, dry_run: bool) -> None:
+    """Remove old versions of SPEC, and models and candidates that nothing needs any more.
+
+    The version in use and every model that a kept version pins stay.
+    """
+    from lstm_pipeline.registry.housekeeping import prune as remove
+
+    removals = remove(_load(spec).registry, keep, dry_run=dry_run)
+    for removal in removals:
+        click.echo(f"{'would remove' if dry_run else 'removed'} {removal.path} ({removal.reason})")
+    total = sum(removal.size for removal in removals)
+    click.echo(f"{len(removals)} removals, {total / 1e6:,.1f} MB{' (nothing was removed)' if dry_run else ''}")
+
+
 def main() -> None:
     """Entry point: a user's mistake ends in its message, never in a traceback."""
     try:

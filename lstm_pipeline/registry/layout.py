@@ -37,6 +37,16 @@ class Layout:
         """Folder of a candidate."""
         return self._path("candidates", group, run_id)
 
+    @property
+    def candidates(self) -> UPath:
+        """Folder of all groups' candidates."""
+        return self._path("candidates")
+
+    @property
+    def models(self) -> UPath:
+        """Folder of all groups' published models."""
+        return self._path("models")
+
     def latest_candidate(self, group: str) -> UPath:
         """File that names a group's newest candidate."""
         return self._path("candidates", group, "latest.json")

@@ -122,8 +122,7 @@ def explain(error: BaseException, path: object) -> str | None:
     if isinstance(error, PermissionError):
         return f"{path}: access refused by {endpoint}; the credentials are wrong, have expired, or lack the right"
     if isinstance(error, FileNotFoundError):
-        reason = "its bucket does not exist" if "bucket" in str(error).lower() else "it is not there"
-        return f"{path}: {reason} ({endpoint})"
+        return f"{path}: its bucket does not exist at {endpoint}" if "specified bucket" in str(error) else None
     if isinstance(error, aws.ConnectionError | aws.HTTPClientError | TimeoutError | ConnectionError):
         return f"{path}: {endpoint} cannot be reached, also after several tries; is it running, and the address right?"
     if isinstance(error, aws.BotoCoreError | aws.ClientError | OSError):

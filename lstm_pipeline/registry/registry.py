@@ -111,12 +111,17 @@ class Registry:
             fresh = run_id is not None and published is None and (group, run_id) not in known
             if group in members and not fresh:
                 models[group] = self._stored(self._folder(members[group]))
-            elif run_id is not None:
+            elif run_id is not None and self.store.exists(self.layout.candidate(group, run_id)):
                 models[group] = self._stored(self.layout.candidate(group, run_id))
         missing = [group for group in groups if group not in models]
         if missing:
             raise RegistryError(f"groups without a trained model: {', '.join(missing)}; train them first")
         return models
+
+    def pending_run(self, group: str) -> str | None:
+        """The run whose candidate the next version takes; None where the newest one is published."""
+        run_id, published = self._candidate_pointer(group)
+        return run_id if published is None else None
 
     def _candidate_pointer(self, group: str) -> tuple[str | None, str | None]:
         """Run of a group's newest candidate, and the version it was published in, if any."""

@@ -7,6 +7,7 @@ anything and exactly one of several rivals wins; no path leads out of the root.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import json
 import shutil
@@ -101,6 +102,24 @@ class Store:
         """Removes a file; nothing happens where it is gone already."""
         with self._faults(path, "removed"):
             path.unlink(missing_ok=True)
+
+    def size(self, path: UPath) -> int:
+        """Bytes of a file, or of all files in a folder."""
+        with self._faults(path, "read"):
+            return int(path.fs.du(path.path))
+
+    def written(self, path: UPath) -> dt.datetime | None:
+        """When the newest file of a folder was written, in UTC; None where there is no file."""
+        with self._faults(path, "read"):
+            found = path.fs.find(path.path, detail=True).values()
+        stamps = [entry.get("LastModified") or entry.get("mtime") or entry.get("created") for entry in found]
+        known = [dt.datetime.fromtimestamp(stamp, dt.UTC) if isinstance(stamp, float) else stamp for stamp in stamps]
+        return max(known, default=None)
+
+    def remove_all(self, path: UPath) -> None:
+        """Removes a file, or a folder with everything in it."""
+        with self._faults(path, "removed"):
+            path.fs.rm(path.path, recursive=True)
 
     @contextlib.contextmanager
     def _faults(self, path: UPath, verb: str) -> Iterator[None]:

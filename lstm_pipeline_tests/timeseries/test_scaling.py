@@ -47,6 +47,12 @@ def test_a_constant_column_scales_by_one_and_is_flagged(kind: str, value: float)
     np.testing.assert_allclose(found.transform(np.array([[2.0, value, value]]))[0, 1:], 0, atol=abs(value) * 1e-12)
 
 
+@pytest.mark.parametrize("kind", ["standard", "minmax", "robust"])
+def test_a_spread_of_rounding_errors_is_none(kind: str) -> None:
+    found = fit(kind, [1e6, np.nextafter(1e6, 2e6), 1e6])
+    assert (found.scale.tolist(), found.constant) == ([1.0], ("a",))
+
+
 def test_a_column_that_hardly_varies_is_not_constant() -> None:
     found = fit("standard", [1e6, 1e6 + 1e-3, 1e6, 1e6 + 1e-3])
     assert found.constant == ()
@@ -95,14 +101,10 @@ def test_a_column_is_fitted_by_itself() -> None:
 
 def test_columns_are_found_by_name() -> None:
     scaler = fit("minmax", [0.0, 1.0], [10.0, 30.0], [7.0, 7.0])
-    part = scaler.subset(["c", "b"])
-    assert (part.names, part.centre.tolist(), part.scale.tolist(), part.constant) == (
-        ("c", "b"),
-        [7, 10],
-        [1, 20],
-        ("c",),
-    )
-    assert part.inverse(np.array([[0.5, 0.5]])).tolist() == [[7.5, 20.0]]
+    part = scaler.subset(["c", "a", "b"])
+    assert (part.names, part.constant) == (("c", "a", "b"), ("c",))
+    assert (part.centre.tolist(), part.scale.tolist()) == ([7, 0, 10], [1, 1, 20])
+    assert part.inverse(np.array([[0.5, 0.5, 0.5]])).tolist() == [[7.5, 0.5, 20.0]]
     assert scaler.subset([]).names == ()
     with pytest.raises(ValueError, match="not in tuple"):
         scaler.subset(["d"])

@@ -1,0 +1,105 @@
+"""Removing what no version needs any more."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from upath import UPath
+
+from lstm_pipeline.registry.layout import METADATA, version_number
+from lstm_pipeline.registry.registry import Registry
+from lstm_pipeline.spec.errors import RegistryError
+
+
+WRITING_TIME = dt.timedelta(hours=1)
+"""A candidate without a record is taken for a crash's left-over once it is older than this."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A version's record, a model's folder or a candidate's folder, and why it is not needed."""
+
+    path: UPath
+    reason: str
+    size: int
+
+
+def prune(registry: Registry, keep: int, *, dry_run: bool = False) -> list[Removal]:
+    """Removes old versions, models that no kept version pins, and candidates that nothing will publish.
+
+    Kept are the last `keep` versions, the one in use, every model they pin, each group's newest candidate where it is
+    not published yet, and everything of a version that somebody is publishing right now. A version's record goes
+    before its models, so that a version is never there in part.
+
+    Args:
+        keep: versions to keep, from 1.
+        dry_run: only say what would go.
+
+    Returns:
+        what was (or would be) removed, in that order.
+
+    Raises:
+        RegistryError: `keep` is below 1, or the store fails.
+    """
+    if keep < 1:
+        raise RegistryError(f"keep: expected at least 1 version, found {keep}")
+    removals = [*_old_versions(registry, keep), *_unpinned_models(registry, keep), *_old_candidates(registry)]
+    if not dry_run:
+        for removal in removals:
+            registry.store.remove_all(removal.path)
+    return removals
+
+
+def _kept(registry: Registry, keep: int) -> set[str]:
+    known = registry.versions()
+    return {*known[-keep:], *([registry.resolve()] if known else [])}
+
+
+def _old_versions(registry: Registry, keep: int) -> list[Removal]:
+    kept = _kept(registry, keep)
+    old = [version for version in registry.versions() if version not in kept]
+    reason = f"not among the last {keep}, nor in use"
+    return [_removal(registry, registry.layout.ensemble(version), reason) for version in old]
+
+
+def _unpinned_models(registry: Registry, keep: int) -> list[Removal]:
+    records = [registry.ensemble_record(version) for version in _kept(registry, keep)]
+    pinned = {(m.model_name, m.version) for record in records for m in record.metadata.individual_models}
+    latest = max((version_number(version) or 0 for version in registry.versions()), default=0)
+    claimed = {name.removesuffix(".claim") for name in registry.store.names(registry.layout.ensembles)}
+    removals = []
+    for group, version in _folders(registry, registry.layout.models):
+        number = version_number(version)
+        at_work = number is None or number > latest or version in claimed
+        if (group, version) not in pinned and not at_work:
+            removals.append(_removal(registry, registry.layout.model(group, version), "pinned by no kept version"))
+    return removals
+
+
+def _old_candidates(registry: Registry) -> list[Removal]:
+    """All but each group's newest unpublished one: published ones are copies of what is in a version."""
+    removals = []
+    for group, run_id in _folders(registry, registry.layout.candidates):
+        folder = registry.layout.candidate(group, run_id)
+        if run_id not in ("latest.json", registry.pending_run(group)) and not _being_written(registry, folder):
+            removals.append(_removal(registry, folder, "candidate of an earlier run"))
+    return removals
+
+
+def _being_written(registry: Registry, folder: UPath) -> bool:
+    """Whether a run is storing a candidate here: its record comes last; without one it is young, or left by a crash."""
+    if registry.store.exists(folder / METADATA):
+        return False
+    written = registry.store.written(folder)
+    return written is not None and dt.datetime.now(dt.UTC) - written < WRITING_TIME
+
+
+def _folders(registry: Registry, parent: UPath) -> list[tuple[str, str]]:
+    """(group, entry) below a folder of groups."""
+    store = registry.store
+    return [(group, entry) for group in store.names(parent) for entry in store.names(parent / group)]
+
+
+def _removal(registry: Registry, path: UPath, reason: str) -> Removal:
+    return Removal(path, reason, registry.store.size(path))

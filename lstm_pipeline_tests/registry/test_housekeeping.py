@@ -1,0 +1,108 @@
+"""Pruning: what goes, and what never does."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from lstm_pipeline.registry.housekeeping import prune
+from lstm_pipeline.registry.registry import Registry
+from lstm_pipeline.spec.errors import RegistryError
+from lstm_pipeline_tests.registry.stubs import make_registry, runs, train, train_and_publish, tree
+
+
+@pytest.fixture(params=["local", "memory"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    return make_registry(tmp_path if request.param == "local" else f"memory://{tmp_path.name}/root")
+
+
+def paths(registry: Registry, keep: int, *, dry_run: bool = False) -> list[str]:
+    root = registry.store.key(registry.layout.ensembles).removesuffix("ensembles")
+    return [registry.store.key(removal.path).removeprefix(root) for removal in prune(registry, keep, dry_run=dry_run)]
+
+
+def test_the_last_versions_and_their_models_stay(registry: Registry) -> None:
+    for run in ("run1", "run2", "run3"):
+        train_and_publish(registry, run)
+    assert registry.versions() == ["v1", "v2", "v3"]
+    gone = paths(registry, keep=2)
+    assert gone[0] == "ensembles/v1.json"
+    assert {path for path in gone if path.startswith("models/")} == {"models/power/v1", "models/heat/v1"}
+    assert registry.versions() == ["v2", "v3"]
+    assert registry.load("v2").record.version == "v2"
+    assert runs(registry, "v3") == {"power": "run3", "heat": "run3"}
+    assert paths(registry, keep=2) == []
+    assert train_and_publish(registry, "run4") == "v4"
+
+
+def test_a_dry_run_says_the_same_and_removes_nothing(tmp_path: Path) -> None:
+    registry = make_registry(tmp_path)
+    for run in ("run1", "run2"):
+        train_and_publish(registry, run)
+    before = tree(tmp_path)
+    listed = paths(registry, keep=1, dry_run=True)
+    assert tree(tmp_path) == before
+    assert paths(registry, keep=1) == listed
+
+
+def test_a_model_that_a_kept_version_pins_stays(registry: Registry) -> None:
+    train_and_publish(registry, "run1")
+    train_and_publish(registry, "run2", groups=("heat",))
+    assert registry.versions() == ["v1", "v2"]
+    gone = paths(registry, keep=1)
+    assert "models/heat/v1" in gone
+    assert "models/power/v1" not in gone
+    assert runs(registry, "v2") == {"power": "run1", "heat": "run2"}
+
+
+def test_the_version_in_use_stays(registry: Registry) -> None:
+    for run in ("run1", "run2", "run3"):
+        train_and_publish(registry, run)
+    registry.roll_back("v1")
+    paths(registry, keep=1)
+    assert registry.versions() == ["v1", "v3"]
+    assert registry.load().record.version == "v1"
+
+
+def test_the_newest_unpublished_candidate_stays_and_older_ones_go(registry: Registry) -> None:
+    train_and_publish(registry, "run1")
+    train(registry, "run2")
+    train(registry, "run3")
+    gone = paths(registry, keep=1)
+    assert {path for path in gone if path.startswith("candidates/heat")} == {
+        "candidates/heat/run1",
+        "candidates/heat/run2",
+    }
+    models = registry.newest_models(["power", "heat"])
+    assert {model.record.metadata.run_id for model in models.values()} == {"run3"}
+
+
+def test_what_somebody_is_publishing_or_storing_right_now_stays(tmp_path: Path) -> None:
+    registry = make_registry(tmp_path)
+    train_and_publish(registry, "run1")
+    train_and_publish(registry, "run2")
+    layout = registry.layout
+    registry.store.create(layout.claim("v1"), b"{}")  # as if v1 were still being made
+    half = layout.candidate("heat", "half")
+    registry.store.write(half / "model.keras", b"half")
+    gone = paths(registry, keep=1)
+    assert "models/heat/v1" not in gone
+    assert "candidates/heat/half" not in gone
+    registry.store.remove(layout.claim("v1"))
+    old = time.time() - 7200
+    os.utime(Path(half.path) / "model.keras", (old, old))
+    assert {"models/heat/v1", "models/power/v1", "candidates/heat/half"} == set(paths(registry, keep=1))
+
+
+def test_at_least_one_version_is_kept(registry: Registry) -> None:
+    train_and_publish(registry, "run1")
+    with pytest.raises(RegistryError, match="expected at least 1 version, found 0"):
+        prune(registry, 0)
+    assert registry.versions() == ["v1"]
+
+
+def test_nothing_there_is_nothing_to_do(registry: Registry) -> None:
+    assert paths(registry, keep=3) == []
