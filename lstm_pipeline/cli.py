@@ -186,7 +186,8 @@ def _run(
 
     import_quietly()
     console = make_console()
-    with TrainingBars(console) as bars:
+    trained = [group for group in project.groups if groups is None or group in groups] if train else []
+    with TrainingBars(console, trained, project.spec.training.epochs) as bars:
         run_project(
             project,
             train=train,

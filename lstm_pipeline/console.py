@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -19,46 +19,45 @@ SHOWN_COLUMNS = 7
 
 
 class TrainingBars:
-    """One progress bar a group on a terminal, one plain line an epoch otherwise."""
+    """One progress bar a group on a terminal, one plain line an epoch otherwise.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        groups: the groups that are trained; their bars are there before the first epoch is done.
+        epochs: the most epochs a group trains.
+    """
+
+    def __init__(self, console: Console, groups: Sequence[str], epochs: int) -> None:
         self._console = console
         self._lock = threading.Lock()
-        self._tasks: dict[str, TaskID] = {}
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}  validation {task.fields[val_loss]:.4f}"),
+            TextColumn("{task.fields[state]}"),
             TimeRemainingColumn(),
             console=console,
         )
+        self._tasks = {group: self._progress.add_task(group, total=epochs, state="waiting") for group in groups}
 
     def __enter__(self) -> TrainingBars:
-        if self._console.is_terminal:
+        if self._console.is_terminal and self._tasks:
             self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
+        if self._console.is_terminal and self._tasks:
             self._progress.stop()
 
     def on_epoch(self, log: Any, group: str, report: EpochReport) -> None:
         """Hears of an epoch; called from the threads that train."""
-        fields: dict[str, Any] = {"loss": report.loss, "val_loss": report.val_loss}
+        losses = f"loss {report.loss:.4f}  validation {report.val_loss:.4f}"
         with self._lock:
-            if not self._console.is_terminal:
-                best = "  best so far" if report.improved else ""
-                self._console.print(
-                    f"{group}: epoch {report.epoch}/{report.epochs}  loss {report.loss:.4f}  "
-                    f"validation {report.val_loss:.4f}  {report.seconds:.1f} s{best}",
-                    highlight=False,
-                    soft_wrap=True,
-                )
+            if self._console.is_terminal:
+                self._progress.update(self._tasks[group], completed=report.epoch, state=losses)
                 return
-            if group not in self._tasks:
-                self._tasks[group] = self._progress.add_task(group, total=report.epochs, **fields)
-            self._progress.update(self._tasks[group], completed=report.epoch, **fields)
+            best = "  best so far" if report.improved else ""
+            line = f"{group}: epoch {report.epoch}/{report.epochs}  {losses}  {report.seconds:.1f} s{best}"
+            self._console.print(line, highlight=False, soft_wrap=True)
 
 
 def metrics_table(record: EnsembleRecord) -> Table:

@@ -68,8 +68,11 @@ def test_columns_are_checked_without_training(place: Path) -> None:
     assert "transformations[0].condition" in result.stderr
     wrong["model_metadata"]["transformations"][0]["condition"] = "date <= current_date()"
     (place / "wrong.yaml").write_text(yaml.safe_dump(wrong, sort_keys=False))
+    wrong["model_metadata"]["transformations"][1]["frequency"] = "10 minutes or so"
+    (place / "wrong.yaml").write_text(yaml.safe_dump(wrong, sort_keys=False))
     result = command(place, "validate", "wrong.yaml")
     assert "Did you mean 'power'?" in result.stderr
+    assert "transformations[1].frequency: frequency '10 minutes or so' is no pandas offset" in result.stderr
 
 
 def test_unknown_project_group_and_storage(place: Path) -> None:

@@ -16,6 +16,7 @@ from lstm_pipeline.timeseries import sql
 from lstm_pipeline.timeseries.features import feature_problems, resolve_features
 from lstm_pipeline.timeseries.reading import read_schema
 from lstm_pipeline.timeseries.schema import fields_problems
+from lstm_pipeline.timeseries.timeline import offset_of
 
 Schemas = dict[str, pa.Schema]
 
@@ -79,7 +80,7 @@ class _Check:
             yield loc, str(error)
 
     def _training(self, step: TrainingStep, schema: pa.Schema, schemas: Schemas, loc: Loc) -> Iterator[tuple[Loc, str]]:
-        found = list(feature_problems(schema, step))
+        found = [*feature_problems(schema, step), *_frequency_problems(step)]
         for place, message in found:
             yield (*loc, *place), message
         if not found:
@@ -100,6 +101,14 @@ class _Check:
         columns += [(name, pa.int64() if name in features.integers else pa.float64()) for name in features.predicted]
         columns += [("_predicted_at", pa.timestamp("us", tz="UTC")), ("model_version", pa.string())]
         schemas[step.output] = pa.schema(columns)
+
+
+def _frequency_problems(step: TrainingStep) -> Iterator[tuple[tuple[str, ...], str]]:
+    if step.frequency is not None:
+        try:
+            offset_of(step.frequency)
+        except DataError as error:
+            yield ("frequency",), str(error)
 
 
 def _parts(place: str) -> Iterator[str | int]:

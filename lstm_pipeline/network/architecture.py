@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from lstm_pipeline.network import fused
-from lstm_pipeline.network.layers import FinalState
+from lstm_pipeline.network.layers import FinalState, MeanSelfAttention
 from lstm_pipeline.network.runtime import configure
 from lstm_pipeline.spec.model_options import ModelOptions
 
@@ -126,7 +126,8 @@ def _attend(options: ModelOptions, seeds: Iterator[int], sequence: Any) -> Any:
     """
     width = sequence.shape[-1]
     state = FinalState(options.bidirectional, name="final_state")(sequence)  # (B, L, W) -> (B, W)
-    attention = keras.layers.MultiHeadAttention(
+    kind = MeanSelfAttention if options.attention_type == "self" else keras.layers.MultiHeadAttention
+    attention = kind(
         options.attention_heads,
         key_dim=max(1, width // options.attention_heads),
         kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
@@ -134,8 +135,7 @@ def _attend(options: ModelOptions, seeds: Iterator[int], sequence: Any) -> Any:
         name="attention",
     )
     if options.attention_type == "self":
-        attended = attention(sequence, sequence)  # (B, L, W) -> (B, L, W)
-        context = keras.layers.GlobalAveragePooling1D(name="context")(attended)  # (B, L, W) -> (B, W)
+        context = attention(sequence)  # (B, L, W) -> (B, W)
     else:
         query = keras.layers.Reshape((1, width), name="query")(state)  # (B, W) -> (B, 1, W)
         attended = attention(query, sequence)  # (B, 1, W), (B, L, W) -> (B, 1, W)

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+_LARGE = 32  # units from which the gradient by products over all steps is the faster one
+
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
 class LSTM(keras.layers.LSTM):  # type: ignore[misc]
@@ -70,8 +72,8 @@ def fused_loop(cell: keras.layers.LSTMCell, steps: tf.Tensor, initial_state: Any
 def _block_lstm(steps: tf.Tensor, output: tf.Tensor, carry: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> Any:
     """TensorFlow's LSTM operation: its gates stand in Keras's order (input, forget, candidate, output).
 
-    The gradient is called here because TensorFlow 2.21 registers the wrong one: that of the operation's first
-    version, whose gates stand in another order (`tensorflow/python/ops/rnn_grad.py`).
+    TensorFlow 2.21 registers the wrong gradient for it: that of the operation's first version, whose gates stand in
+    another order (`tensorflow/python/ops/rnn_grad.py`). The right operation is fast for small layers only.
     """
     none = tf.zeros(tf.shape(bias) // 4)  # no peepholes
     arguments = {
@@ -80,8 +82,77 @@ def _block_lstm(steps: tf.Tensor, output: tf.Tensor, carry: tf.Tensor, weights: 
     }  # fmt: skip
     loop = tf.raw_ops.BlockLSTMV2(**arguments, cell_clip=0.0)
 
-    def gradient(by_outputs: tf.Tensor, by_carries: tf.Tensor) -> Any:
+    def small_gradient(by_outputs: tf.Tensor, by_carries: tf.Tensor) -> Any:
         by = tf.raw_ops.BlockLSTMGradV2(**arguments, **loop._asdict(), h_grad=by_outputs, cs_grad=by_carries)
         return by.x_grad, by.h_prev_grad, by.cs_prev_grad, by.w_grad, by.b_grad
 
-    return (loop.h, loop.cs), gradient
+    def large_gradient(by_outputs: tf.Tensor, by_carries: tf.Tensor) -> Any:
+        """The loop finds the gradients by the gates; what follows from them is one product over all steps each."""
+        width = tf.shape(steps)[-1]
+        carries_before = tf.concat([carry[None], loop.cs[:-1]], axis=0)
+        outputs_before = tf.concat([output[None], loop.h[:-1]], axis=0)
+        by_gates, by_output, by_carry = _gradients_by_gates(
+            weights[width:], carries_before, loop.i, loop.f, loop.ci, loop.o, loop.co, by_outputs, by_carries
+        )
+        rows = tf.reshape(by_gates, [-1, tf.size(bias)])  # (L · B, 4U)
+        by_steps = tf.matmul(rows, weights[:width], transpose_b=True)  # (L · B, D)
+        by_weights = [_rows_product(part, rows) for part in (steps, outputs_before)]
+        by_bias = tf.raw_ops.BiasAddGrad(out_backprop=rows)
+        return tf.reshape(by_steps, tf.shape(steps)), by_output, by_carry, tf.concat(by_weights, axis=0), by_bias
+
+    is_large = bias.shape[0] >= 4 * _LARGE
+    return (loop.h, loop.cs), large_gradient if is_large else small_gradient
+
+
+def _rows_product(sequence: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """(L, B, D), (L · B, G) -> (D, G)."""
+    return tf.matmul(tf.reshape(sequence, [-1, tf.shape(sequence)[-1]]), rows, transpose_a=True)
+
+
+@tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
+def _gradients_by_gates(
+    recurrent: tf.Tensor,
+    carries_before: tf.Tensor,
+    input_gate: tf.Tensor,
+    forget_gate: tf.Tensor,
+    candidate: tf.Tensor,
+    output_gate: tf.Tensor,
+    squashed: tf.Tensor,
+    by_outputs: tf.Tensor,
+    by_carries: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """From the last step to the first, the gradients by what goes into the gates (before sigmoid and tanh).
+
+    With c' = f c + i g, h' = o tanh(c') of Keras's `LSTMCell`; i, f, o sigmoids, g a tanh.
+
+    Args:
+        recurrent: (U, 4U)
+        carries_before: (L, B, U) c of each step.
+        input_gate, forget_gate, candidate, output_gate, squashed: (L, B, U) i, f, g, o and tanh(c') of each step.
+        by_outputs, by_carries: (L, B, U) gradients by h' and c' of each step, from whatever uses them.
+
+    Returns:
+        (L, B, 4U) by the gates; (B, U) by the states before the first step: output and carry.
+    """
+    length = tf.shape(input_gate)[0]
+    gates = tf.TensorArray(tf.float32, size=length, element_shape=[None, recurrent.shape[1]])
+
+    def step(position: tf.Tensor, by_output: tf.Tensor, by_carry: tf.Tensor, gates: tf.TensorArray) -> Any:
+        i, f, g, o = (gate[position] for gate in (input_gate, forget_gate, candidate, output_gate))
+        tanh = squashed[position]
+        by_output = by_output + by_outputs[position]
+        by_carry = by_carry + by_carries[position] + by_output * o * (1 - tanh * tanh)
+        by_gates = [
+            by_carry * g * i * (1 - i),
+            by_carry * carries_before[position] * f * (1 - f),
+            by_carry * i * (1 - g * g),
+            by_output * tanh * o * (1 - o),
+        ]
+        joined = tf.concat(by_gates, axis=-1)  # (B, 4U)
+        return position - 1, tf.matmul(joined, recurrent, transpose_b=True), by_carry * f, gates.write(position, joined)
+
+    nothing = tf.zeros_like(carries_before[0])
+    _, by_output, by_carry, gates = tf.while_loop(
+        lambda position, *_: position >= 0, step, (length - 1, nothing, nothing, gates)
+    )
+    return gates.stack(), by_output, by_carry

@@ -105,7 +105,7 @@ def _cleaned_data(project: Project) -> dg.AssetsDefinition:
             dataset = build_dataset(table, step, project.spec.timezone)
             uri, preview = input_preview(project, product, step.input)
         found = show.frame_metadata(table, step.timestamp_col, preview) | show.dataset_metadata(dataset)
-        return dg.MaterializeResult(value=table, metadata={**found, "as_of": str(as_of), "input": uri})
+        return _result(table, as_of, {**found, "input": uri})
 
     return cleaned_data
 
@@ -175,10 +175,11 @@ def _model_metadata(project: Project) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pa.Table]:
         with user_errors():
             version = publish(project, cleaned_data, trained_model, run_id=context.run_id)
-            table = finish(project, product, step.output, metadata_table(version), as_of_date(context, project))
+            as_of = as_of_date(context, project)
+            table = finish(project, product, step.output, metadata_table(version), as_of)
             if product.fields is not None:
                 table = conform(table, product.fields, what="model_metadata")
-        return dg.MaterializeResult(value=table, metadata=show.version_metadata(version))
+        return _result(table, as_of, show.version_metadata(version))
 
     return model_metadata
 
@@ -200,7 +201,7 @@ def _recent_data(project: Project) -> dg.AssetsDefinition:
             table = prediction_input(project, as_of)
             uri, preview = input_preview(project, product, step.input)
         found = show.frame_metadata(table, step.timestamp_col, preview)
-        return dg.MaterializeResult(value=table, metadata={**found, "as_of": str(as_of), "input": uri})
+        return _result(table, as_of, {**found, "input": uri})
 
     return recent_data
 
@@ -224,9 +225,15 @@ def _predictions(project: Project) -> dg.AssetsDefinition:
             plot = show.draw_forecast(result)
             project.registry.store.write(project.registry.layout.forecast_plot, plot)
         found = show.forecast_metadata(result, step.timestamp_col, plot)
-        return dg.MaterializeResult(value=result.table, metadata={**found, "as_of": str(as_of)})
+        return _result(result.table, as_of, found)
 
     return predictions
+
+
+def _result(table: pa.Table, as_of: dt.date, metadata: show.Metadata) -> dg.MaterializeResult[pa.Table]:
+    """A frame with the as-of date it was made for, in the file and in the UI."""
+    dated = table.replace_schema_metadata({**(table.schema.metadata or {}), AS_OF_TAG: str(as_of)})
+    return dg.MaterializeResult(value=dated, metadata={**metadata, "as_of": str(as_of)})
 
 
 def broken_spec_asset(name: str, error: SpecError) -> dg.AssetSpec:

@@ -67,7 +67,10 @@ class ParquetIOManager(_ProjectIOManager):
 
     def _read(self, path: UPath) -> pa.Table:
         with self.store.opening(path) as file:
-            return pq.read_table(file)
+            try:
+                return pq.read_table(file)
+            except pa.ArrowInvalid as error:
+                raise DataError(f"{path} is damaged: {error}; materialise it again") from None
 
 
 class ModelIOManager(_ProjectIOManager):

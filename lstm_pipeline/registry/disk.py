@@ -24,6 +24,14 @@ class DiskFiles:
                 _sync(file)
             os.replace(temporary, path.path)
 
+    def read(self, path: UPath) -> bytes:
+        """Content of a file."""
+        return Path(path.path).read_bytes()
+
+    def names(self, folder: UPath) -> list[str]:
+        """What is in a folder."""
+        return os.listdir(folder.path)
+
     def create(self, path: UPath, data: bytes) -> bool:
         """Writes a file that is not there yet; False where somebody else was first."""
         with self._temporary(path) as temporary:

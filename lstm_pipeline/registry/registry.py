@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -268,7 +269,7 @@ class Registry:
             taken = [version_number(name) or 0 for name in self.store.names(self.layout.ensembles)]
             version = f"v{max(taken, default=0) + 1}"
             claim = self.layout.claim(version)
-            if self.store.create(claim, to_json({"run_id": run_id})):
+            if self.store.create(claim, to_json({"run_id": run_id, "publisher": uuid.uuid4().hex})):
                 if not self.store.exists(self.layout.ensemble(version)):
                     return version, claim
                 self.store.remove(claim)  # published, and its claim gone, between our look and our claim

@@ -64,8 +64,8 @@ class Store:
         Raises:
             RegistryError: it is not there or cannot be read.
         """
-        with self.opening(path) as file:
-            return file.read()
+        with self._faults(path, "read"):
+            return self._files.read(path)
 
     @contextlib.contextmanager
     def opening(self, path: UPath) -> Iterator[IO[bytes]]:
@@ -89,7 +89,10 @@ class Store:
             yield file
 
     def create(self, path: UPath, data: bytes) -> bool:
-        """Writes a file that is not there yet; False, and nothing changed, where somebody else was first."""
+        """Writes a file that is not there yet; False, and nothing changed, where somebody else was first.
+
+        Rivals must not write the same content: an object store tells them apart by it where an answer got lost.
+        """
         with self._faults(path, "written"):
             return self._files.create(path, data)
 
@@ -180,8 +183,10 @@ class Store:
         """Names of the files and folders in a folder; none where it does not exist."""
         with self._faults(folder, "listed"):
             try:
-                return sorted(entry.name for entry in folder.iterdir() if not entry.name.endswith(".tmp"))
-            except (FileNotFoundError, NotADirectoryError):
+                return sorted(name for name in self._files.names(folder) if not name.endswith(".tmp"))
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if not self.local and explain(error, folder):
+                    raise  # a bucket that is not there is not an empty one
                 return []
 
 

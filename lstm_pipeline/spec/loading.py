@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,20 +107,13 @@ def _validate(document: Document) -> tuple[ProjectSpec | None, list[Broken]]:
         return ProjectSpec.model_validate(document.data), []
     except ValidationError as error:
         broken = problems_of(error, ProjectSpec, document)
-    data = _copy(document.data)
-    for value in sorted(broken, key=lambda value: (-len(value.loc), value.kind == "key")):  # inside out
+    data = copy.deepcopy(document.data)
+    for value in sorted(broken, key=lambda value: value.kind == "key"):  # places hold as long as keys do
         _replace(data, value)
     try:
         return ProjectSpec.model_validate(data), broken
     except ValidationError:
         return None, broken
-
-
-def _copy(data: Any) -> Any:
-    """A copy in which what YAML aliases share is no longer shared."""
-    if isinstance(data, dict):
-        return {key: _copy(value) for key, value in data.items()}
-    return [_copy(value) for value in data] if isinstance(data, list) else data
 
 
 def _replace(data: Any, broken: Broken) -> None:
@@ -130,7 +124,7 @@ def _replace(data: Any, broken: Broken) -> None:
     parent = str(path[-1]) if path else ""
     if broken.kind == "key":
         value = data.pop(last, None)
-        if parent in ("feature_groups", "inputs"):
+        if value is not None and parent in ("feature_groups", "inputs"):
             data[STAND_IN] = value
     elif isinstance(data, list) or (parent in _ENTRIES and broken.kind == "value"):
         stand_in = _ENTRIES.get(parent, _text)

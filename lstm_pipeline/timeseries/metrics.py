@@ -25,6 +25,8 @@ NAMES = ("rmse", "mae", "smape", "mase", "r2", "skill")
 
 Metrics = dict[str, float | None]
 
+_ROUNDING = 1e-9
+
 
 def rmse(actual: Float64, forecast: Float64) -> Float64:
     """(…, F), (…, F) → (F,)."""
@@ -70,13 +72,14 @@ def score(
         feature → metric → value; None where it is not defined (a constant feature's skill, say).
     """
     error, naive_error = _mean((actual - forecast) ** 2), _mean((actual - naive) ** 2)
+    rounding = _ROUNDING * _mean(np.abs(actual))  # a naive error below it is none: the series repeats itself exactly
     columns = {
         "rmse": rmse(actual, forecast),
         "mae": mae(actual, forecast),
         "smape": smape(actual, forecast),
-        "mase": _ratio(mae(actual, forecast), scale),
+        "mase": _ratio(mae(actual, forecast), scale, above=rounding),
         "r2": r2(actual, forecast),
-        "skill": 1 - _ratio(error, naive_error),
+        "skill": 1 - _ratio(error, naive_error, above=rounding**2),
     }
     return {
         name: {metric: _plain(values[index]) for metric, values in columns.items()} for index, name in enumerate(names)
@@ -99,8 +102,10 @@ def _mean(values: Float64) -> Float64:
         return np.asarray(np.nanmean(values.reshape(-1, values.shape[-1]), axis=0))
 
 
-def _ratio(above: Float64, below: Float64) -> Float64:
-    return np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)
+def _ratio(numerator: Float64, denominator: Float64, above: Float64 | float = 0.0) -> Float64:
+    """NaN where the denominator is not above a bound."""
+    defined = denominator > above
+    return np.where(defined, numerator / np.where(defined, denominator, 1.0), np.nan)
 
 
 def _plain(value: np.float64) -> float | None:

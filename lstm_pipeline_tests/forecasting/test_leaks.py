@@ -98,6 +98,15 @@ def spread_poison(table: pa.Table, part: int, poison: float) -> pa.Table:
     return pa.concat_tables([poisoned(table, part, poison).slice(0, TEST), table.slice(TEST)])
 
 
+@pytest.mark.parametrize("rule", ["interpolate", "ffill", "mask"])
+def test_the_scaler_is_fitted_on_what_was_observed_in_the_training_rows(rule: str) -> None:
+    values = mill_table()["load"].to_numpy().copy()
+    values[20:40] = np.nan  # filled, they would pull the mean towards one value
+    scaler = mill_dataset(with_column(mill_table(), "load", values), missing=rule).scaler("standard").subset(["load"])
+    seen = values[:VALIDATION][~np.isnan(values[:VALIDATION])]
+    np.testing.assert_allclose([scaler.centre[0], scaler.scale[0]], [seen.mean(), seen.std()], rtol=1e-12)
+
+
 @pytest.mark.parametrize("poison", [1e9, np.nan], ids=["1e9", "NaN"])
 def test_test_rows_leave_the_trained_weights_bit_identical(
     clean: Dataset, member: Member, tmp_path: Path, poison: float

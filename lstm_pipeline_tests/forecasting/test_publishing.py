@@ -29,9 +29,11 @@ from lstm_pipeline_tests.forecasting.mill import (
     mill_dataset,
     mill_project,
     mill_spec,
+    mill_step,
     mill_table,
     publish_mill,
     train_mill,
+    trained_member,
     with_column,
 )
 from lstm_pipeline_tests.registry.stubs import runs, tree
@@ -111,6 +113,28 @@ def test_an_ensembles_metrics_are_means_over_features_of_the_rolled_ones(mill: P
     assert record.evaluation["horizon"] == 5
     assert record.evaluation["data_fingerprint"] == mill_dataset().fingerprint()
     assert record.evaluation["rows"]["rows"] == 24
+
+
+def test_a_models_own_scores_are_those_of_the_ensemble_one_step_ahead(mill: Project) -> None:
+    version = mill.registry.load()
+    ensemble = version.record.metadata.feature_metrics["one_step"]
+    for group, names in GROUPS.items():
+        own = version.models[group].record.metadata
+        for name in names:
+            assert own.feature_metrics["one_step"][name] == pytest.approx(ensemble[name], rel=1e-4)
+        mean = np.mean([ensemble[name]["rmse"] for name in names])
+        assert own.metrics["one_step"]["rmse"] == pytest.approx(mean, rel=1e-4)
+
+
+def test_a_group_learns_its_own_features_each_in_its_own_place(tmp_path: Path) -> None:
+    """Two waves a quarter of a period apart: what was learnt for the one would be no forecast of the other."""
+    angle = 2 * np.pi * np.arange(120) / 14
+    table = with_column(mill_table(), "load", 5 + np.sin(angle))
+    table = with_column(table, "parts", np.rint(500 + 400 * np.cos(angle)).astype(np.int64))
+    step = mill_step(epochs=30, patience=30, models_config={"power": {**TINY, "learning_rate": 0.05}})
+    member = trained_member(tmp_path, "power", mill_dataset(table), step)
+    for name in GROUPS["power"]:
+        assert member.metadata.feature_metrics["one_step"][name]["r2"] > 0.8
 
 
 def test_the_metadata_table_has_the_seven_columns_and_a_row_for_each_model_and_the_ensemble(mill: Project) -> None:

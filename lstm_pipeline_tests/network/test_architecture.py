@@ -98,8 +98,8 @@ def attention_parts(options):
     """The network's sequence, state and context for WINDOWS, with the attention layer that made the context."""
     model = tiny_network(options)
     attention = model.get_layer("attention")
-    state = model.get_layer("final_state")
-    parts = keras.Model(model.input, [state.input, state.output, model.get_layer("context").output])
+    sequence, joined = model.get_layer("final_state").input, model.get_layer("state_and_context").input
+    parts = keras.Model(model.input, [sequence, *joined])
     return attention, [part.numpy() for part in parts(WINDOWS)]
 
 

@@ -54,6 +54,7 @@ def test_everything_then_one_group(project: Project) -> None:
     run_project(project, as_of=AS_OF)
     table = pq.read_table(Path(project.storage) / "models/tiny-plant/data/predictions.parquet")
     assert table.column_names == ["date", "power", "passes", "model_version"]
+    assert table.schema.metadata[b"lstm_pipeline/as_of"] == b"2024-06-01"
     assert table["date"].to_pylist() == [dt.date(2024, 4, 30) + dt.timedelta(days=day) for day in range(5)]
     assert set(table["model_version"].to_pylist()) == {"v1"}
     assert str(table.schema.field("passes").type) == "int32"
