@@ -10,7 +10,7 @@ import datetime as dt
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +32,10 @@ from lstm_pipeline.registry.store import Store, from_json, to_json
 from lstm_pipeline.spec.errors import RegistryError
 
 R = TypeVar("R", bound=Record)
+
+
+class DamagedRecord(RegistryError):
+    """A record is there, but it is none."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +107,14 @@ class Registry:
         Raises:
             RegistryError: a group has no model at all.
         """
-        in_use = self.ensemble_record() if self.versions() else None
-        members = {member.model_name: member for member in in_use.metadata.individual_models} if in_use else {}
         known = self._published_by_run()  # a crash can keep a publisher from noting it at the candidate
+        pointers = {group: self._candidate_pointer(group) for group in groups}
+        fresh = {group for group, (run, noted) in pointers.items() if run and not noted and (group, run) not in known}
+        # where nothing of the version in use is needed, its record may be damaged
+        members = {} if fresh.issuperset(groups) else self._members_in_use()
         models: dict[str, StoredModel] = {}
-        for group in groups:
-            run_id, published = self._candidate_pointer(group)
-            fresh = run_id is not None and published is None and (group, run_id) not in known
-            if group in members and not fresh:
+        for group, (run_id, _) in pointers.items():
+            if group in members and group not in fresh:
                 models[group] = self._stored(self._folder(members[group]))
             elif run_id is not None and self.store.exists(self.layout.candidate(group, run_id)):
                 models[group] = self._stored(self.layout.candidate(group, run_id))
@@ -123,6 +127,10 @@ class Registry:
         """The run whose candidate the next version takes; None where the newest one is published."""
         run_id, published = self._candidate_pointer(group)
         return run_id if published is None else None
+
+    def _members_in_use(self) -> dict[str, Member]:
+        members = self.ensemble_record().metadata.individual_models if self.versions() else []
+        return {member.model_name: member for member in members}
 
     def _candidate_pointer(self, group: str) -> tuple[str | None, str | None]:
         """Run of a group's newest candidate, and the version it was published in, if any."""
@@ -189,8 +197,12 @@ class Registry:
 
     def ensemble_record(self, version: str | None = None) -> EnsembleRecord:
         """A version's record."""
-        path = self.layout.ensemble(self.resolve(version))
-        return self._parse(EnsembleRecord, path)
+        version = self.resolve(version)
+        path = self.layout.ensemble(version)
+        record = self._parse(EnsembleRecord, path)
+        if record.version != version:
+            raise RegistryError(f"{path} is damaged: it says it is {record.version}")
+        return record
 
     def load(self, version: str | None = None) -> Version:
         """A version and its members' models.
@@ -200,6 +212,12 @@ class Registry:
         """
         record = self.ensemble_record(version)
         models = {member.model_name: self._checked(member) for member in record.metadata.individual_models}
+        if list(models) != record.metadata.feature_groups:
+            groups = ", ".join(record.metadata.feature_groups)
+            raise RegistryError(
+                f"{self.layout.ensemble(record.version)} is damaged: its groups are {groups}, its models are for "
+                f"{', '.join(models)}"
+            )
         return Version(record, models)
 
     def individual_records(self, version: str | None = None) -> list[IndividualRecord]:
@@ -221,7 +239,14 @@ class Registry:
                     f"{path} is not the file that was published: expected {expected.size} bytes with SHA-256 "
                     f"{expected.sha256[:12]}…, found {size} bytes with {sha[:12]}…"
                 )
-        return self._stored(folder)
+        stored = self._stored(folder)
+        found = (stored.group, stored.record.metadata.version, stored.record.metadata.run_id)
+        if found != (member.model_name, member.version, member.run_id):
+            raise RegistryError(
+                f"the version's record is damaged: {folder} holds {found[0]} {found[1]} of run {found[2]}, the record "
+                f"says {member.model_name} {member.version} of run {member.run_id}"
+            )
+        return stored
 
     def _folder(self, member: Member) -> UPath:
         return self.store.path(member.model_path).parent
@@ -259,8 +284,10 @@ class Registry:
     def _published_by_run(self) -> dict[tuple[str, str], Member]:
         """Models of the latest version and of the one in use, by group and training run."""
         known = self.versions()
-        records = [self.ensemble_record(version) for version in {*known[-1:], *([self.resolve()] if known else [])}]
-        members = [member for record in records for member in record.metadata.individual_models]
+        members: list[Member] = []
+        for version in {*known[-1:], *([self.resolve()] if known else [])}:
+            with suppress(DamagedRecord):
+                members += self.ensemble_record(version).metadata.individual_models
         return {(member.model_name, member.run_id): member for member in members}
 
     def _claim(self, run_id: str) -> tuple[str, UPath]:
@@ -336,9 +363,12 @@ class Registry:
         return record.model_copy(update=paths)
 
     def _parse(self, kind: type[R], path: UPath) -> R:
+        content = self.store.read(path)
         try:
-            return kind.model_validate(from_json(self.store.read(path), path))
+            return kind.model_validate(from_json(content, path))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))
-            raise RegistryError(f"{path} is damaged: {place}: {first['msg']}") from None
+            raise DamagedRecord(f"{path} is damaged: {place}: {first['msg']}") from None
+        except RegistryError as error:
+            raise DamagedRecord(str(error)) from None

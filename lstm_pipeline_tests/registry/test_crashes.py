@@ -24,7 +24,7 @@ from lstm_pipeline_tests.registry.stubs import (
     tree,
 )
 
-STEPS = ("read", "write", "copy", "create", "digest", "names", "upload")
+STEPS = ("read", "write", "copy", "create", "digest", "names", "upload", "exists", "remove")
 
 
 class Crash(BaseException):
