@@ -11,7 +11,8 @@ from lstm_pipeline.spec.errors import DataError
 from lstm_pipeline.spec.project import DataProduct
 from lstm_pipeline.spec.steps import FilterStep, SelectStep, SqlStep
 from lstm_pipeline.timeseries import sql
-from lstm_pipeline.timeseries.reading import read_table
+from lstm_pipeline.timeseries.pushdown import needed
+from lstm_pipeline.timeseries.reading import open_source
 
 
 def training_input(project: Project, as_of: dt.date) -> pa.Table:
@@ -61,7 +62,9 @@ def chain_to(product: DataProduct, frame: str, start: str | None = None) -> tupl
 
 def _frame(project: Project, product: DataProduct, frame: str, as_of: dt.date) -> pa.Table:
     name, steps = chain_to(product, frame)
-    table = read_table(project.input_uri(product, name), timestamp_col=project.spec.training.timestamp_col)
+    source = open_source(project.input_uri(product, name), timestamp_col=project.spec.training.timestamp_col)
+    need = needed(source.schema, steps, as_of=as_of, timezone=project.spec.timezone)
+    table = source.read(columns=need.columns, where=need.where)
     for step in steps:
         table = _run(step, table, as_of, project.spec.timezone)
     if table.num_rows == 0:

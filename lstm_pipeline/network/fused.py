@@ -134,7 +134,7 @@ def _gradients_by_gates(
     Returns:
         (L, B, 4U) by the gates; (B, U) by the states before the first step: output and carry.
     """
-    length = tf.shape(input_gate)[0]
+    length, transposed = tf.shape(input_gate)[0], tf.transpose(recurrent)
     gates = tf.TensorArray(tf.float32, size=length, element_shape=[None, recurrent.shape[1]])
 
     def step(position: tf.Tensor, by_output: tf.Tensor, by_carry: tf.Tensor, gates: tf.TensorArray) -> Any:
@@ -149,7 +149,7 @@ def _gradients_by_gates(
             by_output * tanh * o * (1 - o),
         ]
         joined = tf.concat(by_gates, axis=-1)  # (B, 4U)
-        return position - 1, tf.matmul(joined, recurrent, transpose_b=True), by_carry * f, gates.write(position, joined)
+        return position - 1, tf.matmul(joined, transposed), by_carry * f, gates.write(position, joined)
 
     nothing = tf.zeros_like(carries_before[0])
     _, by_output, by_carry, gates = tf.while_loop(

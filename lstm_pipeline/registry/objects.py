@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from upath import UPath
 
@@ -22,17 +22,6 @@ LOCK_SECONDS = 60.0
 
 _CONFLICT = "ConditionalRequestConflict"  # a delete came between: the store asks to try again
 _UNCONDITIONAL = ("NotImplemented", "501")  # what a store says that does not know the header
-_RETRIES = {"max_attempts": 6, "mode": "standard"}  # waits of up to about 20 s in all, doubling
-
-
-def s3_options() -> dict[str, Any]:
-    """Options of the S3 file system; endpoint, region and credentials come from the standard AWS environment."""
-    if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3"):
-        # stores other than AWS know no trailing checksums; without these two, reads of a range fail there
-        os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
-        os.environ.setdefault("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
-    timeouts = {"connect_timeout": 5, "read_timeout": 60}
-    return {"config_kwargs": {"retries": _RETRIES, **timeouts}}
 
 
 class ObjectFiles:

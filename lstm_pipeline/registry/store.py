@@ -18,8 +18,9 @@ from typing import IO, Any
 from upath import UPath
 
 from lstm_pipeline.registry.disk import DiskFiles
-from lstm_pipeline.registry.objects import ObjectFiles, explain, s3_options
+from lstm_pipeline.registry.objects import ObjectFiles, explain
 from lstm_pipeline.spec.errors import PipelineError, RegistryError
+from lstm_pipeline.spec.settings import s3_options
 
 _BLOCK = 1 << 20
 

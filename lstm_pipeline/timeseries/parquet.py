@@ -8,6 +8,7 @@ where the wanted columns are; neighbours become one range, and the ranges of a b
 from __future__ import annotations
 
 import io
+import itertools
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,30 +21,14 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from pyarrow.fs import LocalFileSystem
 
+from lstm_pipeline.timeseries.files import FoundFile, is_local
+
 _TAIL = 1 << 17  # holds the footer of 50 columns in 20 row groups; a longer one costs a second request
 _GAP = 1 << 16  # to read over a hole of this size is quicker than one more request
 _LONGEST = 1 << 23  # longer ranges are asked for in parts, side by side
 _BLOCK = 1 << 27  # bytes that are fetched together; at most two such blocks are in memory
 
 _Range = tuple[int, int]  # first byte, and the one after the last
-
-
-@dataclass(frozen=True)
-class FoundFile:
-    """A file as a listing gives it."""
-
-    path: str
-    size: int
-
-    @property
-    def name(self) -> str:
-        """Without its folder."""
-        return self.path.rstrip("/").rsplit("/", 1)[-1]
-
-
-def is_local(fs: AbstractFileSystem) -> bool:
-    """Whether the paths of a file system are this machine's own."""
-    return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 
 class ParquetFiles:
@@ -110,10 +95,6 @@ class _Piece:
     fragment: pads.Fragment
     ranges: list[_Range]
 
-    @property
-    def size(self) -> int:
-        return sum(end - start for start, end in self.ranges)
-
 
 def _schema(file: FoundFile, fragment: pads.Fragment) -> pa.Schema:
     try:
@@ -157,17 +138,19 @@ def _merged(ranges: Iterable[_Range]) -> list[_Range]:
 def _parts(start: int, end: int) -> Iterator[_Range]:
     count = -(-(end - start) // _LONGEST)
     cuts = [start + (end - start) * number // count for number in range(count + 1)] if count else []
-    yield from zip(cuts, cuts[1:], strict=False)
+    yield from itertools.pairwise(cuts)
 
 
 def _blocks(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
     """Consecutive row groups of together at least `_BLOCK` bytes."""
     block: list[_Piece] = []
+    size = 0
     for piece in pieces:
         block.append(piece)
-        if sum(one.size for one in block) >= _BLOCK:
+        size += sum(end - start for start, end in piece.ranges)
+        if size >= _BLOCK:
             yield block
-            block = []
+            block, size = [], 0
     if block:
         yield block
 

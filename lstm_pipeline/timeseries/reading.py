@@ -9,27 +9,23 @@ of the two reads every value. So the same text never becomes two different dates
 from __future__ import annotations
 
 import csv
-import difflib
 import glob
 import io
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
-from upath import UPath
 
 from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.timeseries.files import FileSet, base, extension, find_files, is_local
+from lstm_pipeline.timeseries.parquet import ParquetFiles
 
-_KINDS = {".parquet": "Parquet", ".pq": "Parquet", ".csv": "CSV", ".csv.gz": "CSV"}
 _NULLS = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
 _TYPES = ["BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"]  # dates are read by the rules above, not guessed
 _DAY = r"\s*\d{4}[-/]\d{1,2}[-/]\d{1,2}"
@@ -40,23 +36,25 @@ _TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f")
 
 
 def read_table(
-    uri: str, *, timestamp_col: str | None = None, storage_options: Mapping[str, Any] | None = None
+    uri: str,
+    *,
+    columns: Collection[str] | None = None,
+    where: pc.Expression | None = None,
+    timestamp_col: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> pa.Table:
-    """All rows of the files at `uri`, in the order of the files' names.
+    """The rows of the files at `uri`, in the order of the files' names.
 
     Args:
         uri: a path or URL (`s3://…`, `file://…`) of a file, a folder or a glob.
-        timestamp_col: where this column is text, it is parsed: to DATE if no value has a time, to an instant (UTC)
-            if every value has an offset, else to TIMESTAMP.
+        columns, where, timestamp_col: see `Source.read`.
         storage_options: passed to fsspec.
 
     Raises:
         DataError: there is nothing to read, or it cannot be read without loss or guessing.
     """
-    with _told(uri):
-        files = _files(uri, storage_options or {})
-        table = files.read_csv() if files.kind == "CSV" else files.parquet().to_table()
-        return _with_timestamps(table.replace_schema_metadata(None), timestamp_col, uri)
+    source = open_source(uri, timestamp_col=timestamp_col, storage_options=storage_options)
+    return source.read(columns=columns, where=where)
 
 
 def read_schema(
@@ -64,17 +62,93 @@ def read_schema(
 ) -> pa.Schema:
     """The schema `read_table` gives. Of Parquet only the footers are read, and the timestamp column if it is text;
     CSV is read whole, because its types depend on every row."""
+    return open_source(uri, timestamp_col=timestamp_col, storage_options=storage_options).schema
+
+
+def open_source(
+    uri: str, *, timestamp_col: str | None = None, storage_options: Mapping[str, Any] | None = None
+) -> Source:
+    """Files whose schema is known before it is decided what to read of them.
+
+    Raises:
+        DataError: there is nothing to read, or it cannot be read without loss or guessing.
+    """
     with _told(uri):
-        files = _files(uri, storage_options or {})
-        if files.kind == "CSV":
-            return _with_timestamps(files.read_csv(), timestamp_col, uri).schema
-        dataset = files.parquet()
-        schema: pa.Schema = dataset.schema.remove_metadata()
-        if timestamp_col is None or timestamp_col not in schema.names or not _is_text(schema.field(timestamp_col).type):
-            return schema
-        parsed = _with_timestamps(dataset.to_table(columns=[timestamp_col]), timestamp_col, uri)
-        index = schema.get_field_index(timestamp_col)
-        return schema.set(index, pa.field(timestamp_col, parsed.schema.field(0).type))
+        found = find_files(uri, storage_options)
+        return _CsvSource(found, timestamp_col) if found.kind == "CSV" else _ParquetSource(found, timestamp_col)
+
+
+class Source(Protocol):
+    """Files of one kind, opened."""
+
+    schema: pa.Schema
+
+    def read(self, *, columns: Collection[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+        """Reads them.
+
+        Args:
+            columns: the ones that are needed; by default all. Their order is the files' own.
+            where: rows for which this is not true are not needed and may be left out. Parquet leaves them out, and
+                reads no row group without any other; CSV, and Parquet with its times as text, give all rows.
+
+        Raises:
+            DataError: they cannot be read without loss or guessing.
+        """
+
+
+class _CsvSource:
+    """Read at once: the types depend on every row."""
+
+    def __init__(self, found: FileSet, timestamp_col: str | None) -> None:
+        self._table = _with_timestamps(_read_csvs(found), timestamp_col, found.uri)
+        self.schema: pa.Schema = self._table.schema
+
+    def read(self, *, columns: Collection[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+        return self._table.select([name for name in self.schema.names if columns is None or name in columns])
+
+
+class _ParquetSource:
+    """The footers, and the timestamp column where that is text: how its text is to be read depends on every row."""
+
+    def __init__(self, found: FileSet, timestamp_col: str | None) -> None:
+        self._uri = found.uri
+        self._files = ParquetFiles(found.fs, found.files)
+        self._stored = _one_schema(found, self._files.schemas)
+        self._timestamp_col = timestamp_col
+        self._times: pa.ChunkedArray | None = None
+        self.schema = self._stored
+        if timestamp_col is None or timestamp_col not in self._stored.names:
+            return
+        index = self._stored.get_field_index(timestamp_col)
+        if _is_text(self._stored.field(index).type):
+            text = self._files.read(self._stored, [timestamp_col], None)
+            parsed = _with_timestamps(text, timestamp_col, found.uri)
+            self._times = parsed.column(0)
+            self.schema = self._stored.set(index, parsed.schema.field(0))
+
+    def read(self, *, columns: Collection[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+        wanted = [name for name in self.schema.names if columns is None or name in columns]
+        with _told(self._uri):
+            if self._times is None:
+                return self._files.read(self._stored, wanted, where)
+            others = self._files.read(self._stored, [name for name in wanted if name != self._timestamp_col], None)
+            given = [self._times if name == self._timestamp_col else others.column(name) for name in wanted]
+            return pa.table(given, names=wanted)
+
+
+def _one_schema(found: FileSet, schemas: Sequence[pa.Schema]) -> pa.Schema:
+    first = schemas[0]
+    for file, schema in zip(found.files, schemas, strict=True):
+        _check_names(schema.names, file.path)
+        _check_same_columns(first.names, schema.names, found.files[0].path, file.path)
+        for field in first:
+            other = schema.field(field.name).type
+            if other != field.type:
+                raise DataError(
+                    f"{found.uri}: column {field.name!r} is {field.type} in {found.files[0].name} but {other} in "
+                    f"{file.name}; write the files with one type"
+                )
+    return first.remove_metadata()
 
 
 @contextmanager
@@ -91,121 +165,6 @@ def _told(uri: str) -> Iterator[None]:
     except Exception as error:
         detail = " ".join(str(error).split())[:300] or type(error).__name__
         raise DataError(f"{uri}: cannot be read; is it complete, and of the kind its name says? ({detail})") from error
-
-
-# --- which files -----------------------------------------------------------------------------------------------------
-
-
-class _Files:
-    """The files of one URI, all of one kind, in order."""
-
-    def __init__(self, uri: str, fs: AbstractFileSystem, paths: Sequence[str]) -> None:
-        kinds = {path: _kind(path) for path in paths}
-        found = Counter(kinds.values())
-        if len(found) > 1:
-            counts = ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))
-            raise DataError(f"{uri}: files of different kinds ({counts}); keep one kind, or name it by a glob")
-        self.uri, self.fs, self.paths, self.kind = uri, fs, list(paths), next(iter(found))
-
-    def parquet(self) -> pads.Dataset:
-        schemas = [pq.read_schema(path, filesystem=self.fs) for path in self.paths]
-        first = schemas[0]
-        for path, schema in zip(self.paths, schemas, strict=True):
-            _check_names(schema.names, path)
-            _check_same_columns(first.names, schema.names, self.paths[0], path)
-            for field in first:
-                other = schema.field(field.name).type
-                if other != field.type:
-                    raise DataError(
-                        f"{self.uri}: column {field.name!r} is {field.type} in {_base(self.paths[0])} but {other} in "
-                        f"{_base(path)}; write the files with one type"
-                    )
-        return pads.dataset(self.paths, schema=first, filesystem=self.fs, format="parquet")
-
-    def read_csv(self) -> pa.Table:
-        tables = [_read_csv(self.fs, path) for path in self.paths]
-        for path, table in zip(self.paths, tables, strict=True):
-            _check_same_columns(tables[0].column_names, table.column_names, self.paths[0], path)
-        if len(tables) == 1:
-            return _with_dates(tables[0])
-        names = tables[0].column_names
-        types = {name: self._common_type(name, [table.column(name) for table in tables]) for name in names}
-        target = pa.schema(list(types.items()))
-        return _with_dates(pa.concat_tables([table.select(names).cast(target) for table in tables]))
-
-    def _common_type(self, name: str, columns: Sequence[pa.ChunkedArray]) -> pa.DataType:
-        """One type for a column over all files; a file in which it is empty has no say."""
-        by_type: dict[pa.DataType, str] = {}
-        for path, column in zip(self.paths, columns, strict=True):
-            if column.null_count < len(column):
-                by_type.setdefault(column.type, _base(path))
-        if set(by_type) == {pa.int64(), pa.float64()}:
-            return pa.float64()
-        if len(by_type) > 1:
-            found = ", ".join(f"{kind} in {file}" for kind, file in by_type.items())
-            raise DataError(f"{self.uri}: column {name!r} has types that do not go together: {found}")
-        return next(iter(by_type), pa.string())
-
-
-def _files(uri: str, options: Mapping[str, Any]) -> _Files:
-    if not uri.strip():
-        raise DataError("the URI is empty; expected a path or URL of a file, a folder or a glob")
-    where = UPath(uri, **options)
-    fs, path = where.fs, where.path
-    fs.invalidate_cache()  # a listing kept from an earlier run would hide new files
-    if fs.isfile(path):
-        return _Files(uri, fs, [path])
-    if fs.isdir(path):
-        return _Files(uri, fs, _in_folder(uri, fs, path))
-    if glob.has_magic(path):
-        matches = sorted(match for match in fs.glob(path) if _visible(match) and fs.isfile(match))
-        if not matches:
-            raise DataError(f"{uri}: nothing matches the pattern")
-        return _Files(uri, fs, matches)
-    raise DataError(f"{uri}: no such file or folder{_nearest(fs, path)}")
-
-
-def _in_folder(uri: str, fs: AbstractFileSystem, path: str) -> list[str]:
-    entries = [entry for entry in fs.ls(path, detail=True) if _visible(entry["name"])]
-    files = sorted(entry["name"] for entry in entries if entry["type"] == "file" and _extension(entry["name"]))
-    if not files:
-        folders = sum(entry["type"] == "directory" for entry in entries)
-        hint = f"; it has {folders} sub-folders, name one or use a glob" if folders else ""
-        raise DataError(f"{uri}: no {_known()} file in this folder{hint}")
-    return files
-
-
-def _visible(path: str) -> bool:
-    return not _base(path).startswith((".", "_"))
-
-
-def _base(path: str) -> str:
-    return path.rstrip("/").rsplit("/", 1)[-1]
-
-
-def _extension(path: str) -> str:
-    return next((ending for ending in _KINDS if path.lower().endswith(ending)), "")
-
-
-def _known() -> str:
-    return ", ".join(_KINDS)
-
-
-def _kind(path: str) -> str:
-    extension = _extension(path)
-    if not extension:
-        raise DataError(f"{path}: unknown kind of file; expected a name that ends in one of {_known()}")
-    return _KINDS[extension]
-
-
-def _nearest(fs: AbstractFileSystem, path: str) -> str:
-    parent, _, name = path.rstrip("/").rpartition("/")
-    try:
-        names = [_base(entry) for entry in fs.ls(parent or "/", detail=False)]
-    except (OSError, ValueError):
-        return ""
-    near = difflib.get_close_matches(name, names, 3, 0.6)
-    return f"; nearest: {', '.join(near)}" if near else ""
 
 
 # --- columns ---------------------------------------------------------------------------------------------------------
@@ -226,10 +185,36 @@ def _check_same_columns(first: Sequence[str], names: Sequence[str], first_path: 
     missing, extra = set(first) - set(names), set(names) - set(first)
     if missing or extra:
         parts = [f"lacks {sorted(missing)}"] * bool(missing) + [f"has {sorted(extra)} besides"] * bool(extra)
-        raise DataError(f"{path}: not the columns of {_base(first_path)}: it {' and '.join(parts)}")
+        raise DataError(f"{path}: not the columns of {base(first_path)}: it {' and '.join(parts)}")
 
 
 # --- CSV -------------------------------------------------------------------------------------------------------------
+
+
+def _read_csvs(found: FileSet) -> pa.Table:
+    tables = [_read_csv(found.fs, file.path) for file in found.files]
+    for file, table in zip(found.files, tables, strict=True):
+        _check_same_columns(tables[0].column_names, table.column_names, found.files[0].path, file.path)
+    if len(tables) == 1:
+        return _with_dates(tables[0])
+    names = tables[0].column_names
+    types = {name: _common_type(found, name, [table.column(name) for table in tables]) for name in names}
+    target = pa.schema(list(types.items()))
+    return _with_dates(pa.concat_tables([table.select(names).cast(target) for table in tables]))
+
+
+def _common_type(found: FileSet, name: str, columns: Sequence[pa.ChunkedArray]) -> pa.DataType:
+    """One type for a column over all files; a file in which it is empty has no say."""
+    by_type: dict[pa.DataType, str] = {}
+    for file, column in zip(found.files, columns, strict=True):
+        if column.null_count < len(column):
+            by_type.setdefault(column.type, file.name)
+    if set(by_type) == {pa.int64(), pa.float64()}:
+        return pa.float64()
+    if len(by_type) > 1:
+        kinds = ", ".join(f"{kind} in {file}" for kind, file in by_type.items())
+        raise DataError(f"{found.uri}: column {name!r} has types that do not go together: {kinds}")
+    return next(iter(by_type), pa.string())
 
 
 def _read_csv(fs: AbstractFileSystem, path: str) -> pa.Table:
@@ -255,11 +240,11 @@ def _read_csv(fs: AbstractFileSystem, path: str) -> pa.Table:
 @contextmanager
 def _on_disk(fs: AbstractFileSystem, path: str) -> Iterator[str]:
     """A local path of the file: DuckDB reads a CSV twice, so a remote one is fetched once."""
-    if "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol):
+    if is_local(fs):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        local = str(Path(folder) / ("remote" + _extension(path)))
+        local = str(Path(folder) / ("remote" + extension(path)))
         fs.get_file(path, local)
         yield local
 

@@ -29,8 +29,12 @@ class Session:
 
     def type_of(self, sql: str) -> str:
         """DuckDB's name of the type, found by binding alone: no row is read."""
+        return self.types_of([sql])[0]
+
+    def types_of(self, values: Iterable[str]) -> list[str]:
+        """The same for several values at once."""
         try:
-            return str(self.connection.sql(f"SELECT {sql} FROM input").types[0])
+            return [str(kind) for kind in self.connection.sql(f"SELECT {', '.join(values)} FROM input").types]
         except duckdb.Error as error:
             raise MistakeError(reason(error)) from error
 

@@ -58,14 +58,14 @@ def filter_rows(table: pa.Table, condition: str, *, as_of: dt.date, timezone: st
     Raises:
         SqlError: the condition is wrong, or a value of the data does not suit it.
     """
-    with _session(table, timezone, as_of) as session:
+    with open_session(table, timezone, as_of) as session:
         mask = _run(session, [_condition(session, condition)]).column(0)
     return table.filter(mask)
 
 
 def filter_schema(schema: pa.Schema, condition: str, *, as_of: dt.date, timezone: str = "UTC") -> pa.Schema:
     """The schema `filter_rows` gives (the same), after every check that needs no data."""
-    filter_rows(_null_row(schema), condition, as_of=as_of, timezone=timezone)
+    filter_rows(null_row(schema), condition, as_of=as_of, timezone=timezone)
     return schema
 
 
@@ -75,7 +75,7 @@ def select(table: pa.Table, expressions: Sequence[str], *, as_of: dt.date, timez
     Raises:
         SqlError: with every expression that is wrong, or does not suit a value of the data.
     """
-    with _session(table, timezone, as_of) as session:
+    with open_session(table, timezone, as_of) as session:
         outputs = _outputs(session, expressions)
         computed = iter(_run(session, [output for output in outputs if output.source is None]).columns)
     columns = [next(computed) if output.source is None else table.column(output.source) for output in outputs]
@@ -84,11 +84,16 @@ def select(table: pa.Table, expressions: Sequence[str], *, as_of: dt.date, timez
 
 def select_schema(schema: pa.Schema, expressions: Sequence[str], *, as_of: dt.date, timezone: str = "UTC") -> pa.Schema:
     """The schema `select` gives, after every check that needs no data."""
-    return select(_null_row(schema), expressions, as_of=as_of, timezone=timezone).schema
+    return select(null_row(schema), expressions, as_of=as_of, timezone=timezone).schema
 
 
 @contextmanager
-def _session(table: pa.Table, timezone: str, as_of: dt.date) -> Iterator[Session]:
+def open_session(table: pa.Table, timezone: str, as_of: dt.date) -> Iterator[Session]:
+    """A locked-down DuckDB in which the table is `input`, and nothing else is there.
+
+    Raises:
+        DataError: the table cannot be queried, or there is no such time zone.
+    """
     columns = {name.lower(): name for name in table.column_names}
     if not columns or len(columns) < table.num_columns:
         raise DataError(f"columns must have different names, also in lower case; got {table.column_names}")
@@ -110,7 +115,7 @@ def _session(table: pa.Table, timezone: str, as_of: dt.date) -> Iterator[Session
         connection.close()
 
 
-def _null_row(schema: pa.Schema) -> pa.Table:
+def null_row(schema: pa.Schema) -> pa.Table:
     """One row of nulls: unlike no row, it makes DuckDB evaluate the constants, such as a misspelt date."""
     return pa.table([pa.nulls(1, field.type) for field in schema], names=schema.names)
 

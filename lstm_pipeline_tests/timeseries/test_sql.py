@@ -520,7 +520,7 @@ def test_the_connection_itself_is_closed(tmp_path: Path) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n")
     local_frame = pa.table({"a": [1]})  # noqa: F841  a variable DuckDB could pick up by its name
-    with sql._session(TABLE, "UTC", AS_OF) as session:
+    with sql.open_session(TABLE, "UTC", AS_OF) as session:
         for statement in (
             f"SELECT * FROM read_csv('{secret}')",
             f"SELECT * FROM '{secret}'",

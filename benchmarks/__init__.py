@@ -1,0 +1,70 @@
+"""What is fast, and against whom. Each module prints a table (`python -m benchmarks.training`) and asserts nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "torch", "darts", "neuralforecast")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a benchmark is to reach: `value` is `target` or more."""
+
+    name: str
+    value: float
+    target: float
+
+    @property
+    def met(self) -> bool:
+        return self.value >= self.target
+
+    def __str__(self) -> str:
+        return f"{'met   ' if self.met else 'missed'}  {self.name}: {self.value:.2f} (target {self.target:g})"
+
+
+def write_report(path: Path, results: Sequence[dict[str, Any]], targets: Sequence[Target]) -> None:
+    """Machine, versions, results and targets as JSON."""
+    report = {
+        "machine": machine(),
+        "versions": versions(),
+        "results": list(results),
+        "targets": [{**asdict(target), "met": target.met} for target in targets],
+    }
+    path.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def machine() -> dict[str, Any]:
+    """Where it ran, and what else was running: the load average of the last minute."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "system": platform.platform(),
+        "load": os.getloadavg()[0],
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
