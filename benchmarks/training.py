@@ -111,7 +111,7 @@ def _keras_tf_data(case: Case, jit_compile: bool | str, autotune: bool) -> Epoch
     options = tf.data.Options()
     options.autotune.enabled = autotune
     data, model = data.with_options(options), _keras_network(case, jit_compile)
-    return lambda: model.fit(data, verbose=0)
+    return lambda: model.fit(data, shuffle=False, verbose=0)
 
 
 def _keras_numpy(case: Case) -> EpochRunner:
@@ -142,7 +142,9 @@ def _turns(run_epoch: EpochRunner, connection: Connection) -> None:
 def _contend(name: str, cores: set[int], connection: Connection) -> None:
     """One contender's process: cases until None comes."""
     os.sched_setaffinity(0, cores)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from lstm_pipeline.network.runtime import import_quietly
+
+    import_quietly()
     while (case := connection.recv()) is not None:
         if name == OURS:
             _project(case, connection)

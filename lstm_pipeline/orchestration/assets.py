@@ -34,6 +34,7 @@ from lstm_pipeline.orchestration.keys import (
 from lstm_pipeline.registry.registry import StoredModel
 from lstm_pipeline.spec.errors import SpecError
 from lstm_pipeline.spec.project import DataProduct
+from lstm_pipeline.spec.steps import PredictionStep, TrainingStep
 from lstm_pipeline.timeseries.schema import conform
 
 AssetDecorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
@@ -83,31 +84,45 @@ def _asset(project: Project, product: DataProduct, name: str, **options: Any) ->
     return cast(AssetDecorator, decorator)
 
 
-def _key_of_input(project: Project, product: DataProduct, frame: str) -> dg.AssetKey:
-    return source_key(project, product, chain_to(product, frame)[0])
-
-
 def _cleaned_data(project: Project) -> dg.AssetsDefinition:
-    product, step = project.spec.model_metadata, project.spec.training
+    step = project.spec.training
 
-    @_asset(
-        project,
-        product,
-        CLEANED,
-        deps=[_key_of_input(project, product, step.input)],
-        kinds={"parquet", "duckdb"},
-        description="The training input after its transformations.",
-    )
-    def cleaned_data(context: dg.AssetExecutionContext) -> dg.MaterializeResult[pa.Table]:
+    def checked(table: pa.Table) -> show.Metadata:
+        return show.dataset_metadata(build_dataset(table, step, project.spec.timezone))
+
+    description = "The training input after its transformations."
+    return _input(project, project.spec.model_metadata, step, CLEANED, training_input, checked, description)
+
+
+def _recent_data(project: Project) -> dg.AssetsDefinition:
+    product, step = project.spec.predictions, project.spec.prediction
+    description = "The prediction input after its transformations."
+    return _input(project, product, step, RECENT, prediction_input, lambda table: {}, description)
+
+
+def _input(
+    project: Project,
+    product: DataProduct,
+    step: TrainingStep | PredictionStep,
+    name: str,
+    read: Callable[[Project, dt.date], pa.Table],
+    check: Callable[[pa.Table], show.Metadata],
+    description: str,
+) -> dg.AssetsDefinition:
+    """What a training or prediction step reads; `check` refuses what the step could not use, and describes the rest."""
+    source = source_key(project, product, chain_to(product, step.input)[0])
+
+    @_asset(project, product, name, deps=[source], kinds={"parquet", "duckdb"}, description=description)
+    def frame(context: dg.AssetExecutionContext) -> dg.MaterializeResult[pa.Table]:
         with user_errors():
             as_of = as_of_date(context, project)
-            table = training_input(project, as_of)
-            dataset = build_dataset(table, step, project.spec.timezone)
+            table = read(project, as_of)
+            found = check(table)
             uri, preview = input_preview(project, product, step.input)
-        found = show.frame_metadata(table, step.timestamp_col, preview) | show.dataset_metadata(dataset)
-        return _result(table, as_of, {**found, "input": uri})
+        seen = show.frame_metadata(table, step.timestamp_col, preview)
+        return _result(table, as_of, {**seen, **found, "input": uri})
 
-    return cleaned_data
+    return frame
 
 
 def _trained_model(project: Project) -> dg.AssetsDefinition:
@@ -182,28 +197,6 @@ def _model_metadata(project: Project) -> dg.AssetsDefinition:
         return _result(table, as_of, show.version_metadata(version))
 
     return model_metadata
-
-
-def _recent_data(project: Project) -> dg.AssetsDefinition:
-    product, step = project.spec.predictions, project.spec.prediction
-
-    @_asset(
-        project,
-        product,
-        RECENT,
-        deps=[_key_of_input(project, product, step.input)],
-        kinds={"parquet", "duckdb"},
-        description="The prediction input after its transformations.",
-    )
-    def recent_data(context: dg.AssetExecutionContext) -> dg.MaterializeResult[pa.Table]:
-        with user_errors():
-            as_of = as_of_date(context, project)
-            table = prediction_input(project, as_of)
-            uri, preview = input_preview(project, product, step.input)
-        found = show.frame_metadata(table, step.timestamp_col, preview)
-        return _result(table, as_of, {**found, "input": uri})
-
-    return recent_data
 
 
 def _predictions(project: Project) -> dg.AssetsDefinition:

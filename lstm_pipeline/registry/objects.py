@@ -20,6 +20,9 @@ from lstm_pipeline.spec.errors import RegistryError
 LOCK_SECONDS = 60.0
 """After this long a lock is taken for one that a dead process has left."""
 
+LOCK_PATIENCE = 90.0
+"""So long a lock is waited for: a dead process's ends before."""
+
 _CONFLICT = "ConditionalRequestConflict"  # a delete came between: the store asks to try again
 _UNCONDITIONAL = ("NotImplemented", "501")  # what a store says that does not know the header
 
@@ -85,7 +88,7 @@ class ObjectFiles:
         """Yields, while it is held, a way to ask whether it still is."""
         folder = path.parent / f"{path.name}.lock"
         mine = folder / uuid.uuid4().hex
-        attempt, deadline = 0, time.monotonic() + 1.5 * LOCK_SECONDS  # a lock left by a dead process ends before
+        attempt, deadline = 0, time.monotonic() + LOCK_PATIENCE
         while True:
             mine.fs.pipe_file(mine.path, b"")
             try:

@@ -23,7 +23,7 @@ from pyarrow.fs import LocalFileSystem
 
 from lstm_pipeline.timeseries.files import FoundFile, is_local
 
-_TAIL = 1 << 17  # holds the footer of 50 columns in 20 row groups; a longer one costs a second request
+_TAIL = 1 << 17  # holds the footer of 50 columns in 20 row groups; pyarrow asks for the last 64 KiB at least
 _GAP = 1 << 16  # to read over a hole of this size is quicker than one more request
 _LONGEST = 1 << 23  # longer ranges are asked for in parts, side by side
 _BLOCK = 1 << 27  # bytes that are fetched together; at most two such blocks are in memory

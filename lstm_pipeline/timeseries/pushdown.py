@@ -48,12 +48,14 @@ def needed(schema: pa.Schema, steps: Sequence[SqlStep], *, as_of: dt.date, timez
     first = next((index for index, step in enumerate(steps) if not isinstance(step, FilterStep)), len(steps))
     filters = [step.condition for step in steps[:first] if isinstance(step, FilterStep)]
     selects = [step.expressions for step in steps[first : first + 1] if not isinstance(step, FilterStep)]
+    if not steps:
+        return Needed()
     try:
-        for condition in filters:
-            sql.filter_schema(schema, condition, as_of=as_of, timezone=timezone)
-        for expressions in selects:
-            sql.select_schema(schema, expressions, as_of=as_of, timezone=timezone)
         with sql.open_session(sql.null_row(schema), timezone, as_of) as session:
+            for condition in filters:
+                sql.check_condition(session, condition)
+            for expressions in selects:
+                sql.check_expressions(session, expressions)
             columns = _columns(session, [*filters, *selects[0]]) if selects else None
             return Needed(columns, _where(_Conditions(session, schema), [parse(text) for text in filters]))
     except (DataError, MistakeError, RecursionError):

@@ -65,8 +65,23 @@ def filter_rows(table: pa.Table, condition: str, *, as_of: dt.date, timezone: st
 
 def filter_schema(schema: pa.Schema, condition: str, *, as_of: dt.date, timezone: str = "UTC") -> pa.Schema:
     """The schema `filter_rows` gives (the same), after every check that needs no data."""
-    filter_rows(null_row(schema), condition, as_of=as_of, timezone=timezone)
+    with open_session(null_row(schema), timezone, as_of) as session:
+        check_condition(session, condition)
     return schema
+
+
+def check_condition(session: Session, condition: str) -> None:
+    """Everything about a condition that can be wrong, over the session's rows.
+
+    Raises:
+        SqlError: it is.
+    """
+    _run(session, [_condition(session, condition)])
+
+
+def check_expressions(session: Session, expressions: Sequence[str]) -> None:
+    """The same for the expressions of a select."""
+    _run(session, [output for output in _outputs(session, expressions) if output.source is None])
 
 
 def select(table: pa.Table, expressions: Sequence[str], *, as_of: dt.date, timezone: str = "UTC") -> pa.Table:

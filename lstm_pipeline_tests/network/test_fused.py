@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -30,6 +31,11 @@ def twins(layer, shape):
     own.build(shape)
     own.set_weights(layer.get_weights())
     return layer, own
+
+
+def built(layer):
+    layer.build((None, None, WIDTH))
+    return layer
 
 
 def fused_twin(layer):
@@ -198,6 +204,21 @@ def test_saved_models_open_in_a_fresh_process_in_safe_mode(tmp_path):
     assert done.stdout.split() == [keras.layers.LSTM.__module__, fused.__name__]
     for path, model in zip(paths, models.values(), strict=True):
         np.testing.assert_allclose(np.load(path + ".npy"), model(windows), atol=1e-6)
+
+
+@pytest.mark.parametrize("units", [3, 32])
+def test_same_bits_alone_and_in_threads(units):
+    inputs = [normal(32, 20, WIDTH) for _ in range(2)]
+    layers = [randomised(built(fused.LSTM(units, return_sequences=True))) for _ in range(2)]
+
+    def result(position):
+        outputs, gradients = outputs_and_gradients(layers[position], inputs[position])
+        return b"".join(value.numpy().tobytes() for value in (*outputs, *gradients))
+
+    alone = [result(position) for position in range(2)]
+    for _ in range(3):
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(result, range(2))) == alone
 
 
 def test_config_is_that_of_keras():

@@ -1,7 +1,9 @@
 import keras
 import numpy as np
+import pytest
+import tensorflow as tf
 
-from lstm_pipeline.network.layers import FinalState
+from lstm_pipeline.network.layers import FinalState, MeanSelfAttention
 
 # one window of three steps; forward half (1, 2), (3, 4), (5, 6), backward half tens
 SEQUENCE = np.array([[[1, 2, 10, 20], [3, 4, 30, 40], [5, 6, 50, 60]]], np.float32)
@@ -30,3 +32,37 @@ def test_config_round_trip():
     copy = FinalState.from_config(layer.get_config())
     assert (copy.bidirectional, copy.name) == (True, "state")
     assert layer.compute_output_shape((None, 7, 4)) == (None, 4)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 5])
+@pytest.mark.parametrize(("batch", "length", "width"), [(1, 1, 4), (7, 2, 6), (4, 90, 64)])
+def test_mean_attention_is_keras_attention_averaged_over_time(heads, batch, length, width):
+    generator = np.random.default_rng(heads)
+    size = max(1, width // heads)
+    keras_own, own = keras.layers.MultiHeadAttention(heads, size), MeanSelfAttention(heads, size)
+    keras_own.build((None, length, width), (None, length, width))
+    own.build((None, length, width))
+    own.set_weights([weight + generator.normal(0, 0.3, weight.shape) for weight in own.get_weights()])
+    keras_own.set_weights(own.get_weights())
+    sequence = tf.constant(generator.normal(size=(batch, length, width)), tf.float32)
+
+    def result(layer, call):
+        with tf.GradientTape() as tape:
+            tape.watch(sequence)
+            mean = call()
+            total = tf.reduce_sum(tf.sin(3 * mean))
+        return mean, tape.gradient(total, [sequence, *layer.trainable_variables])
+
+    mean, gradients = result(keras_own, lambda: tf.reduce_mean(keras_own(sequence, sequence), axis=1))
+    own_mean, own_gradients = result(own, lambda: own(sequence))
+    np.testing.assert_allclose(own_mean, mean, atol=1e-5)
+    for expected, gradient in zip(gradients, own_gradients, strict=True):
+        np.testing.assert_allclose(gradient, expected, atol=1e-4 * max(1, np.abs(expected).max()))
+
+
+def test_mean_attention_config_and_weights_are_those_of_keras():
+    own, keras_own = MeanSelfAttention(2, 3, name="attention"), keras.layers.MultiHeadAttention(2, 3, name="attention")
+    assert own.get_config() == keras_own.get_config()
+    assert own(keras.Input((5, 4))).shape == (None, 4)
+    keras_own(keras.Input((5, 4)), keras.Input((5, 4)))
+    assert [weight.path for weight in own.weights] == [weight.path for weight in keras_own.weights]

@@ -5,18 +5,22 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_pipeline.spec.errors import DataError
-from lstm_pipeline.timeseries.reading import read_schema, read_table
+from lstm_pipeline.timeseries import parquet as parquet_files
+from lstm_pipeline.timeseries.reading import open_source, read_schema, read_table
 
 DATA = Path(os.environ.get("LSTM_PIPELINE_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no data sets in {DATA}; set LSTM_PIPELINE_DATA")
@@ -363,6 +367,122 @@ def test_no_permission(tmp_path: Path) -> None:
     if os.access(path, os.R_OK):
         pytest.skip("this user may read everything")
     assert "not allowed to read it" in refusal(path)
+
+
+# --- columns and rows ------------------------------------------------------------------------------------------------
+
+ROWS = 3000
+WIDE = pa.table(
+    {
+        "day": [dt.date(2020, 1, 1) + dt.timedelta(row) for row in range(ROWS)],
+        **{f"v{number}": [float(hash((number, row)) % 99_991) for row in range(ROWS)] for number in range(20)},
+        "pm2.5": [row % 7 for row in range(ROWS)],
+        "pm": [{"2": {"5": row}} for row in range(ROWS)],
+        "text": pa.array([str(row) for row in range(ROWS)]).dictionary_encode(),
+        "list": [[row] * (row % 3) for row in range(ROWS)],
+    }
+)
+LATE = pc.field("day") >= dt.date(2027, 1, 1)
+CHOICES: list[tuple[list[str] | None, pc.Expression | None]] = [
+    (None, None), (["v3", "day"], None), (["pm2.5"], None), (["pm", "list", "text"], None), (None, LATE),
+    (["v19", "day"], LATE), (["v1"], LATE), (["day"], pc.field("day") > dt.date(2999, 1, 1)), (["v1", "absent"], None),
+]  # fmt: skip
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, int, int]]]:
+    """Ranges asked of a file system that is not local, on which `WIDE` is in two files."""
+    asked: list[tuple[str, int, int]] = []
+    original = MemoryFileSystem.cat_file
+
+    def cat_file(self: MemoryFileSystem, path: str, start: int, end: int, **options: Any) -> bytes:
+        asked.append((path.rsplit("/", 1)[-1], start, end))
+        return bytes(original(self, path, start=start, end=end, **options))
+
+    memory = fsspec.filesystem("memory")
+    for name, part in (("1.parquet", WIDE.slice(0, 2000)), ("2.parquet", WIDE.slice(2000))):
+        with memory.open(f"/wide/{name}", "wb") as file:
+            pq.write_table(part, file, row_group_size=500)
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", cat_file)
+    yield asked
+    memory.rm("/wide", recursive=True)
+
+
+def expected(columns: list[str] | None, where: pc.Expression | None) -> pa.Table:
+    rows = WIDE if where is None else WIDE.filter(where)
+    return rows.select([name for name in WIDE.column_names if columns is None or name in columns])
+
+
+@pytest.mark.parametrize(("columns", "where"), CHOICES)
+def test_columns_and_rows(
+    tmp_path: Path, fetched: list[tuple[str, int, int]], columns: list[str] | None, where: pc.Expression | None
+) -> None:
+    pq.write_table(WIDE, tmp_path / "wide.parquet", row_group_size=500)
+    for uri in (str(tmp_path), "memory:///wide", "memory:///wide/*.parquet"):
+        assert read_table(uri, columns=columns, where=where).equals(expected(columns, where))
+
+
+@pytest.mark.parametrize(
+    ("tail", "gap", "longest", "block"), [(1, 0, 100, 1), (100, 10_000, 1000, 5000), (10**6, 0, 10**6, 10**6)]
+)
+def test_however_the_ranges_are_cut(
+    fetched: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch, tail: int, gap: int, longest: int, block: int
+) -> None:
+    for name, value in (("_TAIL", tail), ("_GAP", gap), ("_LONGEST", longest), ("_BLOCK", block)):
+        monkeypatch.setattr(parquet_files, name, value)
+    for columns, where in CHOICES:
+        assert read_table("memory:///wide", columns=columns, where=where).equals(expected(columns, where))
+
+
+def test_no_byte_is_fetched_that_is_not_needed(
+    fetched: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = fsspec.filesystem("memory")
+    monkeypatch.setattr(parquet_files, "_TAIL", 1 << 16)
+    monkeypatch.setattr(parquet_files, "_GAP", 0)
+    source = open_source("memory:///wide")
+    sizes = {name: memory.size(f"/wide/{name}") for name in ("1.parquet", "2.parquet")}
+    assert fetched == [(name, size - (1 << 16), size) for name, size in sizes.items()]
+    fetched.clear()
+    assert source.read(columns=["day", "v7"], where=LATE).num_rows == 443
+    assert {name for name, _, _ in fetched} == {"2.parquet"}
+    assert len(fetched) == 2  # day and v7 of one of the six row groups
+    group = pq.read_metadata(memory.open("/wide/2.parquet")).row_group(1)
+    assert sum(end - start for _, start, end in fetched) == sum(
+        group.column(number).total_compressed_size for number in (0, 8)
+    )
+
+
+def test_a_file_that_shrinks_while_it_is_read(fetched: list[tuple[str, int, int]]) -> None:
+    source = open_source("memory:///wide/1.parquet")
+    fsspec.filesystem("memory").pipe("/wide/1.parquet", b"PAR1")
+    with pytest.raises(DataError, match=r"1\.parquet: cannot be read; .*\(.*1\.parquet has become shorter"):
+        source.read()
+
+
+def test_text_times_are_read_from_all_rows_whatever_is_asked_for(tmp_path: Path) -> None:
+    parquet(tmp_path, "a.parquet", t=["01/02/2024", "13/02/2024"], v=[1, 2], w=[3, 4])
+    for where in (None, pc.field("v") < 2):
+        table = read_table(str(tmp_path), columns=["t", "v"], where=where, timestamp_col="t")
+        assert table.to_pydict() == {"t": [dt.date(2024, 2, 1), dt.date(2024, 2, 13)], "v": [1, 2]}
+    assert read_table(str(tmp_path), columns=["t"], timestamp_col="t").num_rows == 2
+    assert read_table(str(tmp_path), columns=["w"], timestamp_col="t").to_pydict() == {"w": [3, 4]}
+
+
+def test_csv_gives_the_columns_and_all_rows(tmp_path: Path) -> None:
+    uri = write(tmp_path, "data.csv", "a,b,c\n1,2,3\n4,5,6\n")
+    assert read_table(uri, columns=["c", "a"], where=pc.field("a") > 1).to_pydict() == {"a": [1, 4], "c": [3, 6]}
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    parquet(tmp_path / "real", "a.parquet", a=[1])
+    (tmp_path / "folder").symlink_to(tmp_path / "real")
+    (tmp_path / "link.parquet").symlink_to(tmp_path / "real" / "a.parquet")
+    (tmp_path / "broken.parquet").symlink_to(tmp_path / "nowhere")
+    for uri in ("folder", "link.parquet", "link.*", "folder/*.parquet"):
+        assert read_table(str(tmp_path / uri)).to_pydict() == {"a": [1]}
+    assert "no such file or folder" in refusal(tmp_path / "broken.parquet")
 
 
 # --- properties ------------------------------------------------------------------------------------------------------
