@@ -16,7 +16,7 @@ demo: install ## simulate a plant, train, publish a version, forecast
 	$(BIN)/lstm-pipeline demo
 
 test: install ## all tests but the slow ones
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install ## the slow ones
 	$(BIN)/python -m pytest -m slow
