@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import random
 import tempfile
 import time
@@ -144,26 +142,3 @@ def _code(error: BaseException) -> str:
     """The store's own name of an error that s3fs has translated."""
     response = getattr(error.__cause__, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
-
-
-def explain(error: BaseException, path: object) -> str | None:
-    """What a fault of a store means; None where it is none of a store's. Never shows a credential."""
-    from botocore import exceptions as aws  # only once something has failed: it takes a second to import
-    from s3fs.utils import FileExpired
-
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
-    if isinstance(error, aws.NoCredentialsError | aws.PartialCredentialsError):
-        return f"{path}: no credentials for {endpoint}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"{path}: no space left in {tempfile.gettempdir()}, where it is kept until it is whole; set TMPDIR"
-    if isinstance(error, FileExpired):
-        return f"{path}: it was replaced while it was read; run again"
-    if isinstance(error, PermissionError):
-        return f"{path}: access refused by {endpoint}; the credentials are wrong, have expired, or lack the right"
-    if isinstance(error, FileNotFoundError):
-        return f"{path}: its bucket does not exist at {endpoint}" if "specified bucket" in str(error) else None
-    if isinstance(error, aws.ConnectionError | aws.HTTPClientError | TimeoutError | ConnectionError):
-        return f"{path}: {endpoint} cannot be reached, also after several tries; is it running, and the address right?"
-    if isinstance(error, aws.BotoCoreError | aws.ClientError | OSError):
-        return f"{path}: {endpoint} answered: {str(error).strip() or type(error).__name__}"
-    return None

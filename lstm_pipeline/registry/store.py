@@ -18,9 +18,9 @@ from typing import IO, Any
 from upath import UPath
 
 from lstm_pipeline.registry.disk import DiskFiles
-from lstm_pipeline.registry.objects import ObjectFiles, explain
+from lstm_pipeline.registry.objects import ObjectFiles
 from lstm_pipeline.spec.errors import PipelineError, RegistryError
-from lstm_pipeline.spec.settings import s3_options
+from lstm_pipeline.spec.stores import S3, explain, s3_options
 
 _BLOCK = 1 << 20
 
@@ -39,7 +39,7 @@ class Store:
             self.root = UPath(Path(path.path).expanduser().absolute())
             self._files: DiskFiles | ObjectFiles = DiskFiles()
         else:
-            special = s3_options() if path.protocol in ("s3", "s3a") else {}
+            special = s3_options() if path.protocol in S3 else {}
             # a listing kept from earlier would hide what other processes have published since
             self.root = UPath(uri, use_listings_cache=False, **special)
             self._files = ObjectFiles(self.root)

@@ -6,12 +6,10 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 STORAGE_VARIABLE = "LSTM_PIPELINE_STORAGE"
 PROJECTS_VARIABLE = "LSTM_PIPELINE_PROJECTS"
 
-_S3_RETRIES = {"max_attempts": 6, "mode": "standard"}  # waits of up to about 20 s in all, doubling
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -38,16 +36,6 @@ def projects_folder() -> Path:
 def environment() -> Mapping[str, str]:
     """The variables a URI in a spec may use; the storage root is always among them."""
     return {**os.environ, STORAGE_VARIABLE: storage_uri()}
-
-
-def s3_options() -> dict[str, Any]:
-    """Options of the S3 file system; endpoint, region and credentials come from the standard AWS environment."""
-    if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3"):
-        # stores other than AWS know no trailing checksums; without these two, reads of a range fail there
-        os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
-        os.environ.setdefault("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
-    timeouts = {"connect_timeout": 5, "read_timeout": 60}
-    return {"config_kwargs": {"retries": _S3_RETRIES, **timeouts}}
 
 
 def expand(uri: str) -> str:

@@ -13,7 +13,7 @@ from fsspec import AbstractFileSystem
 from upath import UPath
 
 from lstm_pipeline.spec.errors import DataError
-from lstm_pipeline.spec.settings import s3_options
+from lstm_pipeline.spec.stores import S3, s3_options
 
 _KINDS = {".parquet": "Parquet", ".pq": "Parquet", ".csv": "CSV", ".csv.gz": "CSV"}
 
@@ -24,6 +24,7 @@ class FoundFile:
 
     path: str
     size: int
+    stamp: str = ""  # differs where the file was replaced, as far as the file system tells
 
     @property
     def name(self) -> str:
@@ -56,7 +57,7 @@ def find_files(uri: str, storage_options: Mapping[str, Any] | None = None) -> Fi
     if entry is not None and entry["type"] == "directory":
         return _file_set(uri, fs, _in_folder(uri, fs, path))
     if entry is not None:
-        return _file_set(uri, fs, [FoundFile(path, int(entry["size"] or 0))])
+        return _file_set(uri, fs, [_found({**entry, "name": path})])
     if glob.has_magic(path):
         found = fs.glob(path, detail=True)
         matches = [_found(entry) for name, entry in found.items() if _visible(name) and _is_file(fs, entry)]
@@ -66,6 +67,11 @@ def find_files(uri: str, storage_options: Mapping[str, Any] | None = None) -> Fi
     raise DataError(f"{uri}: no such file or folder{_nearest(fs, path)}")
 
 
+def is_s3(uri: str) -> bool:
+    """Whether a URI names something on S3 or on a store of its kind."""
+    return uri.partition("://")[0] in S3
+
+
 def is_local(fs: AbstractFileSystem) -> bool:
     """Whether the paths of a file system are this machine's own."""
     return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
@@ -73,7 +79,7 @@ def is_local(fs: AbstractFileSystem) -> bool:
 
 def _path(uri: str, options: Mapping[str, Any]) -> UPath:
     """S3 as the registry opens it too: one client, with its time limits and retries, and no listings kept."""
-    special = {"use_listings_cache": False, **s3_options()} if uri.startswith(("s3://", "s3a://")) else {}
+    special = {"use_listings_cache": False, **s3_options()} if is_s3(uri) else {}
     path: UPath = UPath(uri, **{**special, **options})
     return path
 
@@ -94,7 +100,8 @@ def _is_file(fs: AbstractFileSystem, entry: Mapping[str, Any]) -> bool:
 
 
 def _found(entry: Mapping[str, Any]) -> FoundFile:
-    return FoundFile(entry["name"], int(entry["size"] or 0))
+    stamps = [str(entry[key]) for key in ("ETag", "etag", "LastModified", "mtime", "created") if entry.get(key)]
+    return FoundFile(entry["name"], int(entry["size"] or 0), next(iter(stamps), ""))
 
 
 def _file_set(uri: str, fs: AbstractFileSystem, files: Sequence[FoundFile]) -> FileSet:

@@ -23,7 +23,8 @@ import pyarrow.compute as pc
 from fsspec import AbstractFileSystem
 
 from lstm_pipeline.spec.errors import DataError
-from lstm_pipeline.timeseries.files import FileSet, base, extension, find_files, is_local
+from lstm_pipeline.spec.stores import explain
+from lstm_pipeline.timeseries.files import FileSet, base, extension, find_files, is_local, is_s3
 from lstm_pipeline.timeseries.parquet import ParquetFiles
 
 _NULLS = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
@@ -75,7 +76,9 @@ def open_source(
     """
     with _told(uri):
         found = find_files(uri, storage_options)
-        return _CsvSource(found, timestamp_col) if found.kind == "CSV" else _ParquetSource(found, timestamp_col)
+        if found.kind == "CSV":
+            return _CsvSource(found, timestamp_col)
+        return _ParquetSource(found, timestamp_col, storage_options)
 
 
 class Source(Protocol):
@@ -110,8 +113,9 @@ class _CsvSource:
 class _ParquetSource:
     """The footers, and the timestamp column where that is text: how its text is to be read depends on every row."""
 
-    def __init__(self, found: FileSet, timestamp_col: str | None) -> None:
-        self._uri = found.uri
+    def __init__(self, found: FileSet, timestamp_col: str | None, options: Mapping[str, Any] | None) -> None:
+        self._found = found
+        self._options = options
         self._files = ParquetFiles(found.fs, found.files)
         self._stored = _one_schema(found, self._files.schemas)
         self._timestamp_col = timestamp_col
@@ -128,12 +132,19 @@ class _ParquetSource:
 
     def read(self, *, columns: Collection[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
         wanted = [name for name in self.schema.names if columns is None or name in columns]
-        with _told(self._uri):
-            if self._times is None:
-                return self._files.read(self._stored, wanted, where)
-            others = self._files.read(self._stored, [name for name in wanted if name != self._timestamp_col], None)
-            given = [self._times if name == self._timestamp_col else others.column(name) for name in wanted]
-            return pa.table(given, names=wanted)
+        with _told(self._found.uri):
+            table = self._read(wanted, where)
+            # ranges of a file that somebody replaces meanwhile may be of one and of the other; a listing tells
+            if not is_local(self._found.fs) and find_files(self._found.uri, self._options).files != self._found.files:
+                raise DataError(f"{self._found.uri}: it was replaced while it was read; run again")
+            return table
+
+    def _read(self, wanted: list[str], where: pc.Expression | None) -> pa.Table:
+        if self._times is None:
+            return self._files.read(self._stored, wanted, where)
+        others = self._files.read(self._stored, [name for name in wanted if name != self._timestamp_col], None)
+        given = [self._times if name == self._timestamp_col else others.column(name) for name in wanted]
+        return pa.table(given, names=wanted)
 
 
 def _one_schema(found: FileSet, schemas: Sequence[pa.Schema]) -> pa.Schema:
@@ -158,13 +169,22 @@ def _told(uri: str) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except FileNotFoundError as error:
-        raise DataError(f"{uri}: no such file or folder ({error})") from error
-    except PermissionError as error:
-        raise DataError(f"{uri}: not allowed to read it; check permissions or credentials ({error})") from error
     except Exception as error:
-        detail = " ".join(str(error).split())[:300] or type(error).__name__
-        raise DataError(f"{uri}: cannot be read; is it complete, and of the kind its name says? ({detail})") from error
+        raise DataError(_fault(uri, error)) from error
+
+
+def _fault(uri: str, error: Exception) -> str:
+    from_store = type(error).__module__.startswith(("botocore", "aiobotocore")) or isinstance(
+        error, FileNotFoundError | PermissionError | ConnectionError | TimeoutError
+    )
+    if is_s3(uri) and from_store and (told := explain(error, uri)):
+        return told
+    if isinstance(error, FileNotFoundError):
+        return f"{uri}: no such file or folder ({error})"
+    if isinstance(error, PermissionError):
+        return f"{uri}: not allowed to read it; check permissions or credentials ({error})"
+    detail = " ".join(str(error).split())[:300] or type(error).__name__
+    return f"{uri}: cannot be read; is it complete, and of the kind its name says? ({detail})"
 
 
 # --- columns ---------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import yaml
 from lstm_pipeline.forecasting.inputs import chain_to, finish, input_preview, prediction_input, training_input
 from lstm_pipeline.forecasting.project import Project, load_project
 from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.timeseries.parquet import ParquetFiles
 from lstm_pipeline_tests.forecasting.mill import AS_OF, mill_project, mill_spec, mill_table
 
 
@@ -129,3 +130,40 @@ def test_a_file_input_may_be_csv(tmp_path: Path) -> None:
     pacsv.write_csv(mill_table(), tmp_path / "mill.csv")
     table = training_input(project_of(tmp_path, spec), AS_OF)
     assert table.equals(mill_table())
+
+
+def test_only_what_the_steps_need_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = mill_spec()
+    condition = "date >= current_date() - interval '9' day and note is not null"
+    spec["model_metadata"]["transformations"][:1] = [
+        filtered(condition, "features", "recent"),
+        selected("recent", "cleaned", "date", "load * 2 as load", "heat", "parts"),
+    ]
+    read: list[pa.Table] = []
+    original = ParquetFiles.read
+
+    def spy(*args: Any) -> pa.Table:
+        read.append(original(*args))
+        return read[-1]
+
+    monkeypatch.setattr(ParquetFiles, "read", spy)
+    project = project_of(tmp_path, spec)
+    table = training_input(project, dt.date(2024, 4, 17))
+    assert read[0].column_names == ["date", "load", "heat", "parts", "note"]
+    assert read[0].num_rows == table.num_rows == 10
+    assert table["load"].to_pylist() == [2 * value for value in mill_table()["load"].to_pylist()[-10:]]
+    assert prediction_input(project, AS_OF).column_names == mill_table().column_names  # no select: nothing is dropped
+    assert read[1].num_rows == 16  # of 120: 60 days before the as-of date
+
+
+def test_the_as_of_date_is_a_day_of_the_projects_time_zone(tmp_path: Path) -> None:
+    spec = mill_spec()
+    spec["timezone"] = "Pacific/Auckland"
+    spec["model_metadata"]["transformations"][0]["condition"] = "date < current_date()"
+    instants = mill_table()["date"].cast(pa.timestamp("us", "UTC"))
+    table = mill_table().set_column(0, "date", instants)
+    tmp_path.joinpath("a").mkdir()
+    pq.write_table(table, tmp_path / "a" / "mill.parquet", row_group_size=7)
+    found = training_input(project_of(tmp_path / "a", spec), dt.date(2024, 1, 31))
+    # the day in Auckland begins at 11:00 UTC the day before
+    assert found["date"].to_pylist()[-1] == dt.datetime(2024, 1, 30, tzinfo=dt.UTC)

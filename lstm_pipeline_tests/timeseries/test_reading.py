@@ -460,6 +460,15 @@ def test_a_file_that_shrinks_while_it_is_read(fetched: list[tuple[str, int, int]
         source.read()
 
 
+def test_a_file_that_is_replaced_while_it_is_read(fetched: list[tuple[str, int, int]]) -> None:
+    source = open_source("memory:///wide")
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/wide/1.parquet", memory.cat("/wide/1.parquet"))  # the same bytes, as it happens
+    with pytest.raises(DataError, match=r"^memory:///wide: it was replaced while it was read; run again$"):
+        source.read(columns=["v1"])
+    assert open_source("memory:///wide").read(columns=["v1"]).num_rows == ROWS
+
+
 def test_text_times_are_read_from_all_rows_whatever_is_asked_for(tmp_path: Path) -> None:
     parquet(tmp_path, "a.parquet", t=["01/02/2024", "13/02/2024"], v=[1, 2], w=[3, 4])
     for where in (None, pc.field("v") < 2):
