@@ -102,7 +102,7 @@ def test_outputs_and_gradients_of_all_sizes(units, batch, length, loops):
         {"kernel_regularizer": keras.regularizers.L2(0.1), "unit_forget_bias": False},
         {"dropout": 0.5, "recurrent_dropout": 0.5},  # not while training: no dropout
     ],
-    ids=str,
+    ids=lambda options: "-".join(options) or "plain",
 )
 def test_outputs_and_gradients_of_all_options(options, loops):
     layers = twins(keras.layers.LSTM(3, **options), (None, 6, WIDTH))

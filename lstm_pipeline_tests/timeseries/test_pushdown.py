@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import re
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -46,11 +45,11 @@ def run(table: pa.Table, steps: Sequence[SqlStep], timezone: str = ZONE) -> pa.T
 
 
 def outcome(table: pa.Table, steps: Sequence[SqlStep]) -> str:
-    """Rows, types and order, as text, in which NaN equals NaN; or what is wrong, of several bad values with any."""
+    """Rows, types and order, as text, in which NaN equals NaN; or that a value did not fit (which one, is chance)."""
     try:
         found = run(table, steps)
-    except DataError as error:
-        return re.sub(r"string '[^']*'|value -?[\d.e+]+", "", str(error))
+    except DataError:
+        return "refused"
     return f"{found.schema} {found.to_pydict()}"
 
 
@@ -233,6 +232,7 @@ PLANT = pa.table(
         ("day >= current_date() and load * 2 > 10", None),
         ("day >= current_date() and cast(code as int) > 10", None),
         ("`pm2.5` >= 1e1", None),
+        ("day in ('2024-01-01', date '2024-01-03')", None),  # one of them is cast to what the other one is
         ("day >= timestamp '2024-03-10 00:00:00'", None),
         ("true", None),
     ],
@@ -256,7 +256,7 @@ def test_a_bad_value_is_found_also_where_another_condition_excludes_its_row(tmp_
     for steps in ([filtered("load > 3 and cast(code as int) > 3")], [filtered("cast(code as int) > 3 and load = 5")]):
         source = open_source(uri)
         need = needed(source.schema, steps, as_of=AS_OF)
-        assert "Could not convert string" in outcome(source.read(columns=need.columns, where=need.where), steps)
+        assert outcome(source.read(columns=need.columns, where=need.where), steps) == "refused"
     steps = [filtered("load = 5"), filtered("cast(code as int) > 3")]  # one after the other: not the same
     assert "'load': [5.0]" in outcome(read_table(uri), steps)
 
