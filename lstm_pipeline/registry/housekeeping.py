@@ -11,7 +11,6 @@ from lstm_pipeline.registry.layout import METADATA, version_number
 from lstm_pipeline.registry.registry import Registry
 from lstm_pipeline.spec.errors import RegistryError
 
-
 WRITING_TIME = dt.timedelta(hours=1)
 """A candidate without a record is taken for a crash's left-over once it is older than this."""
 
