@@ -104,10 +104,11 @@ def test_outputs_and_gradients_of_all_sizes(units, batch, length, loops):
     ],
     ids=lambda options: "-".join(options) or "plain",
 )
-def test_outputs_and_gradients_of_all_options(options, loops):
-    layers = twins(keras.layers.LSTM(3, **options), (None, 6, WIDTH))
+@pytest.mark.parametrize("units", [3, 32])  # one gradient each
+def test_outputs_and_gradients_of_all_options(options, units, loops):
+    layers = twins(keras.layers.LSTM(units, **options), (None, 6, WIDTH))
     assert_same(layers, normal(5, 6, WIDTH))
-    assert_same(layers, normal(5, 6, WIDTH), normal(5, 3), normal(5, 3))  # with initial states
+    assert_same(layers, normal(5, 6, WIDTH), normal(5, units), normal(5, units))  # with initial states
     assert len(loops) == 2
     assert layers[1].losses == layers[0].losses
 
