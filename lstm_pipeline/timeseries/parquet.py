@@ -171,6 +171,11 @@ class _RemoteFile(io.RawIOBase):
         with self._lock:
             self._held[start] = content
 
+    def holds(self, start: int, end: int) -> bool:
+        """Whether this is at hand already, as all of a small file is with its footer."""
+        with self._lock:
+            return start >= end or any(first <= start and end <= first + len(c) for first, c in self._held.items())
+
     def forget(self, ranges: Sequence[_Range] | None = None) -> None:
         """Drops what was fetched: these ranges, or all."""
         with self._lock:
@@ -211,7 +216,7 @@ class _RemoteFile(io.RawIOBase):
 
 def _fetch(wanted: Sequence[tuple[_RemoteFile, Sequence[_Range]]]) -> None:
     """Fetches ranges of files of one file system side by side."""
-    asked = [(file, start, end) for file, ranges in wanted for start, end in ranges if start < end]
+    asked = [(file, *cut) for file, ranges in wanted for cut in ranges if not file.holds(*cut)]
     if not asked:
         return
     paths, starts, ends = ([*column] for column in zip(*((file.path, *cut) for file, *cut in asked), strict=True))

@@ -135,9 +135,12 @@ class _ParquetSource:
         with _told(self._found.uri):
             table = self._read(wanted, where)
             # ranges of a file that somebody replaces meanwhile may be of one and of the other; a listing tells
-            if not is_local(self._found.fs) and find_files(self._found.uri, self._options).files != self._found.files:
+            if not is_local(self._found.fs) and not self._still_there():
                 raise DataError(f"{self._found.uri}: it was replaced while it was read; run again")
             return table
+
+    def _still_there(self) -> bool:
+        return set(self._found.files) <= set(find_files(self._found.uri, self._options).files)
 
     def _read(self, wanted: list[str], where: pc.Expression | None) -> pa.Table:
         if self._times is None:

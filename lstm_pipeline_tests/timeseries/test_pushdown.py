@@ -74,6 +74,7 @@ def pushed_rows(uri: str, *steps: SqlStep) -> int | None:
 DAYS = [dt.date(2024, 3, 10), dt.date(2024, 3, 9), dt.date(1969, 12, 31), dt.date(2024, 3, 31)]
 TIMES = [
     *(dt.datetime.combine(day, dt.time()) for day in DAYS), dt.datetime(2024, 3, 9, 23), dt.datetime(2024, 3, 31, 1),
+    dt.datetime(2024, 3, 31, 2, 30), dt.datetime(2024, 3, 31, 3, 30),
     dt.datetime(2024, 10, 27, 0, 30), dt.datetime(2024, 10, 27, 2, 30), dt.datetime(1969, 12, 31, 23, 59, 59, 999_000),
 ]  # fmt: skip
 WORDS = ["north", "it's", "", "Süd", "a", "5", "zz"]
@@ -104,7 +105,7 @@ CONSTANTS = [
     "current_date()", "current_date() - interval '1' day", "current_date() - interval '6' hour", "date '2024-03-31'",
     "'2024-03-10'", "'2024-03-31 03:30:00'", "'2024-10-27T00:30:00Z'", "'1969-12-31 23:59:59.9995'",
     "timestamp '2024-03-31 02:30:00'", "timestamp '1969-12-31 23:59:59.999'", "to_timestamp('2024-10-27 02:30:00')",
-    "timestamp_seconds(1729989000)", "add_months(current_date(), -1)",
+    "timestamp_seconds(1729989000)", "timestamp_seconds(1711848600)", "add_months(current_date(), -1)",
 ]  # fmt: skip
 
 
@@ -162,7 +163,7 @@ def test_the_rows_are_the_same(
     assert outcome(source.read(columns=need.columns, where=need.where), steps) == outcome(read_table(uri), steps)
 
 
-SHAPES = ("{0} = {1}", "{0} < {1}", "{1} >= {0}", "{0} > {1}", "{1} <= {0}", "{0} between {1} and {1}", "{0} in ({1})")
+SHAPES = ("{0} = {1}", "{0} < {1}", "{1} >= {0}", "{0} > {1}", "{1} < {0}", "{0} between {1} and {1}", "{0} in ({1})")
 
 
 @pytest.mark.parametrize("name", COLUMNS)

@@ -423,7 +423,8 @@ def test_columns_and_rows(
 
 
 @pytest.mark.parametrize(
-    ("tail", "gap", "longest", "block"), [(1, 0, 100, 1), (100, 10_000, 1000, 5000), (10**6, 0, 10**6, 10**6)]
+    ("tail", "gap", "longest", "block"),
+    [(1, 0, 100, 1), (100, 10_000, 1000, 5000), (10**6, 0, 10**6, 10**6), (1 << 16, 0, 10**6, 10**4)],
 )
 def test_however_the_ranges_are_cut(
     fetched: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch, tail: int, gap: int, longest: int, block: int
@@ -453,6 +454,12 @@ def test_no_byte_is_fetched_that_is_not_needed(
     )
 
 
+def test_a_small_file_is_fetched_once(fetched: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_files, "_TAIL", 1 << 20)
+    assert read_table("memory:///wide", columns=["v2", "list"]).num_rows == ROWS
+    assert [name for name, _, _ in fetched] == ["1.parquet", "2.parquet"]
+
+
 def test_a_file_that_shrinks_while_it_is_read(fetched: list[tuple[str, int, int]]) -> None:
     source = open_source("memory:///wide/1.parquet")
     fsspec.filesystem("memory").pipe("/wide/1.parquet", b"PAR1")
@@ -463,7 +470,11 @@ def test_a_file_that_shrinks_while_it_is_read(fetched: list[tuple[str, int, int]
 def test_a_file_that_is_replaced_while_it_is_read(fetched: list[tuple[str, int, int]]) -> None:
     source = open_source("memory:///wide")
     memory = fsspec.filesystem("memory")
-    memory.pipe("/wide/1.parquet", memory.cat("/wide/1.parquet"))  # the same bytes, as it happens
+    memory.pipe("/wide/0.parquet", b"a further one is no fault")
+    assert source.read(columns=["v1"]).num_rows == ROWS
+    memory.rm("/wide/0.parquet")
+    content = memory.store["/wide/1.parquet"].getvalue()
+    memory.pipe("/wide/1.parquet", content)  # whoever wrote it may have written anything
     with pytest.raises(DataError, match=r"^memory:///wide: it was replaced while it was read; run again$"):
         source.read(columns=["v1"])
     assert open_source("memory:///wide").read(columns=["v1"]).num_rows == ROWS
