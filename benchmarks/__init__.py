@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("tensorflow", "keras", "numpy", "torch", "darts", "neuralforecast")
+_PACKAGES = ("tensorflow", "keras", "numpy", "pyarrow", "duckdb", "s3fs", "torch", "darts", "neuralforecast")
 
 
 @dataclass(frozen=True)

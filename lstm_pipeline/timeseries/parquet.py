@@ -74,8 +74,7 @@ class ParquetFiles:
         self, fragments: list[pads.Fragment], schema: pa.Schema, names: list[str], where: pc.Expression | None
     ) -> pa.Table:
         dataset = pads.FileSystemDataset(fragments, schema, self._format, LocalFileSystem())
-        # as expressions, because a name with a dot would be taken for a field within a field
-        return dataset.to_table(columns={name: pc.field(name) for name in names}, filter=where)
+        return dataset.to_table(columns=names, filter=where)
 
     def _pieces(self, schema: pa.Schema, names: list[str], where: pc.Expression | None) -> Iterator[_Piece]:
         """The row groups in which, by their statistics, such rows can be."""

@@ -30,6 +30,7 @@ ARROW_TYPES: Mapping[str, pa.DataType] = {
 }
 
 _LIMITS = {"INTEGER": 2**31, "BIGINT": 2**63}
+_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # a second
 _EXACT = 2**53  # the largest whole number up to which DOUBLE has every one
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
 _WHOLE = r"^\s*[+-]?\d{1,30}(\.0{0,8})?\s*$"
@@ -238,8 +239,9 @@ def _day(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
     if _kind(column.type) != "timestamp":
         return column.cast(ARROW_TYPES[column_type])
     naive = column.cast(pa.timestamp(column.type.unit, column.type.tz and "UTC")).cast(pa.timestamp(column.type.unit))
-    days = naive.cast(pa.date32())
-    return _kept(days, pc.equal(days.cast(naive.type), naive))
+    # by whole days of ticks: cast back to nanoseconds, the first days of their range would overflow
+    ticks, day = naive.cast(pa.int64()), 86_400 * _TICKS[naive.type.unit]
+    return _kept(naive.cast(pa.date32()), pc.equal(ticks, pc.multiply(pc.divide(ticks, day), day)))
 
 
 _CONVERSIONS: Mapping[str, Callable[[pa.ChunkedArray, str], pa.ChunkedArray]] = {

@@ -233,6 +233,7 @@ PLANT = pa.table(
         ("day >= current_date() and load * 2 > 10", None),
         ("day >= current_date() and cast(code as int) > 10", None),
         ("`pm2.5` >= 1e1", None),
+        (r"day >= current_date() and machine like 'c\\'", None),  # a pattern that ends in its escape character
         ("day in ('2024-01-01', date '2024-01-03')", None),  # one of them is cast to what the other one is
         ("day >= timestamp '2024-03-10 00:00:00'", None),
         ("true", None),

@@ -377,14 +377,14 @@ WIDE = pa.table(
         "day": [dt.date(2020, 1, 1) + dt.timedelta(row) for row in range(ROWS)],
         **{f"v{number}": [float(hash((number, row)) % 99_991) for row in range(ROWS)] for number in range(20)},
         "pm2.5": [row % 7 for row in range(ROWS)],
-        "pm": [{"2": {"5": row}} for row in range(ROWS)],
+        "pm2": [{"5": row} for row in range(ROWS)],
         "text": pa.array([str(row) for row in range(ROWS)]).dictionary_encode(),
         "list": [[row] * (row % 3) for row in range(ROWS)],
     }
 )
 LATE = pc.field("day") >= dt.date(2027, 1, 1)
 CHOICES: list[tuple[list[str] | None, pc.Expression | None]] = [
-    (None, None), (["v3", "day"], None), (["pm2.5"], None), (["pm", "list", "text"], None), (None, LATE),
+    (None, None), (["v3", "day"], None), (["pm2.5"], None), (["pm2", "list", "text"], None), (None, LATE),
     (["v19", "day"], LATE), (["v1"], LATE), (["day"], pc.field("day") > dt.date(2999, 1, 1)), (["v1", "absent"], None),
 ]  # fmt: skip
 
