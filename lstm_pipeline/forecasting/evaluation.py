@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstm_pipeline.forecasting.dataset import Dataset
+from lstm_pipeline.forecasting.dataset import Dataset, network_rows
 from lstm_pipeline.timeseries.arrays import Float64, Integers
 from lstm_pipeline.timeseries.baselines import seasonal_rows
 from lstm_pipeline.timeseries.metrics import Metrics, mean_over_features, naive_scale, score
@@ -56,7 +56,6 @@ def evaluate(dataset: Dataset, ensemble: Ensemble, horizon: int) -> Evaluation:
         horizon: steps of a rolled forecast; where the test part is shorter, its length.
     """
     one_step: dict[str, Metrics] = {}
-    from lstm_pipeline.forecasting.dataset import network_rows
     from lstm_pipeline.network.training import predict_one_step
 
     for member in ensemble.members:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.metadata
-import os
 import platform
 import tempfile
 import threading
@@ -17,6 +16,7 @@ import numpy as np
 
 from lstm_pipeline.forecasting.dataset import Dataset, network_rows
 from lstm_pipeline.forecasting.evaluation import score_one_step
+from lstm_pipeline.network.runtime import cores, group_seed
 from lstm_pipeline.registry.layout import HISTORY, MODEL, SCALER
 from lstm_pipeline.registry.records import IndividualRecord, ModelMetadata
 from lstm_pipeline.registry.registry import Registry, StoredModel
@@ -73,7 +73,7 @@ def train_groups(
         except PipelineError as error:
             return error
 
-    with ThreadPoolExecutor(max_workers=min(len(groups), _cores())) as pool:
+    with ThreadPoolExecutor(max_workers=min(len(groups), cores())) as pool:
         try:
             results = dict(zip(groups, pool.map(run, groups), strict=True))
         except BaseException:  # Ctrl-C, or Dagster's terminate: the threads end after the epoch they are in
@@ -108,7 +108,6 @@ def train_group(
     """
     from lstm_pipeline.network.architecture import build_network  # TensorFlow takes seconds to import
     from lstm_pipeline.network.persistence import save_network
-    from lstm_pipeline.network.runtime import group_seed
     from lstm_pipeline.network.training import WindowData, predict_one_step, train
 
     options, length = step.options(group), step.sequence_length
@@ -214,7 +213,3 @@ def _hyperparameters(step: TrainingStep, group: str) -> dict[str, Any]:
 def library_versions() -> dict[str, str]:
     """Versions of what a model's numbers depend on."""
     return {name: importlib.metadata.version(name) for name in LIBRARIES} | {"python": platform.python_version()}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -29,7 +29,7 @@ def configure(threads: int | None = None) -> None:
         if _configured:
             return
         logging.getLogger("tensorflow").setLevel(logging.ERROR)  # one function a network is no needless retracing
-        _set_threads(threads or _cores())
+        _set_threads(threads or cores())
         _prepare_gpus()
         _configured = True
 
@@ -51,7 +51,8 @@ def import_quietly() -> None:
             os.close(kept)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import dagster as dg
 import pandas as pd
 import pyarrow as pa
@@ -60,10 +58,6 @@ class ParquetIOManager(_ProjectIOManager):
         with user_errors():
             table = self._read(path)
         return table.to_pandas() if context.dagster_type.typing_type is pd.DataFrame else table
-
-    def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, dg.MetadataValue]:
-        """The path is added by the base class; nothing else that the asset does not say itself."""
-        return {}
 
     def _read(self, path: UPath) -> pa.Table:
         with self.store.opening(path) as file:
