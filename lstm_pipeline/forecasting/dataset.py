@@ -52,15 +52,20 @@ class Dataset:
         training = np.where(self.filled.observed[rows], self.filled.values[rows], np.nan)
         return fit_scaler(training, self.series.names, kind)
 
-    def windows(self, names: Sequence[str], length: int) -> Windows:
-        """Windows by part, for forecasting these features.
+    def windows(self, names: Sequence[str], length: int, horizon: int = 1) -> Windows:
+        """Windows by part, for forecasting the next rows of these features.
 
         Raises:
             DataError: too few rows for one window in each part.
         """
         target: Flags = np.asarray(self.filled.observed[:, self.columns(names)].any(axis=1))
-        starts = window_starts(self.filled.usable, self.filled.foreknowing, target, length)
-        return split_windows(starts, self.split, length)
+        starts = window_starts(self.filled.usable, self.filled.foreknowing, target, length, horizon)
+        return split_windows(starts, self.split, length, horizon)
+
+    def chunk_length(self, asked: int | None, horizon: int) -> int:
+        """Steps a roll: what was asked for, else the horizon, but at most half of the validation or the test part."""
+        shortest = min(self.split.test - self.split.validation, self.split.rows - self.split.test)
+        return asked or max(1, min(horizon, shortest // 2))
 
     def row_ranges(self) -> dict[str, Any]:
         """Time range and number of rows of each part, on the wall clock."""

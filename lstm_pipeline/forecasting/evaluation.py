@@ -56,13 +56,13 @@ def evaluate(dataset: Dataset, ensemble: Ensemble, horizon: int) -> Evaluation:
         horizon: steps of a rolled forecast; where the test part is shorter, its length.
     """
     one_step: dict[str, Metrics] = {}
-    from lstm_pipeline.network.training import predict_one_step
+    from lstm_pipeline.network.training import predict_steps
 
     for member in ensemble.members:
         names, length = member.metadata.predicted_features, member.metadata.sequence_length
         rows = network_rows(dataset.series, dataset.filled, member.scaler, dataset.calendar)
-        starts = dataset.windows(names, length).test
-        scaled = predict_one_step(member.network, rows, starts, length)
+        starts = dataset.windows(names, length, member.metadata.chunk_length).test
+        scaled = predict_steps(member.network, rows, starts, length)[:, 0]
         forecast = member.scaler.subset(names).inverse(scaled.astype(np.float64))
         one_step |= score_one_step(dataset, names, starts + length, forecast)
     rolled, baselines, protocol = _evaluate_rolled(dataset, ensemble, horizon)

@@ -22,6 +22,7 @@ from lstm_pipeline.registry.records import IndividualRecord, ModelMetadata
 from lstm_pipeline.registry.registry import Registry, StoredModel
 from lstm_pipeline.registry.store import to_json
 from lstm_pipeline.spec.errors import PipelineError, TrainingError
+from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline.spec.steps import TrainingStep
 from lstm_pipeline.timeseries.metrics import mean_over_features
 from lstm_pipeline.timeseries.scaling import Scaler
@@ -48,6 +49,7 @@ def train_groups(
     groups: Sequence[str],
     registry: Registry,
     *,
+    horizon: int,
     run_id: str,
     on_epoch: OnEpoch | None = None,
 ) -> dict[str, StoredModel]:
@@ -69,7 +71,7 @@ def train_groups(
 
     def run(group: str) -> StoredModel | PipelineError:
         try:
-            return train_group(dataset, step, group, registry, run_id=run_id, on_epoch=heard)
+            return train_group(dataset, step, group, registry, horizon=horizon, run_id=run_id, on_epoch=heard)
         except PipelineError as error:
             return error
 
@@ -89,12 +91,20 @@ def train_groups(
     return finished
 
 
+def resolve_options(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> ModelOptions:
+    """A group's options with all that the data decides filled in: the steps a roll."""
+    options = step.options(group)
+    chunk = dataset.chunk_length(options.output_chunk_length, horizon)
+    return options.model_copy(update={"output_chunk_length": chunk})
+
+
 def train_group(
     dataset: Dataset,
     step: TrainingStep,
     group: str,
     registry: Registry,
     *,
+    horizon: int,
     run_id: str,
     on_epoch: OnEpoch | None = None,
 ) -> StoredModel:
@@ -106,24 +116,19 @@ def train_group(
         DataError: too few rows.
         TrainingError: a loss turned NaN.
     """
-    from lstm_pipeline.network.architecture import build_network  # TensorFlow takes seconds to import
+    from lstm_pipeline.network.architecture import Shape, build_network  # TensorFlow takes seconds to import
     from lstm_pipeline.network.persistence import save_network
-    from lstm_pipeline.network.training import WindowData, predict_one_step, train
+    from lstm_pipeline.network.training import WindowData, predict_steps, train
 
-    options, length = step.options(group), step.sequence_length
+    options, length = resolve_options(dataset, step, group, horizon), step.sequence_length
     names = dataset.features.groups[group]
     scaler = dataset.scaler(options.scaler if step.scale_features else "none")
     rows = network_rows(dataset.series, dataset.filled, scaler, dataset.calendar)
-    columns, windows = dataset.columns(names), dataset.windows(names, length)
+    columns, chunk = dataset.columns(names), options.output_chunk_length or 1
+    windows = dataset.windows(names, length, chunk * options.rollout_steps)
     seed = group_seed(step.random_seed, group)
-    model = build_network(
-        options,
-        sequence_length=length,
-        feature_count=rows.shape[1],
-        target_count=len(names),
-        seed=seed,
-        name=group,
-    )
+    shape = Shape(length, len(dataset.series.names), len(dataset.calendar), tuple(columns), chunk, dataset.season)
+    model = build_network(options, shape, seed=seed, name=group)
     data = WindowData(
         values=rows,
         targets=rows[:, columns],
@@ -131,6 +136,8 @@ def train_group(
         train_starts=windows.train,
         validation_starts=windows.validation,
         sequence_length=length,
+        horizon=windows.horizon,
+        target_columns=tuple(columns),
     )
     history = train(
         model,
@@ -142,10 +149,11 @@ def train_group(
         seed=seed,
         on_epoch=(lambda report: on_epoch(group, report)) if on_epoch else None,
     )
-    scaled = predict_one_step(model, rows, windows.test, length)
+    tested = dataset.windows(names, length, chunk).test
+    scaled = predict_steps(model, rows, tested, length)[:, 0]
     forecast = scaler.subset(names).inverse(scaled.astype(np.float64))
-    by_feature = score_one_step(dataset, names, windows.test + length, forecast)
-    record = _record(dataset, step, group, scaler, history, run_id)
+    by_feature = score_one_step(dataset, names, tested + length, forecast)
+    record = _record(dataset, step, group, options, scaler, history, run_id)
     metadata = record.metadata.model_copy(
         update={"metrics": {"one_step": mean_over_features(by_feature)}, "feature_metrics": {"one_step": by_feature}}
     )
@@ -158,11 +166,18 @@ def train_group(
 
 
 def _record(
-    dataset: Dataset, step: TrainingStep, group: str, scaler: Scaler, history: History, run_id: str
+    dataset: Dataset,
+    step: TrainingStep,
+    group: str,
+    options: ModelOptions,
+    scaler: Scaler,
+    history: History,
+    run_id: str,
 ) -> IndividualRecord:
     """Everything worth knowing about the model but its metrics and its place."""
     timeline, features = dataset.series.timeline, dataset.features
-    windows = dataset.windows(features.groups[group], step.sequence_length)
+    chunk = options.output_chunk_length or 1
+    windows = dataset.windows(features.groups[group], step.sequence_length, chunk * options.rollout_steps)
     names = features.groups[group]
     metadata = ModelMetadata(
         model_name=group,
@@ -175,7 +190,7 @@ def _record(
         context_features=list(features.context),
         integer_features=[name for name in names if name in features.integers],
         calendar_features=list(dataset.calendar),
-        hyperparameters=_hyperparameters(step, group),
+        hyperparameters=_hyperparameters(step, options),
         metrics={},
         feature_metrics={},
         training_rows=dataset.row_ranges(),
@@ -204,10 +219,10 @@ def _record(
     return IndividualRecord(metadata=metadata, model_path="", metadata_path="")
 
 
-def _hyperparameters(step: TrainingStep, group: str) -> dict[str, Any]:
+def _hyperparameters(step: TrainingStep, options: ModelOptions) -> dict[str, Any]:
     """The group's options and the step's, as they were used."""
     keys = ("sequence_length", "epochs", "patience", "batch_size", "train_ratio", "validation_split", "scale_features")
-    return {**step.options(group).model_dump(), **{key: getattr(step, key) for key in keys}}
+    return {**options.model_dump(), **{key: getattr(step, key) for key in keys}}
 
 
 def library_versions() -> dict[str, str]:

@@ -1,28 +1,51 @@
-"""One group's network: stacked LSTM layers, attention over the window, one linear output a feature."""
+"""One group's network: from a window of all features to the next steps of the group's features."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
-from lstm_pipeline.network import fused
-from lstm_pipeline.network.layers import FinalState, MeanSelfAttention
+from lstm_pipeline.network.joint import l2, read_jointly
 from lstm_pipeline.network.runtime import configure
+from lstm_pipeline.network.segments import SegmentNetwork
+from lstm_pipeline.network.windowing import Columns, Highway, NormalizeWindow, RestoreLevel
 from lstm_pipeline.spec.model_options import ModelOptions
 
+_FUTURE_WIDTH = 32
+MEAN = "mean_of_members"
 
-def build_network(
-    options: ModelOptions,
-    *,
-    sequence_length: int,
-    feature_count: int,
-    target_count: int,
-    seed: int,
-    name: str,
-) -> keras.Model:
+
+@dataclass(frozen=True)
+class Shape:
+    """What a network reads and forecasts.
+
+    Attributes:
+        sequence_length: rows a window has (L).
+        feature_count: features of a row (F), whether the group predicts them or not; its first columns.
+        known_count: columns after them whose future is known (K): calendar, future covariates. D = F + K.
+        target_columns: (T,) the features that the group predicts.
+        steps: rows that are forecast at a time (C).
+        season: rows of a season, for seasonal normalisation.
+    """
+
+    sequence_length: int
+    feature_count: int
+    known_count: int
+    target_columns: tuple[int, ...]
+    steps: int = 1
+    season: int = 1
+
+    @property
+    def width(self) -> int:
+        """Columns of a row (D)."""
+        return self.feature_count + self.known_count
+
+
+def build_network(options: ModelOptions, shape: Shape, *, seed: int, name: str) -> keras.Model:
     """Build one group's untrained network.
 
     Every layer gets a seed of its own from `seed`, so that weights and dropout depend on `seed` alone. Nothing is
@@ -30,28 +53,30 @@ def build_network(
 
     Args:
         options: the group's options.
-        sequence_length: rows a window has (L).
-        feature_count: columns a row has (D): all features, whether the group predicts them or not, and the calendar.
-        target_count: features the group predicts (T).
+        shape: what it reads and forecasts.
         seed: see `runtime.group_seed`.
         name: the model's name, stored in its file and used in error messages.
 
     Returns:
-        A functional model, (B, L, D) float32 -> (B, T).
+        A functional model, float32. Inputs: the window (B, L, D) and, with `known_future`, the known columns of the
+        steps that are forecast (B, C, K). Output: (B, C, T).
     """
     configure()
     seeds = _seed_stream(seed)
-    window = keras.Input((sequence_length, feature_count), dtype="float32", name="window")  # (B, L, D)
-    hidden = _stack(options, seeds, window)  # (B, L, W) where attention follows, else (B, W)
-    features = _attend(options, seeds, hidden) if options.attention_heads else hidden  # (B, 2W) or (B, W)
-    features = _dropout(options, seeds, "dropout_output", features)
-    output = keras.layers.Dense(  # (B, 2W) or (B, W) -> (B, T)
-        target_count,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
-        kernel_regularizer=_l2(options),
-        name="output",
-    )(features)
-    return keras.Model(window, output, name=name)
+    window = keras.Input((shape.sequence_length, shape.width), dtype="float32", name="window")
+    inputs = [window]
+    if options.known_future and shape.known_count:
+        inputs.append(keras.Input((shape.steps, shape.known_count), dtype="float32", name="known_future"))
+    members = [_member(options, shape, seeds, inputs, member) for member in range(1, options.members + 1)]
+    output = keras.layers.Average(name=MEAN)(members) if len(members) > 1 else members[0]
+    return keras.Model(inputs if len(inputs) > 1 else window, output, name=name)
+
+
+def member_outputs(model: keras.Model) -> keras.Model:
+    """The same network with one output a member, of which `model` gives the mean: for training each on its own."""
+    if not any(layer.name == MEAN for layer in model.layers):
+        return model
+    return keras.Model(model.input, model.get_layer(MEAN).input, name=model.name)
 
 
 def _seed_stream(seed: int) -> Iterator[int]:
@@ -60,112 +85,60 @@ def _seed_stream(seed: int) -> Iterator[int]:
         yield source.randrange(1, 2**31)
 
 
-def _stack(options: ModelOptions, seeds: Iterator[int], sequence: Any) -> Any:
-    """LSTM layers, each normalised, with dropout between them: (B, L, D) -> (B, L, W) or (B, W)."""
-    for layer in range(1, options.num_layers + 1):
-        is_last = layer == options.num_layers
-        whole_sequence = not is_last or options.attention_heads > 0
-        sequence = _recurrent(options, seeds, f"lstm_{layer}", whole_sequence)(sequence)
-        if options.batch_norm:
-            sequence = _batch_norm(f"batch_norm_{layer}")(sequence)
-        if not is_last:
-            sequence = _dropout(options, seeds, f"dropout_{layer}", sequence)
-    return sequence
+def _member(options: ModelOptions, shape: Shape, seeds: Iterator[int], inputs: list[Any], member: int) -> Any:
+    """One network of its own seeds: window (B, L, D), known future (B, C, K) -> (B, C, T)."""
+    window, prefix = inputs[0], "" if options.members == 1 else f"member_{member}_"
+    level = (options.window_normalization, shape.feature_count, shape.season)
+    normalizes = options.window_normalization != "none"
+    read = NormalizeWindow(*level, name=f"{prefix}normalize")(window) if normalizes else window  # (B, L, D)
+    parts = _parts(options, shape, seeds, read, prefix)
+    if len(inputs) > 1:
+        parts.append(_known_future(shape, seeds, inputs[1], prefix))
+    forecast = keras.layers.Add(name=f"{prefix}sum")(parts) if len(parts) > 1 else parts[0]  # (B, C, T)
+    if not normalizes:
+        return forecast
+    return RestoreLevel(*level, list(shape.target_columns), name=f"{prefix}restore")(forecast, window)
 
 
-def _recurrent(options: ModelOptions, seeds: Iterator[int], name: str, whole_sequence: bool) -> keras.layers.Layer:
-    """One LSTM layer in one or both directions; W = units or 2 · units, forward half first.
+def _parts(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: Any, prefix: str) -> list[Any]:
+    """What is added up to a forecast, (B, C, T) each."""
+    parts = []
+    if options.network in ("joint", "both"):
+        parts.append(_joint(options, shape, seeds, window, prefix))
+    targets = Columns(list(shape.target_columns), name=f"{prefix}targets")  # (B, L, D) -> (B, L, T)
+    if options.network in ("segments", "both"):
+        drawn = [next(seeds) for _ in range(7)]
+        length = min(options.segment_length, shape.sequence_length)
+        network = SegmentNetwork(
+            shape.steps, length, options.segment_units, options.dropout, drawn, name=f"{prefix}segments"
+        )
+        parts.append(network(targets(window)))
+    if options.highway != "none":
+        highway = Highway(shape.steps, options.highway == "per_feature", name=f"{prefix}highway")
+        parts.append(highway(targets(window)))
+    return parts
 
-    Without the whole sequence, Keras itself joins the states after the last step read in each direction.
-    """
-    if not options.bidirectional:
-        return _lstm(options, seeds, name, whole_sequence)
-    # Keras would copy the forward layer, seeds included: both directions would start with the same weights.
-    forward = _lstm(options, seeds, name, whole_sequence)
-    backward = _lstm(options, seeds, f"backward_{name}", whole_sequence, backwards=True)
-    return keras.layers.Bidirectional(forward, backward_layer=backward, merge_mode="concat", name=name)
 
-
-def _lstm(
-    options: ModelOptions, seeds: Iterator[int], name: str, whole_sequence: bool, backwards: bool = False
-) -> keras.layers.Layer:
-    return fused.LSTM(
-        options.units,
-        activation=options.activation,
-        recurrent_dropout=options.recurrent_dropout,
+def _joint(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: Any, prefix: str) -> Any:
+    """The documented network and a linear output for each step of each feature: (B, L, D) -> (B, C, T)."""
+    features = read_jointly(options, seeds, window, prefix)  # (B, 2W) or (B, W)
+    output = keras.layers.Dense(
+        shape.steps * len(shape.target_columns),
         kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
-        recurrent_initializer=keras.initializers.Orthogonal(seed=next(seeds)),
-        kernel_regularizer=_l2(options),
-        return_sequences=whole_sequence,
-        go_backwards=backwards,
-        seed=next(seeds),
-        name=name,
-    )
+        kernel_regularizer=l2(options),
+        name=f"{prefix}output",
+    )(features)
+    return keras.layers.Reshape((shape.steps, len(shape.target_columns)), name=f"{prefix}steps")(output)
 
 
-def _batch_norm(name: str) -> keras.layers.Layer:
-    """Normalisation over batch and time, a channel at a time; `training.settle_batch_norm` sets its momentum.
-
-    LSTM outputs vary by about 0.01. A moving variance that starts at Keras's 1 would still be dominated by that 1
-    when only 1% of it is left; one that starts at 0 is then 1% too small.
-    """
-    return keras.layers.BatchNormalization(moving_variance_initializer="zeros", name=name)
-
-
-def _attend(options: ModelOptions, seeds: Iterator[int], sequence: Any) -> Any:
-    """Join the window's final state with a context that attention draws from all of its steps.
-
-    self: every step queries all steps (scaled dot product, Vaswani et al. 2017), averaged over time.
-    luong: the final state queries all steps ("general" score of Luong et al. 2015, scaled; one a head).
-
-    Args:
-        sequence: (B, L, W)
-
-    Returns:
-        (B, 2W)
-    """
-    width = sequence.shape[-1]
-    state = FinalState(options.bidirectional, name="final_state")(sequence)  # (B, L, W) -> (B, W)
-    kind = MeanSelfAttention if options.attention_type == "self" else keras.layers.MultiHeadAttention
-    attention = kind(
-        options.attention_heads,
-        key_dim=max(1, width // options.attention_heads),
+def _known_future(shape: Shape, seeds: Iterator[int], known: Any, prefix: str) -> Any:
+    """What calendar and covariates of a step add to its forecast: (B, C, K) -> (B, C, T), at first nothing."""
+    hidden = keras.layers.Dense(
+        _FUTURE_WIDTH,
+        "relu",
         kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
-        seed=next(seeds),
-        name="attention",
+        name=f"{prefix}known_hidden",
+    )(known)
+    return keras.layers.Dense(len(shape.target_columns), kernel_initializer="zeros", name=f"{prefix}known_output")(
+        hidden
     )
-    if options.attention_type == "self":
-        context = attention(sequence)  # (B, L, W) -> (B, W)
-    else:
-        query = keras.layers.Reshape((1, width), name="query")(state)  # (B, W) -> (B, 1, W)
-        attended = attention(query, sequence)  # (B, 1, W), (B, L, W) -> (B, 1, W)
-        context = keras.layers.Reshape((width,), name="context")(attended)  # (B, 1, W) -> (B, W)
-    _draw_kernels(attention, seeds)
-    return keras.layers.Concatenate(name="state_and_context")([state, context])  # (B, 2W)
-
-
-def _draw_kernels(attention: keras.layers.Layer, seeds: Iterator[int]) -> None:
-    """Draw each projection anew, as the matrix it is.
-
-    Keras copies a seeded initialiser, so all projections came out of the same seed. And it takes the kernel of
-    several heads (W, heads, key) for that of a convolution, which makes Glorot's range √W times too small: attention
-    would start next to uniform.
-    """
-    for weight in attention.trainable_weights:
-        if weight.name == "kernel":
-            # queries, keys, values (W, heads, key) -> (W, heads · key); output (heads, key, W) -> (heads · key, W)
-            is_output = "attention_output" in weight.path
-            first, middle, last = weight.shape
-            shape = (first * middle, last) if is_output else (first, middle * last)
-            drawn = keras.initializers.GlorotUniform(seed=next(seeds))(shape, weight.dtype)
-            weight.assign(keras.ops.reshape(drawn, weight.shape))
-
-
-def _dropout(options: ModelOptions, seeds: Iterator[int], name: str, values: Any) -> Any:
-    if options.dropout == 0:
-        return values
-    return keras.layers.Dropout(options.dropout, seed=next(seeds), name=name)(values)
-
-
-def _l2(options: ModelOptions) -> keras.regularizers.Regularizer | None:
-    return keras.regularizers.L2(options.l2_reg) if options.l2_reg > 0 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -19,6 +20,39 @@ def gather_windows(values: tf.Tensor, starts: tf.Tensor, sequence_length: int) -
     """The windows that begin at `starts`: (N, D), (B,) -> (B, L, D)."""
     rows = starts[:, None] + tf.range(sequence_length, dtype=starts.dtype)  # (B, L)
     return tf.gather(values, rows)  # (B, L, D)
+
+
+class Steps:
+    """A network as a function of rows: a window and, where it reads the known future, what is known of the rows after.
+
+    A row carries the calendar of the step after it. So what is known of the C steps that are forecast stands in the
+    last row of the window and in the C - 1 rows after it.
+
+    Args:
+        model: (B, L, D) -> (B, C, T), or with known future (B, L, D), (B, C, K) -> (B, C, T); with one output, or a
+            list of them. (B, T) of earlier releases is one step.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        window, *known = model.inputs
+        shape = model.outputs[0].shape
+        self.sequence_length, self.width = int(window.shape[1]), int(window.shape[2])
+        self.known = int(known[0].shape[2]) if known else 0
+        self.steps = int(shape[1]) if len(shape) == 3 else 1
+        self.targets = int(shape[-1])
+
+    def gather(self, values: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
+        """The rows that the windows beginning at `starts` need: (N, D), (B,) -> (B, L, D) or (B, L + C - 1, D)."""
+        return gather_windows(values, starts, self.sequence_length + (self.steps - 1 if self.known else 0))
+
+    def __call__(self, rows: tf.Tensor, training: bool) -> list[tf.Tensor]:
+        """(B, L + C - 1, D) -> (B, C, T), one an output. Without known future, L rows are enough."""
+        window = rows[:, : self.sequence_length]
+        future = rows[:, self.sequence_length - 1 :, self.width - self.known :]  # (B, C, K)
+        outputs = self.model([window, future] if self.known else window, training=training)
+        outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+        return [tf.reshape(output, [-1, self.steps, self.targets]) for output in outputs]
 
 
 def inference_batch(sequence_length: int) -> int:

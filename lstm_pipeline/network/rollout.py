@@ -1,7 +1,8 @@
-"""Roll an ensemble forward: all networks step together, each step's predictions are the next step's inputs."""
+"""Roll an ensemble forward: all networks step together, what is predicted becomes the input of what comes after."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from lstm_pipeline.network.batches import FloatArray, IntArray, inference_batch
+from lstm_pipeline.network.batches import FloatArray, IntArray, Steps, inference_batch
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class RollMember:
     """One group's network and the units it was trained in.
 
     Attributes:
-        model: (B, L, D) -> (B, T).
+        model: (B, L, D) -> (B, C, T), as built by `build_network`; members may differ in C, the steps a roll.
         columns: (T,) the columns of a row that it predicts.
         input_scale, input_shift: (D,) common units · scale + shift = the units of the network's inputs.
         output_scale, output_shift: (T,) the network's outputs · scale + shift = common units.
@@ -52,6 +53,7 @@ class RollOut:
         self._known_count = len(known_columns)
         self._width = width
         self._members = [_CompiledMember(member) for member in members]
+        self._stride = math.gcd(*(member.steps for member in self._members))
         self._roll = tf.function(
             self._steps,
             input_signature=[
@@ -90,32 +92,65 @@ class RollOut:
         return np.concatenate(parts)
 
     def _steps(self, window: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
-        """(B, L, D), (B, H, K) -> (B, H, P)."""
-        horizon = tf.shape(known)[1]
-        rows = tf.TensorArray(tf.float32, size=horizon)
-        for step in tf.range(horizon):
-            predicted = tf.concat([member(window) for member in self._members], axis=-1)  # (B, P)
-            rows = rows.write(step, predicted)
-            row = tf.concat([predicted, known[:, step]], axis=-1)  # (B, P + K) in members' order
-            row = tf.gather(row, self._order, axis=-1)  # (B, D) in the order of columns
-            window = tf.concat([window[:, 1:], row[:, None]], axis=1)  # (B, L, D)
-        return tf.transpose(rows.stack(), [1, 0, 2])  # (H, B, P) -> (B, H, P)
+        """(B, L, D), (B, H, K) -> (B, H, P).
+
+        Each member forecasts anew when its last forecast is used up; the roll advances by the largest number of steps
+        that divides all members' (S), mostly their own.
+        """
+        horizon, stride = tf.shape(known)[1], self._stride
+        longest = max(member.steps for member in self._members)
+        known = tf.concat([known, tf.repeat(known[:, -1:], longest, axis=1)], axis=1)  # a last forecast may be too long
+        pieces = tf.TensorArray(tf.float32, size=-(-horizon // stride))
+        chunks = [tf.zeros([tf.shape(window)[0], member.steps, member.targets]) for member in self._members]
+        for piece in tf.range(-(-horizon // stride)):
+            step = piece * stride
+            chunks = [self._forecast(*pair, window, known, step) for pair in zip(self._members, chunks, strict=True)]
+            places = [step % member.steps for member in self._members]
+            used = [chunk[:, place : place + stride] for chunk, place in zip(chunks, places, strict=True)]
+            predicted = tf.concat(used, axis=-1)  # (B, S, P)
+            pieces = pieces.write(piece, predicted)
+            rows = tf.concat([predicted, known[:, step : step + stride]], axis=-1)  # (B, S, P + K) in members' order
+            rows = tf.gather(rows, self._order, axis=-1)  # (B, S, D) in the order of columns
+            window = tf.concat([window, rows], axis=1)[:, -self._sequence_length :]  # (B, L, D)
+            window = tf.ensure_shape(window, [None, self._sequence_length, self._width])
+        rolled = tf.transpose(pieces.stack(), [1, 0, 2, 3])  # (H / S, B, S, P) -> (B, H / S, S, P)
+        return tf.reshape(rolled, [tf.shape(window)[0], -1, rolled.shape[-1]])[:, :horizon]
+
+    def _forecast(
+        self, member: _CompiledMember, chunk: tf.Tensor, window: tf.Tensor, known: tf.Tensor, step: tf.Tensor
+    ) -> tf.Tensor:
+        """The member's forecast that is in use at a step, (B, C, T): its last one, unless that is used up."""
+
+        def anew() -> tf.Tensor:
+            # of the steps that are forecast the first one's calendar stands in the window's last row
+            future = known[:, step : step + member.steps - 1]
+            return member(window, future)
+
+        if member.steps == self._stride:
+            return anew()
+        return tf.cond(step % member.steps == 0, anew, lambda: chunk)
 
 
 class _CompiledMember:
     """A member as a function of tensors in common units."""
 
     def __init__(self, member: RollMember) -> None:
-        self._model = member.model
+        self._network = Steps(member.model)
+        self.steps, self.targets = self._network.steps, self._network.targets
         self._input_scale = tf.constant(member.input_scale, tf.float32)
         self._input_shift = tf.constant(member.input_shift, tf.float32)
         self._output_scale = tf.constant(member.output_scale, tf.float32)
         self._output_shift = tf.constant(member.output_shift, tf.float32)
 
-    def __call__(self, window: tf.Tensor) -> tf.Tensor:
-        inputs = window * self._input_scale + self._input_shift  # (B, L, D)
-        outputs = self._model(inputs, training=False)  # (B, L, D) -> (B, T)
-        return outputs * self._output_scale + self._output_shift  # (B, T)
+    def __call__(self, window: tf.Tensor, future: tf.Tensor) -> tf.Tensor:
+        """Window (B, L, D), known columns of the C - 1 rows after it (B, C - 1, K) -> (B, C, T)."""
+        rows = window
+        if self._network.known:  # the last known columns are the calendar; nothing else of a future row is read
+            calendar = future[..., -self._network.known :]
+            unread = self._network.width - self._network.known
+            rows = tf.concat([window, tf.pad(calendar, [[0, 0], [0, 0], [unread, 0]])], axis=1)
+        outputs = self._network(rows * self._input_scale + self._input_shift, training=False)[0]
+        return outputs * self._output_scale + self._output_shift
 
 
 def _column_order(members: Sequence[RollMember], known_columns: IntArray, width: int) -> IntArray:
@@ -133,9 +168,10 @@ def _sequence_length(members: Sequence[RollMember], width: int) -> int:
     """The window length all members share, after a check that each fits its description."""
     if not members:
         raise ValueError("expected at least one member, got none")
-    length = int(members[0].model.input_shape[1])
+    length = Steps(members[0].model).sequence_length
     for member in members:
-        shapes = tuple(member.model.input_shape[1:]), tuple(member.model.output_shape[1:])
+        network = Steps(member.model)
+        shapes = (network.sequence_length, network.width), (network.targets,)
         expected = (length, width), (len(member.columns),)
         if shapes != expected:
             raise ValueError(

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from lstm_pipeline.network.batches import FloatArray, IntArray, gather_windows, inference_batch
+from lstm_pipeline.network.architecture import member_outputs
+from lstm_pipeline.network.batches import FloatArray, IntArray, Steps, gather_windows, inference_batch
 from lstm_pipeline.network.losses import LOSSES, ErrorLoss, masked_mean, masked_sums
 from lstm_pipeline.network.schedules import LearningRate, Progress
 from lstm_pipeline.spec.errors import TrainingError
@@ -40,7 +41,7 @@ _LEFT_AFTER_ONE_EPOCH = 0.01
 class WindowData:
     """What one group trains on.
 
-    Window i covers rows `starts[i]` to `starts[i] + L - 1`; its target is row `starts[i] + L`.
+    Window i covers rows `starts[i]` to `starts[i] + L - 1`; its targets are the H rows from `starts[i] + L` on.
 
     Attributes:
         values: (N, D) scaled inputs; every window is a view into them.
@@ -49,6 +50,9 @@ class WindowData:
         train_starts: (n,) first rows of the training windows.
         validation_starts: (m,) first rows of the validation windows.
         sequence_length: rows a window has (L).
+        horizon: rows that count in the loss of a window (H), a multiple of what the network forecasts at a time (C);
+            where it is more than C, training rolls: what was forecast is the next window's input.
+        target_columns: (T,) the columns of `values` that hold the targets; for a roll only.
     """
 
     values: FloatArray
@@ -57,6 +61,8 @@ class WindowData:
     train_starts: IntArray
     validation_starts: IntArray
     sequence_length: int
+    horizon: int = 1
+    target_columns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ def train(
     options: ModelOptions,
     *,
     epochs: int,
-    patience: int,
+    patience: int | None,
     batch_size: int,
     seed: int,
     on_epoch: Callable[[EpochReport], None] | None = None,
@@ -122,11 +128,12 @@ def train(
     at the same time.
 
     Args:
-        model: (B, L, D) -> (B, T), as built by `build_network`.
+        model: (B, L, D) -> (B, C, T), as built by `build_network`.
         data: windows and targets.
         options: loss, optimizer, learning rate and its schedule, min_delta.
         epochs: most epochs to train, from 1.
-        patience: epochs without progress that end training, from 1.
+        patience: epochs without progress that end training, from 1; None: train all epochs without validation and
+            keep the last weights.
         batch_size: most windows a step; an epoch's windows are dealt out evenly to as few batches as this allows.
         seed: for the order of the windows.
         on_epoch: called after each epoch. An exception it raises ends training and is passed on.
@@ -135,7 +142,7 @@ def train(
         TrainingError: there is nothing to train or to validate on, or a loss is not finite.
         ValueError: shapes do not fit together.
     """
-    _check(model, data)
+    _check(model, data, validates=patience is not None)
     optimizer = _OPTIMIZERS[options.optimizer](learning_rate=options.learning_rate)
     optimizer.build(model.trainable_variables)
     settle_batch_norm(model, steps_per_epoch=math.ceil(len(data.train_starts) / batch_size))
@@ -143,7 +150,7 @@ def train(
     run_epoch = _epoch_function(model, optimizer, loss, tensors, batch_size)
     validate = _validation_function(model, loss, tensors)
     validation_starts = tf.constant(data.validation_starts, tf.int64)
-    rates = LearningRate(options.learning_rate_schedule, options.learning_rate, epochs, patience)
+    rates = LearningRate(options.learning_rate_schedule, options.learning_rate, epochs, patience or epochs)
     progress, history, generator = Progress(options.min_delta), History(), np.random.default_rng(seed)
     best_weights = model.get_weights()
 
@@ -151,9 +158,9 @@ def train(
         began, rate = time.perf_counter(), rates.at(epoch)
         optimizer.learning_rate.assign(rate)
         train_loss = float(run_epoch(tf.constant(generator.permutation(data.train_starts), tf.int64)))
-        val_loss = float(validate(validation_starts))
+        val_loss = train_loss if patience is None else float(validate(validation_starts))
         _require_finite(model, data, epoch, train_loss, val_loss)
-        improved = progress.update(epoch, val_loss)
+        improved = progress.update(epoch, val_loss) or patience is None
         rates.update(progressed=progress.waited == 0)
         if improved:
             best_weights = model.get_weights()
@@ -161,39 +168,39 @@ def train(
         history.add(report)
         if on_epoch is not None:
             on_epoch(report)
-        if progress.waited >= patience:
+        if patience is not None and progress.waited >= patience:
             history.stopped_early = epoch < epochs
             break
     model.set_weights(best_weights)
     return history
 
 
-def predict_one_step(
-    model: keras.Model, values: FloatArray, starts: IntArray, sequence_length: int, batch_size: int = 256
+def predict_steps(
+    model: keras.Model, values: FloatArray, starts: IntArray, sequence_length: int
 ) -> npt.NDArray[np.float32]:
-    """What `model` predicts for the row after each window, in the units of its targets.
+    """What `model` predicts for the rows after each window, in the units of its targets.
 
     Args:
-        model: (B, L, D) -> (B, T).
+        model: (B, L, D) -> (B, C, T).
         values: (N, D) scaled inputs.
         starts: (n,) first row of each window.
         sequence_length: rows a window has (L).
-        batch_size: windows at once.
 
     Returns:
-        (n, T), in the order of `starts`.
+        (n, C, T), in the order of `starts`.
     """
-    rows = tf.constant(values, tf.float32)  # (N, D)
+    rows, batch_size = tf.constant(values, tf.float32), inference_batch(sequence_length)
+    network = Steps(model)
 
     def forward(batch: tf.Tensor) -> tf.Tensor:
-        return model(gather_windows(rows, batch, sequence_length), training=False)  # (B,) -> (B, T)
+        return network(network.gather(rows, batch), training=False)[0]  # (B,) -> (B, C, T)
 
     compiled = tf.function(forward, input_signature=[tf.TensorSpec([None], tf.int64)])
     parts = [
         compiled(tf.constant(starts[first : first + batch_size], tf.int64)).numpy()
         for first in range(0, len(starts), batch_size)
     ]
-    return np.concatenate(parts) if parts else np.empty((0, model.output_shape[-1]), np.float32)
+    return np.concatenate(parts) if parts else np.empty((0, network.steps, network.targets), np.float32)
 
 
 def settle_batch_norm(model: keras.Model, steps_per_epoch: int) -> None:
@@ -216,26 +223,55 @@ class _Tensors:
         self.values = tf.constant(data.values, tf.float32)  # (N, D)
         self.targets = tf.constant(data.targets, tf.float32)  # (N, T)
         self.observed = tf.constant(data.observed, tf.float32)  # (N, T)
-        self.sequence_length = data.sequence_length
+        self.sequence_length, self.horizon = data.sequence_length, data.horizon
+        self.target_columns = list(data.target_columns)
 
     def batch(self, starts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """(B,) -> windows (B, L, D), targets (B, T), observed (B, T)."""
-        target_rows = starts + self.sequence_length  # (B,)
-        windows = gather_windows(self.values, starts, self.sequence_length)
-        return windows, tf.gather(self.targets, target_rows), tf.gather(self.observed, target_rows)
+        """(B,) -> rows but the last one (B, L + H - 1, D), targets (B, H, T), observed (B, H, T)."""
+        first = starts + self.sequence_length  # (B,)
+        rows = gather_windows(self.values, starts, self.sequence_length + self.horizon - 1)
+        targets, observed = (gather_windows(part, first, self.horizon) for part in (self.targets, self.observed))
+        return rows, targets, observed
+
+    def forecasts(self, network: Steps, rows: tf.Tensor, training: bool) -> list[tf.Tensor]:
+        """What each member forecasts, rolled as far as the horizon reaches: (B, L + H - 1, D) -> (B, H, T) each.
+
+        In a roll the group's features are what was forecast (the members' mean), all others what really came.
+        """
+        length, steps = self.sequence_length, network.steps
+        rolled = [network(rows[:, : length + steps - 1], training)]
+        for first in range(steps, self.horizon, steps):
+            mean = tf.add_n(rolled[-1]) / len(rolled[-1])  # (B, C, T)
+            rows = self._replace(rows, first + length - steps, mean)
+            rolled.append(network(rows[:, first : first + length + steps - 1], training))
+        return [tf.concat(member, axis=1) for member in zip(*rolled, strict=True)]
+
+    def _replace(self, rows: tf.Tensor, first: int, forecast: tf.Tensor) -> tf.Tensor:
+        """Writes a forecast into the target columns of the rows from the `first` on."""
+        steps, width = forecast.shape[1], rows.shape[-1]
+        places = np.zeros((len(self.target_columns), width), np.float32)
+        places[np.arange(len(self.target_columns)), self.target_columns] = 1
+        kept = rows[:, first : first + steps] * (1 - places.sum(axis=0))
+        changed = kept + tf.tensordot(forecast, places, 1)  # (B, C, D)
+        return tf.concat([rows[:, :first], changed, rows[:, first + steps :]], axis=1)
 
 
 def _epoch_function(
     model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: ErrorLoss, tensors: _Tensors, batch_size: int
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """One compiled call an epoch: window starts in training order (n,) -> mean loss of all observed targets."""
+    members = Steps(member_outputs(model))
 
     def step(starts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        windows, targets, observed = tensors.batch(starts)
+        rows, targets, observed = tensors.batch(starts)
         with tf.GradientTape() as tape:
-            total, count = masked_sums(loss, model(windows, training=True), targets, observed)
-            objective = tf.add_n([masked_mean(total, count), *model.losses])  # model.losses: the L2 penalties
-        optimizer.apply(tape.gradient(objective, model.trainable_variables), model.trainable_variables)
+            forecasts = tensors.forecasts(members, rows, training=True)
+            sums = [masked_sums(loss, forecast, targets, observed) for forecast in forecasts]
+            total, count = tf.add_n([each[0] for each in sums]), tf.add_n([each[1] for each in sums])
+            # each member learns as if it were alone, so the mean is a member's; model.losses: the L2 penalties
+            objective = tf.add_n([masked_mean(total, count) * len(sums), *members.model.losses])
+        variables = model.trainable_variables
+        optimizer.apply(tape.gradient(objective, variables), variables)
         return total, count
 
     def run_epoch(order: tf.Tensor) -> tf.Tensor:
@@ -254,13 +290,14 @@ def _epoch_function(
 
 def _validation_function(model: keras.Model, loss: ErrorLoss, tensors: _Tensors) -> Callable[[tf.Tensor], tf.Tensor]:
     """One compiled pass: window starts (m,) -> mean loss of all observed targets."""
-    batch_size = inference_batch(tensors.sequence_length)
+    batch_size, network = inference_batch(tensors.sequence_length), Steps(model)
 
     def validate(starts: tf.Tensor) -> tf.Tensor:
         total, count = tf.zeros((), tf.float64), tf.zeros((), tf.float64)
         for first in tf.range(0, tf.size(starts, tf.int64), batch_size):
-            windows, targets, observed = tensors.batch(starts[first : first + batch_size])
-            step_total, step_count = masked_sums(loss, model(windows, training=False), targets, observed)
+            rows, targets, observed = tensors.batch(starts[first : first + batch_size])
+            (forecast,) = tensors.forecasts(network, rows, training=False)
+            step_total, step_count = masked_sums(loss, forecast, targets, observed)
             total, count = total + tf.cast(step_total, tf.float64), count + tf.cast(step_count, tf.float64)
         return masked_mean(total, count)
 
@@ -275,29 +312,35 @@ def _compiled(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor
     return compiled
 
 
-def _check(model: keras.Model, data: WindowData) -> None:
+def _check(model: keras.Model, data: WindowData, validates: bool) -> None:
     """Refuse what would train on nothing, or on the wrong numbers without a sound."""
-    rows, length = len(data.values), data.sequence_length
+    rows, length, network = len(data.values), data.sequence_length, Steps(model)
     expected = (length, data.values.shape[1]), (data.targets.shape[1],)
-    got = tuple(model.input_shape[1:]), tuple(model.output_shape[1:])
+    got = (network.sequence_length, network.width), (network.targets,)
     if got != expected:
         raise ValueError(f"expected a network {expected[0]} -> {expected[1]} for this data, got {got[0]} -> {got[1]}")
     if data.targets.shape != data.observed.shape or len(data.targets) != rows:
         raise ValueError(
             f"expected {rows} rows of targets and as many flags, got {data.targets.shape} and {data.observed.shape}"
         )
-    for part, starts in (("training", data.train_starts), ("validation", data.validation_starts)):
+    if data.horizon > network.steps and len(data.target_columns) != network.targets:
+        raise ValueError(f"expected {network.targets} target columns for a roll, got {len(data.target_columns)}")
+    if data.horizon % network.steps:
+        raise ValueError(f"expected a horizon that is a multiple of {network.steps} steps, got {data.horizon}")
+    ahead = np.arange(data.horizon)
+    parts = {"training": data.train_starts, "validation": data.validation_starts}
+    for part, starts in parts.items() if validates else [("training", data.train_starts)]:
         if len(starts) == 0:
             raise TrainingError(
-                f"{model.name}: no {part} windows. One window takes {length} rows and the row after them: provide "
-                "more rows, a smaller sequence_length, or other split ratios."
+                f"{model.name}: no {part} windows. One window takes {length} rows and the {data.horizon} after them: "
+                "provide more rows, a smaller sequence_length, or other split ratios."
             )
-        if starts.min() < 0 or starts.max() + length >= rows:
+        if starts.min() < 0 or starts.max() + length + data.horizon > rows:
             raise ValueError(
-                f"expected {part} windows that start between 0 and {rows - length - 1}, got {starts.min()} to "
-                f"{starts.max()}"
+                f"expected {part} windows that start between 0 and {rows - length - data.horizon}, got {starts.min()} "
+                f"to {starts.max()}"
             )
-        if not data.observed[starts + length].any():
+        if not any(data.observed[starts + length + step].any() for step in ahead):
             raise TrainingError(
                 f"{model.name}: not one observed target among {len(starts)} {part} windows. All its features are "
                 "missing there: provide more data or other split ratios."

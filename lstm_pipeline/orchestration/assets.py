@@ -155,6 +155,7 @@ def _trained_model(project: Project) -> dg.AssetsDefinition:
                     step,
                     groups,
                     project.registry,
+                    horizon=project.spec.prediction.forecast_horizon,
                     run_id=context.run_id,
                     on_epoch=lambda group, report: progress.on_epoch(context.log, group, report),
                 )

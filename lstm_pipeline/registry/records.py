@@ -65,6 +65,11 @@ class ModelMetadata(Record):
         return int(self.hyperparameters["sequence_length"])
 
     @property
+    def chunk_length(self) -> int:
+        """Steps that are forecast at a time."""
+        return int(self.hyperparameters.get("output_chunk_length", 1))
+
+    @property
     def series_features(self) -> list[str]:
         """The features of a row without its calendar, in the order of the network's inputs."""
         return [name for name in self.feature_columns if name not in self.calendar_features]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from lstm_pipeline.spec.model_options import Count, ModelOptions, SpecModel
+from lstm_pipeline.spec.model_options import DOCUMENTED, Count, ModelOptions, SpecModel
 
 CalendarFeature = Literal[
     "hour", "dayofweek", "month", "quarter",
@@ -78,10 +78,20 @@ class TrainingStep(Step):
     missing: Literal["interpolate", "ffill", "mask", "error"] = "interpolate"
     max_gap: int = Field(24, ge=0, description="longest run of missing steps that is filled")
     calendar_features: Literal["documented"] | list[CalendarFeature] | None = None
+    preset: Literal["documented"] | None = Field(None, description="documented: the documented system to the letter")
+    blend_baseline: bool | None = Field(None, description="null: true, but false with preset documented")
 
     def options(self, group: str) -> ModelOptions:
-        """The group's network options, with the documented defaults for what the user did not set."""
-        return self.models_config.get(group, ModelOptions())
+        """The group's network options, with the preset's values for what the user did not set."""
+        own = self.models_config.get(group, ModelOptions())
+        if self.preset is None:
+            return own
+        return ModelOptions(**DOCUMENTED | {name: getattr(own, name) for name in own.model_fields_set})
+
+    @property
+    def blends(self) -> bool:
+        """Whether forecasts are guarded by naive ones."""
+        return self.preset is None if self.blend_baseline is None else self.blend_baseline
 
 
 class PredictionStep(Step):

@@ -32,12 +32,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Windows:
-    """First rows of every window, by the part its target row is in. A window's target is the row after its last."""
+    """First rows of every window, by the part its targets are in: the `horizon` rows after its last."""
 
     train: Integers
     validation: Integers
     test: Integers
     length: int
+    horizon: int = 1
 
 
 def split_rows(rows: int, train_ratio: float, validation_split: float) -> Split:
@@ -46,7 +47,7 @@ def split_rows(rows: int, train_ratio: float, validation_split: float) -> Split:
     return Split(validation=test - int(test * validation_split), test=test, rows=rows)
 
 
-def window_starts(usable: Flags, foreknowing: Flags, target: Flags, length: int) -> Integers:
+def window_starts(usable: Flags, foreknowing: Flags, target: Flags, length: int, horizon: int = 1) -> Integers:
     """First rows of the windows that cross no gap, do not end in foreknowledge, and have something to forecast.
 
     Args:
@@ -54,38 +55,48 @@ def window_starts(usable: Flags, foreknowing: Flags, target: Flags, length: int)
         foreknowing: (N,) rows that may not be a window's last one.
         target: (N,) rows with an observed target.
         length: rows a window.
+        horizon: rows after the window that are forecast; all of them exist, at least one is worth it.
     """
-    count = len(usable) - length
+    count = len(usable) - length - horizon + 1
     if count <= 0:
         return np.empty(0, np.int64)
-    good = np.concatenate([[0], np.cumsum(usable)])
-    whole = good[length : length + count] - good[:count] == length
-    last = slice(length - 1, length - 1 + count)
-    wanted = whole & ~foreknowing[last] & usable[length:] & target[length:]
+    whole = _counts(usable, length)[:count] == length
+    worthwhile = _counts(usable & target, horizon)[length : length + count] > 0
+    wanted = whole & ~foreknowing[length - 1 : length - 1 + count] & worthwhile
     return np.flatnonzero(wanted).astype(np.int64)
 
 
-def split_windows(starts: Integers, split: Split, length: int) -> Windows:
-    """Puts each window into the part of its target row; its inputs may reach back over the boundary.
+def _counts(flags: Flags, length: int) -> Integers:
+    """How many of the `length` rows from each row on are flagged: (N,) -> (N - length + 1,)."""
+    sums = np.concatenate([[0], np.cumsum(flags)])
+    return np.asarray(sums[length:] - sums[:-length], np.int64)
+
+
+def split_windows(starts: Integers, split: Split, length: int, horizon: int = 1) -> Windows:
+    """Puts each window into the part that holds all rows it forecasts; its inputs may reach back over the boundary.
 
     Raises:
         DataError: a part has no window; says how many rows there are and how many are needed.
     """
-    targets = starts + length
+    first, last = starts + length, starts + length + horizon - 1
     windows = Windows(
-        train=starts[targets < split.validation],
-        validation=starts[(targets >= split.validation) & (targets < split.test)],
-        test=starts[targets >= split.test],
+        train=starts[last < split.validation],
+        validation=starts[(first >= split.validation) & (last < split.test)],
+        test=starts[(first >= split.test) & (last < split.rows)],
         length=length,
+        horizon=horizon,
     )
     parts = {"training": windows.train, "validation": windows.validation, "test": windows.test}
     empty = [name for name, found in parts.items() if not len(found)]
     if empty:
+        ahead = f", a forecast of {horizon} steps (output_chunk_length, rollout_steps)" if horizon > 1 else ""
+        advice = ", fewer steps a forecast" if horizon > 1 else ""
         raise DataError(
             f"no window in the {' and the '.join(empty)} part: {split.rows} steps are {split.validation} for training, "
             f"{split.test - split.validation} for validation and {split.rows - split.test} for the test, and a window "
-            f"of sequence_length {length} needs {length + 1} usable steps in a row that end in its part, so at least "
-            f"{length + 1} for training and 1 each for the others. Give more rows, a shorter sequence_length, another "
-            "train_ratio or validation_split, or (if gaps are the reason) another 'missing' rule or max_gap"
+            f"of sequence_length {length}{ahead} needs {length + horizon} usable steps in a row that end in its part, "
+            f"so at least {length + horizon} for training and {horizon} each for the others. Give more rows, a shorter "
+            f"sequence_length{advice}, another train_ratio or validation_split, or (if gaps are the reason) another "
+            "'missing' rule or max_gap"
         )
     return windows

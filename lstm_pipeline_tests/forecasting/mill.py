@@ -37,6 +37,7 @@ NAMES = {"timestamp_col": "date", "model_bucket": "models", "project_name": "mil
 STEP = {
     "transform": "regression_training_lstm", "input": "cleaned", "output": "model_metadata", "drop_cols": ["note"],
     "features_to_predict": PREDICTED, "feature_groups": GROUPS, "sequence_length": LENGTH, "epochs": 2, "patience": 2,
+    "preset": "documented",
     "models_config": {"power": TINY, "warmth": TINY}, **NAMES,
 }  # fmt: skip
 
@@ -110,7 +111,7 @@ def mill_project(folder: Path, table: pa.Table | None = None, **training: Any) -
 def train_mill(project: Project, run_id: str, groups: Sequence[str] | None = None) -> dict[str, StoredModel]:
     step = project.spec.training
     dataset = build_dataset(training_input(project, AS_OF), step, "UTC")
-    return train_groups(dataset, step, groups or project.groups, project.registry, run_id=run_id)
+    return train_groups(dataset, step, groups or project.groups, project.registry, horizon=HORIZON, run_id=run_id)
 
 
 def publish_mill(project: Project, run_id: str = "publishing") -> Version:
@@ -121,7 +122,7 @@ def publish_mill(project: Project, run_id: str = "publishing") -> Version:
 def trained_member(folder: Path, group: str, dataset: Dataset, step: TrainingStep) -> Member:
     """Trains one group and opens what was stored."""
     registry = Registry(Store(str(folder)), "models", "mill")
-    model = train_group(dataset, step, group, registry, run_id="run")
+    model = train_group(dataset, step, group, registry, horizon=HORIZON, run_id="run")
     return load_members(registry, {group: model})[0]
 
 

@@ -108,7 +108,7 @@ def rolled_in_numpy(dataset: Dataset, ensemble: Ensemble, horizon: int) -> Float
             scaled = member.scaler.transform(values[-LENGTH:])
             window = np.concatenate([scaled, calendar[step + 1 : step + 1 + LENGTH]], axis=1)
             names = member.metadata.predicted_features
-            output = np.asarray(member.network(window[None].astype(np.float32), training=False), np.float64)[0]
+            output = np.asarray(member.network(window[None].astype(np.float32), training=False), np.float64)[0, 0]
             row |= dict(zip(names, member.scaler.subset(names).inverse(output), strict=True))
         out.append([row[name] for name in ensemble.predicted])
         row |= {name: values[-season][FEATURES.index(name)] for name in ensemble.context}

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from lstm_pipeline.network.architecture import build_network
+from lstm_pipeline.network.architecture import Shape, build_network
 from lstm_pipeline.network.layers import FinalState
-from lstm_pipeline.spec.model_options import ModelOptions
+from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
 from lstm_pipeline_tests.network.tiny import LENGTH, TARGETS, WIDTH, digest, tiny_network, tiny_options
 
 WINDOWS = np.random.default_rng(5).normal(size=(3, LENGTH, WIDTH)).astype(np.float32)
@@ -46,19 +46,19 @@ def test_number_of_weights(changes, count):
 
 
 def test_default_options_give_the_documented_layers():
-    model = tiny_network(ModelOptions())
+    model = tiny_network(ModelOptions(**DOCUMENTED))
     assert kinds(model, keras.layers.Bidirectional) == ["lstm_1", "lstm_2"]
     assert kinds(model, keras.layers.BatchNormalization) == ["batch_norm_1", "batch_norm_2"]
     assert kinds(model, keras.layers.Dropout) == ["dropout_1", "dropout_output"]
     assert kinds(model, keras.layers.MultiHeadAttention) == ["attention"]
     assert model.input_shape == (None, LENGTH, WIDTH)
-    assert model.output_shape == (None, TARGETS)
+    assert model.output_shape == (None, 1, TARGETS)
     assert model.name == "tiny"
 
 
 def test_options_that_are_off_leave_no_layer():
     model = tiny_network(tiny_options())
-    assert [type(layer).__name__ for layer in model.layers] == ["InputLayer", "LSTM", "Dense"]
+    assert [type(layer).__name__ for layer in model.layers] == ["InputLayer", "LSTM", "Dense", "Reshape"]
     assert not model.get_layer("lstm_1").return_sequences
     assert model.losses == []
 
@@ -133,12 +133,12 @@ def test_output_is_linear_in_state_and_context():
     model = tiny_network(tiny_options(attention_heads=1))
     joined = keras.Model(model.input, model.get_layer("state_and_context").output)(WINDOWS).numpy()
     kernel, bias = model.get_layer("output").get_weights()
-    np.testing.assert_allclose(model(WINDOWS), joined @ kernel + bias, atol=1e-5)
+    np.testing.assert_allclose(model(WINDOWS)[:, 0], joined @ kernel + bias, atol=1e-5)
 
 
 def test_every_kernel_starts_different():
     options = tiny_options(units=4, num_layers=2, bidirectional=True, attention_heads=1)
-    model = build_network(options, sequence_length=4, feature_count=8, target_count=2, seed=0, name="square")
+    model = build_network(options, Shape(4, 8, 0, (0, 1)), seed=0, name="square")
     kernels = [weight.numpy() for weight in model.weights if "kernel" in weight.name]
     assert len(kernels) == 4 * 2 + 4 + 1
     for position, kernel in enumerate(kernels):
@@ -158,7 +158,7 @@ def test_attention_kernels_have_the_glorot_range_of_a_matrix(heads):
         assert 0.98 * limit < np.abs(kernel).max() <= limit
 
 
-FULL = ModelOptions(units=3, dropout=0.3, recurrent_dropout=0.3, attention_heads=2)
+FULL = ModelOptions(units=3, dropout=0.3, recurrent_dropout=0.3, attention_heads=2, **DOCUMENTED)
 
 
 def test_seed_decides_weights_and_dropout():

@@ -4,7 +4,7 @@ import pytest
 
 from lstm_pipeline.network import rollout
 from lstm_pipeline.network.rollout import RollMember, RollOut
-from lstm_pipeline.network.training import predict_one_step
+from lstm_pipeline.network.training import predict_steps
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline_tests.network.tiny import LENGTH, linear_network, tiny_network
 
@@ -78,7 +78,7 @@ def test_one_step_is_the_one_step_prediction():
     roll = RollOut([member(model, [2, 0], 4)], np.array([1, 3]), 4)
     windows = np.stack([values[start : start + LENGTH] for start in starts])
     rolled = roll(windows, np.zeros((len(starts), 1, 2), np.float32))
-    np.testing.assert_allclose(rolled[:, 0], predict_one_step(model, values, starts, LENGTH), atol=1e-6)
+    np.testing.assert_allclose(rolled[:, 0], predict_steps(model, values, starts, LENGTH)[:, 0], atol=1e-6)
 
 
 def two_members():

@@ -8,7 +8,7 @@ import pytest
 
 from lstm_pipeline.network import training
 from lstm_pipeline.network.batches import gather_windows, inference_batch
-from lstm_pipeline.network.training import WindowData, predict_one_step, settle_batch_norm, train
+from lstm_pipeline.network.training import WindowData, predict_steps, settle_batch_norm, train
 from lstm_pipeline.spec.errors import TrainingError
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline_tests.network.tiny import (
@@ -149,7 +149,7 @@ def test_best_weights_come_back_after_early_stop_and_after_the_last_epoch(epochs
     assert history.val_loss[history.best_epoch - 1] == min(history.val_loss)
     if early:
         assert len(history.val_loss) == history.best_epoch + patience
-    prediction = predict_one_step(model, data.values, data.validation_starts, LENGTH)
+    prediction = predict_steps(model, data.values, data.validation_starts, LENGTH)[:, 0]
     loss = np.mean((prediction - data.targets[data.validation_starts + LENGTH]) ** 2)
     assert loss == pytest.approx(min(history.val_loss), rel=1e-5)
 
@@ -240,18 +240,19 @@ def test_compiled_once_for_all_epochs(monkeypatch):
 
     monkeypatch.setattr(training, "gather_windows", counting)
     train_tiny(tiny_options(), linear_network(random_weights()), epochs=4)
-    assert len(traces) == 2  # training, validation
+    assert len(traces) == 2 * 3  # training, validation; inputs, targets, flags
 
 
-def test_one_step_predictions_are_in_order_whatever_the_batch():
+def test_one_step_predictions_are_in_order_whatever_the_batch(monkeypatch):
     data, weights = tiny_data(), random_weights()
     starts = np.array([7, 0, 34, 20, 3])
     expected = numpy_windows(data, starts).reshape(5, -1) @ weights
     for batch_size in (1, 2, 256):
-        prediction = predict_one_step(linear_network(weights), data.values, starts, LENGTH, batch_size)
+        monkeypatch.setattr(training, "inference_batch", lambda length, size=batch_size: size)
+        prediction = predict_steps(linear_network(weights), data.values, starts, LENGTH)[:, 0]
         np.testing.assert_allclose(prediction, expected, atol=1e-5)
         assert prediction.dtype == np.float32
-    assert predict_one_step(linear_network(weights), data.values, starts[:0], LENGTH).shape == (0, TARGETS)
+    assert predict_steps(linear_network(weights), data.values, starts[:0], LENGTH).shape == (0, 1, TARGETS)
 
 
 def test_inference_batches_shrink_with_the_square_of_the_window():

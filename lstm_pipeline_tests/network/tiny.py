@@ -8,27 +8,26 @@ from typing import Any
 import keras
 import numpy as np
 
-from lstm_pipeline.network.architecture import build_network
+from lstm_pipeline.network.architecture import Shape, build_network
 from lstm_pipeline.network.batches import FloatArray
 from lstm_pipeline.network.training import History, WindowData, train
-from lstm_pipeline.spec.model_options import ModelOptions
+from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
 
 LENGTH, WIDTH, TARGETS, ROWS = 5, 4, 2, 40
+TINY_SHAPE = Shape(LENGTH, WIDTH, 0, tuple(range(TARGETS)))
 
 
 def tiny_options(**changes: Any) -> ModelOptions:
     """The least network there is: one LSTM layer in one direction and nothing around it."""
     plain = {
         "units": 3, "num_layers": 1, "dropout": 0.0, "batch_norm": False, "bidirectional": False, "l2_reg": 0.0,
-        "attention_heads": 0, "learning_rate": 0.01,
+        "attention_heads": 0, "learning_rate": 0.01, **DOCUMENTED,
     }  # fmt: skip
     return ModelOptions(**{**plain, **changes})
 
 
 def tiny_network(options: ModelOptions, seed: int = 1, name: str = "tiny") -> keras.Model:
-    return build_network(
-        options, sequence_length=LENGTH, feature_count=WIDTH, target_count=TARGETS, seed=seed, name=name
-    )
+    return build_network(options, TINY_SHAPE, seed=seed, name=name)
 
 
 def tiny_data(rows: int = ROWS, width: int = WIDTH, targets: int = TARGETS, seed: int = 0) -> WindowData:
@@ -66,7 +65,7 @@ def digest(model: keras.Model) -> str:
 def trained_digest(seed: int) -> str:
     """A network with everything random in it (dropout in all places, attention, two directions), trained."""
     options = ModelOptions(
-        units=3, num_layers=1, dropout=0.2, recurrent_dropout=0.2, attention_heads=2, learning_rate=0.01
+        units=3, num_layers=1, dropout=0.2, recurrent_dropout=0.2, attention_heads=2, learning_rate=0.01, **DOCUMENTED
     )
     model = tiny_network(options, seed)
     train_tiny(options, model, seed=seed)

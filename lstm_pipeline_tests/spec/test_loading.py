@@ -91,10 +91,29 @@ def test_the_documented_spec_means_what_its_documentation_says() -> None:
     assert spec.predictions.finalisers.write_config.mode == "overwrite"
 
 
+NEWER = [
+    *("window_normalization", "highway", "network", "segment_length", "segment_units", "known_future"),
+    *("output_chunk_length", "rollout_steps", "members", "refit"),
+]
+
+
+def test_the_documented_preset_turns_off_what_the_documented_system_did_not_have() -> None:
+    spec = ProjectSpec.model_validate(
+        spec_data((f"{TRAINING}.preset", "documented"), (f"{TRAINING}.models_config.quality_metrics.highway", "shared"))
+    )
+    options = spec.training.options("financial_metrics")
+    assert options.units == 48
+    assert (options.window_normalization, options.highway, options.network) == ("none", "none", "joint")
+    assert (options.output_chunk_length, options.rollout_steps, options.members) == (1, 1, 1)
+    assert not (options.known_future or options.refit or spec.training.blends)
+    own = spec.training.options("quality_metrics")
+    assert (own.highway, own.window_normalization) == ("shared", "none")  # what a user sets goes before the preset
+
+
 def test_a_group_takes_its_own_options_and_the_documented_defaults_for_the_rest() -> None:
     options = reference().training.options("financial_metrics")
     assert (options.units, options.num_layers, options.dropout, options.attention_heads) == (48, 2, 0.25, 2)
-    assert options.model_dump(exclude={"units", "num_layers", "dropout", "attention_heads"}) == {
+    assert options.model_dump(exclude={"units", "num_layers", "dropout", "attention_heads", *NEWER}) == {
         "recurrent_dropout": 0.0, "batch_norm": True, "activation": "tanh", "learning_rate": 0.0002,
         "learning_rate_schedule": "constant", "bidirectional": True, "optimizer": "adam", "l2_reg": 0.0001,
         "attention_type": "self", "loss": "mse", "min_delta": 0.0, "scaler": "standard",
@@ -119,6 +138,7 @@ def test_the_defaults_of_the_steps_are_the_documented_ones() -> None:
         "train_ratio": 0.8, "validation_split": 0.2, "scale_features": True, "sequence_length": 90, "epochs": 100,
         "patience": 15, "batch_size": 32, "enable_mlflow": False, "frequency": None, "season_length": None,
         "on_duplicates": "error", "missing": "interpolate", "max_gap": 24, "calendar_features": None,
+        "preset": None, "blend_baseline": None,
     }  # fmt: skip
     options = spec.training.options("default")
     assert (options.units, options.num_layers, options.dropout, options.attention_heads) == (32, 2, 0.2, 1)

@@ -1,0 +1,155 @@
+"""Layers around the network: what is taken off each window and put back on its forecast, and the linear highway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_SMALLEST_SPREAD = 1e-5  # as RevIN has it; squared units
+
+
+class _Windowing(keras.layers.Layer):  # type: ignore[misc]
+    """A window's own level and spread, of its first `feature_count` columns; the calendar after them stays as it is.
+
+    Kinds:
+        last: the level is the last row (NLinear, Zeng et al. 2023).
+        seasonal: the level of a row is the row of the last season with the same place in it.
+        standard: level and spread are the window's mean and standard deviation (RevIN, Kim et al. 2022, without its
+            affine map).
+
+    Args:
+        kind: last, seasonal or standard.
+        feature_count: columns that are normalised (F).
+        season: rows of a season (S), for seasonal; at most the window's.
+    """
+
+    def __init__(self, kind: str, feature_count: int, season: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kind, self.feature_count = kind, feature_count
+        self.season = season if kind == "seasonal" else 1
+
+    def level(self, window: Any, first: int, count: int) -> Any:
+        """The level of `count` rows from the `first` on, counted from the window's start: (B, count or 1, F)."""
+        if self.kind == "standard":
+            return tf.reduce_mean(window[..., : self.feature_count], axis=1, keepdims=True)
+        length = window.shape[1]
+        if self.season == 1:
+            return window[:, -1:, : self.feature_count]
+        rows = length - self.season + (np.arange(first, first + count) - length) % self.season
+        return tf.gather(window[..., : self.feature_count], rows, axis=1)
+
+    def spread(self, window: Any) -> Any:
+        """(B, 1, F), or 1 where only the level is taken off."""
+        if self.kind != "standard":
+            return 1.0
+        variance = tf.math.reduce_variance(window[..., : self.feature_count], axis=1, keepdims=True)
+        return tf.sqrt(variance + _SMALLEST_SPREAD)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"kind": self.kind, "feature_count": self.feature_count, "season": self.season}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable(package="lstm_pipeline")
+class NormalizeWindow(_Windowing):
+    """Takes a window's level and spread off it: (B, L, D) -> (B, L, D)."""
+
+    def call(self, window: Any) -> Any:
+        values, calendar = window[..., : self.feature_count], window[..., self.feature_count :]
+        values = (values - self.level(window, 0, window.shape[1])) / self.spread(window)
+        return tf.concat([values, calendar], axis=-1)
+
+    def compute_output_shape(self, window_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return window_shape
+
+
+@keras.saving.register_keras_serializable(package="lstm_pipeline")
+class RestoreLevel(_Windowing):
+    """Puts back on a forecast what was taken off its window: (B, C, T), (B, L, D) -> (B, C, T).
+
+    Args:
+        target_columns: (T,) the window's columns that are forecast.
+    """
+
+    def __init__(self, kind: str, feature_count: int, season: int, target_columns: list[int], **kwargs: Any) -> None:
+        super().__init__(kind, feature_count, season, **kwargs)
+        self.target_columns = list(target_columns)
+
+    def call(self, forecast: Any, window: Any) -> Any:
+        level = self.level(window, window.shape[1], forecast.shape[1])  # (B, C or 1, F)
+        spread = self.spread(window)
+        if self.kind == "standard":
+            spread = tf.gather(spread, self.target_columns, axis=-1)
+        return forecast * spread + tf.gather(level, self.target_columns, axis=-1)
+
+    def compute_output_shape(
+        self, forecast_shape: tuple[int | None, ...], window_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        return forecast_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "target_columns": self.target_columns}
+
+
+@keras.saving.register_keras_serializable(package="lstm_pipeline")
+class Columns(keras.layers.Layer):  # type: ignore[misc]
+    """Picks columns: (B, L, D) -> (B, L, T)."""
+
+    def __init__(self, columns: list[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.columns = list(columns)
+
+    def call(self, window: Any) -> Any:
+        return tf.gather(window, self.columns, axis=-1)
+
+    def compute_output_shape(self, window_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*window_shape[:-1], len(self.columns))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "columns": self.columns}
+
+
+@keras.saving.register_keras_serializable(package="lstm_pipeline")
+class Highway(keras.layers.Layer):  # type: ignore[misc]
+    """A linear map over time, beside the network (LSTNet's autoregressive part, Lai et al. 2018; NLinear).
+
+    It starts at zero: what is forecast then is the level that was taken off, which is a naive forecast.
+
+    Args:
+        steps: rows that are forecast (C).
+        per_feature: a map for each feature instead of one for all.
+
+    Call arguments:
+        series: (B, L, T)
+
+    Returns:
+        (B, C, T)
+    """
+
+    def __init__(self, steps: int, per_feature: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.steps, self.per_feature = steps, per_feature
+
+    def build(self, series_shape: tuple[int | None, ...]) -> None:
+        _, length, features = series_shape
+        maps = (features,) if self.per_feature else ()
+        self.kernel = self.add_weight(shape=(*maps, length, self.steps), initializer="zeros", name="kernel")
+        self.bias = self.add_weight(shape=(*maps, self.steps), initializer="zeros", name="bias")
+
+    def call(self, series: Any) -> Any:
+        kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
+        if self.per_feature:
+            by_feature = tf.transpose(series, [2, 0, 1])  # (B, L, T) -> (T, B, L)
+            mapped = tf.matmul(by_feature, kernel) + bias[:, None]  # (T, B, C)
+            return tf.transpose(mapped, [1, 2, 0])  # (B, C, T)
+        by_feature = tf.transpose(series, [0, 2, 1])  # (B, L, T) -> (B, T, L)
+        return tf.transpose(tf.tensordot(by_feature, kernel, 1) + bias, [0, 2, 1])  # (B, T, C) -> (B, C, T)
+
+    def compute_output_shape(self, series_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (series_shape[0], self.steps, series_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "steps": self.steps, "per_feature": self.per_feature}
