@@ -11,15 +11,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from lstm_pipeline.forecasting.calibration import Calibration, interval_columns
 from lstm_pipeline.forecasting.dataset import network_rows
 from lstm_pipeline.registry.layout import HISTORY, SCALER
-from lstm_pipeline.registry.records import ModelMetadata
+from lstm_pipeline.registry.records import CalibrationRecord, ModelMetadata
 from lstm_pipeline.registry.registry import Registry, StoredModel, Version
 from lstm_pipeline.registry.store import Store
 from lstm_pipeline.spec.errors import DataError, RegistryError
 from lstm_pipeline.spec.settings import storage_uri
 from lstm_pipeline.timeseries.arrays import Float32, Float64, Integers
-from lstm_pipeline.timeseries.baselines import seasonal_rows
+from lstm_pipeline.timeseries.baselines import naive_forecasts, seasonal_rows
 from lstm_pipeline.timeseries.calendar import calendar_matrix
 from lstm_pipeline.timeseries.features import is_numeric
 from lstm_pipeline.timeseries.gaps import Filled, fill_gaps
@@ -61,10 +62,13 @@ class Ensemble:
     Load one with `Ensemble.load`; `predict` takes a data frame and needs neither Dagster nor a spec.
     """
 
-    def __init__(self, members: Sequence[Member], version: str | None = None) -> None:
+    def __init__(
+        self, members: Sequence[Member], version: str | None = None, calibration: CalibrationRecord | None = None
+    ) -> None:
         self.version = version
         self.members = list(members)
         require_agreement([member.metadata for member in members])
+        self.calibration = Calibration.from_record(calibration or CalibrationRecord(), self.predicted)
 
     @staticmethod
     def load(storage: str | None, project: str, version: str | None = None, *, bucket: str = "models") -> Ensemble:
@@ -85,7 +89,8 @@ class Ensemble:
     @staticmethod
     def of(registry: Registry, version: Version) -> Ensemble:
         """The ensemble of a loaded version."""
-        return Ensemble(load_members(registry, version.models), version.record.version)
+        metadata = version.record.metadata
+        return Ensemble(load_members(registry, version.models), metadata.version, metadata.calibration)
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -102,24 +107,29 @@ class Ensemble:
         """Features that are inputs only; they are extended by their seasonal naive."""
         return [name for name in self.metadata.series_features if name not in self.predicted]
 
-    def predict(self, frame: pd.DataFrame | pa.Table, horizon: int = 30) -> pd.DataFrame:
+    def predict(
+        self, frame: pd.DataFrame | pa.Table, horizon: int = 30, *, intervals: Sequence[int] = ()
+    ) -> pd.DataFrame:
         """Forecasts the steps that follow a frame.
 
         Args:
             frame: the timestamp column and every feature; at least `sequence_length` steps, in any order of rows.
             horizon: number of steps.
+            intervals: levels in percent, such as `[80, 95]`, of those that the version was published with.
 
         Returns:
-            one row a step: the timestamp column, then every predicted feature in its own units.
+            one row a step: the timestamp column, then every predicted feature in its own units, then the bounds of
+            the intervals: `<feature>_lo_80`, `<feature>_hi_80`, NaN beyond the horizon the version was published for.
 
         Raises:
+            RegistryError: the version has no intervals of such a level.
             DataError: columns, frequency or values do not fit what the models were trained on, or there is no step.
         """
         if horizon < 1:
             raise DataError(f"horizon: expected at least 1 step, found {horizon}")
         table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
         window = self.read_window(table)
-        forecast: pd.DataFrame = self.forecast_table(window, horizon).to_pandas()
+        forecast: pd.DataFrame = self.forecast_table(window, horizon, intervals).to_pandas()
         return forecast
 
     def read_window(self, table: pa.Table) -> Window:
@@ -158,8 +168,8 @@ class Ensemble:
         self._require_window(series, filled)
         return Window(series, filled)
 
-    def forecast_table(self, window: Window, horizon: int) -> pa.Table:
-        """The forecast as a table: timestamp column, then every predicted feature, integer ones rounded."""
+    def forecast_table(self, window: Window, horizon: int, intervals: Sequence[int] = ()) -> pa.Table:
+        """The forecast as a table: timestamp column, every predicted feature (integer ones rounded), intervals."""
         values = self.forecast(window.series, window.filled, horizon)
         steps = window.series.timeline.next_steps(window.series.steps[-1], horizon)
         columns = {self.metadata.timestamp_column: window.series.timeline.column_of(steps)}
@@ -167,6 +177,11 @@ class Ensemble:
         for index, name in enumerate(self.predicted):
             column = values[:, index]
             columns[name] = pa.array(np.rint(column).astype(np.int64) if name in integers else column)
+        for level in intervals:
+            bounds = self.calibration.interval(values, level)
+            for index, name in enumerate(self.predicted):
+                for label, bound in zip(interval_columns(name, level), bounds, strict=True):
+                    columns[label] = pa.array(bound[:, index], from_pandas=True)
         return pa.table(columns)
 
     def forecast(self, series: Series, filled: Filled, horizon: int) -> Float64:
@@ -176,14 +191,18 @@ class Ensemble:
             DataError: the forecast is not finite.
         """
         length = self.metadata.sequence_length
-        values: Float64 = self.roll(series, filled, np.array([len(series) - length]), horizon)[0]
+        rolled = self.roll(series, filled, np.array([len(series) - length]), horizon)  # (1, H, P)
+        columns = [series.names.index(name) for name in self.predicted]
+        season = self.metadata.season_length
+        naive = naive_forecasts(filled.values, np.array([len(series)]), horizon, season)[..., columns]  # (2, 1, H, P)
+        values: Float64 = self.calibration.blended(np.concatenate([rolled[None], naive]))[0]
         if not np.isfinite(values).all():
             bad = [self.predicted[column] for column in np.flatnonzero(~np.isfinite(values).all(axis=0))]
             raise DataError(f"the forecast of {', '.join(bad)} is not finite; nothing was written. Retrain the group")
         return values
 
     def roll(self, series: Series, filled: Filled, starts: Integers, horizon: int) -> Float64:
-        """Rolls the ensemble forward from several windows at once.
+        """Rolls the networks forward from several windows at once, without what a calibration makes of it.
 
         Args:
             starts: (B,) first rows of the windows.
@@ -247,6 +266,12 @@ class Ensemble:
             raise DataError(
                 f"a forecast starts from the last {length} steps (the trained sequence_length), found {len(series)} "
                 f"({series.steps[0]} to {series.steps[-1]}); let the prediction input reach further back"
+            )
+        season = self.metadata.season_length
+        if self.calibration.needs_season and len(series) < season:
+            raise DataError(
+                f"this version blends its networks with the seasonal naive, which needs the last {season} steps, found "
+                f"{len(series)} ({series.steps[0]} to {series.steps[-1]}); let the prediction input reach further back"
             )
         gap = np.flatnonzero(~filled.usable[-length:])
         if len(gap):

@@ -1,4 +1,4 @@
-"""How good forecasts are on the held-out test part: one step ahead, and rolled over the horizon."""
+"""How good forecasts are on the held-out test part, and what the validation part teaches about them before."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lstm_pipeline.forecasting.calibration import Calibration
 from lstm_pipeline.forecasting.dataset import Dataset, network_rows
+from lstm_pipeline.forecasting.rolling import Rolled, roll_held_out
 from lstm_pipeline.timeseries.arrays import Float64, Integers
-from lstm_pipeline.timeseries.baselines import seasonal_rows
+from lstm_pipeline.timeseries.baselines import BASELINES
+from lstm_pipeline.timeseries.blending import fit_blend
+from lstm_pipeline.timeseries.intervals import interval_offsets, rolling_coverage
 from lstm_pipeline.timeseries.metrics import Metrics, mean_over_features, naive_scale, score
-from lstm_pipeline.timeseries.windows import window_starts
+from lstm_pipeline.timeseries.residuals import Summary, residual_summary
 
 if TYPE_CHECKING:
     from lstm_pipeline.forecasting.ensemble import Ensemble
 
-MAX_ORIGINS = 64
-"""Origins of a rolled evaluation: enough for a stable mean, few enough to cost seconds."""
+RECENT_ORIGINS = 128
+"""Origins whose errors make an interval: the latest ones, since errors of long ago may have had another size."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,16 @@ class Evaluation:
 
     Attributes:
         by_feature: `one_step` and `rolled` → feature → metrics.
-        baselines: name of a naive forecast → its metrics, rolled, as means over features.
+        baselines: name of another forecast → its metrics, rolled, as means over features.
+        calibration: blend and intervals, fitted on held-out rows.
+        residuals: feature → statistics of the networks' one-step residuals.
         protocol: from how many origins, over how many steps.
     """
 
     by_feature: dict[str, dict[str, Metrics]]
     baselines: dict[str, Metrics]
+    calibration: Calibration
+    residuals: dict[str, Summary]
     protocol: dict[str, Any]
 
 
@@ -46,77 +54,88 @@ def score_one_step(dataset: Dataset, names: Sequence[str], targets: Integers, fo
     columns = dataset.columns(names)
     lag = np.maximum(targets - dataset.season, 0)
     naive = dataset.filled.values[lag][:, columns]
-    return score(_actual(dataset, targets, columns), forecast, naive, _scale(dataset, columns), names)
+    return score(_actual(dataset, targets, columns), forecast, naive, training_scale(dataset, names), names)
 
 
-def evaluate(dataset: Dataset, ensemble: Ensemble, horizon: int) -> Evaluation:
+def evaluate(
+    dataset: Dataset, ensemble: Ensemble, horizon: int, *, blends: bool = False, levels: Sequence[int] = ()
+) -> Evaluation:
     """Scores an ensemble on the test part.
 
+    The blend with naive forecasts is fitted on the validation part alone. Intervals are made of the errors of the
+    latest held-out origins; their coverage is that of the test part, each interval there made of what was known then.
+
     Args:
+        ensemble: networks that have not seen the test part.
         horizon: steps of a rolled forecast; where the test part is shorter, its length.
+        blends: whether naive forecasts guard the networks' ones.
+        levels: of the intervals, in percent.
     """
-    one_step: dict[str, Metrics] = {}
+    one_step, residuals = _evaluate_one_step(dataset, ensemble)
+    split = dataset.split
+    horizon = min(horizon, split.rows - split.test)
+    rolled = roll_held_out(dataset, ensemble, horizon)
+    in_test = rolled.within(split.test, split.rows)
+    tested = rolled.at(in_test)
+    calibration = calibrate(dataset, rolled, blends=blends, levels=levels)
+    protocol = {"horizon": horizon, "origins": len(tested.first), "season_length": dataset.season}
+    if not len(tested.first):
+        by_feature: dict[str, Metrics] = {name: {} for name in rolled.names}
+        return Evaluation({"one_step": one_step, "rolled": by_feature}, {}, calibration, residuals, protocol)
+    by_feature = score_rolled(dataset, tested, tested.blended(calibration))
+    others = [*BASELINES, *(["network"] if calibration.is_blend else [])]
+    baselines = {name: mean_over_features(score_rolled(dataset, tested, tested.method(name))) for name in others}
+    return Evaluation({"one_step": one_step, "rolled": by_feature}, baselines, calibration, residuals, protocol)
+
+
+def score_rolled(dataset: Dataset, rolled: Rolled, forecast: Float64) -> dict[str, Metrics]:
+    """Scores of forecasts (B, H, P) of the same origins."""
+    scale = training_scale(dataset, rolled.names)
+    return score(rolled.actual, forecast, rolled.method("seasonal_naive"), scale, rolled.names)
+
+
+def calibrate(dataset: Dataset, rolled: Rolled, *, blends: bool, levels: Sequence[int]) -> Calibration:
+    """The blend that was best on the validation part, and intervals from all held-out rows."""
+    split, networks = dataset.split, Calibration.none(rolled.names)
+    weights = networks.weights
+    if blends:
+        validation = rolled.at(rolled.within(split.validation, split.test))
+        weights = fit_blend(validation.actual, validation.forecasts)
+    blend = Calibration(rolled.names, weights)
+    if not levels or not len(rolled.first):
+        return blend
+    errors = rolled.actual - rolled.blended(blend)
+    scored = np.flatnonzero(rolled.within(split.test, split.rows))
+    offsets = {level: interval_offsets(errors[-RECENT_ORIGINS:], level) for level in levels}
+    coverage = {level: rolling_coverage(errors, rolled.first, scored, level, RECENT_ORIGINS) for level in levels}
+    return Calibration(rolled.names, weights, offsets, coverage)
+
+
+def training_scale(dataset: Dataset, names: Sequence[str]) -> Float64:
+    """(P,) the unit of mase: how much the features change over a season in the training part."""
+    rows = slice(0, dataset.split.validation)
+    training = np.where(dataset.filled.observed[rows], dataset.filled.values[rows], np.nan)
+    return naive_scale(training[:, dataset.columns(names)], dataset.season)
+
+
+def _evaluate_one_step(dataset: Dataset, ensemble: Ensemble) -> tuple[dict[str, Metrics], dict[str, Summary]]:
     from lstm_pipeline.network.training import predict_steps
 
+    scores: dict[str, Metrics] = {}
+    residuals: dict[str, Summary] = {}
     for member in ensemble.members:
         names, length = member.metadata.predicted_features, member.metadata.sequence_length
         rows = network_rows(dataset.series, dataset.filled, member.scaler, dataset.calendar)
         starts = dataset.windows(names, length, member.metadata.chunk_length).test
         scaled = predict_steps(member.network, rows, starts, length)[:, 0]
         forecast = member.scaler.subset(names).inverse(scaled.astype(np.float64))
-        one_step |= score_one_step(dataset, names, starts + length, forecast)
-    rolled, baselines, protocol = _evaluate_rolled(dataset, ensemble, horizon)
-    return Evaluation({"one_step": one_step, "rolled": rolled}, baselines, protocol)
-
-
-def _evaluate_rolled(
-    dataset: Dataset, ensemble: Ensemble, horizon: int
-) -> tuple[dict[str, Metrics], dict[str, Metrics], dict[str, Any]]:
-    length = ensemble.metadata.sequence_length
-    horizon = min(horizon, dataset.split.rows - dataset.split.test)
-    starts = rolling_origins(dataset, length, horizon)
-    protocol = {"horizon": horizon, "origins": len(starts), "season_length": dataset.season}
-    names = ensemble.predicted
-    if not len(starts):
-        return {name: {} for name in names}, {}, protocol
-    columns = dataset.columns(names)
-    forecast = ensemble.roll(dataset.series, dataset.filled, starts, horizon)  # (B, H, P)
-    first = starts + length
-    actual = _actual(dataset, first[:, None] + np.arange(horizon), columns)
-    seasonal = _seasonal(dataset, first, horizon, dataset.season)[..., columns]
-    last_value = _seasonal(dataset, first, horizon, 1)[..., columns]
-    scale = _scale(dataset, columns)
-    baselines = {
-        name: mean_over_features(score(actual, naive, seasonal, scale, names))
-        for name, naive in (("seasonal_naive", seasonal), ("last_value", last_value))
-    }
-    return score(actual, forecast, seasonal, scale, names), baselines, protocol
-
-
-def rolling_origins(dataset: Dataset, length: int, horizon: int) -> Integers:
-    """First rows of at most `MAX_ORIGINS` windows, evenly spread, whose whole horizon lies in the test part."""
-    everything = np.ones(len(dataset.series), bool)
-    starts = window_starts(dataset.filled.usable, dataset.filled.foreknowing, everything, length)
-    first = starts + length
-    fitting = starts[(first >= dataset.split.test) & (first + horizon <= dataset.split.rows)]
-    if len(fitting) <= MAX_ORIGINS:
-        return fitting
-    return fitting[np.linspace(0, len(fitting) - 1, MAX_ORIGINS).round().astype(np.int64)]
-
-
-def _seasonal(dataset: Dataset, first: Integers, horizon: int, season: int) -> Float64:
-    """(B, H, F) the seasonal naive from the rows before each first forecast row."""
-    rows = np.stack([seasonal_rows(int(row), horizon, season) for row in first])
-    return dataset.filled.values[rows]
+        scores |= score_one_step(dataset, names, starts + length, forecast)
+        actual = _actual(dataset, starts + length, dataset.columns(names))
+        residuals |= residual_summary(actual - forecast, names)
+    return scores, residuals
 
 
 def _actual(dataset: Dataset, rows: Integers, columns: list[int]) -> Float64:
     """(…, P) what was observed in these rows; NaN where nothing was, so that filled values never count."""
     values = np.where(dataset.filled.observed[rows], dataset.filled.values[rows], np.nan)
     return values[..., columns]
-
-
-def _scale(dataset: Dataset, columns: list[int]) -> Float64:
-    rows = slice(0, dataset.split.validation)
-    training = np.where(dataset.filled.observed[rows], dataset.filled.values[rows], np.nan)
-    return naive_scale(training[:, columns], dataset.season)

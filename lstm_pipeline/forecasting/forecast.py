@@ -20,7 +20,7 @@ class Forecast:
 
     Attributes:
         table: as it is written: transformed and conforming to the schema.
-        raw: one row a step: timestamp, every predicted feature, `_predicted_at`, `model_version`.
+        raw: one row a step: timestamp, every predicted feature, intervals, `_predicted_at`, `model_version`.
         window: the input it starts from.
         ensemble: the version that made it.
     """
@@ -47,7 +47,7 @@ def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at:
             f"trained with {trained}; give the same number or leave it out"
         )
     window = ensemble.read_window(table)
-    raw = ensemble.forecast_table(window, step.forecast_horizon)
+    raw = ensemble.forecast_table(window, step.forecast_horizon, project.spec.interval_levels)
     stamp = pa.scalar(predicted_at.astimezone(dt.UTC), pa.timestamp("us", tz="UTC"))
     raw = raw.append_column("_predicted_at", pa.repeat(stamp, raw.num_rows))
     raw = raw.append_column("model_version", pa.repeat(pa.scalar(ensemble.version), raw.num_rows))

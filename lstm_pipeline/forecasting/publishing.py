@@ -14,6 +14,7 @@ from lstm_pipeline.forecasting.project import Project
 from lstm_pipeline.registry.registry import Score, StoredModel, Version
 from lstm_pipeline.spec.errors import RegistryError
 from lstm_pipeline.timeseries.metrics import DEFINITIONS, mean_over_features
+from lstm_pipeline.timeseries.residuals import DEFINITIONS as RESIDUALS
 
 ENSEMBLE_METRICS = ("rmse", "mae", "smape")
 
@@ -32,7 +33,9 @@ def publish(project: Project, table: pa.Table, models: Mapping[str, StoredModel]
     models = {group: models[group] for group in project.groups}
     _require_fit(dataset, models)
     ensemble = Ensemble(load_members(project.registry, models))
-    evaluation = evaluate(dataset, ensemble, project.spec.prediction.forecast_horizon)
+    step = project.spec.training
+    horizon, levels = project.spec.prediction.forecast_horizon, project.spec.interval_levels
+    evaluation = evaluate(dataset, ensemble, horizon, blends=step.blends, levels=levels)
     means = mean_over_features(evaluation.by_feature["rolled"])
     score = Score(
         metrics={name: means.get(name) for name in ENSEMBLE_METRICS},
@@ -44,7 +47,9 @@ def publish(project: Project, table: pa.Table, models: Mapping[str, StoredModel]
             "data_fingerprint": dataset.fingerprint(),
             "mean": {name: mean_over_features(features) for name, features in evaluation.by_feature.items()},
         },
-        definitions=dict(DEFINITIONS),
+        definitions={**DEFINITIONS, **{f"residual_{name}": text for name, text in RESIDUALS.items()}},
+        calibration=evaluation.calibration.to_record(),
+        residuals=evaluation.residuals,
     )
     return project.registry.publish(models, score, run_id=run_id)
 

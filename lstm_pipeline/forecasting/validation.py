@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from lstm_pipeline.forecasting.calibration import interval_columns
 from lstm_pipeline.forecasting.project import Project
 from lstm_pipeline.spec.documents import Loc
 from lstm_pipeline.spec.errors import DataError, Problem
@@ -99,6 +100,13 @@ class _Check:
             yield (*loc, "input"), f"'{step.input}' lacks columns the models are trained with: {', '.join(missing)}"
         columns = [(step.timestamp_col, self.trained.field(training.timestamp_col).type)]
         columns += [(name, pa.int64() if name in features.integers else pa.float64()) for name in features.predicted]
+        levels = self.project.spec.interval_levels
+        bounds = [label for level in levels for name in features.predicted for label in interval_columns(name, level)]
+        taken = sorted({*bounds} & {name for name, _ in columns})
+        if taken:
+            text = f"the columns of the intervals would have names that features have: {', '.join(taken)}"
+            yield (*loc, "prediction_intervals"), f"{text}; rename these features or leave their level out"
+        columns += [(label, pa.float64()) for label in bounds if label not in taken]
         columns += [("_predicted_at", pa.timestamp("us", tz="UTC")), ("model_version", pa.string())]
         schemas[step.output] = pa.schema(columns)
 

@@ -94,6 +94,27 @@ class Member(Record):
     files: list[FileDigest]
 
 
+class Offsets(Record):
+    """How far an interval reaches below and above a forecast, by lead time; None where nothing is known."""
+
+    lower: list[float | None]
+    upper: list[float | None]
+
+
+class CalibrationRecord(Record):
+    """What held-out forecasts taught about this version's forecasts.
+
+    Attributes:
+        blend: feature → forecast (`network`, `seasonal_naive`, `last_value`) → its weight.
+        intervals: feature → level in percent → offsets.
+        coverage: level → feature → share of held-out values inside.
+    """
+
+    blend: dict[str, dict[str, float]] = {}
+    intervals: dict[str, dict[str, Offsets]] = {}
+    coverage: dict[str, dict[str, float | None]] = {}
+
+
 class EnsembleMetadata(Record):
     """Everything that is known about a version."""
 
@@ -104,6 +125,8 @@ class EnsembleMetadata(Record):
     individual_models: list[Member]
     feature_metrics: dict[str, dict[str, Metrics]]
     baseline_metrics: dict[str, Metrics] = {}
+    calibration: CalibrationRecord = CalibrationRecord()
+    residuals: dict[str, Metrics] = {}
     evaluation: dict[str, Any]
     metric_definitions: dict[str, str]
     run_id: str

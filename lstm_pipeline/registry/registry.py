@@ -11,7 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from upath import UPath
 
 from lstm_pipeline.registry.layout import HISTORY, METADATA, MODEL, MODEL_FILES, SCALER, Layout, version_number
 from lstm_pipeline.registry.records import (
+    CalibrationRecord,
     EnsembleMetadata,
     EnsembleRecord,
     FileDigest,
@@ -60,6 +61,8 @@ class Score:
     baseline_metrics: dict[str, Metrics]
     evaluation: dict[str, Any]
     definitions: dict[str, str]
+    calibration: CalibrationRecord = field(default_factory=CalibrationRecord)
+    residuals: dict[str, Metrics] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -331,6 +334,8 @@ class Registry:
             individual_models=members,
             feature_metrics=score.feature_metrics,
             baseline_metrics=score.baseline_metrics,
+            calibration=score.calibration,
+            residuals=score.residuals,
             evaluation=score.evaluation,
             metric_definitions=score.definitions,
             run_id=run_id,

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field
 
 from lstm_pipeline.spec.model_options import SpecModel
-from lstm_pipeline.spec.steps import AnyStep, FrameName, PathPart, PredictionStep, TrainingStep
+from lstm_pipeline.spec.steps import DEFAULT_INTERVALS, AnyStep, FrameName, PathPart, PredictionStep, TrainingStep
 
 ColumnType = Literal["VARCHAR", "DOUBLE", "INTEGER", "BIGINT", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ"]
 
@@ -124,6 +124,14 @@ class ProjectSpec(SpecModel):
     def prediction(self) -> PredictionStep:
         """The one prediction step."""
         return next(step for step in self.predictions.transformations if isinstance(step, PredictionStep))
+
+    @property
+    def interval_levels(self) -> tuple[int, ...]:
+        """Prediction intervals, in percent; the documented preset has none unless they are asked for."""
+        asked = self.prediction.prediction_intervals
+        if asked is None:
+            return DEFAULT_INTERVALS if self.training.preset is None else ()
+        return tuple(asked)
 
     @property
     def project_name(self) -> str:

@@ -25,6 +25,14 @@ def _path_part(name: str) -> str:
     return name
 
 
+def _different(levels: list[int]) -> list[int]:
+    if len(set(levels)) < len(levels):
+        raise ValueError("expected every level once")
+    return levels
+
+
+Level = Annotated[int, Field(ge=1, le=99)]
+DEFAULT_INTERVALS = (80, 95)
 PathPart = Annotated[str, Field(max_length=128), AfterValidator(_path_part)]
 Column = Annotated[str, Field(min_length=1)]
 FrameName = Annotated[str, Field(min_length=1)]
@@ -104,6 +112,9 @@ class PredictionStep(Step):
     version: Annotated[str, Field(pattern=r"^v[1-9][0-9]*$")] | None = None
     forecast_horizon: Count = 30
     sequence_length: Count | None = Field(None, description="null: what the models were trained with")
+    prediction_intervals: Annotated[list[Level], AfterValidator(_different)] | None = Field(
+        None, description="percent; null: 80 and 95, but none with preset documented"
+    )
     enable_mlflow: bool = False
 
 

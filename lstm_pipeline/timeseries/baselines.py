@@ -36,6 +36,23 @@ def seasonal_rows(length: int, horizon: int, season: int) -> Integers:
     return length - period + np.arange(horizon) % period
 
 
+BASELINES = ("seasonal_naive", "last_value")
+
+
+def naive_forecasts(values: Float64, first: Integers, horizon: int, season: int) -> Float64:
+    """The naive forecasts of the rows from `first` on, made of the rows before.
+
+    Args:
+        values: (N, F)
+        first: (B,) rows.
+
+    Returns:
+        (2, B, H, F): what the last season was, and the last value, as `BASELINES` names them.
+    """
+    rows = [[seasonal_rows(int(row), horizon, period) for row in first] for period in (season, 1)]
+    return values[np.array(rows, np.int64).reshape(len(BASELINES), len(first), horizon)]
+
+
 def seasonal_naive(history: Float64, horizon: int, season: int) -> Float64:
     """Repeats the last season.
 

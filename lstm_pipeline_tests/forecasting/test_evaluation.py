@@ -6,7 +6,8 @@ import pytest
 
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble
-from lstm_pipeline.forecasting.evaluation import MAX_ORIGINS, evaluate, rolling_origins
+from lstm_pipeline.forecasting.evaluation import evaluate
+from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, held_out_origins
 from lstm_pipeline.timeseries.arrays import Float64
 from lstm_pipeline.timeseries.metrics import NAMES
 from lstm_pipeline_tests.forecasting.mill import (
@@ -115,8 +116,8 @@ def test_filled_values_never_count(rule: str) -> None:
     targets = [row for row in range(TEST, ROWS) if row - LENGTH not in ends and not np.isnan(values[row])]
     expected = np.sqrt((values[targets] ** 2).mean())
     assert found["one_step"]["load"]["rmse"] == pytest.approx(expected)
-    starts = rolling_origins(dataset, LENGTH, 5)
-    steps = values[starts[:, None] + LENGTH + np.arange(5)]
+    first = held_out_origins(dataset, LENGTH, 5, 100, start=TEST)
+    steps = values[first[:, None] + np.arange(5)]
     assert found["rolled"]["load"]["rmse"] == pytest.approx(np.sqrt(np.nanmean(steps**2)))
     training = values[:VALIDATION]
     scale = np.nanmean(np.abs(training[SEASON:] - training[:-SEASON]))
@@ -130,7 +131,7 @@ def test_an_interpolated_row_gives_no_window_away_what_follows_it() -> None:
     dataset = mill_dataset(with_column(mill_table(), "load", values))
     targets = dataset.windows(["load"], LENGTH).test + LENGTH
     assert sorted(set(range(TEST, ROWS)) - set(targets)) == [100, 101]  # nothing to score, and foreknown
-    assert 101 not in rolling_origins(dataset, LENGTH, 5) + LENGTH
+    assert 101 not in held_out_origins(dataset, LENGTH, 5, 100)
 
 
 def test_context_is_not_scored() -> None:
@@ -147,8 +148,8 @@ def test_a_horizon_longer_than_the_test_part_is_cut_to_it() -> None:
 
 def test_many_origins_are_thinned_out_evenly() -> None:
     dataset = mill_dataset(mill_table(rows=800))
-    first = rolling_origins(dataset, LENGTH, 10) + LENGTH
-    assert len(first) == MAX_ORIGINS
+    first = held_out_origins(dataset, LENGTH, 10, 64, start=640)
+    assert len(first) == 64 < MAX_ORIGINS
     assert (first[0], first[-1]) == (640, 790)
     assert set(np.diff(first)) <= {2, 3}
 
@@ -157,7 +158,7 @@ def test_rows_within_a_horizon_that_cannot_be_filled_do_not_count() -> None:
     values, gaps = column(mill_table(), "heat").copy(), [97, 103, 109, 115]
     values[gaps] = np.nan
     dataset = mill_dataset(with_column(mill_table(), "heat", values), max_gap=0)
-    assert list(rolling_origins(dataset, LENGTH, 24) + LENGTH) == [TEST]
+    assert list(held_out_origins(dataset, LENGTH, 24, 100, start=TEST)) == [TEST]
     evaluation = evaluate(dataset, zeros(dataset), 24)
     expected = np.sqrt(np.nanmean(values[TEST:] ** 2))
     assert evaluation.by_feature["rolled"]["heat"]["rmse"] == pytest.approx(expected)

@@ -1,0 +1,128 @@
+"""What held-out forecasts teach about the ones to come: how far to trust the networks, and how wide intervals are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lstm_pipeline.registry.records import CalibrationRecord, Offsets
+from lstm_pipeline.spec.errors import RegistryError
+from lstm_pipeline.timeseries.arrays import Float64
+from lstm_pipeline.timeseries.baselines import BASELINES
+from lstm_pipeline.timeseries.blending import blend
+
+METHODS = ("network", *BASELINES)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How the networks' forecasts become the ensemble's.
+
+    Attributes:
+        names: (P,) features.
+        weights: (P, M) of the forecasts that `METHODS` names.
+        offsets: level in percent → how far its interval reaches below and above a forecast, (H, P) each.
+        coverage: level → share of held-out values inside the interval, (P,).
+    """
+
+    names: tuple[str, ...]
+    weights: Float64
+    offsets: Mapping[int, tuple[Float64, Float64]] = field(default_factory=dict)
+    coverage: Mapping[int, Float64] = field(default_factory=dict)
+
+    @staticmethod
+    def none(names: Sequence[str]) -> Calibration:
+        """The networks alone, without intervals."""
+        return Calibration(tuple(names), np.tile(np.eye(len(METHODS))[0], (len(names), 1)))
+
+    @property
+    def is_blend(self) -> bool:
+        """Whether anything but the networks has a weight."""
+        return bool((self.weights[:, 1:] > 0).any())
+
+    @property
+    def needs_season(self) -> bool:
+        """Whether the seasonal naive has a weight."""
+        return bool((self.weights[:, METHODS.index("seasonal_naive")] > 0).any())
+
+    def blended(self, forecasts: Float64) -> Float64:
+        """(M, B, H, P) -> (B, H, P)."""
+        return blend(forecasts, self.weights)
+
+    def interval(self, forecast: Float64, level: int) -> tuple[Float64, Float64]:
+        """Lower and upper bound of a forecast, (H, P) each; NaN for lead times that were never calibrated.
+
+        Raises:
+            RegistryError: this version has no intervals of that level.
+        """
+        if level not in self.offsets:
+            known = ", ".join(str(other) for other in sorted(self.offsets)) or "none"
+            raise RegistryError(
+                f"this version has no {level} % intervals (it has: {known}); name the level in the prediction step's "
+                "prediction_intervals and publish again (materialise model_metadata, or run with --only train)"
+            )
+        bounds = []
+        for offset in self.offsets[level]:
+            reach = np.full(forecast.shape, np.nan)
+            reach[: len(offset)] = offset[: len(forecast)]
+            bounds.append(forecast + reach)
+        return bounds[0], bounds[1]
+
+    def to_record(self) -> CalibrationRecord:
+        """As it is written down."""
+        return CalibrationRecord(
+            blend={
+                name: dict(zip(METHODS, map(float, weights), strict=True))
+                for name, weights in zip(self.names, self.weights, strict=True)
+            },
+            intervals={
+                name: {
+                    str(level): Offsets(lower=_plain(lower[:, index]), upper=_plain(upper[:, index]))
+                    for level, (lower, upper) in self.offsets.items()
+                }
+                for index, name in enumerate(self.names)
+            },
+            coverage={
+                str(level): dict(zip(self.names, _plain(shares), strict=True))
+                for level, shares in self.coverage.items()
+            },
+        )
+
+    @staticmethod
+    def from_record(record: CalibrationRecord, names: Sequence[str]) -> Calibration:
+        """The inverse of `to_record`, for features in this order.
+
+        Raises:
+            RegistryError: the record is of other features.
+        """
+        if not record.blend:
+            return Calibration.none(names)
+        try:
+            weights = np.array([[record.blend[name][method] for method in METHODS] for name in names])
+            levels = sorted(int(level) for level in record.intervals.get(names[0], {}))
+            offsets = {
+                level: (
+                    _stacked([record.intervals[name][str(level)].lower for name in names]),
+                    _stacked([record.intervals[name][str(level)].upper for name in names]),
+                )
+                for level in levels
+            }
+        except (KeyError, ValueError) as error:
+            raise RegistryError(f"the version's calibration does not fit its models: {error!r}") from None
+        return Calibration(tuple(names), weights, offsets)
+
+
+def interval_columns(name: str, level: int) -> tuple[str, str]:
+    """Names of the columns that hold an interval's bounds."""
+    return f"{name}_lo_{level}", f"{name}_hi_{level}"
+
+
+def _plain(values: Float64) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _stacked(columns: Sequence[Sequence[float | None]]) -> Float64:
+    """P lists of H numbers -> (H, P), None as NaN."""
+    return np.array(columns, dtype=np.float64).T
