@@ -282,13 +282,17 @@ class Ensemble:
             )
 
 
-def load_members(registry: Registry, models: Mapping[str, StoredModel]) -> list[Member]:
-    """Opens models' networks and scalers."""
+def load_members(registry: Registry, models: Mapping[str, StoredModel], *, held_out: bool = False) -> list[Member]:
+    """Opens models' networks and scalers.
+
+    Args:
+        held_out: take networks that have not seen the test part: for scores.
+    """
     from lstm_pipeline.network.persistence import load_network  # TensorFlow takes seconds to import
 
     members = []
     for model in models.values():
-        with registry.model_file(model) as path:
+        with registry.model_file(model, held_out) as path:
             network = load_network(path)
         try:
             scaler = Scaler.from_dict(registry.read_json(model, SCALER))

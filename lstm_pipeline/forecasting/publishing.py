@@ -32,7 +32,7 @@ def publish(project: Project, table: pa.Table, models: Mapping[str, StoredModel]
     dataset = build_dataset(table, project.spec.training, project.spec.timezone)
     models = {group: models[group] for group in project.groups}
     _require_fit(dataset, models)
-    ensemble = Ensemble(load_members(project.registry, models))
+    ensemble = Ensemble(load_members(project.registry, models, held_out=True))
     step = project.spec.training
     horizon, levels = project.spec.prediction.forecast_horizon, project.spec.interval_levels
     evaluation = evaluate(dataset, ensemble, horizon, blends=step.blends, levels=levels)

@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +18,20 @@ import numpy as np
 from lstm_pipeline.forecasting.dataset import Dataset, network_rows
 from lstm_pipeline.forecasting.evaluation import score_one_step
 from lstm_pipeline.network.runtime import cores, group_seed
-from lstm_pipeline.registry.layout import HISTORY, MODEL, SCALER
+from lstm_pipeline.registry.layout import HELD_OUT, HISTORY, MODEL, SCALER
 from lstm_pipeline.registry.records import IndividualRecord, ModelMetadata
 from lstm_pipeline.registry.registry import Registry, StoredModel
 from lstm_pipeline.registry.store import to_json
-from lstm_pipeline.spec.errors import PipelineError, TrainingError
+from lstm_pipeline.spec.errors import DataError, PipelineError, TrainingError
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline.spec.steps import TrainingStep
 from lstm_pipeline.timeseries.metrics import mean_over_features
 from lstm_pipeline.timeseries.scaling import Scaler
+from lstm_pipeline.timeseries.windows import Windows
 
 if TYPE_CHECKING:
-    from lstm_pipeline.network.training import EpochReport, History
+    from lstm_pipeline.network.architecture import Shape
+    from lstm_pipeline.network.training import EpochReport, History, WindowData
 
 
 class GroupsFailed(TrainingError):
@@ -116,9 +119,66 @@ def train_group(
         DataError: too few rows.
         TrainingError: a loss turned NaN.
     """
-    from lstm_pipeline.network.architecture import Shape, build_network  # TensorFlow takes seconds to import
+    from lstm_pipeline.network.architecture import build_network  # TensorFlow takes seconds to import
     from lstm_pipeline.network.persistence import save_network
-    from lstm_pipeline.network.training import WindowData, predict_steps, train
+    from lstm_pipeline.network.training import train
+
+    task = prepare(dataset, step, group, horizon)
+    model = build_network(task.options, task.shape, seed=task.seed, name=group)
+    heard = (lambda report: on_epoch(group, report)) if on_epoch else None
+    history = train(
+        model,
+        task.data,
+        task.options,
+        epochs=step.epochs,
+        patience=step.patience,
+        batch_size=step.batch_size,
+        seed=task.seed,
+        on_epoch=heard,
+    )
+    record = _scored(dataset, task, model, _record(dataset, step, group, task, history, run_id))
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder)
+        if task.options.refit:
+            save_network(model, files / HELD_OUT)
+            model = _refitted(task, step, group, history.best_epoch)
+        save_network(model, files / MODEL)
+        (files / SCALER).write_bytes(to_json(task.scaler.to_dict()))
+        (files / HISTORY).write_bytes(to_json(history.to_dict()))
+        return registry.save_candidate(record, files)
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """All that one group's training needs.
+
+    Attributes:
+        names: (T,) the features that are forecast.
+        options: resolved, so that nothing is left to the data.
+        scaler: of all features.
+        shape: of the network.
+        windows: by part.
+        data: for `network.training.train`.
+        seed: the group's own.
+    """
+
+    names: tuple[str, ...]
+    options: ModelOptions
+    scaler: Scaler
+    shape: Shape
+    windows: Windows
+    data: WindowData
+    seed: int
+
+
+def prepare(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> TrainingTask:
+    """A group's training, ready to begin.
+
+    Raises:
+        DataError: too few rows.
+    """
+    from lstm_pipeline.network.architecture import Shape
+    from lstm_pipeline.network.training import WindowData
 
     options, length = resolve_options(dataset, step, group, horizon), step.sequence_length
     names = dataset.features.groups[group]
@@ -126,9 +186,11 @@ def train_group(
     rows = network_rows(dataset.series, dataset.filled, scaler, dataset.calendar)
     columns, chunk = dataset.columns(names), options.output_chunk_length or 1
     windows = dataset.windows(names, length, chunk * options.rollout_steps)
-    seed = group_seed(step.random_seed, group)
-    shape = Shape(length, len(dataset.series.names), len(dataset.calendar), tuple(columns), chunk, dataset.season)
-    model = build_network(options, shape, seed=seed, name=group)
+    if options.window_normalization == "seasonal" and length < dataset.season:
+        raise DataError(
+            f"window_normalization seasonal needs a whole season in each window: sequence_length is {length}, a "
+            f"season has {dataset.season} steps; give a longer sequence_length, a season_length, or 'last'"
+        )
     data = WindowData(
         values=rows,
         targets=rows[:, columns],
@@ -139,46 +201,47 @@ def train_group(
         horizon=windows.horizon,
         target_columns=tuple(columns),
     )
-    history = train(
-        model,
-        data,
-        options,
-        epochs=step.epochs,
-        patience=step.patience,
-        batch_size=step.batch_size,
-        seed=seed,
-        on_epoch=(lambda report: on_epoch(group, report)) if on_epoch else None,
-    )
-    tested = dataset.windows(names, length, chunk).test
-    scaled = predict_steps(model, rows, tested, length)[:, 0]
-    forecast = scaler.subset(names).inverse(scaled.astype(np.float64))
-    by_feature = score_one_step(dataset, names, tested + length, forecast)
-    record = _record(dataset, step, group, options, scaler, history, run_id)
-    metadata = record.metadata.model_copy(
-        update={"metrics": {"one_step": mean_over_features(by_feature)}, "feature_metrics": {"one_step": by_feature}}
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        files = Path(folder)
-        save_network(model, files / MODEL)
-        (files / SCALER).write_bytes(to_json(scaler.to_dict()))
-        (files / HISTORY).write_bytes(to_json(history.to_dict()))
-        return registry.save_candidate(record.model_copy(update={"metadata": metadata}), files)
+    shape = Shape(length, len(dataset.series.names), len(dataset.calendar), tuple(columns), chunk, dataset.season)
+    return TrainingTask(names, options, scaler, shape, windows, data, group_seed(step.random_seed, group))
+
+
+def _scored(dataset: Dataset, task: TrainingTask, model: Any, record: IndividualRecord) -> IndividualRecord:
+    """The record with the model's metrics one step ahead on the test part."""
+    from lstm_pipeline.network.training import predict_steps
+
+    length = task.shape.sequence_length
+    tested = dataset.windows(task.names, length, task.shape.steps).test
+    scaled = predict_steps(model, task.data.values, tested, length)[:, 0]
+    forecast = task.scaler.subset(task.names).inverse(scaled.astype(np.float64))
+    by_feature = score_one_step(dataset, task.names, tested + length, forecast)
+    metrics = {"metrics": {"one_step": mean_over_features(by_feature)}, "feature_metrics": {"one_step": by_feature}}
+    return record.model_copy(update={"metadata": record.metadata.model_copy(update=metrics)})
+
+
+def _refitted(task: TrainingTask, step: TrainingStep, group: str, epochs: int) -> Any:
+    """A network that starts from the same weights and is trained on all rows, for as many epochs as were best."""
+    from lstm_pipeline.network.architecture import build_network
+    from lstm_pipeline.network.training import train
+
+    windows = task.windows
+    everything = np.concatenate([windows.train, windows.validation, windows.test])
+    model = build_network(task.options, task.shape, seed=task.seed, name=group)
+    data = replace(task.data, train_starts=everything, validation_starts=everything[:0])
+    train(model, data, task.options, epochs=epochs, patience=None, batch_size=step.batch_size, seed=task.seed)
+    return model
 
 
 def _record(
     dataset: Dataset,
     step: TrainingStep,
     group: str,
-    options: ModelOptions,
-    scaler: Scaler,
+    task: TrainingTask,
     history: History,
     run_id: str,
 ) -> IndividualRecord:
     """Everything worth knowing about the model but its metrics and its place."""
     timeline, features = dataset.series.timeline, dataset.features
-    chunk = options.output_chunk_length or 1
-    windows = dataset.windows(features.groups[group], step.sequence_length, chunk * options.rollout_steps)
-    names = features.groups[group]
+    names = task.names
     metadata = ModelMetadata(
         model_name=group,
         version=None,
@@ -190,12 +253,12 @@ def _record(
         context_features=list(features.context),
         integer_features=[name for name in names if name in features.integers],
         calendar_features=list(dataset.calendar),
-        hyperparameters=_hyperparameters(step, options),
+        hyperparameters=_hyperparameters(step, task.options),
         metrics={},
         feature_metrics={},
         training_rows=dataset.row_ranges(),
         training={
-            "windows": {part: len(getattr(windows, part)) for part in ("train", "validation", "test")},
+            "windows": {part: len(getattr(task.windows, part)) for part in ("train", "validation", "test")},
             "epochs": len(history.loss),
             "best_epoch": history.best_epoch,
             "val_loss": history.val_loss[history.best_epoch - 1],
@@ -210,7 +273,7 @@ def _record(
         missing=step.missing,
         max_gap=step.max_gap,
         filled_values=dataset.filled.counts,
-        constant_features=list(scaler.constant),
+        constant_features=list(task.scaler.constant),
         random_seed=step.random_seed,
         library_versions=library_versions(),
         data_fingerprint=dataset.fingerprint(),

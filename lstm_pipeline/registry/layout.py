@@ -11,6 +11,8 @@ from lstm_pipeline.registry.store import Store
 
 MODEL, METADATA, SCALER, HISTORY = "model.keras", "metadata.json", "scaler.json", "history.json"
 MODEL_FILES = (MODEL, SCALER, HISTORY, METADATA)
+HELD_OUT = "held_out.keras"
+"""Of a model that was trained on all rows at the end: the network as it was evaluated, before it saw the test part."""
 
 
 @dataclass(frozen=True)

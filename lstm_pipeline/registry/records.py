@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lstm_pipeline.registry.layout import HELD_OUT, MODEL_FILES
+
 Metrics = dict[str, float | None]
 
 
@@ -58,6 +60,12 @@ class ModelMetadata(Record):
     library_versions: dict[str, str]
     data_fingerprint: str
     run_id: str
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files a model consists of."""
+        refitted = (HELD_OUT,) if self.hyperparameters.get("refit") else ()
+        return (*MODEL_FILES, *refitted)
 
     @property
     def sequence_length(self) -> int:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from upath import UPath
 
-from lstm_pipeline.registry.layout import HISTORY, METADATA, MODEL, MODEL_FILES, SCALER, Layout, version_number
+from lstm_pipeline.registry.layout import HELD_OUT, METADATA, MODEL, MODEL_FILES, Layout, version_number
 from lstm_pipeline.registry.records import (
     CalibrationRecord,
     EnsembleMetadata,
@@ -88,13 +88,14 @@ class Registry:
 
         Args:
             record: its record; paths are filled in here.
-            files: local folder with model.keras, scaler.json and history.json.
+            files: local folder with the files that the record names, but metadata.json.
         """
         metadata = record.metadata
         folder = self.layout.candidate(metadata.feature_group, metadata.run_id)
         record = self._at(record, folder)
-        for name in (MODEL, SCALER, HISTORY):
-            self.store.upload(files / name, folder / name)
+        for name in metadata.files:
+            if name != METADATA:
+                self.store.upload(files / name, folder / name)
         self.store.write(folder / METADATA, to_json(record.to_json()))
         self._point_to_candidate(metadata.feature_group, metadata.run_id, published=None)
         return StoredModel(record, folder)
@@ -307,8 +308,9 @@ class Registry:
     def _promote(self, model: StoredModel, version: str) -> StoredModel:
         """Copies a candidate's files into the version's folder."""
         folder = self.layout.model(model.group, version)
-        for name in (MODEL, SCALER, HISTORY):
-            self.store.copy(model.folder / name, folder / name)
+        for name in model.record.metadata.files:
+            if name != METADATA:
+                self.store.copy(model.folder / name, folder / name)
         metadata = model.record.metadata.model_copy(update={"version": version})
         record = self._at(model.record.model_copy(update={"metadata": metadata}), folder)
         self.store.write(folder / METADATA, to_json(record.to_json()))
@@ -316,7 +318,7 @@ class Registry:
 
     def _pin(self, model: StoredModel, version: str) -> Member:
         files = []
-        for name in MODEL_FILES:
+        for name in model.record.metadata.files:
             path = model.folder / name
             size, sha = self.store.digest(path)
             files.append(FileDigest(path=self.store.key(path), size=size, sha256=sha))
@@ -347,9 +349,14 @@ class Registry:
     # files
 
     @contextmanager
-    def model_file(self, model: StoredModel) -> Iterator[Path]:
-        """The .keras file on the local disk."""
-        with tempfile.TemporaryDirectory() as folder, self.store.as_local(model.folder / MODEL, Path(folder)) as path:
+    def model_file(self, model: StoredModel, held_out: bool = False) -> Iterator[Path]:
+        """The .keras file on the local disk.
+
+        Args:
+            held_out: the network that has not seen the test part, where that is another one.
+        """
+        name = HELD_OUT if held_out and HELD_OUT in model.record.metadata.files else MODEL
+        with tempfile.TemporaryDirectory() as folder, self.store.as_local(model.folder / name, Path(folder)) as path:
             yield path
 
     def read_json(self, model: StoredModel, name: str) -> Any:
