@@ -42,12 +42,14 @@ def forecast_chart(
     forecast_steps: pd.DatetimeIndex,
     forecast: Float64,
     names: Sequence[str],
+    bounds: Mapping[int, tuple[Float64, Float64]] | None = None,
 ) -> bytes:
     """Every feature's recent history and its forecast, one panel a feature.
 
     Args:
         history: (L, P) in own units.
         forecast: (H, P) in own units.
+        bounds: level in percent → lower and upper bound of its interval, (H, P) each.
     """
     shown = list(names)[:MAX_PANELS]
     columns = min(3, len(shown))
@@ -59,6 +61,8 @@ def forecast_chart(
         # joined to the last observed value, so that a jump shows as one
         steps = history_steps[-1:].append(forecast_steps)
         values = np.append(history[-1:, index], forecast[:, index])
+        for lower, upper in (bounds or {}).values():
+            axes.fill_between(forecast_steps, lower[:, index], upper[:, index], color=FORECAST, alpha=0.16, linewidth=0)
         axes.plot(steps, values, color=FORECAST, linewidth=1.4)
         today: float = date2num(history_steps[-1])  # type: ignore[no-untyped-call]
         axes.axvline(today, color=ACCENT, linewidth=0.8, linestyle="--")
@@ -67,7 +71,36 @@ def forecast_chart(
         _few_dates(axes)
         axes.grid(alpha=0.2)
     more = f" (first {MAX_PANELS} of {len(names)} features)" if len(names) > MAX_PANELS else ""
-    figure.suptitle(f"{title}{more}: history grey, forecast blue", fontsize=10)
+    shaded = f", shaded {' and '.join(f'{level} %' for level in bounds)} intervals" if bounds else ""
+    figure.suptitle(f"{title}{more}: history grey, forecast blue{shaded}", fontsize=10)
+    return _png(figure)
+
+
+def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
+    """How the one-step residuals of each feature are distributed, beside the normal distribution of the same spread.
+
+    Args:
+        residuals: feature → (n,) actual minus forecast; NaN does not count.
+    """
+    shown = list(residuals)[:MAX_PANELS]
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(4 * columns, 1.7 * rows + 0.6), layout="constrained")
+    for index, name in enumerate(shown):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        known = residuals[name][~np.isnan(residuals[name])]
+        axes.hist(known, bins=40, density=True, color=HISTORY)
+        spread = known.std() if len(known) else 0.0
+        if spread > 0:
+            grid = np.linspace(known.min(), known.max(), 200)
+            normal = np.exp(-(((grid - known.mean()) / spread) ** 2) / 2) / (spread * np.sqrt(2 * np.pi))
+            axes.plot(grid, normal, color=FORECAST, linewidth=1.2)
+        axes.axvline(0, color=ACCENT, linewidth=0.8, linestyle="--")
+        axes.set_title(name, fontsize=9, loc="left")
+        axes.tick_params(labelsize=7)
+        axes.set_yticks([])
+    more = f" (first {MAX_PANELS} of {len(residuals)} features)" if len(residuals) > MAX_PANELS else ""
+    figure.suptitle(f"{title}{more}: residuals grey, normal distribution blue", fontsize=10)
     return _png(figure)
 
 

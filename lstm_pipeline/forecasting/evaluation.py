@@ -16,7 +16,6 @@ from lstm_pipeline.timeseries.baselines import BASELINES
 from lstm_pipeline.timeseries.blending import fit_blend
 from lstm_pipeline.timeseries.intervals import interval_offsets, rolling_coverage
 from lstm_pipeline.timeseries.metrics import Metrics, mean_over_features, naive_scale, score
-from lstm_pipeline.timeseries.residuals import Summary, residual_summary
 
 if TYPE_CHECKING:
     from lstm_pipeline.forecasting.ensemble import Ensemble
@@ -33,14 +32,14 @@ class Evaluation:
         by_feature: `one_step` and `rolled` → feature → metrics.
         baselines: name of another forecast → its metrics, rolled, as means over features.
         calibration: blend and intervals, fitted on held-out rows.
-        residuals: feature → statistics of the networks' one-step residuals.
+        residuals: feature → (n,) actual minus the networks' one-step forecast, in time order; NaN where nothing came.
         protocol: from how many origins, over how many steps.
     """
 
     by_feature: dict[str, dict[str, Metrics]]
     baselines: dict[str, Metrics]
     calibration: Calibration
-    residuals: dict[str, Summary]
+    residuals: dict[str, Float64]
     protocol: dict[str, Any]
 
 
@@ -118,11 +117,11 @@ def training_scale(dataset: Dataset, names: Sequence[str]) -> Float64:
     return naive_scale(training[:, dataset.columns(names)], dataset.season)
 
 
-def _evaluate_one_step(dataset: Dataset, ensemble: Ensemble) -> tuple[dict[str, Metrics], dict[str, Summary]]:
+def _evaluate_one_step(dataset: Dataset, ensemble: Ensemble) -> tuple[dict[str, Metrics], dict[str, Float64]]:
     from lstm_pipeline.network.training import predict_steps
 
     scores: dict[str, Metrics] = {}
-    residuals: dict[str, Summary] = {}
+    residuals: dict[str, Float64] = {}
     for member in ensemble.members:
         names, length = member.metadata.predicted_features, member.metadata.sequence_length
         rows = network_rows(dataset.series, dataset.filled, member.scaler, dataset.calendar)
@@ -131,7 +130,7 @@ def _evaluate_one_step(dataset: Dataset, ensemble: Ensemble) -> tuple[dict[str, 
         forecast = member.scaler.subset(names).inverse(scaled.astype(np.float64))
         scores |= score_one_step(dataset, names, starts + length, forecast)
         actual = _actual(dataset, starts + length, dataset.columns(names))
-        residuals |= residual_summary(actual - forecast, names)
+        residuals |= dict(zip(names, (actual - forecast).T, strict=True))
     return scores, residuals
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
+from lstm_pipeline.forecasting.calibration import interval_columns
 from lstm_pipeline.forecasting.ensemble import Ensemble, Window
 from lstm_pipeline.forecasting.inputs import finish
 from lstm_pipeline.forecasting.project import Project
 from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.timeseries.arrays import Float64
 from lstm_pipeline.timeseries.schema import conform
 
 
@@ -23,12 +27,24 @@ class Forecast:
         raw: one row a step: timestamp, every predicted feature, intervals, `_predicted_at`, `model_version`.
         window: the input it starts from.
         ensemble: the version that made it.
+        levels: of its intervals, in percent.
     """
 
     table: pa.Table
     raw: pa.Table
     window: Window
     ensemble: Ensemble
+    levels: tuple[int, ...] = ()
+
+    @property
+    def bounds(self) -> dict[int, tuple[Float64, Float64]]:
+        """Level in percent → lower and upper bound of its interval, (H, P) each."""
+        names = self.ensemble.predicted
+        pairs = {level: [interval_columns(name, level) for name in names] for level in self.levels}
+        return {
+            level: (_matrix(self.raw, [low for low, _ in labels]), _matrix(self.raw, [high for _, high in labels]))
+            for level, labels in pairs.items()
+        }
 
 
 def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at: dt.datetime) -> Forecast:
@@ -55,4 +71,9 @@ def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at:
     finished = finish(project, product, step.output, raw, as_of)
     if product.fields is not None:
         finished = conform(finished, product.fields, what="predictions")
-    return Forecast(finished, raw, window, ensemble)
+    return Forecast(finished, raw, window, ensemble, project.spec.interval_levels)
+
+
+def _matrix(table: pa.Table, names: Sequence[str]) -> Float64:
+    """(H, P) values of these columns."""
+    return np.column_stack([table[name].to_numpy().astype(np.float64) for name in names])

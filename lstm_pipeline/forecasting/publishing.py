@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from lstm_pipeline.forecasting.charts import residual_chart
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble, load_members, require_agreement
 from lstm_pipeline.forecasting.evaluation import evaluate
@@ -15,6 +16,7 @@ from lstm_pipeline.registry.registry import Score, StoredModel, Version
 from lstm_pipeline.spec.errors import RegistryError
 from lstm_pipeline.timeseries.metrics import DEFINITIONS, mean_over_features
 from lstm_pipeline.timeseries.residuals import DEFINITIONS as RESIDUALS
+from lstm_pipeline.timeseries.residuals import residual_summary
 
 ENSEMBLE_METRICS = ("rmse", "mae", "smape")
 
@@ -49,9 +51,12 @@ def publish(project: Project, table: pa.Table, models: Mapping[str, StoredModel]
         },
         definitions={**DEFINITIONS, **{f"residual_{name}": text for name, text in RESIDUALS.items()}},
         calibration=evaluation.calibration.to_record(),
-        residuals=evaluation.residuals,
+        residuals={name: residual_summary(residuals) for name, residuals in evaluation.residuals.items()},
     )
-    return project.registry.publish(models, score, run_id=run_id)
+    version = project.registry.publish(models, score, run_id=run_id)
+    plot = residual_chart(f"{version.record.version}, one step ahead on the test part", evaluation.residuals)
+    project.registry.store.write(project.registry.layout.residual_plot, plot)
+    return version
 
 
 def metadata_table(version: Version) -> pa.Table:

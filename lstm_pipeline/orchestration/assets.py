@@ -195,7 +195,8 @@ def _model_metadata(project: Project) -> dg.AssetsDefinition:
             table = finish(project, product, step.output, metadata_table(version), as_of)
             if product.fields is not None:
                 table = conform(table, product.fields, what="model_metadata")
-        return _result(table, as_of, show.version_metadata(version))
+            plot = project.registry.store.read(project.registry.layout.residual_plot)
+        return _result(table, as_of, show.version_metadata(version, plot))
 
     return model_metadata
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from lstm_pipeline.forecasting.charts import forecast_chart, loss_chart
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.forecast import Forecast
-from lstm_pipeline.registry.records import IndividualRecord, Metrics
+from lstm_pipeline.registry.records import EnsembleMetadata, IndividualRecord
 from lstm_pipeline.registry.registry import Version
 from lstm_pipeline.timeseries.schema import describe
 
@@ -76,8 +76,12 @@ def model_metadata(record: IndividualRecord, history: Mapping[str, Any]) -> Meta
     }
 
 
-def version_metadata(version: Version) -> Metadata:
-    """A version: its metrics, and which model predicts which feature."""
+def version_metadata(version: Version, residual_plot: bytes) -> Metadata:
+    """A version: its metrics, and which model predicts which feature.
+
+    Args:
+        residual_plot: PNG.
+    """
     record = version.record.metadata
     members = {
         member.model_name: (member.version, version.models[member.model_name].record.metadata.predicted_features)
@@ -92,12 +96,30 @@ def version_metadata(version: Version) -> Metadata:
         "metrics_rolled": dg.MetadataValue.md(metrics_table(record.feature_metrics["rolled"])),
         "metrics_one_step": dg.MetadataValue.md(metrics_table(record.feature_metrics["one_step"])),
         "baselines_rolled": dg.MetadataValue.md(metrics_table(record.baseline_metrics)),
+        **_calibration_metadata(record),
+        "residual_plot": dg.MetadataValue.md(picture(residual_plot, "residuals one step ahead")),
         "metric_definitions": dict(record.metric_definitions),
         "evaluation_origins": record.evaluation["origins"],
         "evaluation_horizon": record.evaluation["horizon"],
         **{name: value for name, value in numbers.items() if value is not None},
         "record": dg.MetadataValue.path(version.record.metadata_path),
     }
+
+
+def _calibration_metadata(record: EnsembleMetadata) -> Metadata:
+    """How forecasts are blended, how well intervals cover the test part, and what is left over."""
+    found: Metadata = {}
+    if record.calibration.blend:
+        found["blend"] = dg.MetadataValue.md(metrics_table(record.calibration.blend))
+    if record.calibration.coverage:
+        by_feature = {
+            name: {f"{level} %": shares.get(name) for level, shares in record.calibration.coverage.items()}
+            for name in record.calibration.intervals
+        }
+        found["interval_coverage"] = dg.MetadataValue.md(metrics_table(by_feature))
+    if record.residuals:
+        found["residuals"] = dg.MetadataValue.md(metrics_table(record.residuals))
+    return found
 
 
 def forecast_metadata(forecast: Forecast, timestamp_col: str, plot: bytes) -> Metadata:
@@ -137,10 +159,11 @@ def draw_forecast(forecast: Forecast) -> bytes:
         series.timeline.wall_clock(steps),
         values,
         names,
+        forecast.bounds,
     )
 
 
-def metrics_table(rows: Mapping[str, Metrics]) -> str:
+def metrics_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
     """Metrics by feature as a Markdown table."""
     names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
     lines = ["| | " + " | ".join(names) + " |", "| --- |" + " ---: |" * len(names)]

@@ -84,6 +84,11 @@ class Layout:
         """Picture of the newest forecast."""
         return self._path("data", "predictions.png")
 
+    @property
+    def residual_plot(self) -> UPath:
+        """Picture of the newest version's residuals."""
+        return self._path("data", "residuals.png")
+
 
 def version_number(name: str) -> int | None:
     """`v12`, `v12.json`, `v12.claim` → 12; None for anything else."""

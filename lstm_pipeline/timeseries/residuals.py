@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from lstm_pipeline.timeseries.arrays import Float64
@@ -20,19 +18,15 @@ DEFINITIONS = {
 Summary = dict[str, float | None]
 
 
-def residual_summary(residuals: Float64, names: Sequence[str]) -> dict[str, Summary]:
-    """Mean, spread, autocorrelation and normality of each feature's residuals.
+def residual_summary(residuals: Float64) -> Summary:
+    """Mean, spread, autocorrelation and normality of one feature's residuals.
 
     Args:
-        residuals: (n, P) actual minus forecast, rows in time order; NaN does not count.
+        residuals: (n,) actual minus forecast in time order; NaN does not count.
 
     Returns:
-        feature → statistic → value; None where it is not defined.
+        statistic → value; None where it is not defined.
     """
-    return {name: _summary(residuals[:, index]) for index, name in enumerate(names)}
-
-
-def _summary(residuals: Float64) -> Summary:
     known = residuals[~np.isnan(residuals)]
     there = ~np.isnan(residuals[:-1]) & ~np.isnan(residuals[1:])
     before, after = residuals[:-1][there], residuals[1:][there]
