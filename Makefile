@@ -1,8 +1,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 
-.PHONY: install demo test test-slow check ui s3 clean
+.PHONY: install demo test test-slow check bench-peers ui s3 clean
 
 install: $(VENV)/.installed ## everything into .venv, at the versions of constraints.txt
 
@@ -25,6 +26,18 @@ check: install ## types and style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench-peers: install $(PEERS)/.installed ## speed beside Keras, torch, Darts and NeuralForecast; ARGS=--quick for a first look
+	$(BIN)/python -m benchmarks.training $(ARGS)
+	$(BIN)/python -m benchmarks.rollout $(ARGS)
+
+# The peers never meet this project's packages. torch comes first, so that no package which needs it chooses its build.
+$(PEERS)/.installed: benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' benchmarks/peers.txt)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
+	@if $(PEERS)/bin/python -m pip list --disable-pip-version-check | grep -iE '^(nvidia|cuda|triton)'; then echo 'These came with torch and are not needed: all is measured on the CPU. Its CPU build saves gigabytes.'; fi
+	@touch $@
 
 ui: install ## Dagster's UI on http://localhost:3000
 	. $(BIN)/activate && dg dev

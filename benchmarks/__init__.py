@@ -6,29 +6,37 @@ import importlib.metadata
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("tensorflow", "keras", "numpy", "pyarrow", "duckdb", "s3fs", "torch", "darts", "neuralforecast")
+from benchmarks import peers
+
+_PACKAGES = (
+    "tensorflow", "keras", "numpy", "pyarrow", "duckdb", "s3fs", "torch", "pytorch-lightning", "darts",
+    "neuralforecast",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a benchmark is to reach: `value` is `target` or more."""
+    """What a benchmark is to reach: `value` is `target` or more, or with `at_most` no more than `target`."""
 
     name: str
     value: float
     target: float
+    at_most: bool = False
 
     @property
     def met(self) -> bool:
-        return self.value >= self.target
+        return self.value <= self.target if self.at_most else self.value >= self.target
 
     def __str__(self) -> str:
-        return f"{'met   ' if self.met else 'missed'}  {self.name}: {self.value:.2f} (target {self.target:g})"
+        wanted = f"{'at most' if self.at_most else 'target'} {self.target:g}"
+        return f"{'met   ' if self.met else 'missed'}  {self.name}: {self.value:.2f} ({wanted})"
 
 
 def write_report(path: Path, results: Sequence[dict[str, Any]], targets: Sequence[Target]) -> None:
@@ -54,13 +62,20 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
+    """Of what is measured, in this environment or in the peers' own."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+        for path in (sys.path, peers.packages()):
+            version = _version(name, path)
+            if version is not None:
+                found.setdefault(name, version)
     return found
+
+
+def _version(name: str, path: list[str]) -> str | None:
+    for distribution in importlib.metadata.Distribution.discover(name=name, path=path):
+        return distribution.version
+    return None
 
 
 def _processor() -> str:

@@ -14,6 +14,7 @@ from lstm_pipeline.spec.errors import PipelineError, SpecError
 from lstm_pipeline.spec.settings import STORAGE_VARIABLE
 
 if TYPE_CHECKING:
+    from lstm_pipeline.forecasting.backtest import BacktestOptions
     from lstm_pipeline.forecasting.project import Project
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,6 +91,40 @@ def run(spec: str, only: str | None, groups: tuple[str, ...], as_of: dt.datetime
     if groups and only == "predict":
         raise click.BadParameter("--group chooses what is trained; it does not go with --only predict")
     _run(project, train=only != "predict", predict=only != "train", groups=groups or None, as_of=as_of)
+
+
+@cli.command()
+@click.argument("spec")
+@click.option(
+    "--origins", type=click.IntRange(min=1), help="So many origins, evenly spread. Default: all, at most 512."
+)
+@click.option("--stride", type=click.IntRange(min=1), help="An origin every so many rows, instead of --origins.")
+@click.option(
+    "--refit-every", type=click.IntRange(min=1), help="Train anew after so many origins, instead of taking a version."
+)
+@click.option("--version", metavar="vN", help="Which version. Default: the one in use.")
+@as_of_option
+@with_storage
+def backtest(
+    spec: str,
+    origins: int | None,
+    stride: int | None,
+    refit_every: int | None,
+    version: str | None,
+    as_of: dt.datetime | None,
+) -> None:
+    """Forecast from many origins of the rows that SPEC's version has not seen, and score that beside simpler methods.
+
+    With --refit-every nothing is published: each training is for this back-test alone.
+    """
+    if origins is not None and stride is not None:
+        raise click.BadParameter("--origins and --stride exclude each other")
+    if version is not None and refit_every is not None:
+        raise click.BadParameter("--version takes a published version, --refit-every trains anew; give one of them")
+    project = _load(spec)
+    from lstm_pipeline.forecasting.backtest import BacktestOptions
+
+    _backtest(project, BacktestOptions(version, origins, stride, refit_every), as_of.date() if as_of else None)
 
 
 @cli.command()
@@ -197,6 +232,28 @@ def _run(
             progress=bars,
         )
     _report(console, project, predict)
+
+
+def _backtest(project: Project, options: BacktestOptions, as_of: dt.date | None) -> None:
+    import pyarrow.parquet as pq
+
+    from lstm_pipeline.console import TrainingBars, backtest_tables, make_console
+    from lstm_pipeline.forecasting.backtest import read_protocol
+    from lstm_pipeline.network.runtime import import_quietly
+    from lstm_pipeline.orchestration.runs import run_backtest
+
+    import_quietly()
+    console, layout = make_console(), project.registry.layout
+    trained = project.groups if options.refit_every else ()
+    with TrainingBars(console, trained, project.spec.training.epochs) as bars:
+        run_backtest(project, options, as_of=as_of, progress=bars)
+    path = layout.data("backtest")
+    with layout.store.opening(path) as file:
+        table = pq.read_table(file)
+    for view in backtest_tables(table, read_protocol(table)):
+        console.print(view)
+    console.print(f"scores: {path}", soft_wrap=True)
+    console.print(f"plot:   {layout.backtest_plot}", soft_wrap=True)
 
 
 def _report(console: Any, project: Project, predict: bool) -> None:

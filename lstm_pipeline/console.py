@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from lstm_pipeline.forecasting.contenders import ENSEMBLE
+from lstm_pipeline.timeseries.metrics import NAMES
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.training import EpochReport
@@ -59,6 +64,11 @@ class TrainingBars:
             line = f"{group}: epoch {report.epoch}/{report.epochs}  {losses}  {report.seconds:.1f} s{best}"
             self._console.print(line, highlight=False, soft_wrap=True)
 
+    def on_stage(self, log: Any, text: str) -> None:
+        """Hears of something that takes long, or is left out."""
+        with self._lock:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
 
 def metrics_table(record: EnsembleRecord) -> Table:
     """Metrics of each feature, rolled over the horizon, and the means beside the naive forecasts'."""
@@ -101,6 +111,39 @@ def forecast_table(table: pa.Table, timestamp_col: str, rows: int = 5) -> Table:
     return view
 
 
+def backtest_tables(table: pa.Table, protocol: Mapping[str, Any]) -> list[Table]:
+    """Every method's mean metrics, and the ensemble by feature beside the best of the others.
+
+    Args:
+        table, protocol: of a `Backtest`.
+    """
+    rows = table.filter(pc.field("lead").is_null()).to_pylist()
+    trained = protocol["version"] or f"trained anew every {protocol['refit_every']} origins"
+    methods = Table(
+        title=f"Back-test of {trained}: {protocol['origins']} origins from {protocol['first_origin']} to "
+        f"{protocol['last_origin']}, {protocol['horizon']} steps each",
+        caption="relative: rmse, each feature scaled, divided by the ensemble's from the same origins; p: Diebold–"
+        "Mariano test against the ensemble, two-sided",
+        title_justify="left",
+        caption_justify="left",
+    )
+    _columns(methods, "method", (*NAMES, "origins", "relative", "p"))
+    for row in rows:
+        if row["group"] is None:
+            numbers = (number(row[name]) for name in (*NAMES, "origins", "relative_rmse", "p_value"))
+            methods.add_row(row["method"], *numbers)
+    features = Table(title="By feature: the ensemble, and the best of the others", title_justify="left")
+    _columns(features, "feature", ("skill", "rmse", "best other", "its rmse", "relative", "p"))
+    scores = {(row["method"], row["feature"]): row for row in rows if row["feature"] is not None}
+    for name in dict.fromkeys(feature for _, feature in scores):
+        own = scores[ENSEMBLE, name]
+        others = [row for (method, feature), row in scores.items() if feature == name and method != ENSEMBLE]
+        best = min(others, key=lambda row: math.inf if row["relative_rmse"] is None else row["relative_rmse"])
+        compared = (number(best[key]) for key in ("rmse", "relative_rmse", "p_value"))
+        features.add_row(name, number(own["skill"]), number(own["rmse"]), best["method"], *compared)
+    return [methods, features]
+
+
 def versions_table(records: Sequence[EnsembleRecord], in_use: str) -> Table:
     """All versions: when, how good, and which models they pin."""
     view = Table()
@@ -127,6 +170,12 @@ def number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def _columns(table: Table, first: str, others: Sequence[str]) -> None:
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right")
 
 
 def _cell(value: object) -> str:

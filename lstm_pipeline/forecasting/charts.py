@@ -104,6 +104,26 @@ def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
     return _png(figure)
 
 
+def error_chart(title: str, errors: Mapping[str, Float64]) -> bytes:
+    """Error by lead time relative to the seasonal naive's, which is the line at 1.
+
+    Args:
+        errors: method → (H,), the one to look at first; NaN where it is not defined.
+    """
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axhline(1, color=HISTORY, linewidth=1, linestyle="--")
+    for index, (method, values) in enumerate(errors.items()):
+        leads = np.arange(1, len(values) + 1)
+        colour, width, layer = (FORECAST, 2.2, 4) if index == 0 else (f"C{index}", 1.2, 3)
+        axes.plot(leads, values, color=colour, linewidth=width, zorder=layer, marker="o", markersize=2.5, label=method)
+    axes.set(title=title, xlabel="lead time (steps)", ylabel="rmse relative to the seasonal naive")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8, ncols=2)
+    return _png(figure)
+
+
 def _few_dates(axes: Axes) -> None:
     locator: Any = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)

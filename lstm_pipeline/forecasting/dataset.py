@@ -14,11 +14,11 @@ import pyarrow as pa
 from lstm_pipeline.spec.steps import TrainingStep
 from lstm_pipeline.timeseries.arrays import Flags, Float32
 from lstm_pipeline.timeseries.baselines import season_length
-from lstm_pipeline.timeseries.calendar import calendar_matrix, calendar_names
+from lstm_pipeline.timeseries.calendar import calendar_matrix, calendar_names, holiday_name
 from lstm_pipeline.timeseries.features import FeatureSet, resolve_features
 from lstm_pipeline.timeseries.gaps import Filled, fill_gaps
 from lstm_pipeline.timeseries.scaling import Scaler, fit_scaler
-from lstm_pipeline.timeseries.series import Series, build_series
+from lstm_pipeline.timeseries.series import Series, build_series, split_plan
 from lstm_pipeline.timeseries.windows import Split, Windows, split_rows, split_windows, window_starts
 
 
@@ -31,7 +31,7 @@ class Dataset:
         series: (N, F) values in own units, features sorted by name.
         filled: the same with its gaps filled, and what was really observed.
         split: rows of training, validation and test.
-        calendar: names of the K calendar features.
+        calendar: names of the calendar features.
         season: steps of one season.
     """
 
@@ -41,6 +41,15 @@ class Dataset:
     split: Split
     calendar: tuple[str, ...]
     season: int
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The K columns of a network's row whose future is known: the calendar, then the next step's covariates."""
+        return (*self.calendar, *(next_name(name) for name in self.features.covariates))
+
+    def rows(self, scaler: Scaler) -> Float32:
+        """(N, F + K) the rows a network reads."""
+        return network_rows(self.series, self.filled, scaler, self.calendar, self.features.covariates)
 
     def columns(self, names: Sequence[str]) -> list[int]:
         """Where features stand in a row."""
@@ -101,27 +110,40 @@ def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset
         frequency=step.frequency,
         on_duplicates=step.on_duplicates,
     )
+    series, _ = split_plan(series, features.covariates)
     split = split_rows(len(series), step.train_ratio, step.validation_split)
     filled = fill_gaps(series, rule=step.missing, max_gap=step.max_gap, part_ends=split.part_ends)
     frequency = series.timeline.frequency
     calendar = calendar_names(frequency, step.calendar_features)
+    if step.holidays:
+        calendar = (*calendar, holiday_name(step.holidays))
     season = step.season_length or season_length(frequency)
     dataset = Dataset(features, series, filled, split, calendar, season)
     dataset.windows(features.predicted, step.sequence_length)  # too few rows: say so before anything is trained
     return dataset
 
 
-def network_rows(series: Series, filled: Filled, scaler: Scaler, calendar: Sequence[str]) -> Float32:
-    """The rows a network reads: scaled values, then the calendar.
+def network_rows(
+    series: Series, filled: Filled, scaler: Scaler, calendar: Sequence[str], covariates: Sequence[str] = ()
+) -> Float32:
+    """The rows a network reads: scaled values, then what is known of the step after: its calendar, its covariates.
 
-    A row carries the values of its own step and the calendar of the step after it, which is the one that the row
-    helps to forecast and is known beforehand.
+    A row carries the values of its own step and what is known of the step after it, which is the one that the row
+    helps to forecast.
 
     Returns:
-        (N, F + K). Values that are missing hold 0, which is the training mean under the standard scaler.
+        (N, F + K). Values that are missing hold 0, which is the training mean under the standard scaler. After the
+        last row the covariates are taken to stay as they are; no window that forecasts more than that is trained on.
     """
-    scaled = np.nan_to_num(scaler.transform(filled.values), nan=0.0)
-    return np.concatenate([scaled.astype(np.float32), next_calendar(series, calendar)], axis=1)
+    scaled = np.nan_to_num(scaler.transform(filled.values), nan=0.0).astype(np.float32)
+    planned = scaled[:, [series.names.index(name) for name in covariates]]  # (N, V)
+    following = np.concatenate([planned[1:], planned[-1:]])
+    return np.concatenate([scaled, next_calendar(series, calendar), following], axis=1)
+
+
+def next_name(covariate: str) -> str:
+    """Name of the column that holds a covariate's value of the step after."""
+    return f"next {covariate}"
 
 
 def next_calendar(series: Series, names: Sequence[str]) -> Float32:

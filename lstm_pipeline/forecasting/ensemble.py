@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from lstm_pipeline.forecasting.calibration import Calibration, interval_columns
 from lstm_pipeline.forecasting.dataset import network_rows
+from lstm_pipeline.forecasting.window import Window, read_window
 from lstm_pipeline.registry.layout import HISTORY, SCALER
 from lstm_pipeline.registry.records import CalibrationRecord, ModelMetadata
 from lstm_pipeline.registry.registry import Registry, StoredModel, Version
@@ -22,16 +23,22 @@ from lstm_pipeline.spec.settings import storage_uri
 from lstm_pipeline.timeseries.arrays import Float32, Float64, Integers
 from lstm_pipeline.timeseries.baselines import naive_forecasts, seasonal_rows
 from lstm_pipeline.timeseries.calendar import calendar_matrix
-from lstm_pipeline.timeseries.features import is_numeric
-from lstm_pipeline.timeseries.gaps import Filled, fill_gaps
+from lstm_pipeline.timeseries.gaps import Filled
 from lstm_pipeline.timeseries.scaling import Scaler
-from lstm_pipeline.timeseries.series import Series, build_series
-from lstm_pipeline.timeseries.timeline import common_step, regular_grid
+from lstm_pipeline.timeseries.series import Series
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.rollout import RollOut
 
-_AGREE = ("feature_columns", "calendar_features", "frequency", "timezone", "timestamp_column", "sequence_length")
+_AGREE = (
+    "feature_columns",
+    "calendar_features",
+    "future_covariates",
+    "frequency",
+    "timezone",
+    "timestamp_column",
+    "sequence_length",
+)
 
 
 @dataclass(frozen=True)
@@ -41,19 +48,6 @@ class Member:
     metadata: ModelMetadata
     scaler: Scaler
     network: Any
-
-
-@dataclass(frozen=True)
-class Window:
-    """The last rows of an input, which a forecast starts from.
-
-    Attributes:
-        series: the whole input, regular.
-        filled: the same with its gaps filled.
-    """
-
-    series: Series
-    filled: Filled
 
 
 class Ensemble:
@@ -138,39 +132,12 @@ class Ensemble:
         Raises:
             DataError: columns, frequency or values do not fit what the models were trained on.
         """
-        metadata = self.metadata
-        names = metadata.series_features
-        absent = [name for name in (metadata.timestamp_column, *names) if name not in table.column_names]
-        if absent:
-            raise DataError(
-                f"the models were trained with columns that this input does not have: {', '.join(absent)}; "
-                f"it has: {', '.join(table.column_names)}"
-            )
-        text = [f"{name} ({table.schema.field(name).type})" for name in names if not _is_number(table, name)]
-        if text:
-            raise DataError(f"the models were trained with numbers in columns that hold none here: {', '.join(text)}")
-        try:
-            series = build_series(
-                table,
-                metadata.timestamp_column,
-                names,
-                timezone=metadata.timezone,
-                frequency=metadata.frequency,
-                on_duplicates=metadata.on_duplicates,
-            )
-        except DataError as error:
-            step = metadata.frequency
-            raise DataError(
-                f"the prediction input does not fit the models (trained with step {step}): {error}"
-            ) from None
-        _require_frequency(series, metadata.frequency)
-        filled = fill_gaps(series, rule=metadata.missing, max_gap=metadata.max_gap, part_ends=[len(series)])
-        self._require_window(series, filled)
-        return Window(series, filled)
+        needs_season = self.calibration.needs_season
+        return read_window(self.metadata, table, needs_season=needs_season)
 
     def forecast_table(self, window: Window, horizon: int, intervals: Sequence[int] = ()) -> pa.Table:
         """The forecast as a table: timestamp column, every predicted feature (integer ones rounded), intervals."""
-        values = self.forecast(window.series, window.filled, horizon)
+        values = self.forecast(window, horizon)
         steps = window.series.timeline.next_steps(window.series.steps[-1], horizon)
         columns = {self.metadata.timestamp_column: window.series.timeline.column_of(steps)}
         integers = {name for member in self.members for name in member.metadata.integer_features}
@@ -184,14 +151,16 @@ class Ensemble:
                     columns[label] = pa.array(bound[:, index], from_pandas=True)
         return pa.table(columns)
 
-    def forecast(self, series: Series, filled: Filled, horizon: int) -> Float64:
+    def forecast(self, window: Window, horizon: int) -> Float64:
         """(H, P) forecast of the steps after the last row, in own units.
 
         Raises:
-            DataError: the forecast is not finite.
+            DataError: the plan of a future covariate is missing; the forecast is not finite.
         """
-        length = self.metadata.sequence_length
-        rolled = self.roll(series, filled, np.array([len(series) - length]), horizon)  # (1, H, P)
+        window.require_plan(self.metadata.future_covariates, horizon)
+        series, filled = window.series, window.filled
+        read = window.last(self.metadata.sequence_length)  # all that the networks read
+        rolled = self.roll(read.series, read.filled, np.array([0]), horizon, window.plan)  # (1, H, P)
         columns = [series.names.index(name) for name in self.predicted]
         season = self.metadata.season_length
         naive = naive_forecasts(filled.values, np.array([len(series)]), horizon, season)[..., columns]  # (2, 1, H, P)
@@ -201,34 +170,71 @@ class Ensemble:
             raise DataError(f"the forecast of {', '.join(bad)} is not finite; nothing was written. Retrain the group")
         return values
 
-    def roll(self, series: Series, filled: Filled, starts: Integers, horizon: int) -> Float64:
+    def roll(
+        self, series: Series, filled: Filled, starts: Integers, horizon: int, plan: Float64 | None = None
+    ) -> Float64:
         """Rolls the networks forward from several windows at once, without what a calibration makes of it.
 
         Args:
             starts: (B,) first rows of the windows.
+            plan: (N', V) future covariates of the rows after the last one; None: they stay as they are.
 
         Returns:
             (B, H, P) forecasts of the steps after each window, in own units.
         """
         length = self.metadata.sequence_length
-        rows = network_rows(series, filled, self._common, self.metadata.calendar_features)  # (N, D)
+        metadata = self.metadata
+        rows = network_rows(
+            series, filled, self._common, metadata.calendar_features, metadata.future_covariates
+        )  # (N, D)
+        if plan is not None and len(plan):
+            covariates = self._common.subset(metadata.future_covariates)
+            rows[-1, rows.shape[1] - plan.shape[1] :] = covariates.transform(plan[0])
         windows = rows[starts[:, None] + np.arange(length)]  # (B, L, D)
-        scaled = self._rollout(windows, self._known(series, windows, starts, horizon))  # (B, H, P)
+        known = self._known(series, filled, windows, starts, horizon, plan)
+        scaled = self._rollout(windows, known)  # (B, H, P)
         return self._common.subset(self.predicted).inverse(scaled.astype(np.float64))
 
-    def _known(self, series: Series, windows: Float32, starts: Integers, horizon: int) -> Float32:
-        """(B, H, K) what is known of each rolled row: context by seasonal naive, then the next step's calendar."""
-        length = windows.shape[1]
-        context = [self.metadata.series_features.index(name) for name in self.context]
-        repeated = seasonal_rows(length, horizon, self.metadata.season_length)
-        future = windows[:, repeated][:, :, context]  # (B, H, C)
+    def _known(
+        self,
+        series: Series,
+        filled: Filled,
+        windows: Float32,
+        starts: Integers,
+        horizon: int,
+        plan: Float64 | None,
+    ) -> Float32:
+        """(B, H, K) what is known of each rolled row: its context, then the next step's calendar and covariates.
+
+        Context goes on as its seasonal naive, unless it is a future covariate: then as it was planned.
+        """
+        metadata, length = self.metadata, windows.shape[1]
+        repeated = seasonal_rows(length, horizon, metadata.season_length)
+        own = starts[:, None] + length + np.arange(horizon)  # (B, H)
+        covariates = self._covariates(series, filled, plan)  # (N + N', V)
+        last = len(covariates) - 1
+        context = [
+            covariates[np.minimum(own, last), metadata.future_covariates.index(name)]
+            if name in metadata.future_covariates
+            else windows[:, repeated, metadata.series_features.index(name)]
+            for name in self.context
+        ]
         timeline = series.timeline
         later = timeline.next_steps(series.steps[-1], horizon + 1)
         steps = pd.DatetimeIndex(np.append(series.steps.to_numpy(), later.to_numpy()))
-        calendar = calendar_matrix(timeline.wall_clock(steps), self.metadata.calendar_features)  # (N + H + 1, K)
-        # the first rolled row is `starts + length`, and a row carries the calendar of the step after it
-        following = starts[:, None] + length + 1 + np.arange(horizon)
-        return np.concatenate([future, calendar[following]], axis=2)
+        calendar = calendar_matrix(timeline.wall_clock(steps), metadata.calendar_features)  # (N + H + 1, ·)
+        # the first rolled row is `starts + length`, and a row carries what is known of the step after it
+        following = [calendar[own + 1], covariates[np.minimum(own + 1, last)]]
+        stacked = np.stack(context, axis=2) if context else np.empty((*own.shape, 0), np.float32)
+        return np.concatenate([stacked, *following], axis=2)
+
+    def _covariates(self, series: Series, filled: Filled, plan: Float64 | None) -> Float32:
+        """(N + N', V) observed and planned future covariates, in the roll's units."""
+        names = self.metadata.future_covariates
+        values = filled.values[:, [series.names.index(name) for name in names]]
+        if plan is not None:
+            values = np.concatenate([values, plan])
+        return np.nan_to_num(self._common.subset(names).transform(values), nan=0.0).astype(np.float32)
 
     @cached_property
     def _common(self) -> Scaler:
@@ -249,37 +255,21 @@ class Ensemble:
 
         common, own = self._common, member.scaler
         names = member.metadata.predicted_features
-        calendar = len(member.metadata.calendar_features)
+        ones = np.ones(len(member.metadata.calendar_features))
+        planned = common.subset(member.metadata.future_covariates)
+        planned_own = own.subset(member.metadata.future_covariates)
+        scale = [common.scale / own.scale, ones, planned.scale / planned_own.scale]
+        shift = [(common.centre - own.centre) / own.scale, 0 * ones]
+        shift += [(planned.centre - planned_own.centre) / planned_own.scale]
         target, target_common = own.subset(names), common.subset(names)
         return RollMember(
             model=member.network,
             columns=np.array([common.names.index(name) for name in names], np.int64),
-            input_scale=np.append(common.scale / own.scale, np.ones(calendar)).astype(np.float32),
-            input_shift=np.append((common.centre - own.centre) / own.scale, np.zeros(calendar)).astype(np.float32),
+            input_scale=np.concatenate(scale).astype(np.float32),
+            input_shift=np.concatenate(shift).astype(np.float32),
             output_scale=(target.scale / target_common.scale).astype(np.float32),
             output_shift=((target.centre - target_common.centre) / target_common.scale).astype(np.float32),
         )
-
-    def _require_window(self, series: Series, filled: Filled) -> None:
-        length = self.metadata.sequence_length
-        if len(series) < length:
-            raise DataError(
-                f"a forecast starts from the last {length} steps (the trained sequence_length), found {len(series)} "
-                f"({series.steps[0]} to {series.steps[-1]}); let the prediction input reach further back"
-            )
-        season = self.metadata.season_length
-        if self.calibration.needs_season and len(series) < season:
-            raise DataError(
-                f"this version blends its networks with the seasonal naive, which needs the last {season} steps, found "
-                f"{len(series)} ({series.steps[0]} to {series.steps[-1]}); let the prediction input reach further back"
-            )
-        gap = np.flatnonzero(~filled.usable[-length:])
-        if len(gap):
-            first = series.steps[len(series) - length + int(gap[0])]
-            raise DataError(
-                f"the last {length} steps hold a gap of more than max_gap {self.metadata.max_gap} steps ({len(gap)} "
-                f"steps cannot be filled, the first at {first}); mend the data or use an earlier end"
-            )
 
 
 def load_members(registry: Registry, models: Mapping[str, StoredModel], *, held_out: bool = False) -> list[Member]:
@@ -323,17 +313,3 @@ def require_agreement(records: Sequence[ModelMetadata]) -> None:
                     f"models '{first.model_name}' and '{other.model_name}' do not go together: {name} is {expected} in "
                     f"the one and {found} in the other; retrain both groups"
                 )
-
-
-def _is_number(table: pa.Table, name: str) -> bool:
-    return is_numeric(table.schema.field(name).type)
-
-
-def _require_frequency(series: Series, frequency: str) -> None:
-    """An input whose rows stand further apart than the models' steps would be mostly made up."""
-    if series.inserted * 2 <= len(series):
-        return
-    seen = series.steps[np.flatnonzero(~np.isnan(series.values).all(axis=1))]
-    expected = common_step(regular_grid(series.steps, frequency))
-    found = f"most rows here are {common_step(seen)} apart" if len(seen) > 1 else "only one row here has values"
-    raise DataError(f"the models were trained with steps of {frequency} ({expected}); {found}")

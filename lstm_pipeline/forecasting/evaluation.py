@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lstm_pipeline.forecasting.calibration import Calibration
-from lstm_pipeline.forecasting.dataset import Dataset, network_rows
+from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.rolling import Rolled, roll_held_out
 from lstm_pipeline.timeseries.arrays import Float64, Integers
 from lstm_pipeline.timeseries.baselines import BASELINES
@@ -124,7 +124,7 @@ def _evaluate_one_step(dataset: Dataset, ensemble: Ensemble) -> tuple[dict[str, 
     residuals: dict[str, Float64] = {}
     for member in ensemble.members:
         names, length = member.metadata.predicted_features, member.metadata.sequence_length
-        rows = network_rows(dataset.series, dataset.filled, member.scaler, dataset.calendar)
+        rows = dataset.rows(member.scaler)
         starts = dataset.windows(names, length, member.metadata.chunk_length).test
         scaled = predict_steps(member.network, rows, starts, length)[:, 0]
         forecast = member.scaler.subset(names).inverse(scaled.astype(np.float64))

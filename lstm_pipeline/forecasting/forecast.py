@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from lstm_pipeline.forecasting.calibration import interval_columns
-from lstm_pipeline.forecasting.ensemble import Ensemble, Window
+from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.inputs import finish
 from lstm_pipeline.forecasting.project import Project
+from lstm_pipeline.forecasting.window import Window
 from lstm_pipeline.spec.errors import DataError
 from lstm_pipeline.timeseries.arrays import Float64
 from lstm_pipeline.timeseries.schema import conform

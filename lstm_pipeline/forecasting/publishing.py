@@ -33,7 +33,7 @@ def publish(project: Project, table: pa.Table, models: Mapping[str, StoredModel]
     """
     dataset = build_dataset(table, project.spec.training, project.spec.timezone)
     models = {group: models[group] for group in project.groups}
-    _require_fit(dataset, models)
+    require_fit(dataset, models)
     ensemble = Ensemble(load_members(project.registry, models, held_out=True))
     step = project.spec.training
     horizon, levels = project.spec.prediction.forecast_horizon, project.spec.interval_levels
@@ -54,8 +54,9 @@ def publish(project: Project, table: pa.Table, models: Mapping[str, StoredModel]
         residuals={name: residual_summary(residuals) for name, residuals in evaluation.residuals.items()},
     )
     version = project.registry.publish(models, score, run_id=run_id)
-    plot = residual_chart(f"{version.record.version}, one step ahead on the test part", evaluation.residuals)
-    project.registry.store.write(project.registry.layout.residual_plot, plot)
+    name, registry = version.record.version, project.registry
+    plot = residual_chart(f"{name}, one step ahead on the test part", evaluation.residuals)
+    registry.store.write(registry.layout.residual_plot(name), plot)
     return version
 
 
@@ -90,21 +91,29 @@ def metadata_table(version: Version) -> pa.Table:
     return table.set_column(table.column_names.index("created_at"), "created_at", stamps)
 
 
-def _require_fit(dataset: Dataset, models: Mapping[str, StoredModel]) -> None:
-    """Models that other features, groups or another frequency were trained for cannot serve this spec."""
+def require_fit(dataset: Dataset, models: Mapping[str, StoredModel], which: str = "newest model") -> None:
+    """Checks models against a dataset that was made by the spec.
+
+    Args:
+        models: group → model.
+        which: what a message calls them.
+
+    Raises:
+        RegistryError: they were trained for other features or another frequency, or do not go together.
+    """
     require_agreement([model.record.metadata for model in models.values()])
     for group, model in models.items():
         metadata = model.record.metadata
         wanted = {
             "predicted_features": list(dataset.features.groups[group]),
-            "feature_columns": [*dataset.series.names, *dataset.calendar],
+            "feature_columns": [*dataset.series.names, *dataset.known],
             "frequency": dataset.series.timeline.frequency,
         }
         for name, expected in wanted.items():
             found = getattr(metadata, name)
             if found != expected:
                 raise RegistryError(
-                    f"the newest model of group '{group}' does not fit the spec: {name} is {found}, "
+                    f"the {which} of group '{group}' does not fit the spec: {name} is {found}, "
                     f"expected {expected}; train this group again"
                 )
 

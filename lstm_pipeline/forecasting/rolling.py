@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_ORIGINS = 512
 """Origins of an evaluation: enough for the tails of intervals, few enough to cost seconds."""
+_FEWEST_ORIGINS = 64
+_MAX_PASSES = 2048
 _MAX_CELLS = 2**24
 
 
@@ -70,7 +72,9 @@ def roll_held_out(dataset: Dataset, ensemble: Ensemble, horizon: int, most: int 
         most: origins, at most.
     """
     names, length = tuple(ensemble.predicted), ensemble.metadata.sequence_length
-    first = held_out_origins(dataset, length, horizon, min(most, max(64, _MAX_CELLS // (horizon * len(names)))))
+    passes = max(-(-horizon // member.metadata.chunk_length) for member in ensemble.members)
+    affordable = min(_MAX_CELLS // (horizon * len(names)), _MAX_PASSES // passes)
+    first = held_out_origins(dataset, length, horizon, min(most, max(_FEWEST_ORIGINS, affordable)))
     return roll_from(dataset, ensemble, first, horizon)
 
 

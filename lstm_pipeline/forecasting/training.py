@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstm_pipeline.forecasting.dataset import Dataset, network_rows
+from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.evaluation import score_one_step
 from lstm_pipeline.network.runtime import cores, group_seed
 from lstm_pipeline.registry.layout import HELD_OUT, HISTORY, MODEL, SCALER
@@ -95,10 +95,13 @@ def train_groups(
 
 
 def resolve_options(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> ModelOptions:
-    """A group's options with all that the data decides filled in: the steps a roll."""
+    """A group's options with all that the data decides filled in: the steps a roll, and whether the future is known."""
     options = step.options(group)
     chunk = dataset.chunk_length(options.output_chunk_length, horizon)
-    return options.model_copy(update={"output_chunk_length": chunk})
+    known = options.known_future
+    if known is None:
+        known = bool(step.future_covariates or step.holidays)
+    return options.model_copy(update={"output_chunk_length": chunk, "known_future": known})
 
 
 def train_group(
@@ -183,7 +186,7 @@ def prepare(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> T
     options, length = resolve_options(dataset, step, group, horizon), step.sequence_length
     names = dataset.features.groups[group]
     scaler = dataset.scaler(options.scaler if step.scale_features else "none")
-    rows = network_rows(dataset.series, dataset.filled, scaler, dataset.calendar)
+    rows = dataset.rows(scaler)
     columns, chunk = dataset.columns(names), options.output_chunk_length or 1
     windows = dataset.windows(names, length, chunk * options.rollout_steps)
     if options.window_normalization == "seasonal" and length < dataset.season:
@@ -201,7 +204,7 @@ def prepare(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> T
         horizon=windows.horizon,
         target_columns=tuple(columns),
     )
-    shape = Shape(length, len(dataset.series.names), len(dataset.calendar), tuple(columns), chunk, dataset.season)
+    shape = Shape(length, len(dataset.series.names), len(dataset.known), tuple(columns), chunk, dataset.season)
     return TrainingTask(names, options, scaler, shape, windows, data, group_seed(step.random_seed, group))
 
 
@@ -249,7 +252,8 @@ def _record(
         feature_group=group,
         timestamp_column=step.timestamp_col,
         predicted_features=list(names),
-        feature_columns=[*dataset.series.names, *dataset.calendar],
+        feature_columns=[*dataset.series.names, *dataset.known],
+        future_covariates=list(features.covariates),
         context_features=list(features.context),
         integer_features=[name for name in names if name in features.integers],
         calendar_features=list(dataset.calendar),

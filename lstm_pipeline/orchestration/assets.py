@@ -1,4 +1,4 @@
-"""The five assets of a project."""
+"""The assets of a project."""
 
 import datetime as dt
 import warnings
@@ -7,7 +7,9 @@ from typing import Any, cast
 
 import dagster as dg
 import pyarrow as pa
+from pydantic import Field
 
+from lstm_pipeline.forecasting.backtest import BacktestOptions, backtest, draw_backtest
 from lstm_pipeline.forecasting.dataset import build_dataset
 from lstm_pipeline.forecasting.ensemble import training_history
 from lstm_pipeline.forecasting.forecast import forecast
@@ -19,6 +21,7 @@ from lstm_pipeline.orchestration import metadata as show
 from lstm_pipeline.orchestration.errors import user_errors
 from lstm_pipeline.orchestration.keys import (
     AS_OF_TAG,
+    BACKTEST,
     BUCKET,
     CLEANED,
     METADATA,
@@ -40,6 +43,15 @@ from lstm_pipeline.timeseries.schema import conform
 AssetDecorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 
 
+class BacktestConfig(dg.Config):
+    """What can be set for a run of the back-test."""
+
+    version: str | None = Field(None, description="such as v3; by default the one in use")
+    origins: int | None = Field(None, description="so many, evenly spread over the held-out rows")
+    stride: int | None = Field(None, description="an origin every so many rows, instead of origins")
+    refit_every: int | None = Field(None, description="train anew after so many origins, instead of taking a version")
+
+
 def build_assets(project: Project) -> list[dg.AssetsDefinition]:
     """A project's assets, from its inputs to its predictions."""
     return [
@@ -48,6 +60,7 @@ def build_assets(project: Project) -> list[dg.AssetsDefinition]:
         _model_metadata(project),
         _recent_data(project),
         _predictions(project),
+        _backtest(project),
     ]
 
 
@@ -66,10 +79,10 @@ def as_of_date(context: dg.AssetExecutionContext, project: Project) -> dt.date:
 
 def _asset(project: Project, product: DataProduct, name: str, **options: Any) -> AssetDecorator:
     """`dg.asset` with what all assets of a project share."""
-    frame = name in (CLEANED, RECENT)  # an input after its transformations is always replaced as a whole
+    whole = name in (CLEANED, RECENT, BACKTEST)  # always replaced: no data product of the user's
     metadata = {
         BUCKET: project.spec.training.model_bucket,
-        WRITE_MODE: "overwrite" if frame else product.finalisers.write_config.mode,
+        WRITE_MODE: "overwrite" if whole else product.finalisers.write_config.mode,
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # back-fill policies are called beta
@@ -195,7 +208,7 @@ def _model_metadata(project: Project) -> dg.AssetsDefinition:
             table = finish(project, product, step.output, metadata_table(version), as_of)
             if product.fields is not None:
                 table = conform(table, product.fields, what="model_metadata")
-            plot = project.registry.store.read(project.registry.layout.residual_plot)
+            plot = project.registry.store.read(project.registry.layout.residual_plot(version.record.version))
         return _result(table, as_of, show.version_metadata(version, plot))
 
     return model_metadata
@@ -223,6 +236,37 @@ def _predictions(project: Project) -> dg.AssetsDefinition:
         return _result(result.table, as_of, found)
 
     return predictions
+
+
+def _backtest(project: Project) -> dg.AssetsDefinition:
+    @_asset(
+        project,
+        project.spec.model_metadata,
+        BACKTEST,
+        kinds={"parquet", "keras"},
+        ins={CLEANED: dg.AssetIn(asset_key(project.name, CLEANED))},
+        deps=[asset_key(project.name, METADATA)],
+        required_resource_keys={"progress"},
+        description="Forecasts from many origins of the held-out rows, scored beside those of simpler methods.",
+    )
+    def backtested(
+        context: dg.AssetExecutionContext, config: BacktestConfig, cleaned_data: pa.Table
+    ) -> dg.MaterializeResult[pa.Table]:
+        progress = context.resources.progress
+        with user_errors():
+            result = backtest(
+                project,
+                cleaned_data,
+                BacktestOptions(config.version, config.origins, config.stride, config.refit_every),
+                on_stage=lambda text: progress.on_stage(context.log, text),
+                on_epoch=lambda group, report: progress.on_epoch(context.log, group, report),
+            )
+            plot = draw_backtest(result.table)
+            project.registry.store.write(project.registry.layout.backtest_plot, plot)
+            as_of = as_of_date(context, project)
+        return _result(result.table, as_of, show.backtest_metadata(result, plot))
+
+    return backtested
 
 
 def _result(table: pa.Table, as_of: dt.date, metadata: show.Metadata) -> dg.MaterializeResult[pa.Table]:

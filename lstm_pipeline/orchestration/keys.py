@@ -15,9 +15,11 @@ WRITE_MODE = "lstm_pipeline/write_mode"
 
 CLEANED, TRAINED, METADATA = "cleaned_data", "trained_model", "model_metadata"
 RECENT, PREDICTIONS = "recent_data", "predictions"
+BACKTEST = "backtest"
 
 TRAINING_ASSETS = (CLEANED, TRAINED, METADATA)
 FORECAST_ASSETS = (RECENT, PREDICTIONS)
+BACKTEST_ASSETS = (CLEANED, BACKTEST)
 
 
 def slug(name: str) -> str:

@@ -10,12 +10,16 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from lstm_pipeline.forecasting.backtest import Backtest
 from lstm_pipeline.forecasting.charts import forecast_chart, loss_chart
+from lstm_pipeline.forecasting.contenders import ENSEMBLE
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.forecast import Forecast
 from lstm_pipeline.registry.records import EnsembleMetadata, IndividualRecord
 from lstm_pipeline.registry.registry import Version
+from lstm_pipeline.timeseries.metrics import NAMES, Metrics
 from lstm_pipeline.timeseries.schema import describe
 
 Metadata = dict[str, Any]
@@ -143,6 +147,25 @@ def forecast_metadata(forecast: Forecast, timestamp_col: str, plot: bytes) -> Me
     }
 
 
+def backtest_metadata(result: Backtest, plot: bytes) -> Metadata:
+    """A back-test: mean metrics of every method, and errors by lead time.
+
+    Args:
+        plot: of errors by lead time, as PNG.
+    """
+    rows = result.table.filter(pc.field("lead").is_null()).to_pylist()
+    methods = {row["method"]: _shown(row) for row in rows if row["group"] is None}
+    features = {row["feature"]: _shown(row) for row in rows if row["feature"] and row["method"] == ENSEMBLE}
+    protocol = {name: value for name, value in result.protocol.items() if value is not None}
+    return {
+        "dagster/row_count": result.table.num_rows,
+        "errors_by_lead": dg.MetadataValue.md(picture(plot, "error by lead time")),
+        "methods": dg.MetadataValue.md(metrics_table(methods)),
+        "features": dg.MetadataValue.md(metrics_table(features)),
+        **protocol,
+    }
+
+
 def draw_forecast(forecast: Forecast) -> bytes:
     """Forecast plot of every predicted feature, with twice the horizon of history, at least a window."""
     ensemble, window = forecast.ensemble, forecast.window
@@ -183,6 +206,10 @@ def markdown_table(table: pa.Table) -> str:
 def picture(png: bytes, text: str) -> str:
     """A PNG inside Markdown."""
     return f"![{text}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def _shown(row: Mapping[str, Any]) -> Metrics:
+    return {name: row[name] for name in (*NAMES, "relative_rmse", "p_value")}
 
 
 def _curves(history: Mapping[str, Any]) -> dict[str, list[float]]:

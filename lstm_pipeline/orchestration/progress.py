@@ -20,6 +20,9 @@ class Progress(Protocol):
     def on_epoch(self, log: dg.DagsterLogManager, group: str, report: EpochReport) -> None:
         """One epoch is done."""
 
+    def on_stage(self, log: dg.DagsterLogManager, text: str) -> None:
+        """Something that takes long begins."""
+
 
 class LogProgress:
     """Writes some epochs to the run's log."""
@@ -38,3 +41,7 @@ class LogProgress:
                 f"{group}: epoch {report.epoch}/{report.epochs}, loss {report.loss:.4f}, "
                 f"validation {report.val_loss:.4f}{best} ({report.seconds:.1f} s)"
             )
+
+    def on_stage(self, log: dg.DagsterLogManager, text: str) -> None:
+        """Logs it."""
+        log.info(text)

@@ -12,7 +12,14 @@ import dagster as dg
 from lstm_pipeline.forecasting.project import Project, load_project, spec_files
 from lstm_pipeline.orchestration.assets import broken_spec_asset, build_assets
 from lstm_pipeline.orchestration.io_managers import ModelIOManager, ParquetIOManager
-from lstm_pipeline.orchestration.keys import FORECAST_ASSETS, TRAINING_ASSETS, asset_key, run_tags, slug
+from lstm_pipeline.orchestration.keys import (
+    BACKTEST_ASSETS,
+    FORECAST_ASSETS,
+    TRAINING_ASSETS,
+    asset_key,
+    run_tags,
+    slug,
+)
 from lstm_pipeline.orchestration.progress import LogProgress, Progress
 from lstm_pipeline.registry.store import Store
 from lstm_pipeline.spec.errors import Problem, SpecError
@@ -20,8 +27,13 @@ from lstm_pipeline.spec.settings import storage_uri
 
 logger = logging.getLogger(__name__)
 
-TRAIN, FORECAST, BOTH = "train", "forecast", "train_and_forecast"
-_JOBS = {TRAIN: TRAINING_ASSETS, FORECAST: FORECAST_ASSETS, BOTH: (*TRAINING_ASSETS, *FORECAST_ASSETS)}
+TRAIN, FORECAST, BOTH, BACKTESTING = "train", "forecast", "train_and_forecast", "backtest"
+_JOBS = {
+    TRAIN: TRAINING_ASSETS,
+    FORECAST: FORECAST_ASSETS,
+    BOTH: (*TRAINING_ASSETS, *FORECAST_ASSETS),
+    BACKTESTING: BACKTEST_ASSETS,
+}
 
 
 def project_definitions(project: Project) -> dg.Definitions:
@@ -85,5 +97,6 @@ def _job(project: Project, kind: str) -> Any:
             TRAIN: "Clean the data, train every group, publish a version.",
             FORECAST: "Forecast with the version in use.",
             BOTH: "Train, publish and forecast.",
+            BACKTESTING: "Clean the data, and score a version on what it has not seen.",
         }[kind],
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import yaml
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.instance import InstanceRef
 
+from lstm_pipeline.forecasting.backtest import BacktestOptions
 from lstm_pipeline.forecasting.project import Project
 from lstm_pipeline.orchestration.keys import (
     AS_OF_TAG,
+    BACKTEST_ASSETS,
     CLEANED,
     FORECAST_ASSETS,
     METADATA,
@@ -25,7 +28,7 @@ from lstm_pipeline.orchestration.keys import (
     asset_key,
 )
 from lstm_pipeline.orchestration.progress import Progress
-from lstm_pipeline.orchestration.projects import BOTH, job_name, project_definitions, resources
+from lstm_pipeline.orchestration.projects import BACKTESTING, BOTH, job_name, project_definitions, resources
 from lstm_pipeline.spec.errors import PipelineError
 from lstm_pipeline.spec.settings import home
 
@@ -89,6 +92,29 @@ def run_project(
             execute(job, here, selection, {**tags, **spread})
 
 
+def run_backtest(
+    project: Project,
+    options: BacktestOptions,
+    *,
+    as_of: dt.date | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Materialises a project's back-test, on the training input read anew.
+
+    Raises:
+        RunFailedError: a step failed; its message.
+    """
+    definitions = dg.Definitions.merge(
+        project_definitions(project), dg.Definitions(resources=resources(project.storage, progress))
+    )
+    job = definitions.resolve_job_def(job_name(project.name, BACKTESTING))
+    keys = [asset_key(project.name, asset) for asset in BACKTEST_ASSETS]
+    given = {name: value for name, value in asdict(options).items() if value is not None}
+    settings = {keys[-1].to_python_identifier(): {"config": given}}
+    with instance() as here:
+        execute(job, here, keys, {AS_OF_TAG: as_of.isoformat()} if as_of else {}, settings)
+
+
 def materialize(asset: dg.AssetsDefinition, project: Project, *, as_of: dt.date) -> None:
     """Materialises one asset that is no project's own.
 
@@ -101,16 +127,27 @@ def materialize(asset: dg.AssetsDefinition, project: Project, *, as_of: dt.date)
 
 
 def execute(
-    job: dg.JobDefinition, here: dg.DagsterInstance, selection: Sequence[dg.AssetKey], tags: dict[str, str]
+    job: dg.JobDefinition,
+    here: dg.DagsterInstance,
+    selection: Sequence[dg.AssetKey],
+    tags: dict[str, str],
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Executes some assets of a job in this process.
+
+    Args:
+        settings: name of a step → its run config.
 
     Raises:
         RunFailedError: a step failed; its message.
     """
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     result = job.execute_in_process(
-        run_config=quiet, instance=here, asset_selection=list(selection), tags=tags, raise_on_error=False
+        run_config={**quiet, "ops": dict(settings or {})},
+        instance=here,
+        asset_selection=list(selection),
+        tags=tags,
+        raise_on_error=False,
     )
     if not result.success:
         raise RunFailedError(_reason(result))

@@ -59,7 +59,9 @@ def _old_versions(registry: Registry, keep: int) -> list[Removal]:
     kept = _kept(registry, keep)
     old = [version for version in registry.versions() if version not in kept]
     reason = f"not among the last {keep}, nor in use"
-    return [_removal(registry, registry.layout.ensemble(version), reason) for version in old]
+    layout = registry.layout
+    paths = [path for version in old for path in (layout.ensemble(version), layout.residual_plot(version))]
+    return [_removal(registry, path, reason) for path in paths if registry.store.exists(path)]
 
 
 def _unpinned_models(registry: Registry, keep: int) -> list[Removal]:

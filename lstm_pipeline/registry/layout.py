@@ -80,14 +80,18 @@ class Layout:
         return self._path("data", f"{asset}.parquet")
 
     @property
+    def backtest_plot(self) -> UPath:
+        """Picture of the newest back-test's errors by lead time."""
+        return self._path("data", "backtest.png")
+
+    @property
     def forecast_plot(self) -> UPath:
         """Picture of the newest forecast."""
         return self._path("data", "predictions.png")
 
-    @property
-    def residual_plot(self) -> UPath:
-        """Picture of the newest version's residuals."""
-        return self._path("data", "residuals.png")
+    def residual_plot(self, version: str) -> UPath:
+        """Picture of a version's residuals."""
+        return self._path("ensembles", f"{version}.residuals.png")
 
 
 def version_number(name: str) -> int | None:

@@ -42,6 +42,7 @@ class ModelMetadata(Record):
     context_features: list[str]
     integer_features: list[str]
     calendar_features: list[str]
+    future_covariates: list[str] = []
     hyperparameters: dict[str, Any]
     metrics: dict[str, Metrics]
     feature_metrics: dict[str, dict[str, Metrics]]
@@ -79,8 +80,9 @@ class ModelMetadata(Record):
 
     @property
     def series_features(self) -> list[str]:
-        """The features of a row without its calendar, in the order of the network's inputs."""
-        return [name for name in self.feature_columns if name not in self.calendar_features]
+        """The features of a row without what is known of the step after, in the order of the network's inputs."""
+        known = len(self.calendar_features) + len(self.future_covariates)
+        return self.feature_columns[: len(self.feature_columns) - known]
 
 
 class IndividualRecord(Record):

@@ -53,7 +53,10 @@ class ModelOptions(SpecModel):
     )
     segment_length: Count = Field(24, description="rows of a segment, at most the window and the steps a roll")
     segment_units: Count = Field(64, description="LSTM cells of the segment network")
-    known_future: bool = Field(False, description="calendar and future covariates of the forecast steps are inputs")
+    known_future: bool | None = Field(
+        None,
+        description="calendar and covariates of the forecast steps enter; null: if there are covariates or holidays",
+    )
     output_chunk_length: Count | None = Field(None, description="steps a roll; null: the forecast horizon")
     rollout_steps: Count = Field(1, description="rolls that training goes through")
     members: Count = Field(1, description="networks of different seeds that are averaged")

@@ -25,6 +25,19 @@ def _path_part(name: str) -> str:
     return name
 
 
+def _country(code: str) -> str:
+    from holidays import list_supported_countries  # half a second of import: only for specs that name a country
+
+    country, _, part = code.partition("-")
+    known = list_supported_countries(include_aliases=False)
+    if country not in known:
+        raise ValueError("expected the two letters of a country (ISO 3166) that the package 'holidays' knows")
+    if part and part not in known[country]:
+        parts = ", ".join(known[country]) or "none"
+        raise ValueError(f"expected a part of {country} that the package 'holidays' knows: {parts}")
+    return code
+
+
 def _different(levels: list[int]) -> list[int]:
     if len(set(levels)) < len(levels):
         raise ValueError("expected every level once")
@@ -86,6 +99,10 @@ class TrainingStep(Step):
     missing: Literal["interpolate", "ffill", "mask", "error"] = "interpolate"
     max_gap: int = Field(24, ge=0, description="longest run of missing steps that is filled")
     calendar_features: Literal["documented"] | list[CalendarFeature] | None = None
+    future_covariates: list[Column] = Field([], description="columns whose future the prediction input supplies")
+    holidays: Annotated[str, AfterValidator(_country)] | None = Field(
+        None, description="country whose public holidays enter the calendar, such as DE or US-CA"
+    )
     preset: Literal["documented"] | None = Field(None, description="documented: the documented system to the letter")
     blend_baseline: bool | None = Field(None, description="null: true, but false with preset documented")
 

@@ -53,6 +53,23 @@ def naive_forecasts(values: Float64, first: Integers, horizon: int, season: int)
     return values[np.array(rows, np.int64).reshape(len(BASELINES), len(first), horizon)]
 
 
+def drift_forecasts(values: Float64, first: Integers, length: int, horizon: int) -> Float64:
+    """The last value, carried on with the mean slope of the window before: y(L) + h (y(L) - y(1)) / (L - 1).
+
+    Args:
+        values: (N, F)
+        first: (B,) rows from which on is forecast.
+        length: rows of the window (L); the slope of a single row is 0.
+
+    Returns:
+        (B, H, F).
+    """
+    last = values[first - 1]
+    slope = (last - values[first - length]) / max(1, length - 1)
+    forecast: Float64 = last[:, None] + np.arange(1, horizon + 1)[:, None] * slope[:, None]
+    return forecast
+
+
 def seasonal_naive(history: Float64, horizon: int, season: int) -> Float64:
     """Repeats the last season.
 

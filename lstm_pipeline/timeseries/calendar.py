@@ -17,6 +17,7 @@ PERIODS = {"hour": 24, "dayofweek": 7, "month": 12, "quarter": 4}
 DOCUMENTED = ("hour", "dayofweek", "month", "quarter", "hour_sin", "hour_cos", "dayofweek_sin", "dayofweek_cos")
 ALL = (*PERIODS, *(f"{unit}_{wave}" for unit in PERIODS for wave in ("sin", "cos")))
 
+_HOLIDAY = "holiday_"
 _LENGTH = {"hour": "1D", "dayofweek": "7D", "month": "85D", "quarter": "360D"}
 """A unit can vary as long as a step is shorter than this (months and quarters: than the next unit's least length)."""
 
@@ -38,11 +39,16 @@ def calendar_names(frequency: str, choice: str | Sequence[str] | None) -> tuple[
     return tuple(name for name in ALL if name.split("_")[0] in varying)
 
 
+def holiday_name(country: str) -> str:
+    """Name of the calendar feature that is 1 on a country's public holidays; `country` such as DE or US-CA."""
+    return f"{_HOLIDAY}{country}"
+
+
 def calendar_matrix(wall_clock: pd.DatetimeIndex, names: Sequence[str]) -> Float32:
     """Encodes stamps.
 
     A plain unit runs from -0.5 to 0.5 over its period, counted from zero (January, the first quarter and Monday are
-    the lowest); `_sin` and `_cos` place it on the circle.
+    the lowest); `_sin` and `_cos` place it on the circle. `holiday_DE` is 1 on Germany's public holidays, else 0.
 
     Args:
         wall_clock: (N,) stamps as the wall clock shows them.
@@ -50,8 +56,22 @@ def calendar_matrix(wall_clock: pd.DatetimeIndex, names: Sequence[str]) -> Float
     Returns:
         (N, K) one column a name.
     """
-    columns = [_encode(wall_clock, *name.partition("_")[::2]) for name in names]
+    columns = [
+        _holidays(wall_clock, name.removeprefix(_HOLIDAY))
+        if name.startswith(_HOLIDAY)
+        else _encode(wall_clock, *name.partition("_")[::2])
+        for name in names
+    ]
     return np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((len(wall_clock), 0), np.float32)
+
+
+def _holidays(wall_clock: pd.DatetimeIndex, code: str) -> np.ndarray:
+    from holidays import country_holidays  # half a second of import: only for projects that name a country
+
+    country, _, part = code.partition("-")
+    days = wall_clock.normalize()
+    known = country_holidays(country, subdiv=part or None, years=sorted(set(days.year)), language=None)
+    return np.asarray(days.isin(pd.DatetimeIndex(sorted(known)))).astype(np.float64)
 
 
 def _encode(wall_clock: pd.DatetimeIndex, unit: str, wave: str) -> np.ndarray:

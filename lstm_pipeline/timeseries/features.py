@@ -20,11 +20,13 @@ class FeatureSet:
         groups: group → the features it predicts.
         context: numeric inputs that no group predicts.
         integers: features whose column holds whole numbers; their forecasts are rounded.
+        covariates: those of the context whose future the prediction input supplies.
     """
 
     groups: dict[str, tuple[str, ...]]
     context: tuple[str, ...]
     integers: tuple[str, ...]
+    covariates: tuple[str, ...] = ()
 
     @property
     def predicted(self) -> tuple[str, ...]:
@@ -47,6 +49,7 @@ def feature_problems(schema: pa.Schema, step: TrainingStep) -> Iterator[tuple[tu
     numeric = _numeric(schema, step)
     asked: list[tuple[tuple[str, ...], str]] = []
     asked += [(("features_to_predict",), column) for column in step.features_to_predict or []]
+    asked += [(("future_covariates",), column) for column in step.future_covariates]
     for group, members in (step.feature_groups or {}).items():
         asked += [(("feature_groups", group), column) for column in members]
     for place, column in asked:
@@ -55,17 +58,18 @@ def feature_problems(schema: pa.Schema, step: TrainingStep) -> Iterator[tuple[tu
         if column not in schema.names:
             yield place, _unknown(column, numeric)
         elif column not in numeric:
-            yield place, f"'{column}' is {schema.field(column).type}; only numeric columns can be predicted"
+            use = "be a future covariate (cast it)" if place == ("future_covariates",) else "be predicted"
+            yield place, f"'{column}' is {schema.field(column).type}; only numeric columns can {use}"
     if step.features_to_predict is None and step.feature_groups is not None:
         grouped = {column for members in step.feature_groups.values() for column in members}
-        homeless = [column for column in numeric if column not in grouped]
+        homeless = [column for column in numeric if column not in grouped and column not in step.future_covariates]
         if homeless:
             yield (
                 ("feature_groups",),
                 f"numeric columns are in no group: {', '.join(homeless)}. Add them to a group, name them in drop_cols, "
                 "or list features_to_predict to keep the others as context",
             )
-    if not numeric:
+    if not set(numeric) - set(step.future_covariates):
         yield ("timestamp_col",), f"there is no numeric column beside it; columns: {', '.join(schema.names)}"
 
 
@@ -79,7 +83,7 @@ def resolve_features(schema: pa.Schema, step: TrainingStep) -> FeatureSet:
     if problems:
         raise DataError("the training step does not fit its input:\n" + "\n".join(f"  - {text}" for text in problems))
     numeric = _numeric(schema, step)
-    wanted = step.features_to_predict or numeric
+    wanted = step.features_to_predict or [name for name in numeric if name not in step.future_covariates]
     groups = step.feature_groups or {DEFAULT_GROUP: wanted}
     predicted = {column for members in groups.values() for column in members}
     integers = [name for name in numeric if pa.types.is_integer(schema.field(name).type)]
@@ -87,6 +91,7 @@ def resolve_features(schema: pa.Schema, step: TrainingStep) -> FeatureSet:
         groups={group: tuple(members) for group, members in groups.items()},
         context=tuple(name for name in numeric if name not in predicted),
         integers=tuple(integers),
+        covariates=tuple(name for name in numeric if name in step.future_covariates),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -45,6 +45,23 @@ class Series:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+
+def split_plan(series: Series, covariates: Sequence[str]) -> tuple[Series, Float64]:
+    """Takes the rows off a series that only say what is planned: those after the last observed feature.
+
+    Args:
+        covariates: features whose future may be given.
+
+    Returns:
+        The series up to the last row in which anything else was observed, and (N', V) the covariates of the rows
+        after it; NaN where they are not given.
+    """
+    planned = np.isin(series.names, covariates)
+    seen = np.flatnonzero(~np.isnan(series.values[:, ~planned]).all(axis=1))
+    end = int(seen[-1]) + 1 if len(seen) and planned.any() else len(series)
+    columns = [series.names.index(name) for name in covariates]
+    return replace(series, steps=series.steps[:end], values=series.values[:end]), series.values[end:, columns]
 
 
 def build_series(

@@ -11,6 +11,7 @@ import pytest
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset, network_rows
 from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.project import Project
+from lstm_pipeline.forecasting.window import Window
 from lstm_pipeline.spec.errors import DataError, RegistryError
 from lstm_pipeline.timeseries.arrays import Float64
 from lstm_pipeline.timeseries.calendar import ALL, calendar_matrix
@@ -95,6 +96,10 @@ def mixed_terms(dataset: Dataset, seed: int = 5) -> dict[str, Any]:
     }
 
 
+def window_of(dataset: Dataset) -> Window:
+    return Window(dataset.series, dataset.filled, np.empty((0, 0)))
+
+
 def rolled_in_numpy(dataset: Dataset, ensemble: Ensemble, horizon: int) -> Float64:
     """(H, P) in float64 and own units; each network is called by itself, in the units it was trained in."""
     series = dataset.series
@@ -108,7 +113,7 @@ def rolled_in_numpy(dataset: Dataset, ensemble: Ensemble, horizon: int) -> Float
             scaled = member.scaler.transform(values[-LENGTH:])
             window = np.concatenate([scaled, calendar[step + 1 : step + 1 + LENGTH]], axis=1)
             names = member.metadata.predicted_features
-            output = np.asarray(member.network(window[None].astype(np.float32), training=False), np.float64)[0, 0]
+            output = np.asarray(member.network(window[None].astype(np.float32), training=False), np.float64).ravel()
             row |= dict(zip(names, member.scaler.subset(names).inverse(output), strict=True))
         out.append([row[name] for name in ensemble.predicted])
         row |= {name: values[-season][FEATURES.index(name)] for name in ensemble.context}
@@ -129,14 +134,14 @@ def rolled_in_numpy(dataset: Dataset, ensemble: Ensemble, horizon: int) -> Float
 def test_members_with_other_scalers_roll_as_the_reference(kinds: dict[str, str]) -> None:
     dataset = mill_dataset()
     ensemble = linear_ensemble(dataset, mixed_terms(dataset), kinds)
-    found = ensemble.forecast(dataset.series, dataset.filled, 15)
+    found = ensemble.forecast(window_of(dataset), 15)
     np.testing.assert_allclose(found, rolled_in_numpy(dataset, ensemble, 15), rtol=2e-4)
 
 
 def test_a_trained_ensemble_rolls_as_the_reference(mill: Project) -> None:
     ensemble = Ensemble.of(mill.registry, mill.registry.load())
     dataset = mill_dataset()
-    found = ensemble.forecast(dataset.series, dataset.filled, 15)
+    found = ensemble.forecast(window_of(dataset), 15)
     np.testing.assert_allclose(found, rolled_in_numpy(dataset, ensemble, 15), rtol=1e-4)
 
 
@@ -200,7 +205,8 @@ def known_calendar(ensemble: Ensemble, dataset: Dataset, starts: Sequence[int], 
     """(B, H, K) the calendar columns of what a roll is given."""
     at = np.array(starts)
     rows = network_rows(dataset.series, dataset.filled, ensemble.members[0].scaler, dataset.calendar)
-    known = ensemble._known(dataset.series, rows[at[:, None] + np.arange(LENGTH)], at, horizon)
+    windows = rows[at[:, None] + np.arange(LENGTH)]
+    known = ensemble._known(dataset.series, dataset.filled, windows, at, horizon, None)
     return known[:, :, len(ensemble.context) :]
 
 

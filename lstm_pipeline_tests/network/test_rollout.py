@@ -6,7 +6,13 @@ from lstm_pipeline.network import rollout
 from lstm_pipeline.network.rollout import RollMember, RollOut
 from lstm_pipeline.network.training import predict_steps
 from lstm_pipeline.spec.model_options import ModelOptions
-from lstm_pipeline_tests.network.tiny import LENGTH, linear_network, tiny_network
+from lstm_pipeline_tests.network.tiny import (
+    LENGTH,
+    knowing_network,
+    linear_network,
+    linear_steps_network,
+    tiny_network,
+)
 
 GENERATOR = np.random.default_rng(3)
 
@@ -160,3 +166,81 @@ def test_descriptions_that_do_not_fit_are_refused():
         roll(np.zeros((1, 4, 2)), np.zeros((1, 3, 1)))
     with pytest.raises(ValueError, match=r"expected known values \(1, H, 1\), got \(2, 3, 1\)"):
         roll(np.zeros((1, LENGTH, 2)), np.zeros((2, 3, 1)))
+
+
+# members that forecast several steps at a time
+
+
+def several(width, targets, steps, seed):
+    weights = np.random.default_rng(seed).normal(0, 0.1, size=(LENGTH * width, steps * targets)).astype(np.float32)
+    return linear_steps_network(weights, steps, width, f"linear_{seed}"), weights
+
+
+def numpy_chunks(members, matrices, steps, known_columns, window, known):
+    """As `numpy_roll`; a member forecasts anew when what it forecast last is used up."""
+    rows, window, chunks = [], window.astype(np.float64), [None] * len(members)
+    for step, future in enumerate(known):
+        row, predicted = np.full(window.shape[1], np.nan), []
+        for index, (part, matrix, count) in enumerate(zip(members, matrices, steps, strict=True)):
+            if step % count == 0:
+                output = (window * part.input_scale + part.input_shift).ravel() @ matrix
+                chunks[index] = output.reshape(count, -1) * part.output_scale + part.output_shift
+            row[part.columns] = chunks[index][step % count]
+            predicted.append(row[part.columns])
+        row[known_columns] = future
+        rows.append(np.concatenate(predicted))
+        window = np.vstack([window[1:], row])
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 5, 7, 12])
+@pytest.mark.parametrize("steps", [(1, 2, 3), (3, 2, 2), (2, 4, 6), (3, 3, 3), (9, 1, 3), (8, 8, 8)], ids=str)
+def test_members_of_other_steps_a_roll_are_what_numpy_gives(steps, horizon):
+    counts = (2, 1, 1)
+    parts = [several(6, count, each, seed) for seed, (count, each) in enumerate(zip(counts, steps, strict=True))]
+    columns = ([3, 0], [4], [1])
+    members = [
+        member(model, names, 6, scale=scale, shift=shift)
+        for (model, _), names, scale, shift in zip(parts, columns, (2.5, 0.3, 1), (-0.7, 1.1, 0), strict=True)
+    ]
+    known_columns = np.array([2, 5])
+    windows = np.random.default_rng(4).normal(size=(3, LENGTH, 6)).astype(np.float32)
+    known = np.random.default_rng(5).normal(size=(3, horizon, 2)).astype(np.float32)
+    found = RollOut(members, known_columns, 6)(windows, known)
+    assert found.shape == (3, horizon, 4)
+    matrices = [matrix for _, matrix in parts]
+    for origin in range(3):
+        expected = numpy_chunks(members, matrices, steps, known_columns, windows[origin], known[origin])
+        np.testing.assert_allclose(found[origin], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("horizon", [1, 4, 7])
+@pytest.mark.parametrize("steps", [(1, 1), (3, 3), (1, 3), (2, 3), (5, 2)], ids=str)
+def test_a_known_future_is_that_of_the_rows_before_the_forecast_ones(steps, horizon):
+    """The calendar of step h stands in row h - 1: in the window's last row, then in `known`."""
+    # columns: 0 and 1 predicted, 2 context, 3 and 4 calendar; units of their own must not reach the calendar
+    members = [
+        RollMember(
+            knowing_network(count, 2, 5), np.array([column]), np.array([2, 3, 4, 1, 1.0]), np.array([1, 1, 1, 0, 0.0]),
+            np.ones(1), np.zeros(1),
+        )
+        for column, count in enumerate(steps)
+    ]  # fmt: skip
+    roll = RollOut(members, np.array([2, 3, 4]), 5)
+    windows = np.random.default_rng(4).normal(size=(2, LENGTH, 5)).astype(np.float32)
+    known = np.random.default_rng(5).normal(size=(2, horizon, 3)).astype(np.float32)
+    expected = np.concatenate([windows[:, -1:, 3], known[:, :-1, 1]], axis=1)
+    found = roll(windows, known)
+    np.testing.assert_allclose(found[..., 0], expected, atol=1e-6)
+    np.testing.assert_allclose(found[..., 1], expected, atol=1e-6)
+
+
+def test_a_longer_roll_of_several_steps_begins_with_the_shorter_one():
+    model, _ = several(4, 2, 3, seed=1)
+    roll = RollOut([member(model, [0, 1], 4)], np.array([2, 3]), 4)
+    windows = np.random.default_rng(4).normal(size=(2, LENGTH, 4)).astype(np.float32)
+    known = np.random.default_rng(5).normal(size=(2, 10, 2)).astype(np.float32)
+    longest = roll(windows, known)
+    for horizon in range(1, 10):
+        np.testing.assert_array_equal(roll(windows, known[:, :horizon]), longest[:, :horizon])
+    assert roll._roll.experimental_get_tracing_count() == 1

@@ -70,3 +70,30 @@ def trained_digest(seed: int) -> str:
     model = tiny_network(options, seed)
     train_tiny(options, model, seed=seed)
     return digest(model)
+
+
+def linear_steps_network(weights: FloatArray, steps: int, width: int = WIDTH, name: str = "linear") -> keras.Model:
+    """As `linear_network`, several steps at a time: (B, L, D) -> (B, C, T), weights (L · D, C · T)."""
+    window = keras.Input((len(weights) // width, width))
+    output = keras.layers.Dense(weights.shape[1], use_bias=False)(keras.layers.Flatten()(window))
+    model = keras.Model(window, keras.layers.Reshape((steps, -1))(output), name=name)
+    model.set_weights([weights])
+    return model
+
+
+def knowing_network(steps: int, known: int, width: int = WIDTH, targets: int = 1) -> keras.Model:
+    """Every target of a step is the first of the step's known columns; the window adds nothing."""
+    window, future = keras.Input((LENGTH, width)), keras.Input((steps, known))
+    silent = keras.layers.Dense(steps * targets, kernel_initializer="zeros")(keras.layers.Flatten()(window))
+    silent = keras.layers.Reshape((steps, targets))(silent)
+    picked = keras.layers.Dense(targets, use_bias=False, name="picked")
+    model = keras.Model([window, future], keras.layers.Add()([silent, picked(future)]), name="knowing")
+    picked.set_weights([np.eye(known, 1, dtype=np.float32).repeat(targets, axis=1)])
+    return model
+
+
+def randomised(model: keras.Model, seed: int = 4, scale: float = 0.3) -> keras.Model:
+    """Weights that leave nothing at zero, where highway and known future begin."""
+    generator = np.random.default_rng(seed)
+    model.set_weights([generator.normal(0, scale, weight.shape) for weight in model.get_weights()])
+    return model

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_pipeline.timeseries.baselines import season_length, seasonal_naive, seasonal_rows
+from lstm_pipeline.timeseries.baselines import drift_forecasts, season_length, seasonal_naive, seasonal_rows
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,10 @@ def test_seasonal_naive_in_exact_numbers() -> None:
 
 def test_a_missing_value_of_the_last_season_is_missing_in_the_forecast() -> None:
     np.testing.assert_equal(seasonal_naive(np.array([[1.0], [np.nan], [3.0]]), 3, 2), [[np.nan], [3.0], [np.nan]])
+
+
+def test_drift_carries_the_windows_mean_slope_on() -> None:
+    values = np.array([[9.0, 0], [1, 5], [4, 5], [7, 5], [0, 0]])
+    # three rows before row 4: 1, 4, 7 has the slope (7 - 1) / 2
+    assert drift_forecasts(values, np.array([4]), 3, 2).tolist() == [[[10, 5], [13, 5]]]
+    assert drift_forecasts(values, np.array([3, 4]), 1, 2)[:, :, 0].tolist() == [[4, 4], [7, 7]]

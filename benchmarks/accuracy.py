@@ -1,0 +1,314 @@
+"""How good forecasts are: on published protocols beside published results, and where a user sets nothing.
+
+    LSTM_PIPELINE_DATA=<folder> python -m benchmarks.accuracy [--quick] [--only NAME …] [--seeds N] [--jobs N]
+                                                              [--set OPTION=VALUE …] [--json FILE]
+
+Everything goes through the package's own path: a spec of benchmarks/specs/ is loaded, its input read and
+transformed, its groups trained and published; forecasts come from the published version. The benchmark changes nothing of
+a spec but the horizon, the seed and what `--set` says (options of models_config, as a user would write them).
+
+Published protocols: MSE and MAE of every window of the test part, in units of the training part's standard
+deviations, networks alone (no guard). Default protocol: skill of the version's own evaluation, 30 steps ahead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import yaml
+
+from benchmarks import Target, machine, write_report
+
+SPECS = Path(__file__).parent / "specs"
+PUBLISHED = Path(__file__).parent / "published.csv"
+LONG = (96, 192, 336, 720)
+PROTOCOLS: dict[str, tuple[str, tuple[int, ...]]] = {
+    "ETTh1_lookback96": ("ETTh1", LONG),
+    "ETTh1_lookback720": ("ETTh1", LONG),
+    "ETTm1_lookback96": ("ETTm1", LONG),
+    "ETTm1_lookback720": ("ETTm1", LONG),
+    "exchange_rate_published": ("exchange_rate", LONG),
+    "appliances_day": ("appliances", (144,)),
+}
+DEFAULTS = ("ETTh1", "ETTm1", "exchange_rate", "appliances", "bike", "metro", "beijing")
+QUICK = ("exchange_rate", "ETTh1_lookback96")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: a spec, the horizon (None: the spec's own), the seed and what is set otherwise."""
+
+    spec: str
+    horizon: int | None
+    seed: int
+    options: tuple[tuple[str, Any], ...] = ()
+    epochs: int | None = None
+
+
+def _written(job: Job, folder: Path) -> Path:
+    """The job's spec as a file: the one in specs/ with horizon, seed and options changed."""
+    data = yaml.safe_load((SPECS / f"{job.spec}.yaml").read_text())
+    training = next(step for step in data["model_metadata"]["transformations"] if "training" in step["transform"])
+    prediction = next(step for step in data["predictions"]["transformations"] if "prediction" in step["transform"])
+    training["random_seed"] = job.seed
+    if job.epochs is not None:
+        training["epochs"] = job.epochs
+    if job.horizon is not None:
+        prediction["forecast_horizon"] = job.horizon
+    for name, value in job.options:
+        where = training if name in ("sequence_length", "batch_size", "patience", "preset", "blend_baseline") else None
+        if where is None:
+            where = training.setdefault("models_config", {}).setdefault("default", {})
+        where[name] = value
+    path = folder / f"{job.spec}.yaml"
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+    return path
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Trains, publishes, forecasts and scores; in a process of its own."""
+    from lstm_pipeline.network.runtime import configure, import_quietly
+
+    import_quietly()
+    configure(threads=1)
+    from lstm_pipeline.forecasting.dataset import build_dataset
+    from lstm_pipeline.forecasting.ensemble import Ensemble
+    from lstm_pipeline.forecasting.inputs import training_input
+    from lstm_pipeline.forecasting.project import load_project
+    from lstm_pipeline.forecasting.publishing import publish
+    from lstm_pipeline.forecasting.training import train_groups
+
+    with tempfile.TemporaryDirectory() as folder:
+        project = load_project(_written(job, Path(folder)), folder)
+        step, horizon = project.spec.training, project.spec.prediction.forecast_horizon
+        table = training_input(project, project.today())
+        dataset = build_dataset(table, step, project.spec.timezone)
+        began = time.perf_counter()
+        models = train_groups(dataset, step, project.groups, project.registry, horizon=horizon, run_id="benchmark")
+        seconds = time.perf_counter() - began
+        version = publish(project, table, models, run_id="benchmark")
+        record = version.record.metadata
+        result: dict[str, Any] = {
+            "spec": job.spec, "horizon": horizon, "seed": job.seed, "training_seconds": round(seconds, 1),
+            "epochs": {name: model.record.metadata.training["epochs"] for name, model in version.models.items()},
+            "skill": _skill(record), "coverage": _coverage(record),
+            "total_seconds": round(time.perf_counter() - began, 1),
+        }  # fmt: skip
+        if job.spec in PROTOCOLS:
+            result |= _every_window(dataset, Ensemble.of(project.registry, version), horizon)
+    return result
+
+
+def _skill(record: Any) -> dict[str, Any]:
+    """Of the version's forecasts and of the networks alone, against seasonal naive and last value."""
+    features = record.feature_metrics["rolled"]
+    means = {name: metrics.get("skill") for name, metrics in record.baseline_metrics.items()}
+    skills = {name: metrics.get("skill") for name, metrics in features.items()}
+    known = [value for value in skills.values() if value is not None]
+    return {"mean": mean(known) if known else None, "by_feature": skills, "others": means}
+
+
+def _coverage(record: Any) -> dict[str, float]:
+    """Mean over features of the share of test values inside each interval."""
+    found = record.calibration.coverage
+    return {level: mean(v for v in shares.values() if v is not None) for level, shares in found.items()}
+
+
+def _every_window(dataset: Any, ensemble: Any, horizon: int) -> dict[str, Any]:
+    """MSE and MAE over all windows of the test part in standardised units, and by feature in own units."""
+    import numpy as np
+
+    from lstm_pipeline.forecasting.rolling import held_out_origins, roll_from
+
+    length, names = ensemble.metadata.sequence_length, ensemble.predicted
+    first = held_out_origins(dataset, length, horizon, 10**9, start=dataset.split.test)
+    unit = dataset.scaler("standard").subset(names).scale
+    squares, sizes, count = 0.0, 0.0, 0
+    squares_seasonal, own = 0.0, np.zeros((2, len(names)))
+    for part in np.array_split(first, -(-len(first) // 256)):
+        rolled = roll_from(dataset, ensemble, part, horizon)
+        error = (rolled.method("network") - rolled.actual) / unit
+        squares, sizes, count = squares + np.nansum(error**2), sizes + np.nansum(np.abs(error)), count + error.size
+        squares_seasonal += np.nansum(((rolled.method("seasonal_naive") - rolled.actual) / unit) ** 2)
+        own += np.stack([np.nansum((error * unit) ** 2, axis=(0, 1)), np.nansum(np.abs(error * unit), axis=(0, 1))])
+    per_feature = count / len(names)
+    return {
+        "windows": len(first), "mse": squares / count, "mae": sizes / count, "mse_seasonal": squares_seasonal / count,
+        "mse_by_feature": dict(zip(names, (own[0] / per_feature).tolist(), strict=True)),
+        "mae_by_feature": dict(zip(names, (own[1] / per_feature).tolist(), strict=True)),
+        **(_simple_bars(dataset, names, first, horizon) if "Appliances" in names else {}),
+    }  # fmt: skip
+
+
+def _simple_bars(dataset: Any, names: list[str], first: Any, horizon: int) -> dict[str, Any]:
+    """What a day-ahead forecast of the appliances must beat: the training part's time-of-day mean, and its median."""
+    import numpy as np
+
+    column, split = dataset.series.names.index("Appliances"), dataset.split
+    clock = dataset.series.timeline.wall_clock(dataset.series.steps)
+    slot = np.asarray(clock.hour * 6 + clock.minute // 10)
+    values = dataset.filled.values[:, column]
+    means = np.array([values[: split.test][slot[: split.test] == each].mean() for each in range(144)])
+    rows = first[:, None] + np.arange(horizon)
+    return {
+        "bar_mse_time_of_day": float(np.mean((values[rows] - means[slot[rows]]) ** 2)),
+        "bar_mae_median": float(np.mean(np.abs(values[rows] - np.median(values[: split.test])))),
+    }
+
+
+def published() -> list[dict[str, str]]:
+    """Rows of published.csv."""
+    with PUBLISHED.open() as file:
+        return list(csv.DictReader(file))
+
+
+def _jobs(arguments: argparse.Namespace) -> Iterator[Job]:
+    chosen = arguments.only or (QUICK if arguments.quick else (*DEFAULTS, *PROTOCOLS))
+    options = tuple((name, yaml.safe_load(value)) for name, _, value in (each.partition("=") for each in arguments.set))
+    for seed in range(1, arguments.seeds + 1):
+        for name in chosen:
+            horizons: tuple[int | None, ...] = PROTOCOLS[name][1] if name in PROTOCOLS else (None,)
+            for horizon in horizons[:1] if arguments.quick else horizons:
+                if arguments.horizons and horizon not in (None, *arguments.horizons):
+                    continue
+                yield Job(name, horizon, seed, options, 3 if arguments.quick else arguments.epochs)
+
+
+def measure(jobs: list[Job], side_by_side: int) -> list[dict[str, Any]]:
+    """Results in the order of the jobs; each is printed when it is there."""
+    found: dict[Job, dict[str, Any]] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(side_by_side, context, max_tasks_per_child=1) as pool:
+        futures = {pool.submit(run, job): job for job in jobs}
+        for future in as_completed(futures):
+            job = futures[future]
+            found[job] = future.result()
+            print(_line(found[job]), flush=True)
+    return [found[job] for job in jobs]
+
+
+def _line(result: dict[str, Any]) -> str:
+    others = ", ".join(f"{name} {value:+.3f}" for name, value in result["skill"]["others"].items() if value is not None)
+    covered = ", ".join(f"{level} %: {100 * share:.1f}" for level, share in result["coverage"].items())
+    worst = min((value for value in result["skill"]["by_feature"].values() if value is not None), default=float("nan"))
+    errors = f"mse {result['mse']:.4f} mae {result['mae']:.4f}  " if "mse" in result else ""
+    return (
+        f"{result['spec']:24} {result['horizon']:4} seed {result['seed']}  {errors}"
+        f"skill {result['skill']['mean']:+.3f} (worst {worst:+.3f}; {others})  covered {covered}  "
+        f"{result['training_seconds']:.0f} s, epochs {list(result['epochs'].values())}"
+    )
+
+
+def tables(results: list[dict[str, Any]]) -> str:
+    """Markdown: published protocols by horizon beside published rows, then the default protocol."""
+    lines = []
+    for spec in dict.fromkeys(result["spec"] for result in results if "mse" in result):
+        own = [result for result in results if result["spec"] == spec]
+        lines += _protocol_table(spec, own)
+    defaults = [result for result in results if "mse" not in result]
+    if defaults:
+        lines += ["", "| no option set, 30 steps | skill | worst feature | networks alone | last value | 80 % | 95 % |"]
+        lines += ["| --- |" + " ---: |" * 6]
+    for result in defaults:
+        skill, others = result["skill"], result["skill"]["others"]
+        worst = min(value for value in skill["by_feature"].values() if value is not None)
+        covered = [f"{100 * result['coverage'].get(level, float('nan')):.1f}" for level in ("80", "95")]
+        cells = [skill["mean"], worst, others.get("network", skill["mean"]), others.get("last_value")]
+        shown = ["–" if cell is None else f"{cell:+.3f}" for cell in cells]
+        lines.append(f"| {result['spec']} | " + " | ".join([*shown, *covered]) + " |")
+    return "\n".join(lines)
+
+
+def _protocol_table(spec: str, own: list[dict[str, Any]]) -> list[str]:
+    horizons = sorted({result["horizon"] for result in own})
+    lines = [
+        "",
+        f"| {spec} | " + " | ".join(map(str, horizons)) + " | mean |",
+        "| --- |" + " ---: |" * (len(horizons) + 1),
+    ]
+    cells = []
+    for horizon in horizons:
+        there = [(result["mse"], result["mae"]) for result in own if result["horizon"] == horizon]
+        cells.append(" / ".join(_spread([pair[index] for pair in there]) for index in (0, 1)))
+    means = [mean(result[name] for result in own) for name in ("mse", "mae")]
+    lines.append("| **this project** | " + " | ".join(cells) + f" | {means[0]:.3f} / {means[1]:.3f} |")
+    rows = [row for row in published() if row["dataset"] == PROTOCOLS[spec][0]]
+    for model, lookback in dict.fromkeys((row["model"], row["lookback"]) for row in rows):
+        values = {int(row["horizon"]): row for row in rows if (row["model"], row["lookback"]) == (model, lookback)}
+        if set(values) >= set(horizons):
+            shown = [f"{values[horizon]['mse']} / {values[horizon]['mae']}" for horizon in horizons]
+            both = [mean(float(values[horizon][name]) for horizon in horizons) for name in ("mse", "mae")]
+            lines.append(f"| {model} ({lookback}) | " + " | ".join(shown) + f" | {both[0]:.3f} / {both[1]:.3f} |")
+    return lines
+
+
+def _spread(values: list[float]) -> str:
+    return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
+
+
+def targets(results: list[dict[str, Any]]) -> list[Target]:
+    """Errors at or below a published row's mean over the horizons that were run; skills at or above 0."""
+    found = []
+    for spec, (dataset, _) in PROTOCOLS.items():
+        own = [result for result in results if result["spec"] == spec]
+        horizons = {result["horizon"] for result in own}
+        lookback = spec.rpartition("lookback")[2]
+        for model in ("SegRNN", "DUET", "PMDformer", "Repeat", "DLinear"):
+            rows = [
+                row for row in published()
+                if row["dataset"] == dataset and row["model"] == model and int(row["horizon"]) in horizons
+                and (model != "SegRNN" or row["lookback"] == lookback)
+            ]  # fmt: skip
+            if not own or len(rows) < len(horizons) or (model in ("Repeat", "DLinear") and dataset != "exchange_rate"):
+                continue
+            for name in ("mse", "mae"):
+                bar = mean(float(row[name]) for row in rows if int(row["horizon"]) in horizons)
+                label = f"{spec}: {name}, mean over {sorted(horizons)}, against {model}"
+                found.append(Target(label, mean(result[name] for result in own), bar, at_most=True))
+    for result in results:
+        if "mse" not in result:
+            known = [value for value in result["skill"]["by_feature"].values() if value is not None]
+            found.append(Target(f"{result['spec']}: mean skill", result["skill"]["mean"], 0.0))
+            found.append(Target(f"{result['spec']}: worst feature's skill", min(known), 0.0))
+        for level, share in result["coverage"].items():
+            miss = abs(100 * share - int(level))
+            found.append(Target(f"{result['spec']} {result['horizon']}: {level} % interval off by", miss, 3.0, True))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="two data sets, three epochs, shortest horizon")
+    parser.add_argument("--only", nargs="+", choices=[*DEFAULTS, *PROTOCOLS], metavar="NAME", help="these specs only")
+    parser.add_argument("--horizons", nargs="+", type=int, help="these horizons of the published protocols only")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1)")
+    parser.add_argument("--epochs", type=int, help="instead of the specs' own")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="trainings side by side")
+    parser.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE", help="options of models_config")
+    parser.add_argument("--json", type=Path, help="write machine, versions, results and targets to this file")
+    arguments = parser.parse_args()
+    if not os.environ.get("LSTM_PIPELINE_DATA"):
+        parser.error("LSTM_PIPELINE_DATA must name the folder with the data sets")
+    print(f"{machine()['processor']}, {arguments.jobs} trainings side by side, {json.dumps(arguments.set)}")
+    results = measure(list(_jobs(arguments)), arguments.jobs)
+    print(tables(results))
+    found = targets(results)
+    print("", *found, sep="\n")
+    if arguments.json:
+        write_report(arguments.json, results, found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""The network of segments against its definition in NumPy: which rows it reads, and that it reads features alone."""
+
+import os
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lstm_pipeline.network import fused
+from lstm_pipeline.network.architecture import Shape, build_network
+from lstm_pipeline.network.persistence import save_network
+from lstm_pipeline.network.segments import SegmentNetwork
+from lstm_pipeline.network.training import WindowData
+from lstm_pipeline_tests.network.tiny import digest, randomised, tiny_options, train_tiny
+
+GENERATOR = np.random.default_rng(21)
+SEEDS = [11, 12, 13, 14, 15, 16, 17]
+
+
+def segments(steps=5, length=3, units=5, dropout=0.0, rows=7, features=2, seeds=SEEDS):
+    """A network with biases that are not zero."""
+    layer = SegmentNetwork(steps, length, units, dropout, seeds)
+    layer.build((None, rows, features))
+    return layer
+
+
+def unbiased(layer):
+    layer.set_weights([weight + 0.2 * GENERATOR.normal(size=weight.shape) for weight in layer.get_weights()])
+    return layer
+
+
+def series(batch=3, rows=7, features=2):
+    return GENERATOR.normal(size=(batch, rows, features)).astype(np.float32)
+
+
+def lstm_step(weights, row, output, carry):
+    """Keras's LSTM cell: gates in the order input, forget, candidate, output."""
+    kernel, recurrent, bias = weights
+    i, f, g, o = np.split(row @ kernel + output @ recurrent + bias, 4)
+    sigmoid = lambda z: 1 / (1 + np.exp(-z))  # noqa: E731
+    carry = sigmoid(f) * carry + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(carry), carry
+
+
+def numpy_segments(layer, windows, steps, length):
+    """One window and one feature at a time, in float64: (B, L, T) -> (B, C, T)."""
+    (embed, embed_bias), (project, project_bias) = layer.embed.get_weights(), layer.project.get_weights()
+    lstm, position, feature = layer.lstm.get_weights(), layer.position.numpy(), layer.feature.numpy()
+    count, ahead = windows.shape[1] // length, min(length, steps)
+    found = np.empty((len(windows), steps, windows.shape[2]))
+    for place in np.ndindex(len(windows), windows.shape[2]):
+        rows = windows[place[0], :, place[1]].astype(np.float64)[windows.shape[1] - count * length :]
+        output = carry = np.zeros(len(embed_bias))
+        for segment in rows.reshape(count, length):
+            output, carry = lstm_step(lstm, np.maximum(segment @ embed + embed_bias, 0), output, carry)
+        forecast = []
+        for index in range(-(-steps // ahead)):
+            query = np.concatenate([position[index], feature[place[1]]])
+            forecast.extend(lstm_step(lstm, query, output, carry)[0] @ project + project_bias)
+        found[place[0], :, place[1]] = forecast[:steps]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("steps", "length", "rows", "units"),
+    [
+        (5, 3, 7, 5),  # divides neither; an odd number of units
+        (6, 3, 6, 4),
+        (2, 3, 7, 4),  # a forecast shorter than a segment
+        (1, 4, 4, 2),
+        (7, 1, 5, 3),
+        (3, 2, 9, 40),  # from 32 units on, the gradient is another one
+    ],
+)
+def test_the_network_is_its_definition(steps, length, rows, units):
+    layer, windows = unbiased(segments(steps, length, units, rows=rows)), series(rows=rows)
+    found = layer(windows).numpy()
+    assert found.shape == (3, steps, 2)
+    np.testing.assert_allclose(found, numpy_segments(layer, windows, steps, length), atol=1e-5)
+
+
+def test_the_oldest_rows_that_fill_no_segment_are_left_out():
+    layer, windows = segments(rows=8), series(rows=8)
+    before = layer(windows).numpy()
+    windows[:, :2] = np.nan  # two segments of three are the last six
+    np.testing.assert_array_equal(layer(windows), before)
+    windows[:, 2] = 1.0
+    assert not np.allclose(layer(windows), before)
+
+
+def test_every_feature_is_read_alone():
+    layer, windows = segments(features=3), series(features=3)
+    before = layer(windows).numpy()
+    windows[:, :, 1] = np.nan
+    after = layer(windows).numpy()
+    assert np.isnan(after[..., 1]).all()
+    np.testing.assert_array_equal(after[..., [0, 2]], before[..., [0, 2]])
+
+
+def test_every_window_of_a_batch_is_read_alone():
+    layer, windows = segments(features=3), series(batch=4, features=3)
+    together = layer(windows).numpy()
+    for index in range(4):
+        np.testing.assert_allclose(layer(windows[[index]])[0], together[index], atol=1e-6)
+
+
+def test_features_share_all_weights_but_their_embedding():
+    layer, windows = segments(features=3), series(features=3)
+    before, order = layer(windows).numpy(), [2, 0, 1]
+    assert not np.allclose(layer(windows[..., order]), before[..., order], atol=1e-3)  # the embeddings tell them apart
+    layer.feature.assign(layer.feature.numpy()[order])
+    np.testing.assert_allclose(layer(windows[..., order]), before[..., order], atol=1e-6)
+    layer.feature.assign(np.repeat(layer.feature.numpy()[:1], 3, axis=0))
+    alike = layer(np.repeat(windows[..., :1], 3, axis=-1)).numpy()
+    np.testing.assert_allclose(alike, np.repeat(alike[..., :1], 3, axis=-1), atol=1e-6)
+
+
+@pytest.mark.parametrize("units", [2, 3, 8])
+def test_segments_of_a_forecast_are_told_apart_by_their_position(units):
+    found = segments(steps=6, length=3, units=units)(series()).numpy()
+    assert not np.allclose(found[:, :3], found[:, 3:], atol=1e-5)
+
+
+@pytest.mark.xfail(reason="one unit leaves no room for the position: its half is rounded down to none", strict=True)
+def test_one_unit_tells_segments_apart_as_well():
+    found = segments(steps=6, length=3, units=1)(series()).numpy()
+    assert not np.allclose(found[:, :3], found[:, 3:], atol=1e-5)
+
+
+def test_seeds_decide_the_weights():
+    first, same = segments(), segments()
+    for one, other in zip(first.get_weights(), same.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for place in (0, 1, 2, 4, 5, 6):  # 3 is the dropout's
+        changed = segments(seeds=[seed + 100 * (index == place) for index, seed in enumerate(SEEDS)])
+        pairs = zip(first.get_weights(), changed.get_weights(), strict=True)
+        assert sum(not np.array_equal(one, other) for one, other in pairs) == 1
+
+
+def test_networks_of_two_seeds_differ_and_of_one_seed_do_not():
+    options, shape = tiny_options(network="segments", segment_length=3, segment_units=4), Shape(7, 3, 0, (0, 2), 5)
+    first, same, other = (build_network(options, shape, seed=seed, name="segments") for seed in (1, 1, 2))
+    assert digest(first) == digest(same) != digest(other)
+
+
+@pytest.mark.xfail(reason="the layer's LSTM is given no seed, so Keras draws one from the shared state", strict=True)
+def test_building_uses_no_random_state_that_others_share(monkeypatch):
+    def refuse(*args: object) -> int:
+        raise AssertionError("Keras drew a default seed from Python's shared random state")
+
+    monkeypatch.setattr(random, "randint", refuse)
+    segments()
+
+
+def test_dropout_acts_in_training_only():
+    layer, windows = segments(dropout=0.5, units=16), series()
+    np.testing.assert_array_equal(layer(windows, training=False), segments(units=16)(windows))
+    first, second = layer(windows, training=True), layer(windows, training=True)
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, layer(windows, training=False))
+    same = segments(dropout=0.5, units=16)
+    np.testing.assert_array_equal(same(windows, training=True), first)
+
+
+def test_the_layer_comes_back_from_its_configuration():
+    layer, windows = segments(dropout=0.25), series()
+    again = SegmentNetwork.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    np.testing.assert_array_equal(again(windows), layer(windows))  # the same seeds
+    assert layer.compute_output_shape((None, 7, 2)) == (None, 5, 2)
+
+
+FRESH_PROCESS = """
+import sys, numpy as np, keras
+import lstm_pipeline.network.persistence
+arrays = np.load(sys.argv[2])
+model = keras.saving.load_model(sys.argv[1], safe_mode=True)
+np.save(sys.argv[3], model([arrays["window"], arrays["known"]], training=False))
+"""
+
+
+def test_a_fresh_process_opens_a_network_of_all_new_layers_in_safe_mode(tmp_path):
+    options = tiny_options(
+        network="both", highway="per_feature", window_normalization="seasonal", known_future=True, members=2,
+        segment_length=3, segment_units=4, dropout=0.3,
+    )  # fmt: skip
+    model = randomised(build_network(options, Shape(7, 3, 2, (0, 2), 5, season=4), seed=1, name="whole"))
+    window, known = series(features=5), series(rows=5)
+    save_network(model, tmp_path / "model.keras")
+    np.savez(tmp_path / "arrays.npz", window=window, known=known)
+    names = ("model.keras", "arrays.npz", "found.npy")
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH_PROCESS, *(str(tmp_path / name) for name in names)],
+        env={**os.environ, "PYTHONHASHSEED": "123"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), model([window, known], training=False), atol=1e-6)
+
+
+@pytest.mark.parametrize("units", [4, 40])  # both ways to the gradient
+def test_gradients_are_those_of_kerass_own_lstm(monkeypatch, units):
+    layer, windows = unbiased(segments(units=units)), tf.constant(series())
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.sin(3 * layer(windows)))
+        return [gradient.numpy() for gradient in tape.gradient(loss, layer.trainable_variables)]
+
+    found = gradients()
+    assert len(found) == 2 + 3 + 2 + 2
+    monkeypatch.setattr(fused.LSTM, "_can_fuse", lambda self, training: False)
+    for one, other in zip(found, gradients(), strict=True):
+        assert np.abs(one).max() > 0
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_it_learns_two_waves():
+    wave = np.sin(2 * np.pi * np.arange(200)[:, None] / np.array([9, 14])).astype(np.float32)
+    starts = np.arange(200 - 12 - 6 + 1)
+    data = WindowData(wave, wave, np.ones_like(wave), starts[:150], starts[150:], 12, 6)
+    options = tiny_options(network="segments", segment_length=4, segment_units=16, learning_rate=0.02)
+    model = build_network(options, Shape(12, 2, 0, (0, 1), 6), seed=1, name="wave")
+    history = train_tiny(options, model, data, epochs=40, patience=40, batch_size=25)
+    assert min(history.val_loss) < 0.05 * wave.var()
