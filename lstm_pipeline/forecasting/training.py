@@ -95,13 +95,11 @@ def train_groups(
 
 
 def resolve_options(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> ModelOptions:
-    """A group's options with all that the data decides filled in: the steps a roll, and whether the future is known."""
+    """A group's options with all filled in that depends on the data or on other options."""
     options = step.options(group)
     chunk = dataset.chunk_length(options.output_chunk_length, horizon)
-    known = options.known_future
-    if known is None:
-        known = bool(step.future_covariates or step.holidays)
-    return options.model_copy(update={"output_chunk_length": chunk, "known_future": known})
+    known = chunk > 1 if options.known_future is None else options.known_future
+    return options.model_copy(update={"network": options.parts, "output_chunk_length": chunk, "known_future": known})
 
 
 def train_group(

@@ -103,16 +103,22 @@ def _member(options: ModelOptions, shape: Shape, seeds: Iterator[int], inputs: l
 def _parts(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: Any, prefix: str) -> list[Any]:
     """What is added up to a forecast, (B, C, T) each."""
     parts = []
-    if options.network in ("joint", "both"):
+    if options.parts in ("joint", "both"):
         parts.append(_joint(options, shape, seeds, window, prefix))
     targets = Columns(list(shape.target_columns), name=f"{prefix}targets")  # (B, L, D) -> (B, L, T)
-    if options.network in ("segments", "both"):
-        drawn = [next(seeds) for _ in range(7)]
-        length = min(options.segment_length, shape.sequence_length)
+    if options.parts in ("segments", "both"):
         network = SegmentNetwork(
-            shape.steps, length, options.segment_units, options.dropout, drawn, name=f"{prefix}segments"
+            shape.steps,
+            list(shape.target_columns),
+            min(options.segment_length, shape.sequence_length),
+            options.segment_units,
+            options.dropout,
+            options.segment_context,
+            [next(seeds) for _ in range(10)],
+            name=f"{prefix}segments",
         )
-        parts.append(network(targets(window)))
+        features = Columns(list(range(shape.feature_count)), name=f"{prefix}features")  # (B, L, D) -> (B, L, F)
+        parts.append(network(features(window)))
     if options.highway != "none":
         highway = Highway(shape.steps, options.highway == "per_feature", name=f"{prefix}highway")
         parts.append(highway(targets(window)))

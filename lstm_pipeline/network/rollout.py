@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import keras
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from lstm_pipeline.network.batches import FloatArray, IntArray, Steps, inference_batch
+from lstm_pipeline.network.runtime import cores
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,13 @@ class RollOut:
         if known.ndim != 3 or known.shape[0] != len(windows) or known.shape[2] != self._known_count:
             raise ValueError(f"expected known values ({len(windows)}, H, {self._known_count}), got {known.shape}")
         chunk = inference_batch(self._sequence_length)
-        parts = [
-            self._roll(
-                tf.constant(windows[first : first + chunk], tf.float32),
-                tf.constant(known[first : first + chunk], tf.float32),
-            ).numpy()
-            for first in range(0, max(1, len(windows)), chunk)
-        ]
-        return np.concatenate(parts)
+
+        def roll(first: int) -> npt.NDArray[np.float32]:
+            part = (tf.constant(rows[first : first + chunk], tf.float32) for rows in (windows, known))
+            return np.asarray(self._roll(*part))
+
+        with ThreadPoolExecutor(cores()) as pool:  # within a part the steps wait for each other; parts do not
+            return np.concatenate(list(pool.map(roll, range(0, max(1, len(windows)), chunk))))
 
     def _steps(self, window: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
         """(B, L, D), (B, H, K) -> (B, H, P).

@@ -20,26 +20,39 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
     forecast is made in one go, and the LSTM takes few steps: rows that do not fill a segment are the oldest ones and
     are left out.
 
+    With context, the state of a forecast feature then asks the states of all features (attention, Vaswani et al. 2017)
+    and takes up what they answer, at first nothing: so a feature is read alone until others prove useful.
+
     Args:
         steps: rows that are forecast (C).
+        targets: (T,) the features that are forecast, among those that are read.
         segment_length: rows of a segment; at most the window's. A segment of the forecast has at most C rows.
         units: LSTM cells (U).
         dropout: share of the decoded states that is dropped.
-        seeds: seven, for the initialisers and the dropout.
+        context: whether the features that are forecast take others into account; else nothing but them is read.
+        seeds: ten, for the initialisers and the dropout.
 
     Call arguments:
-        series: (B, L, T)
+        series: (B, L, F)
 
     Returns:
         (B, C, T)
     """
 
     def __init__(
-        self, steps: int, segment_length: int, units: int, dropout: float, seeds: list[int], **kwargs: Any
+        self,
+        steps: int,
+        targets: list[int],
+        segment_length: int,
+        units: int,
+        dropout: float,
+        context: bool,
+        seeds: list[int],
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.steps, self.segment_length, self.units = steps, segment_length, units
-        self.dropout, self.seeds = dropout, list(seeds)
+        self.steps, self.targets, self.segment_length, self.units = steps, list(targets), segment_length, units
+        self.dropout, self.context, self.seeds = dropout, context, list(seeds)
         glorot = keras.initializers.GlorotUniform
         self.embed = keras.layers.Dense(units, "relu", kernel_initializer=glorot(seeds[0]), name="embed")
         self.lstm = fused.LSTM(
@@ -51,44 +64,70 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
         )
         self.drop = keras.layers.Dropout(dropout, seed=seeds[3])
         self.out_length = min(segment_length, steps)
+        self.ask, self.key, self.answer, self.take_up = (
+            keras.layers.Dense(units, kernel_initializer=initializer, name=name)
+            for name, initializer in zip(
+                ("ask", "key", "answer", "take_up"), (*map(glorot, seeds[7:10]), "zeros"), strict=True
+            )
+        )
         self.project = keras.layers.Dense(self.out_length, kernel_initializer=glorot(seeds[4]), name="project")
 
     def build(self, series_shape: tuple[int | None, ...]) -> None:
         length, features = int(series_shape[1] or 0), int(series_shape[2] or 0)
         self.in_segments, self.out_segments = length // self.segment_length, -(-self.steps // self.out_length)
-        half = self.units // 2
+        half, read = self.units // 2, features if self.context else len(self.targets)
         normal = keras.initializers.RandomNormal
         self.position = self.add_weight(
             shape=(self.out_segments, half), initializer=normal(1.0, seed=self.seeds[5]), name="position"
         )
         self.feature = self.add_weight(
-            shape=(features, self.units - half), initializer=normal(1.0, seed=self.seeds[6]), name="feature"
+            shape=(read, self.units - half), initializer=normal(1.0, seed=self.seeds[6]), name="feature"
         )
         self.embed.build((None, self.in_segments, self.segment_length))
         self.lstm.build((None, self.in_segments, self.units))
         self.project.build((None, self.units))
+        if self.context:
+            for layer in (self.ask, self.key, self.answer):
+                layer.build((None, read, 2 * self.units - half))
+            self.take_up.build((None, read, self.units))
 
     def call(self, series: Any, training: bool = False) -> Any:
-        features = series.shape[-1]
-        by_feature = tf.transpose(series[:, -self.in_segments * self.segment_length :], [0, 2, 1])  # (B, T, S · w)
-        segments = tf.reshape(by_feature, [-1, self.in_segments, self.segment_length])  # (B · T, S, w)
-        _, output, carry = self.lstm(self.embed(segments))  # (B · T, U)
-        queries = self._queries(tf.shape(series)[0], features)  # (B · T · M, 1, U)
+        read = series if self.context else tf.gather(series, self.targets, axis=-1)  # (B, L, F)
+        features, targets = read.shape[-1], len(self.targets)
+        by_feature = tf.transpose(read[:, -self.in_segments * self.segment_length :], [0, 2, 1])  # (B, F, S · w)
+        segments = tf.reshape(by_feature, [-1, self.in_segments, self.segment_length])  # (B · F, S, w)
+        _, output, carry = self.lstm(self.embed(segments))  # (B · F, U)
+        if self.context:
+            output, carry = (tf.reshape(state, [-1, features, self.units]) for state in (output, carry))
+            output = tf.gather(output, self.targets, axis=1) + self._context(output)  # (B, T, U)
+            carry = tf.gather(carry, self.targets, axis=1)
+            output, carry = (tf.reshape(state, [-1, self.units]) for state in (output, carry))  # (B · T, U)
+        queries = self._queries(tf.shape(series)[0])  # (B · T · M, 1, U)
         states = [tf.repeat(state, self.out_segments, axis=0) for state in (output, carry)]  # (B · T · M, U)
         decoded = self.drop(self.lstm(queries, initial_state=states)[0], training=training)  # (B · T · M, U)
-        rows = tf.reshape(self.project(decoded), [-1, features, self.out_segments * self.out_length])
+        rows = tf.reshape(self.project(decoded), [-1, targets, self.out_segments * self.out_length])
         return tf.transpose(rows[..., : self.steps], [0, 2, 1])  # (B, T, C) -> (B, C, T)
 
-    def _queries(self, batch: Any, features: int) -> Any:
-        """Which segment of which feature is asked for: (B · T · M, 1, U)."""
-        position = tf.repeat(tf.convert_to_tensor(self.position)[None], features, axis=0)  # (T, M, U/2)
-        feature = tf.repeat(tf.convert_to_tensor(self.feature)[:, None], self.out_segments, axis=1)  # (T, M, U/2)
+    def _context(self, states: Any) -> Any:
+        """What the targets take up of all features' states: (B, F, U) -> (B, T, U)."""
+        names = tf.convert_to_tensor(self.feature)[None]  # (1, F, U - U/2)
+        named = tf.concat([states, tf.repeat(names, tf.shape(states)[0], axis=0)], axis=-1)
+        asked = self.ask(tf.gather(named, self.targets, axis=1))  # (B, T, U)
+        scores = tf.matmul(asked, self.key(named), transpose_b=True) / self.units**0.5  # (B, T, F)
+        return self.take_up(tf.matmul(tf.nn.softmax(scores), self.answer(named)))
+
+    def _queries(self, batch: Any) -> Any:
+        """Which segment of which target is asked for: (B · T · M, 1, U)."""
+        names = tf.convert_to_tensor(self.feature)
+        names = tf.gather(names, self.targets) if self.context else names  # (T, U - U/2)
+        feature = tf.repeat(names[:, None], self.out_segments, axis=1)  # (T, M, U - U/2)
+        position = tf.repeat(tf.convert_to_tensor(self.position)[None], len(self.targets), axis=0)  # (T, M, U/2)
         queries = tf.reshape(tf.concat([position, feature], axis=-1), [1, -1, self.units])  # (1, T · M, U)
         return tf.reshape(tf.repeat(queries, batch, axis=0), [-1, 1, self.units])
 
     def compute_output_shape(self, series_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (series_shape[0], self.steps, series_shape[-1])
+        return (series_shape[0], self.steps, len(self.targets))
 
     def get_config(self) -> dict[str, Any]:
-        own = ("steps", "segment_length", "units", "dropout", "seeds")
+        own = ("steps", "targets", "segment_length", "units", "dropout", "context", "seeds")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}

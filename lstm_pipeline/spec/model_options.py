@@ -48,21 +48,32 @@ class ModelOptions(SpecModel):
     highway: Literal["none", "shared", "per_feature"] = Field(
         "shared", description="a linear map from window to forecast beside the network"
     )
-    network: Literal["joint", "segments", "both"] = Field(
-        "both", description="joint reads all features at once; segments reads each alone, with shared weights"
+    network: Literal["joint", "segments", "both"] | None = Field(
+        None,
+        description="joint: the documented one; segments: one LSTM that all features share, a segment of rows a step; "
+        "null: segments, or both if an option of the documented network is set",
     )
     segment_length: Count = Field(24, description="rows of a segment, at most the window and the steps a roll")
+    segment_context: bool = Field(True, description="the segment network's features attend to all others")
     segment_units: Count = Field(64, description="LSTM cells of the segment network")
     known_future: bool | None = Field(
-        None,
-        description="calendar and covariates of the forecast steps enter; null: if there are covariates or holidays",
+        None, description="calendar and covariates of the forecast steps enter; null: with more than one step a roll"
     )
     output_chunk_length: Count | None = Field(None, description="steps a roll; null: the forecast horizon")
     rollout_steps: Count = Field(1, description="rolls that training goes through")
     members: Count = Field(1, description="networks of different seeds that are averaged")
     refit: bool = Field(False, description="after the evaluation, train on all rows for the best number of epochs")
 
+    @property
+    def parts(self) -> Literal["joint", "segments", "both"]:
+        """Which networks a forecast is the sum of; what a user sets an option of is there."""
+        return self.network or ("both" if _JOINT & self.model_fields_set else "segments")
 
+
+_JOINT = {
+    *("units", "num_layers", "recurrent_dropout", "batch_norm", "activation", "bidirectional"),
+    *("attention_heads", "attention_type"),
+}
 DOCUMENTED: dict[str, Any] = {
     "window_normalization": "none",
     "highway": "none",
