@@ -166,6 +166,9 @@ def held_out_of(dataset: Dataset, project: Project, version: Version) -> Dataset
     seen = [model.record.metadata.training_rows for model in models.values()]
     clock, trained, validated = _clock(dataset), *(max(rows[part]["last"] for rows in seen) for part in _HELD_IN)
     validation, test = (int((clock <= pd.Timestamp(last)).sum()) for last in (trained, validated))
+    evaluated = version.record.metadata.evaluation.get("rows")
+    if evaluated:  # models may be older than the version, whose blend was fitted on what came before these rows
+        test = max(test, int((clock < pd.Timestamp(evaluated["first"])).sum()))
     if test >= len(clock):
         raise DataError(
             f"nothing is held out: {name} was trained and validated on rows up to {validated}, and the data ends at "

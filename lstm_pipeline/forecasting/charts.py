@@ -89,7 +89,7 @@ def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
     for index, name in enumerate(shown):
         axes = figure.add_subplot(rows, columns, index + 1)
         known = residuals[name][~np.isnan(residuals[name])]
-        axes.hist(known, bins=40, density=True, color=HISTORY)
+        axes.hist(known, bins=40, density=True, color=HISTORY, histtype="stepfilled")
         spread = known.std() if len(known) else 0.0
         if spread > 0:
             grid = np.linspace(known.min(), known.max(), 200)

@@ -15,9 +15,10 @@ from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble, load_members
 from lstm_pipeline.forecasting.evaluation import calibrate
 from lstm_pipeline.forecasting.rolling import roll_held_out
-from lstm_pipeline.forecasting.training import OnEpoch, resolve_options, train_groups
+from lstm_pipeline.forecasting.training import GroupsFailed, OnEpoch, resolve_options, train_groups
 from lstm_pipeline.registry.registry import Registry
 from lstm_pipeline.registry.store import Store
+from lstm_pipeline.spec.errors import TrainingError
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline.spec.steps import TrainingStep
 from lstm_pipeline.timeseries.gaps import fill_gaps
@@ -59,9 +60,12 @@ def refit(
     same = step.model_copy(update={"models_config": _without_refit(options), "preset": None})
     with tempfile.TemporaryDirectory() as folder:
         registry = Registry(Store(folder), step.model_bucket, step.project_name)
-        models = train_groups(
-            known, same, list(options), registry, horizon=train_horizon, run_id="refit", on_epoch=on_epoch
-        )
+        try:
+            models = train_groups(
+                known, same, list(options), registry, horizon=train_horizon, run_id="refit", on_epoch=on_epoch
+            )
+        except GroupsFailed as error:
+            raise TrainingError(error.reasons) from None
         ensemble = Ensemble(load_members(registry, models, held_out=True))
     return Refit(known, ensemble, _calibrated(known, ensemble, horizon, blends=step.blends))
 

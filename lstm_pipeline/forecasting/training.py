@@ -35,10 +35,12 @@ if TYPE_CHECKING:
 
 
 class GroupsFailed(TrainingError):
-    """One or more groups failed; `finished` are the models of the others, which are stored."""
+    """One or more groups failed, for these reasons; `finished` are the models of the others, which are stored."""
 
-    def __init__(self, message: str, finished: dict[str, StoredModel]) -> None:
-        super().__init__(message)
+    def __init__(self, reasons: str, finished: dict[str, StoredModel]) -> None:
+        note = f" The candidates of {', '.join(finished)} are kept." if finished else ""
+        super().__init__(f"{reasons}{note}")
+        self.reasons = reasons
         self.finished = finished
 
 
@@ -88,9 +90,7 @@ def train_groups(
     finished = {group: result for group, result in results.items() if isinstance(result, StoredModel)}
     failed = {group: result for group, result in results.items() if isinstance(result, PipelineError)}
     if failed:
-        note = f" The candidates of {', '.join(finished)} are kept." if finished else ""
-        reasons = "; ".join(f"group '{group}': {error}" for group, error in failed.items())
-        raise GroupsFailed(f"{reasons}{note}", finished)
+        raise GroupsFailed("; ".join(f"group '{group}': {error}" for group, error in failed.items()), finished)
     return finished
 
 

@@ -63,13 +63,16 @@ class MeanSelfAttention(keras.layers.MultiHeadAttention):  # type: ignore[misc]
 
     def call(self, sequence: Any) -> Any:
         wq, bq, wk, bk, wv, bv, wo, bo = (tf.convert_to_tensor(weight) for weight in self.weights)
-        attention = mean_softmax(self._scores(sequence, wq, bq, wk))  # (B, H, L)
+        queries, keys = self._queries_and_keys(sequence, wq, bq, wk)  # (B · H, L, k)
+        attention = mean_attention(queries, keys)  # (B · H, L)
+        attention = tf.reshape(attention, [-1, wq.shape[1], sequence.shape[1]])  # (B, H, L)
         read = tf.matmul(attention, sequence)  # (B, H, L), (B, L, W) -> (B, H, W)
         values = tf.einsum("bhw,whk->bhk", read, wv) + bv  # weights of a mean add up to 1, so bv stays as it is
-        return tf.einsum("bhk,hkw->bw", values, wo) + bo + 0 * tf.reduce_sum(bk)  # see _scores
+        # the bias of the keys is used nowhere, see below; a gradient of zero keeps optimizers content
+        return tf.einsum("bhk,hkw->bw", values, wo) + bo + 0 * tf.reduce_sum(bk)
 
-    def _scores(self, sequence: Any, wq: Any, bq: Any, wk: Any) -> Any:
-        """How well each step answers each query: (B, L, W) -> (B, H, L, L).
+    def _queries_and_keys(self, sequence: Any, wq: Any, bq: Any, wk: Any) -> tuple[Any, Any]:
+        """What each step asks and what it is asked by: (B, L, W) -> (B · H, L, k) each.
 
         The bias of the keys is left out: it adds the same to all scores of a query, which a softmax does not see.
         """
@@ -77,19 +80,77 @@ class MeanSelfAttention(keras.layers.MultiHeadAttention):  # type: ignore[misc]
         wq, bq = wq / size**0.5, bq / size**0.5
         if heads == 1:  # x wq (x wk)' = x (wq wk') x'
             wk = tf.transpose(wk[:, 0])  # (k, W)
-            queries = tf.tensordot(sequence, wq[:, 0] @ wk, 1) + bq @ wk  # (B, L, W)
-            return tf.matmul(queries, sequence, transpose_b=True)[:, None]
+            return tf.tensordot(sequence, wq[:, 0] @ wk, 1) + bq @ wk, sequence  # (B, L, W)
         kernel = tf.reshape(tf.concat([wq, wk], axis=1), [width, 2 * heads * size])
         both = tf.tensordot(sequence, kernel, 1)  # (B, L, 2 · H · k)
         shape = [-1, sequence.shape[1], heads, size]
         queries, keys = (tf.transpose(tf.reshape(part, shape), [0, 2, 1, 3]) for part in tf.split(both, 2, axis=-1))
-        return tf.matmul(queries + bq[:, None], keys, transpose_b=True)  # (B, H, L, k) -> (B, H, L, L)
+        flat = [-1, sequence.shape[1], size]
+        return tf.reshape(queries + bq[:, None], flat), tf.reshape(keys, flat)
 
     def compute_output_shape(self, sequence_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (sequence_shape[0], sequence_shape[-1])
 
     def compute_output_spec(self, sequence: Any) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(sequence.shape), dtype=self.compute_dtype)
+
+
+def mean_attention(queries: Any, keys: Any) -> Any:
+    """How much of each step is read, on average over the steps that query: (N, L, k), (N, L, k) -> (N, L).
+
+    Long windows have more scores (L² each) than a cache or a small machine holds. They are gone through a few at a
+    time, and computed again for the gradient instead of kept.
+    """
+    scores = queries.shape[1] ** 2
+    if scores <= _FEW_SCORES:
+        return mean_softmax(tf.matmul(queries, keys, transpose_b=True))
+    return _sliced_attention(queries, keys, tf.constant(max(1, _SCORES_AT_ONCE // scores)))
+
+
+_FEW_SCORES, _SCORES_AT_ONCE = 2**16, 2**20
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _sliced_attention(queries: tf.Tensor, keys: tf.Tensor, at_once: tf.Tensor) -> Any:
+    """`mean_attention`, `at_once` windows at a time."""
+
+    def scores(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        asked, there = queries[first : first + at_once], keys[first : first + at_once]
+        return asked, there, tf.nn.softmax(tf.matmul(asked, there, transpose_b=True))  # (n, L, L)
+
+    def read(first: tf.Tensor) -> tuple[tf.Tensor]:
+        return (tf.reduce_mean(scores(first)[2], axis=-2),)
+
+    def gradient(by_mean: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
+        def slice_gradient(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            asked, there, shares = scores(first)
+            by_scores = _by_scores(shares, by_mean[first : first + at_once])
+            return tf.matmul(by_scores, there), tf.matmul(by_scores, asked, transpose_a=True)
+
+        by_queries, by_keys = _in_slices(slice_gradient, tf.shape(queries)[0], at_once, outputs=2)
+        return by_queries, by_keys, None
+
+    return _in_slices(read, tf.shape(queries)[0], at_once, outputs=1)[0], gradient
+
+
+def _in_slices(function: Any, count: tf.Tensor, at_once: tf.Tensor, outputs: int) -> list[tf.Tensor]:
+    """Joins what a function of the first row of each slice returns; one slice after the other."""
+    slices = (count + at_once - 1) // at_once
+    arrays = tuple(tf.TensorArray(tf.float32, slices, infer_shape=False) for _ in range(outputs))
+
+    def step(index: tf.Tensor, *arrays: tf.TensorArray) -> Any:
+        found = function(index * at_once)
+        return index + 1, *(array.write(index, part) for array, part in zip(arrays, found, strict=True))
+
+    _, *arrays = tf.while_loop(lambda index, *_: index < slices, step, (0, *arrays), parallel_iterations=1)
+    return [array.concat() for array in arrays]
+
+
+def _by_scores(shares: tf.Tensor, by_mean: tf.Tensor) -> tf.Tensor:
+    """Gradient by the scores: shares (..., L, L), by the mean (..., L) -> (..., L, L)."""
+    by_mean = by_mean / tf.cast(tf.shape(shares)[-2], shares.dtype)
+    by_query = tf.matmul(shares, by_mean[..., None])  # (..., L, 1)
+    return shares * (by_mean[..., None, :] - by_query)
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -99,10 +160,4 @@ def mean_softmax(scores: tf.Tensor) -> Any:
     With its own gradient: TensorFlow's would write the mean's gradient out L times.
     """
     shares = tf.nn.softmax(scores)
-
-    def gradient(by_mean: tf.Tensor) -> tf.Tensor:
-        by_mean = by_mean / tf.cast(tf.shape(scores)[-2], scores.dtype)
-        by_query = tf.matmul(shares, by_mean[..., None])  # (..., L, 1)
-        return shares * (by_mean[..., None, :] - by_query)
-
-    return tf.reduce_mean(shares, axis=-2), gradient
+    return tf.reduce_mean(shares, axis=-2), lambda by_mean: _by_scores(shares, by_mean)
