@@ -260,11 +260,13 @@ def _report(console: Any, project: Project, predict: bool) -> None:
     """Where things are, and how good they are."""
     import pyarrow.parquet as pq
 
-    from lstm_pipeline.console import forecast_table, metrics_table
+    from lstm_pipeline.console import coverage_line, forecast_table, metrics_table
 
     registry = project.registry
     record = registry.ensemble_record(project.spec.prediction.version)
     console.print(metrics_table(record))
+    if line := coverage_line(record):
+        console.print(line, highlight=False, soft_wrap=True)
     if predict:
         path = registry.layout.data("predictions")
         with registry.store.opening(path) as file:

@@ -88,8 +88,19 @@ def metrics_table(record: EnsembleRecord) -> Table:
     table.add_section()
     means: dict[str, Metrics] = {"mean": evaluation["mean"]["rolled"], **metadata.baseline_metrics}
     for label, metrics in means.items():
-        table.add_row(label, *(number(metrics.get(name)) for name in names))
+        shown = "networks alone" if label == "network" else label
+        table.add_row(shown, *(number(metrics.get(name)) for name in names))
     return table
+
+
+def coverage_line(record: EnsembleRecord) -> str:
+    """How much of the test part intervals hold; empty where there are none."""
+    held = []
+    for level, shares in record.metadata.calibration.coverage.items():
+        known = [share for share in shares.values() if share is not None]
+        if known:
+            held.append(f"{level} % hold {100 * sum(known) / len(known):.1f} %")
+    return f"Intervals, share of the test part's values inside: {', '.join(held)}" if held else ""
 
 
 def make_console() -> Console:

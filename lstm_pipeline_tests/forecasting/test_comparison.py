@@ -93,6 +93,14 @@ def test_what_was_not_observed_counts_for_neither() -> None:
     assert by_feature["seasonal_naive", "a"].relative_rmse == pytest.approx(np.sqrt(5 * 4 / (1 + 5 + 5)))
 
 
+def test_a_step_counts_where_both_forecast_it() -> None:
+    ensemble = off_by([[1, 2]] * 4)
+    ensemble[2, 1, 0] = NAN
+    found = contest(ensemble=ensemble, seasonal_naive=off_by([[2, 2]] * 4))
+    (test,) = [each for each in compare(found, SCALE) if each.feature == "a"]
+    assert test.relative_rmse == pytest.approx(np.sqrt(7 * 4 / (4 * 1 + 3 * 4)))
+
+
 def test_errors_by_lead_are_relative_to_the_seasonal_naive() -> None:
     found = errors_by_lead(score_table(FOUND, GROUPS, SCALE, []))
     assert list(found) == ["ensemble", "seasonal_naive", "rare"]

@@ -10,6 +10,7 @@ import pytest
 
 from lstm_pipeline.forecasting.dataset import Dataset, network_rows
 from lstm_pipeline.forecasting.ensemble import Ensemble, Member
+from lstm_pipeline.forecasting.evaluation import evaluate
 from lstm_pipeline_tests.forecasting.mill import (
     FEATURES,
     GROUPS,
@@ -17,6 +18,7 @@ from lstm_pipeline_tests.forecasting.mill import (
     PREDICTED,
     ROWS,
     TINY,
+    linear_ensemble,
     mill_dataset,
     mill_step,
     mill_table,
@@ -174,3 +176,49 @@ def test_a_groups_weights_do_not_depend_on_the_other_groups(member: Member, tmp_
     second = trained_member(tmp_path / "second", "power", dataset, mill_step(**STEP, feature_groups=groups))
     assert weights_of(first) == weights_of(second)
     assert weights_of(first) != weights_of(member)  # which predicts `parts` as well
+
+
+# the guard, and networks that forecast several rows from windows of their own level
+
+
+@pytest.mark.parametrize("poison", [1e9, np.nan], ids=["1e9", "NaN"])
+@pytest.mark.parametrize("rule", ["interpolate", "ffill", "mask"])
+def test_the_weights_of_the_guard_depend_on_no_row_of_the_test_part(rule: str, poison: float) -> None:
+    def weights(table: pa.Table) -> Any:
+        dataset = mill_dataset(table, missing=rule, max_gap=8)
+        ensemble = linear_ensemble(dataset, {name: [(2, name, 0.9)] for name in PREDICTED})
+        return evaluate(dataset, ensemble, 5, blends=True, levels=[80]).calibration.weights
+
+    table = holed(mill_table())
+    clean = weights(table)
+    assert ((clean > 0.01).sum(axis=1) > 1).any()  # there is something to decide
+    np.testing.assert_array_equal(weights(poisoned(table, TEST, poison)), clean)
+    assert not np.allclose(weights(poisoned(table, TEST - 6, 100.0)), clean)
+
+
+NEW: list[dict[str, Any]] = [
+    {"network": "both", "highway": "shared", "window_normalization": "last"},
+    {"network": "segments", "highway": "per_feature", "window_normalization": "standard", "rollout_steps": 2},
+]
+
+
+@pytest.mark.parametrize("options", NEW, ids=["last", "standard"])
+def test_an_epoch_knows_nothing_of_rows_after_the_training_part(options: dict[str, Any], tmp_path: Path) -> None:
+    config = {**TINY, "segment_units": 4, "output_chunk_length": 5, **options}
+    step = {"preset": None, "models_config": {"power": config, "warmth": config}, "epochs": 1}
+
+    def trained(name: str, table: pa.Table) -> Member:
+        return trained_member(tmp_path / name, "warmth", mill_dataset(table, **step), mill_step(**step))
+
+    table = holed(mill_table())
+    clean, dirty = trained("clean", table), trained("dirty", poisoned(table, VALIDATION, 1e3))
+    assert weights_of(dirty) == weights_of(clean)
+    assert dirty.metadata.training["val_loss"] != clean.metadata.training["val_loss"]
+
+
+def test_no_target_of_several_steps_lies_in_a_later_part(clean: Dataset) -> None:
+    windows = clean.windows(GROUPS["power"], LENGTH, 5)
+    for part, begin, end in ((windows.train, 0, VALIDATION), (windows.validation, VALIDATION, TEST)):
+        assert (part + LENGTH).min() >= begin
+        assert (part + LENGTH + 4).max() == end - 1
+    assert (windows.test + LENGTH).min() >= TEST

@@ -224,8 +224,8 @@ def outputs(model, rows=WIDE, future=FUTURE):
     return model([rows, future] if len(model.inputs) > 1 else rows, training=False)
 
 
-def check_combination(values, folder):
-    options = tiny_options(**SMALL, **dict(zip(CHOICES, values, strict=True)))
+def check_combination(values, folder, **changes):
+    options = tiny_options(**SMALL, **changes, **dict(zip(CHOICES, values, strict=True)))
     model = randomised(build_network(options, SEVERAL, seed=1, name="combined"))
     found = outputs(model).numpy()
     assert found.shape == (3, 4, 2)
@@ -247,6 +247,10 @@ def test_any_two_choices_go_together(values, tmp_path):
 @pytest.mark.parametrize("values", product(*CHOICES.values()), ids=str)
 def test_all_choices_go_together(values, tmp_path):
     check_combination(values, tmp_path)
+
+
+def test_segments_without_context_are_saved_as_well(tmp_path):
+    check_combination(("segments", "none", "last", True, 2), tmp_path, segment_context=False)
 
 
 def test_pairs_are_all_pairs():
@@ -332,20 +336,21 @@ def test_the_known_future_is_the_calendar_of_the_steps_that_are_forecast():
     """A row carries the calendar of the step after it: the window's last row and the C - 1 after it are read."""
     options = tiny_options(**SMALL, network="segments", known_future=True)  # it reads no calendar of its window
     model = randomised(build_network(options, SEVERAL, seed=1, name="knowing"))
-    values = np.random.default_rng(8).normal(size=(20, 5)).astype(np.float32)
-    start = 6
-    expected = predict_steps(model, values, np.array([start]), LENGTH)
+    values, start = np.random.default_rng(8).normal(size=(20, 5)).astype(np.float32), 6
     read = np.arange(start + LENGTH - 1, start + LENGTH + 3)
     poisoned = values.copy()
     poisoned[np.setdiff1d(np.arange(20), read), 3:] = np.nan  # every other calendar
     poisoned[:start], poisoned[start + LENGTH :, :3] = np.nan, np.nan  # and every value that comes later
-    np.testing.assert_array_equal(predict_steps(model, poisoned, np.array([start]), LENGTH), expected)
-    for step, row in enumerate(read):
-        for column in (3, 4):
-            changed = values.copy()
-            changed[row, column] += 1
-            moved = predict_steps(model, changed, np.array([start]), LENGTH) != expected
-            assert moved[0].all(axis=1).tolist() == [at == step for at in range(4)]
+    changed = []
+    for row in read:
+        changed.append(values.copy())
+        changed[-1][row, 3 + row % 2] += 1
+    rows = np.concatenate([values, poisoned, *changed])
+    expected, same, *moved = predict_steps(model, rows, start + 20 * np.arange(6), LENGTH)
+    np.testing.assert_array_equal(same, expected)
+    for step, found in enumerate(moved):
+        assert (found != expected).all(axis=1).tolist() == [at == step for at in range(4)]
+        assert (found != expected).any(axis=1).tolist() == [at == step for at in range(4)]
 
 
 def test_the_known_future_adds_nothing_at_first():

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from lstm_pipeline.network import layers
 from lstm_pipeline.network.layers import FinalState, MeanSelfAttention
 
 # one window of three steps; forward half (1, 2), (3, 4), (5, 6), backward half tens
@@ -34,9 +35,13 @@ def test_config_round_trip():
     assert layer.compute_output_shape((None, 7, 4)) == (None, 4)
 
 
+@pytest.mark.parametrize("at_once", [None, 1, 3 * 90**2])  # all at once, one after the other, three at a time
 @pytest.mark.parametrize("heads", [1, 2, 5])
 @pytest.mark.parametrize(("batch", "length", "width"), [(1, 1, 4), (7, 2, 6), (4, 90, 64)])
-def test_mean_attention_is_keras_attention_averaged_over_time(heads, batch, length, width):
+def test_mean_attention_is_keras_attention_averaged_over_time(heads, batch, length, width, at_once, monkeypatch):
+    if at_once:
+        monkeypatch.setattr(layers, "_FEW_SCORES", 0)
+        monkeypatch.setattr(layers, "_SCORES_AT_ONCE", at_once)
     generator = np.random.default_rng(heads)
     size = max(1, width // heads)
     keras_own, own = keras.layers.MultiHeadAttention(heads, size), MeanSelfAttention(heads, size)

@@ -17,17 +17,17 @@ from lstm_pipeline.network.training import WindowData
 from lstm_pipeline_tests.network.tiny import digest, randomised, tiny_options, train_tiny
 
 GENERATOR = np.random.default_rng(21)
-SEEDS = [11, 12, 13, 14, 15, 16, 17]
+SEEDS = [11, 12, 13, 14, 15, 16, 17, 18, 19, 20]
 
 
-def segments(steps=5, length=3, units=5, dropout=0.0, rows=7, features=2, seeds=SEEDS):
-    """A network with biases that are not zero."""
-    layer = SegmentNetwork(steps, length, units, dropout, seeds)
+def segments(steps=5, length=3, units=5, dropout=0.0, context=False, targets=(0, 1), seeds=SEEDS, rows=7, features=2):
+    layer = SegmentNetwork(steps, list(targets), length, units, dropout, context, seeds)
     layer.build((None, rows, features))
     return layer
 
 
 def unbiased(layer):
+    """Nothing is left at zero: no bias, and not what other features add."""
     layer.set_weights([weight + 0.2 * GENERATOR.normal(size=weight.shape) for weight in layer.get_weights()])
     return layer
 
@@ -45,25 +45,46 @@ def lstm_step(weights, row, output, carry):
     return sigmoid(o) * np.tanh(carry), carry
 
 
-def numpy_segments(layer, windows, steps, length):
-    """One window and one feature at a time, in float64: (B, L, T) -> (B, C, T)."""
+def numpy_segments(layer, windows):
+    """One window and one feature at a time, in float64: (B, L, F) -> (B, C, T)."""
     (embed, embed_bias), (project, project_bias) = layer.embed.get_weights(), layer.project.get_weights()
     lstm, position, feature = layer.lstm.get_weights(), layer.position.numpy(), layer.feature.numpy()
-    count, ahead = windows.shape[1] // length, min(length, steps)
-    found = np.empty((len(windows), steps, windows.shape[2]))
-    for place in np.ndindex(len(windows), windows.shape[2]):
-        rows = windows[place[0], :, place[1]].astype(np.float64)[windows.shape[1] - count * length :]
-        output = carry = np.zeros(len(embed_bias))
-        for segment in rows.reshape(count, length):
-            output, carry = lstm_step(lstm, np.maximum(segment @ embed + embed_bias, 0), output, carry)
-        forecast = []
-        for index in range(-(-steps // ahead)):
-            query = np.concatenate([position[index], feature[place[1]]])
-            forecast.extend(lstm_step(lstm, query, output, carry)[0] @ project + project_bias)
-        found[place[0], :, place[1]] = forecast[:steps]
-    return found
+    length, steps, targets = layer.segment_length, layer.steps, layer.targets
+    ahead, read = min(length, steps), range(windows.shape[2]) if layer.context else targets
+    count, found = windows.shape[1] // length, []
+    for window in windows.astype(np.float64):
+        states = []
+        for column in read:
+            output = carry = np.zeros(len(embed_bias))
+            for segment in window[len(window) - count * length :, column].reshape(count, length):
+                output, carry = lstm_step(lstm, np.maximum(segment @ embed + embed_bias, 0), output, carry)
+            states.append((output, carry))
+        forecasts = []
+        for index, target in enumerate(targets):
+            place = target if layer.context else index
+            output, carry = states[place]
+            if layer.context:
+                output = output + numpy_context(layer, np.array([state for state, _ in states]), target)
+            forecast = []
+            for row in position:
+                query = np.concatenate([row, feature[place]])
+                forecast.extend(lstm_step(lstm, query, output, carry)[0] @ project + project_bias)
+            forecasts.append(forecast[:steps])
+        assert len(position) == -(-steps // ahead)
+        found.append(np.transpose(forecasts))
+    return np.array(found)
 
 
+def numpy_context(layer, states, target):
+    """What one feature takes up of all: (F, U) -> (U,)."""
+    named = np.concatenate([states, layer.feature.numpy()], axis=1)
+    ask, key, answer, take_up = (part.get_weights() for part in (layer.ask, layer.key, layer.answer, layer.take_up))
+    scores = (named @ key[0] + key[1]) @ (named[target] @ ask[0] + ask[1]) / np.sqrt(layer.units)
+    shares = np.exp(scores) / np.exp(scores).sum()
+    return shares @ (named @ answer[0] + answer[1]) @ take_up[0] + take_up[1]
+
+
+@pytest.mark.parametrize(("context", "targets"), [(False, (2, 0)), (True, (2, 0)), (True, (1,))])
 @pytest.mark.parametrize(
     ("steps", "length", "rows", "units"),
     [
@@ -75,15 +96,17 @@ def numpy_segments(layer, windows, steps, length):
         (3, 2, 9, 40),  # from 32 units on, the gradient is another one
     ],
 )
-def test_the_network_is_its_definition(steps, length, rows, units):
-    layer, windows = unbiased(segments(steps, length, units, rows=rows)), series(rows=rows)
+def test_the_network_is_its_definition(steps, length, rows, units, context, targets):
+    windows = series(rows=rows, features=3)
+    layer = unbiased(segments(steps, length, units, context=context, targets=targets, rows=rows, features=3))
     found = layer(windows).numpy()
-    assert found.shape == (3, steps, 2)
-    np.testing.assert_allclose(found, numpy_segments(layer, windows, steps, length), atol=1e-5)
+    assert found.shape == (3, steps, len(targets))
+    np.testing.assert_allclose(found, numpy_segments(layer, windows), atol=2e-5)
 
 
-def test_the_oldest_rows_that_fill_no_segment_are_left_out():
-    layer, windows = segments(rows=8), series(rows=8)
+@pytest.mark.parametrize("context", [False, True])
+def test_the_oldest_rows_that_fill_no_segment_are_left_out(context):
+    layer, windows = unbiased(segments(rows=8, context=context)), series(rows=8)
     before = layer(windows).numpy()
     windows[:, :2] = np.nan  # two segments of three are the last six
     np.testing.assert_array_equal(layer(windows), before)
@@ -91,25 +114,43 @@ def test_the_oldest_rows_that_fill_no_segment_are_left_out():
     assert not np.allclose(layer(windows), before)
 
 
-def test_every_feature_is_read_alone():
-    layer, windows = segments(features=3), series(features=3)
-    before = layer(windows).numpy()
-    windows[:, :, 1] = np.nan
-    after = layer(windows).numpy()
-    assert np.isnan(after[..., 1]).all()
-    np.testing.assert_array_equal(after[..., [0, 2]], before[..., [0, 2]])
+def changed(layer, windows, feature):
+    """Which features' forecasts another one has a say in."""
+    other = windows.copy()
+    other[:, :, feature] += 1
+    return (layer(other).numpy() != layer(windows).numpy()).any(axis=(0, 1)).tolist()
 
 
-def test_every_window_of_a_batch_is_read_alone():
-    layer, windows = segments(features=3), series(batch=4, features=3)
+def test_without_context_every_feature_is_read_alone_and_nothing_but_the_targets_is_read():
+    layer, windows = unbiased(segments(targets=(2, 0), features=4)), series(features=4)
+    assert changed(layer, windows, 2) == [True, False]
+    assert changed(layer, windows, 0) == [False, True]
+    windows[:, :, [1, 3]] = np.nan
+    assert np.isfinite(layer(windows)).all()
+
+
+def test_with_context_every_feature_counts_but_none_at_first():
+    layer, windows = segments(context=True, targets=(2, 0), features=4), series(features=4)
+    assert [changed(layer, windows, feature) for feature in range(4)] == [
+        [False, True], [False, False], [True, False], [False, False],
+    ]  # fmt: skip
+    unbiased(layer)
+    assert [changed(layer, windows, feature) for feature in range(4)] == [[True, True]] * 4
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_every_window_of_a_batch_is_read_alone(context):
+    layer, windows = unbiased(segments(features=3, context=context)), series(batch=4, features=3)
     together = layer(windows).numpy()
     for index in range(4):
         np.testing.assert_allclose(layer(windows[[index]])[0], together[index], atol=1e-6)
 
 
-def test_features_share_all_weights_but_their_embedding():
-    layer, windows = segments(features=3), series(features=3)
-    before, order = layer(windows).numpy(), [2, 0, 1]
+@pytest.mark.parametrize("context", [False, True])
+def test_features_share_all_weights_but_their_embedding(context):
+    layer, order = unbiased(segments(features=3, targets=(0, 1, 2), context=context)), [2, 0, 1]
+    windows = series(features=3)
+    before = layer(windows).numpy()
     assert not np.allclose(layer(windows[..., order]), before[..., order], atol=1e-3)  # the embeddings tell them apart
     layer.feature.assign(layer.feature.numpy()[order])
     np.testing.assert_allclose(layer(windows[..., order]), before[..., order], atol=1e-6)
@@ -131,12 +172,12 @@ def test_one_unit_tells_segments_apart_as_well():
 
 
 def test_seeds_decide_the_weights():
-    first, same = segments(), segments()
-    for one, other in zip(first.get_weights(), same.get_weights(), strict=True):
+    first, same = segments(context=True).get_weights(), segments(context=True).get_weights()
+    for one, other in zip(first, same, strict=True):
         np.testing.assert_array_equal(one, other)
-    for place in (0, 1, 2, 4, 5, 6):  # 3 is the dropout's
-        changed = segments(seeds=[seed + 100 * (index == place) for index, seed in enumerate(SEEDS)])
-        pairs = zip(first.get_weights(), changed.get_weights(), strict=True)
+    for place in (0, 1, 2, 4, 5, 6, 7, 8, 9):  # 3 is the dropout's
+        seeds = [seed + 100 * (index == place) for index, seed in enumerate(SEEDS)]
+        pairs = zip(first, segments(context=True, seeds=seeds).get_weights(), strict=True)
         assert sum(not np.array_equal(one, other) for one, other in pairs) == 1
 
 
@@ -165,8 +206,9 @@ def test_dropout_acts_in_training_only():
     np.testing.assert_array_equal(same(windows, training=True), first)
 
 
-def test_the_layer_comes_back_from_its_configuration():
-    layer, windows = segments(dropout=0.25), series()
+@pytest.mark.parametrize("context", [False, True])
+def test_the_layer_comes_back_from_its_configuration(context):
+    layer, windows = segments(dropout=0.25, context=context), series()
     again = SegmentNetwork.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
     np.testing.assert_array_equal(again(windows), layer(windows))  # the same seeds
@@ -202,7 +244,7 @@ def test_a_fresh_process_opens_a_network_of_all_new_layers_in_safe_mode(tmp_path
 
 @pytest.mark.parametrize("units", [4, 40])  # both ways to the gradient
 def test_gradients_are_those_of_kerass_own_lstm(monkeypatch, units):
-    layer, windows = unbiased(segments(units=units)), tf.constant(series())
+    layer, windows = unbiased(segments(units=units, context=True)), tf.constant(series())
 
     def gradients():
         with tf.GradientTape() as tape:
@@ -210,10 +252,9 @@ def test_gradients_are_those_of_kerass_own_lstm(monkeypatch, units):
         return [gradient.numpy() for gradient in tape.gradient(loss, layer.trainable_variables)]
 
     found = gradients()
-    assert len(found) == 2 + 3 + 2 + 2
+    assert len(found) == 2 + 3 + 2 + 4 * 2 + 2
     monkeypatch.setattr(fused.LSTM, "_can_fuse", lambda self, training: False)
     for one, other in zip(found, gradients(), strict=True):
-        assert np.abs(one).max() > 0
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 

@@ -25,10 +25,11 @@ def graph(definitions: dg.Definitions) -> Any:
     return definitions.resolve_asset_graph()
 
 
-ASSETS = ("cleaned_data", "trained_model", "model_metadata", "recent_data", "predictions")
+RUN = ("cleaned_data", "trained_model", "model_metadata", "recent_data", "predictions")
+ASSETS = (*RUN, "backtest")
 
 
-def test_a_project_is_five_assets_and_its_source(tmp_path: Path) -> None:
+def test_a_project_is_six_assets_and_its_source(tmp_path: Path) -> None:
     project = tiny_project(tmp_path)
     definitions = dg.Definitions.merge(project_definitions(project), dg.Definitions(resources=resources()))
     dg.Definitions.validate_loadable(definitions)
@@ -41,6 +42,8 @@ def test_a_project_is_five_assets_and_its_source(tmp_path: Path) -> None:
     assert {node.group_name for node in nodes.asset_nodes if node.is_executable} == {"tiny_plant"}
     parents = nodes.get(dg.AssetKey(["tiny-plant", "predictions"])).parent_keys
     assert {key.path[-1] for key in parents} == {"recent_data", "model_metadata"}
+    parents = nodes.get(dg.AssetKey(["tiny-plant", "backtest"])).parent_keys
+    assert {key.path[-1] for key in parents} == {"cleaned_data", "model_metadata"}
 
 
 def test_jobs_and_their_tags(tmp_path: Path) -> None:
@@ -48,12 +51,13 @@ def test_jobs_and_their_tags(tmp_path: Path) -> None:
     definitions = dg.Definitions.merge(project_definitions(project), dg.Definitions(resources=resources()))
     selected = {
         name: {key.path[-1] for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys}
-        for name in ("tiny_plant_train", "tiny_plant_forecast", "tiny_plant_train_and_forecast")
+        for name in ("tiny_plant_train", "tiny_plant_forecast", "tiny_plant_train_and_forecast", "tiny_plant_backtest")
     }
     assert selected == {
         "tiny_plant_train": {"cleaned_data", "trained_model", "model_metadata"},
         "tiny_plant_forecast": {"recent_data", "predictions"},
-        "tiny_plant_train_and_forecast": set(ASSETS),
+        "tiny_plant_train_and_forecast": set(RUN),
+        "tiny_plant_backtest": {"cleaned_data", "backtest"},
     }
     job = definitions.resolve_job_def("tiny_plant_train")
     assert job.tags["lstm_pipeline/executor_memory"] == "2g"

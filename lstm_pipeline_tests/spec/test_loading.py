@@ -92,7 +92,8 @@ def test_the_documented_spec_means_what_its_documentation_says() -> None:
 
 
 NEWER = [
-    *("window_normalization", "highway", "network", "segment_length", "segment_units", "known_future"),
+    *("window_normalization", "highway", "network", "known_future"),
+    *("segment_length", "segment_units", "segment_context"),
     *("output_chunk_length", "rollout_steps", "members", "refit"),
 ]
 
@@ -138,12 +139,13 @@ def test_the_defaults_of_the_steps_are_the_documented_ones() -> None:
         "train_ratio": 0.8, "validation_split": 0.2, "scale_features": True, "sequence_length": 90, "epochs": 100,
         "patience": 15, "batch_size": 32, "enable_mlflow": False, "frequency": None, "season_length": None,
         "on_duplicates": "error", "missing": "interpolate", "max_gap": 24, "calendar_features": None,
-        "preset": None, "blend_baseline": None,
+        "preset": None, "blend_baseline": None, "future_covariates": [], "holidays": None,
     }  # fmt: skip
     options = spec.training.options("default")
     assert (options.units, options.num_layers, options.dropout, options.attention_heads) == (32, 2, 0.2, 1)
     assert spec.prediction.model_dump(exclude=given) == {
         "version": None, "forecast_horizon": 30, "sequence_length": None, "enable_mlflow": False,
+        "prediction_intervals": None,
     }  # fmt: skip
     assert spec.model_metadata.inputs["input_features"].preview_limit == 10
     assert spec.model_metadata.finalisers.write_config.mode == "overwrite"

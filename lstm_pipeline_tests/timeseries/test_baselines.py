@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_pipeline.timeseries.baselines import drift_forecasts, season_length, seasonal_naive, seasonal_rows
+from lstm_pipeline.timeseries.baselines import (
+    BASELINES,
+    drift_forecasts,
+    naive_forecasts,
+    season_length,
+    seasonal_naive,
+    seasonal_rows,
+)
 
 
 @pytest.mark.parametrize(
@@ -66,3 +73,24 @@ def test_drift_carries_the_windows_mean_slope_on() -> None:
     # three rows before row 4: 1, 4, 7 has the slope (7 - 1) / 2
     assert drift_forecasts(values, np.array([4]), 3, 2).tolist() == [[[10, 5], [13, 5]]]
     assert drift_forecasts(values, np.array([3, 4]), 1, 2)[:, :, 0].tolist() == [[4, 4], [7, 7]]
+
+
+def test_naive_forecasts_in_exact_numbers() -> None:
+    values = np.arange(20, dtype=np.float64).reshape(10, 2)  # row r holds 2r and 2r + 1
+    found = naive_forecasts(values, np.array([4, 10, 2]), 4, 3)
+    assert found.shape == (len(BASELINES), 3, 4, 2)
+    seasonal, last = found
+    assert seasonal[:, :, 0].tolist() == [[2, 4, 6, 2], [14, 16, 18, 14], [2, 2, 2, 2]]  # row 2 has no season before
+    assert last[:, :, 0].tolist() == [[6, 6, 6, 6], [18, 18, 18, 18], [2, 2, 2, 2]]
+    np.testing.assert_array_equal(found[..., 1], found[..., 0] + 1)
+    assert naive_forecasts(values, np.array([], int), 4, 3).shape == (2, 0, 4, 2)
+    assert BASELINES == ("seasonal_naive", "last_value")
+
+
+@given(st.integers(1, 12), st.integers(1, 20), st.integers(1, 9))
+def test_naive_forecasts_are_made_of_the_rows_before_alone(first: int, horizon: int, season: int) -> None:
+    values = np.random.default_rng(1).normal(size=(13, 2))
+    clean = naive_forecasts(values, np.array([first]), horizon, season)
+    values[first:] = np.nan
+    np.testing.assert_array_equal(naive_forecasts(values, np.array([first]), horizon, season), clean)
+    np.testing.assert_array_equal(clean[0, 0], seasonal_naive(values[:first], horizon, season))

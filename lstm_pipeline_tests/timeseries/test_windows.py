@@ -136,3 +136,91 @@ def test_which_part_has_no_window(rows: int, length: int, parts: str | None) -> 
     else:
         with pytest.raises(DataError, match=f"^no window in {parts}: {rows} steps"):
             split_windows(found, split_rows(rows, 0.8, 0.2), length)
+
+
+# several rows that are forecast
+
+
+@pytest.mark.parametrize(
+    ("usable", "foreknowing", "target", "length", "horizon", "expected"),
+    [
+        ("xxxxxx", "", "", 2, 3, [0, 1]),  # the last window's last target is the last row
+        ("xxxxxx", "", "", 2, 4, [0]),
+        ("xxxxxx", "", "", 2, 5, []),
+        ("xxxxxx", "", "", 7, 5, []),
+        ("xx...x", "", "", 2, 4, [0]),  # rows that are forecast may be lost, as long as one is not
+        ("xx...x", "", "", 2, 3, []),
+        ("xx.xxx", "", "", 2, 2, [0]),  # a window crosses no gap
+        ("xxx.xx", "", "", 2, 2, [0, 1]),
+        ("xxxxxx", ".x....", "", 2, 2, [1, 2]),
+        ("xxxxxx", "..xxx.", "", 2, 3, [0]),  # what is forecast may be interpolated
+        ("xxxxxx", "", "xx...x", 2, 3, [1]),  # one observed row is worth it
+        ("xxxxxx", "", "xxx...", 2, 3, [0]),
+        ("xx.xxx", "", "xxx...", 2, 3, []),  # but not one that cannot be used
+    ],
+)
+def test_where_windows_of_several_steps_begin(
+    usable: str, foreknowing: str, target: str, length: int, horizon: int, expected: list[int]
+) -> None:
+    count = len(usable)
+    masks = flags(usable), flags(foreknowing or "." * count), flags(target or "x" * count)
+    assert window_starts(*masks, length, horizon).tolist() == expected
+
+
+@given(ROWS, st.integers(1, 6), st.integers(1, 6))
+def test_windows_of_several_steps_against_a_loop(
+    rows: tuple[list[bool], list[bool], list[bool]], length: int, horizon: int
+) -> None:
+    usable, foreknowing, target = (np.array(values, bool) for values in rows)
+    expected = [
+        first
+        for first in range(len(usable) - length - horizon + 1)
+        if usable[first : first + length].all()
+        and not foreknowing[first + length - 1]
+        and (usable & target)[first + length : first + length + horizon].any()
+    ]
+    assert window_starts(usable, foreknowing, target, length, horizon).tolist() == expected
+
+
+def test_a_window_belongs_to_the_part_that_holds_all_it_forecasts() -> None:
+    split = Split(validation=6, test=9, rows=12)
+    windows = split_windows(np.arange(9), split, 2, 2)  # forecasts rows 2 and 3, … 10 and 11
+    assert windows.train.tolist() == [0, 1, 2]  # 3 forecasts rows 5 and 6
+    assert windows.validation.tolist() == [4, 5]  # 6 forecasts rows 8 and 9
+    assert windows.test.tolist() == [7, 8]
+    assert (windows.length, windows.horizon) == (2, 2)
+
+
+@given(st.integers(3, 60), st.floats(0.05, 0.95), st.floats(0.05, 0.95), st.integers(1, 6), st.integers(1, 8))
+def test_no_target_of_a_part_lies_in_another(
+    rows: int, train_ratio: float, validation_split: float, length: int, horizon: int
+) -> None:
+    split = split_rows(rows, train_ratio, validation_split)
+    whole = np.ones(rows, bool)
+    found = window_starts(whole, ~whole, whole, length, horizon)
+    enough = split.validation >= length + horizon
+    enough = enough and min(split.test - split.validation, rows - split.test) >= horizon
+    try:
+        windows = split_windows(found, split, length, horizon)
+    except DataError:
+        assert not enough
+        return
+    assert enough
+    bounds = (0, split.validation, split.test, rows)
+    for part, begin, end in zip((windows.train, windows.validation, windows.test), bounds, bounds[1:], strict=False):
+        targets = part[:, None] + length + np.arange(horizon)
+        assert begin <= targets.min()
+        assert targets.max() < end
+        assert len(part) == end - max(begin, length) - horizon + 1
+
+
+def test_too_few_rows_for_several_steps_say_what_asks_for_them() -> None:
+    with pytest.raises(DataError) as caught:
+        split_windows(np.arange(10), split_rows(20, 0.8, 0.2), 8, 5)
+    assert str(caught.value) == (
+        "no window in the validation and the test part: 20 steps are 13 for training, 3 for validation and 4 for the "
+        "test, and a window of sequence_length 8, a forecast of 5 steps (output_chunk_length, rollout_steps) needs 13 "
+        "usable steps in a row that end in its part, so at least 13 for training and 5 each for the others. Give more "
+        "rows, a shorter sequence_length, fewer steps a forecast, another train_ratio or validation_split, or (if gaps "
+        "are the reason) another 'missing' rule or max_gap"
+    )
