@@ -109,9 +109,13 @@ class Calibration:
                 )
                 for level in levels
             }
+            coverage = {
+                int(level): _stacked([[shares.get(name)] for name in names])[0]
+                for level, shares in record.coverage.items()
+            }
         except (KeyError, ValueError) as error:
             raise RegistryError(f"the version's calibration does not fit its models: {error!r}") from None
-        return Calibration(tuple(names), weights, offsets)
+        return Calibration(tuple(names), weights, offsets, coverage)
 
 
 def interval_columns(name: str, level: int) -> tuple[str, str]:

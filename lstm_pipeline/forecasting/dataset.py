@@ -61,19 +61,27 @@ class Dataset:
         training = np.where(self.filled.observed[rows], self.filled.values[rows], np.nan)
         return fit_scaler(training, self.series.names, kind)
 
-    def windows(self, names: Sequence[str], length: int, horizon: int = 1) -> Windows:
+    def windows(self, names: Sequence[str], length: int, horizon: int = 1, chunk: int | None = None) -> Windows:
         """Windows by part, for forecasting the next rows of these features.
+
+        Args:
+            chunk: steps a roll, where a horizon takes several: the rows before the last roll are read as well.
 
         Raises:
             DataError: too few rows for one window in each part.
         """
         target: Flags = np.asarray(self.filled.observed[:, self.columns(names)].any(axis=1))
-        starts = window_starts(self.filled.usable, self.filled.foreknowing, target, length, horizon)
+        usable, foreknowing = self.filled.usable, self.filled.foreknowing
+        starts = window_starts(usable, foreknowing, target, length, horizon, read=length + horizon - (chunk or horizon))
         return split_windows(starts, self.split, length, horizon)
 
-    def chunk_length(self, asked: int | None, horizon: int) -> int:
-        """Steps a roll: what was asked for, else the horizon, but at most half of the validation or the test part."""
-        shortest = min(self.split.test - self.split.validation, self.split.rows - self.split.test)
+    def chunk_length(self, asked: int | None, horizon: int, length: int) -> int:
+        """Steps a roll: what was asked for, else the horizon.
+
+        But no more than half of the validation part, of the test part, or of what a window leaves of the training part.
+        """
+        split = self.split
+        shortest = min(split.test - split.validation, split.rows - split.test, split.validation - length)
         return asked or max(1, min(horizon, shortest // 2))
 
     def row_ranges(self) -> dict[str, Any]:
@@ -132,10 +140,14 @@ def network_rows(
     helps to forecast.
 
     Returns:
-        (N, F + K). Values that are missing hold 0, which is the training mean under the standard scaler. After the
-        last row the covariates are taken to stay as they are; no window that forecasts more than that is trained on.
+        (N, F + K). A value that is missing (rule `mask`) is the last one that was observed, before the first one 0, the
+        training mean under the standard scaler. After the last row the covariates are taken to stay as they are; no
+        window that forecasts more than that is trained on.
     """
-    scaled = np.nan_to_num(scaler.transform(filled.values), nan=0.0).astype(np.float32)
+    scaled = scaler.transform(filled.values)
+    if np.isnan(scaled).any():
+        scaled = pd.DataFrame(scaled).ffill().fillna(0.0).to_numpy()
+    scaled = scaled.astype(np.float32)
     planned = scaled[:, [series.names.index(name) for name in covariates]]  # (N, V)
     following = np.concatenate([planned[1:], planned[-1:]])
     return np.concatenate([scaled, next_calendar(series, calendar), following], axis=1)

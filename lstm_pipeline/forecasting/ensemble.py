@@ -148,6 +148,11 @@ class Ensemble:
             bounds = self.calibration.interval(values, level)
             for index, name in enumerate(self.predicted):
                 for label, bound in zip(interval_columns(name, level), bounds, strict=True):
+                    if label in columns:
+                        raise DataError(
+                            f"the {level} % interval of '{name}' would take the place of the feature '{label}'; rename "
+                            "that feature, or leave this level out of prediction_intervals"
+                        )
                     columns[label] = pa.array(bound[:, index], from_pandas=True)
         return pa.table(columns)
 

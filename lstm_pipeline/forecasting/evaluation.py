@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstm_pipeline.forecasting.calibration import Calibration
+from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.rolling import Rolled, roll_held_out
 from lstm_pipeline.timeseries.arrays import Float64, Integers
@@ -32,7 +32,8 @@ class Evaluation:
         by_feature: `one_step` and `rolled` → feature → metrics.
         baselines: name of another forecast → its metrics, rolled, as means over features.
         calibration: blend and intervals, fitted on held-out rows.
-        residuals: feature → (n,) actual minus the networks' one-step forecast, in time order; NaN where nothing came.
+        residuals: feature → (n,) actual minus the networks' one-step forecast, one a row of the test part; NaN where
+            nothing came or nothing was forecast.
         protocol: from how many origins, over how many steps.
     """
 
@@ -98,8 +99,7 @@ def calibrate(dataset: Dataset, rolled: Rolled, *, blends: bool, levels: Sequenc
     split, networks = dataset.split, Calibration.none(rolled.names)
     weights = networks.weights
     if blends:
-        validation = rolled.at(rolled.within(split.validation, split.test))
-        weights = fit_blend(validation.actual, validation.forecasts)
+        weights = _guard(dataset, rolled)
     blend = Calibration(rolled.names, weights)
     if not levels or not len(rolled.first):
         return blend
@@ -108,6 +108,20 @@ def calibrate(dataset: Dataset, rolled: Rolled, *, blends: bool, levels: Sequenc
     offsets = {level: interval_offsets(errors[-RECENT_ORIGINS:], level) for level in levels}
     coverage = {level: rolling_coverage(errors, rolled.first, scored, level, RECENT_ORIGINS) for level in levels}
     return Calibration(rolled.names, weights, offsets, coverage)
+
+
+def _guard(dataset: Dataset, rolled: Rolled) -> Float64:
+    """(P, M) weights fitted on what came in the validation part, and on nothing after it."""
+    split = dataset.split
+    validation = rolled.at(np.asarray((rolled.first >= split.validation) & (rolled.first < split.test)))
+    rows = validation.first[:, None] + np.arange(rolled.horizon)
+    actual = np.where(rows[..., None] < split.test, validation.actual, np.nan)
+    # a history shorter than a season has no seasonal naive to go by
+    usable = [method for method in METHODS if method != "seasonal_naive" or dataset.season <= split.validation]
+    places = [METHODS.index(method) for method in usable]
+    weights = np.zeros((len(rolled.names), len(METHODS)))
+    weights[:, places] = fit_blend(actual, validation.forecasts[places])
+    return weights
 
 
 def training_scale(dataset: Dataset, names: Sequence[str]) -> Float64:
@@ -130,7 +144,9 @@ def _evaluate_one_step(dataset: Dataset, ensemble: Ensemble) -> tuple[dict[str, 
         forecast = member.scaler.subset(names).inverse(scaled.astype(np.float64))
         scores |= score_one_step(dataset, names, starts + length, forecast)
         actual = _actual(dataset, starts + length, dataset.columns(names))
-        residuals |= dict(zip(names, (actual - forecast).T, strict=True))
+        found = np.full((dataset.split.rows - dataset.split.test, len(names)), np.nan)  # rows without a forecast stay
+        found[starts + length - dataset.split.test] = actual - forecast
+        residuals |= dict(zip(names, found.T, strict=True))
     return scores, residuals
 
 

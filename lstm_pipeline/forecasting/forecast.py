@@ -64,7 +64,10 @@ def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at:
             f"trained with {trained}; give the same number or leave it out"
         )
     window = ensemble.read_window(table)
-    raw = ensemble.forecast_table(window, step.forecast_horizon, project.spec.interval_levels)
+    levels = project.spec.interval_levels
+    if step.prediction_intervals is None:  # nobody asked: those that the version has
+        levels = tuple(level for level in levels if level in ensemble.calibration.offsets)
+    raw = ensemble.forecast_table(window, step.forecast_horizon, levels)
     stamp = pa.scalar(predicted_at.astimezone(dt.UTC), pa.timestamp("us", tz="UTC"))
     raw = raw.append_column("_predicted_at", pa.repeat(stamp, raw.num_rows))
     raw = raw.append_column("model_version", pa.repeat(pa.scalar(ensemble.version), raw.num_rows))
@@ -72,7 +75,7 @@ def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at:
     finished = finish(project, product, step.output, raw, as_of)
     if product.fields is not None:
         finished = conform(finished, product.fields, what="predictions")
-    return Forecast(finished, raw, window, ensemble, project.spec.interval_levels)
+    return Forecast(finished, raw, window, ensemble, levels)
 
 
 def _matrix(table: pa.Table, names: Sequence[str]) -> Float64:

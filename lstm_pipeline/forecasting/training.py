@@ -97,7 +97,7 @@ def train_groups(
 def resolve_options(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> ModelOptions:
     """A group's options with all filled in that depends on the data or on other options."""
     options = step.options(group)
-    chunk = dataset.chunk_length(options.output_chunk_length, horizon)
+    chunk = dataset.chunk_length(options.output_chunk_length, horizon, step.sequence_length)
     known = chunk > 1 if options.known_future is None else options.known_future
     return options.model_copy(update={"network": options.parts, "output_chunk_length": chunk, "known_future": known})
 
@@ -186,7 +186,7 @@ def prepare(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> T
     scaler = dataset.scaler(options.scaler if step.scale_features else "none")
     rows = dataset.rows(scaler)
     columns, chunk = dataset.columns(names), options.output_chunk_length or 1
-    windows = dataset.windows(names, length, chunk * options.rollout_steps)
+    windows = dataset.windows(names, length, chunk * options.rollout_steps, chunk)
     if options.window_normalization == "seasonal" and length < dataset.season:
         raise DataError(
             f"window_normalization seasonal needs a whole season in each window: sequence_length is {length}, a "

@@ -114,7 +114,7 @@ def _parts(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: An
             options.segment_units,
             options.dropout,
             options.segment_context,
-            [next(seeds) for _ in range(10)],
+            [next(seeds) for _ in range(11)],
             name=f"{prefix}segments",
         )
         features = Columns(list(range(shape.feature_count)), name=f"{prefix}features")  # (B, L, D) -> (B, L, F)

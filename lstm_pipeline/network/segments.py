@@ -30,7 +30,7 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
         units: LSTM cells (U).
         dropout: share of the decoded states that is dropped.
         context: whether the features that are forecast take others into account; else nothing but them is read.
-        seeds: ten, for the initialisers and the dropout.
+        seeds: eleven, for the initialisers and the dropout.
 
     Call arguments:
         series: (B, L, F)
@@ -60,6 +60,7 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
             kernel_initializer=glorot(seeds[1]),
             recurrent_initializer=keras.initializers.Orthogonal(seed=seeds[2]),
             return_state=True,
+            seed=seeds[10],
             name="lstm",
         )
         self.drop = keras.layers.Dropout(dropout, seed=seeds[3])

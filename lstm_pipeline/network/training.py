@@ -251,8 +251,9 @@ class _Tensors:
         steps, width = forecast.shape[1], rows.shape[-1]
         places = np.zeros((len(self.target_columns), width), np.float32)
         places[np.arange(len(self.target_columns)), self.target_columns] = 1
-        kept = rows[:, first : first + steps] * (1 - places.sum(axis=0))
-        changed = kept + tf.tensordot(forecast, places, 1)  # (B, C, D)
+        changed = tf.where(
+            places.any(axis=0), tf.tensordot(forecast, places, 1), rows[:, first : first + steps]
+        )  # (B, C, D)
         return tf.concat([rows[:, :first], changed, rows[:, first + steps :]], axis=1)
 
 

@@ -55,7 +55,7 @@ class ModelOptions(SpecModel):
     )
     segment_length: Count = Field(24, description="rows of a segment, at most the window and the steps a roll")
     segment_context: bool = Field(True, description="the segment network's features attend to all others")
-    segment_units: Count = Field(64, description="LSTM cells of the segment network")
+    segment_units: int = Field(64, ge=2, description="LSTM cells of the segment network")
     known_future: bool | None = Field(
         None, description="calendar and covariates of the forecast steps enter; null: with more than one step a roll"
     )

@@ -127,7 +127,7 @@ class ProjectSpec(SpecModel):
 
     @property
     def interval_levels(self) -> tuple[int, ...]:
-        """Prediction intervals, in percent; the documented preset has none unless they are asked for."""
+        """Prediction intervals that a version is published with, in percent; with preset documented those asked for."""
         asked = self.prediction.prediction_intervals
         if asked is None:
             return DEFAULT_INTERVALS if self.training.preset is None else ()

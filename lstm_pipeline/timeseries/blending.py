@@ -22,7 +22,8 @@ def fit_blend(actual: Float64, forecasts: Float64) -> Float64:
         forecasts: (M, …, P) M forecasts of it; where one is NaN, the step does not count.
 
     Returns:
-        (P, M). Where nothing counts, all weight is on the first forecast.
+        (P, M). Where nothing counts, all weight is on the first forecast; a forecast that is infinite gets none, unless
+        all are.
     """
     errors = (actual - forecasts).reshape(len(forecasts), -1, actual.shape[-1])  # (M, n, P)
     return np.stack([_lightest(errors[:, :, feature]) for feature in range(actual.shape[-1])])
@@ -39,10 +40,16 @@ def _lightest(errors: Float64) -> Float64:
     """(M, n) errors of M forecasts -> (M,) weights."""
     count, known = len(errors), errors[:, ~np.isnan(errors).any(axis=0)]
     first: Float64 = np.eye(count)[0]
-    if not known.shape[1]:
+    finite = np.isfinite(known).all(axis=1)
+    if not finite.all():
+        weights = np.zeros(count)
+        weights[finite] = _lightest(known[finite]) if finite.any() else 0.0
+        return weights if finite.any() else first
+    scale = np.abs(known).max(initial=0.0)
+    if scale == 0:
         return first
-    products = known @ known.T / known.shape[1]
-    products = products + np.eye(count) * (_RIDGE * np.trace(products) + np.finfo(float).tiny)
+    products = (known / scale) @ (known / scale).T / known.shape[1]
+    products = products + np.eye(count) * _RIDGE * np.trace(products)
     best, smallest = first, products[0, 0]
     for size in range(1, count + 1):
         for face in combinations(range(count), size):

@@ -43,7 +43,7 @@ def fill_gaps(series: Series, *, rule: str, max_gap: int, part_ends: Sequence[in
 
     Args:
         rule: `interpolate` (in time between neighbours, the last value at an open end), `ffill` (the last value),
-            `mask` (left out: enters as the training mean, counts nowhere), `error`.
+            `mask` (stays missing; a network reads the last value in its place), `error`.
         max_gap: longest run of missing steps that is filled.
         part_ends: row after each part (training, validation, …), ascending; the last one is the number of rows.
 

@@ -21,11 +21,10 @@ def interval_offsets(errors: Float64, level: int) -> tuple[Float64, Float64]:
     Returns:
         Two arrays (H, P) to add to a forecast; NaN where there is no error to go by.
     """
-    tail = (100 - level) / 200
     ordered = np.sort(errors, axis=0)  # NaN last
     counts = (~np.isnan(errors)).sum(axis=0)  # (H, P)
-    low = np.clip(np.floor((counts + 1) * tail).astype(int), 1, np.maximum(counts, 1)) - 1
-    high = np.clip(np.ceil((counts + 1) * (1 - tail)).astype(int), 1, np.maximum(counts, 1)) - 1
+    ranks = (counts + 1) * (100 - level) // 200, -(-(counts + 1) * (100 + level) // 200)  # whole numbers: exact
+    low, high = (np.clip(rank, 1, np.maximum(counts, 1)) - 1 for rank in ranks)
     lower, upper = (np.take_along_axis(ordered, rank[None], axis=0)[0] for rank in (low, high))
     return lower, upper
 

@@ -47,7 +47,9 @@ def split_rows(rows: int, train_ratio: float, validation_split: float) -> Split:
     return Split(validation=test - int(test * validation_split), test=test, rows=rows)
 
 
-def window_starts(usable: Flags, foreknowing: Flags, target: Flags, length: int, horizon: int = 1) -> Integers:
+def window_starts(
+    usable: Flags, foreknowing: Flags, target: Flags, length: int, horizon: int = 1, read: int | None = None
+) -> Integers:
     """First rows of the windows that cross no gap, do not end in foreknowledge, and have something to forecast.
 
     Args:
@@ -56,11 +58,12 @@ def window_starts(usable: Flags, foreknowing: Flags, target: Flags, length: int,
         target: (N,) rows with an observed target.
         length: rows a window.
         horizon: rows after the window that are forecast; all of them exist, at least one is worth it.
+        read: rows from the window's first on that are read, where that is more than the window.
     """
     count = len(usable) - length - horizon + 1
     if count <= 0:
         return np.empty(0, np.int64)
-    whole = _counts(usable, length)[:count] == length
+    whole = _counts(usable, read or length)[:count] == (read or length)
     worthwhile = _counts(usable & target, horizon)[length : length + count] > 0
     wanted = whole & ~foreknowing[length - 1 : length - 1 + count] & worthwhile
     return np.flatnonzero(wanted).astype(np.int64)

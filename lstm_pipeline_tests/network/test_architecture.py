@@ -365,7 +365,6 @@ def test_without_known_columns_there_is_no_known_future():
     assert len(model.inputs) == 1
 
 
-@pytest.mark.xfail(reason="the segment network's LSTM is given no seed", strict=True)
 def test_building_the_default_network_leaves_shared_random_states_alone(monkeypatch):
     def refuse(*args: object) -> int:
         raise AssertionError("Keras drew a default seed from Python's shared random state")

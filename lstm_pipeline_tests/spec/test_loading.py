@@ -106,7 +106,7 @@ def test_the_documented_preset_turns_off_what_the_documented_system_did_not_have
     assert options.units == 48
     assert (options.window_normalization, options.highway, options.network) == ("none", "none", "joint")
     assert (options.output_chunk_length, options.rollout_steps, options.members) == (1, 1, 1)
-    assert not (options.known_future or options.refit or spec.training.blends)
+    assert [options.known_future, options.refit, spec.training.blends] == [False] * 3
     own = spec.training.options("quality_metrics")
     assert (own.highway, own.window_normalization) == ("shared", "none")  # what a user sets goes before the preset
 
