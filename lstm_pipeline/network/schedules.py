@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 _PLATEAU_FACTOR = 0.5
 _PLATEAU_FLOOR = 0.01  # of the first rate
+_DECAY = 0.8
 
 
 @dataclass
@@ -50,8 +51,10 @@ class LearningRate:
     - cosine: initial · (1 + cos(π · (epoch - 1) / epochs)) / 2, the half wave of SGDR (Loshchilov & Hutter 2017)
       without restarts: the first epoch has the initial rate, the one after the last would have 0.
 
+    - exponential: initial · 0.8^(epoch - 1), whatever the number of epochs.
+
     Attributes:
-        schedule: constant, reduce_on_plateau or cosine.
+        schedule: constant, reduce_on_plateau, cosine or exponential.
         initial: rate of the first epoch.
         epochs: most epochs to train.
         patience: epochs without progress that end training.
@@ -68,6 +71,8 @@ class LearningRate:
         """The rate of `epoch`, from 1."""
         if self.schedule == "cosine":
             return self.initial * (1 + math.cos(math.pi * (epoch - 1) / self.epochs)) / 2
+        if self.schedule == "exponential":
+            return self.initial * _DECAY ** (epoch - 1)
         return self.initial * self._factor
 
     def update(self, progressed: bool) -> None:

@@ -32,7 +32,7 @@ class ModelOptions(SpecModel):
     batch_norm: bool = Field(True, description="batch normalisation after each LSTM layer")
     activation: Literal["tanh", "relu"] = "tanh"
     learning_rate: Positive = 0.0002
-    learning_rate_schedule: Literal["constant", "reduce_on_plateau", "cosine"] = "constant"
+    learning_rate_schedule: Literal["constant", "reduce_on_plateau", "cosine", "exponential"] = "constant"
     bidirectional: bool = Field(True, description="read the window in both directions (never past its end)")
     optimizer: Literal["adam", "sgd", "rmsprop", "adagrad", "adadelta", "adamax", "nadam"] = "adam"
     l2_reg: NonNegative = Field(0.0001, description="L2 penalty on LSTM and output kernels")

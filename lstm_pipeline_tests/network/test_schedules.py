@@ -31,6 +31,11 @@ def test_cosine_falls_from_the_initial_rate_to_almost_nothing():
     assert rates("cosine", [True] * 100, epochs=100, initial=1.0)[-1] < 0.001
 
 
+def test_exponential_falls_by_a_fifth_an_epoch_however_many_there_are():
+    for epochs in (3, 100):
+        assert rates("exponential", [True] * 3, epochs=epochs, initial=1.0) == pytest.approx([1, 0.8, 0.64])
+
+
 def test_best_is_the_lowest_loss_and_progress_needs_more_than_min_delta():
     progress, improved, waited = Progress(min_delta=0.1), [], []
     for epoch, loss in enumerate([1.0, 0.95, 0.92, 0.85, 0.9], 1):
