@@ -48,8 +48,10 @@ class Steps:
 
     def __call__(self, rows: tf.Tensor, training: bool) -> list[tf.Tensor]:
         """(B, L + C - 1, D) -> (B, C, T), one an output. Without known future, L rows are enough."""
-        window = rows[:, : self.sequence_length]
-        future = rows[:, self.sequence_length - 1 :, self.width - self.known :]  # (B, C, K)
+        # layers ask for lengths when they are traced, which a slice of rows of unknown number does not tell
+        window = tf.ensure_shape(rows[:, : self.sequence_length], [None, self.sequence_length, self.width])
+        last = self.sequence_length - 1
+        future = rows[:, last : last + self.steps, self.width - self.known :]  # (B, C, K)
         outputs = self.model([window, future] if self.known else window, training=training)
         outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
         return [tf.reshape(output, [-1, self.steps, self.targets]) for output in outputs]
