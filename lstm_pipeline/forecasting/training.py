@@ -25,6 +25,7 @@ from lstm_pipeline.registry.store import to_json
 from lstm_pipeline.spec.errors import DataError, PipelineError, TrainingError
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline.spec.steps import TrainingStep
+from lstm_pipeline.timeseries.linear import fit_linear
 from lstm_pipeline.timeseries.metrics import mean_over_features
 from lstm_pipeline.timeseries.scaling import Scaler
 from lstm_pipeline.timeseries.windows import Windows
@@ -120,12 +121,11 @@ def train_group(
         DataError: too few rows.
         TrainingError: a loss turned NaN.
     """
-    from lstm_pipeline.network.architecture import build_network  # TensorFlow takes seconds to import
-    from lstm_pipeline.network.persistence import save_network
+    from lstm_pipeline.network.persistence import save_network  # TensorFlow takes seconds to import
     from lstm_pipeline.network.training import train
 
     task = prepare(dataset, step, group, horizon)
-    model = build_network(task.options, task.shape, seed=task.seed, name=group)
+    model = _untrained(task, group)
     heard = (lambda report: on_epoch(group, report)) if on_epoch else None
     history = train(
         model,
@@ -206,6 +206,25 @@ def prepare(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> T
     return TrainingTask(names, options, scaler, shape, windows, data, group_seed(step.random_seed, group))
 
 
+def _untrained(task: TrainingTask, group: str) -> Any:
+    """The group's network before training.
+
+    Its highway starts from the ridge regression on the training windows: the network learns what a linear map cannot
+    say from the first epoch on, however few epochs there are.
+    """
+    from lstm_pipeline.network.architecture import build_network, start_highway
+
+    model = build_network(task.options, task.shape, seed=task.seed, name=group)
+    data, shape = task.data, task.shape
+    if task.options.highway == "none" or task.options.window_normalization != "last":
+        return model
+    values = np.where(data.observed > 0, data.targets, np.nan).astype(np.float64)
+    fits = [values] if task.options.highway == "shared" else [values[:, [column]] for column in range(values.shape[1])]
+    kernels = [fit_linear(part, task.windows.train, shape.sequence_length, shape.steps).weights for part in fits]
+    start_highway(model, kernels[0] if task.options.highway == "shared" else np.stack(kernels))
+    return model
+
+
 def _scored(dataset: Dataset, task: TrainingTask, model: Any, record: IndividualRecord) -> IndividualRecord:
     """The record with the model's metrics one step ahead on the test part."""
     from lstm_pipeline.network.training import predict_steps
@@ -221,12 +240,11 @@ def _scored(dataset: Dataset, task: TrainingTask, model: Any, record: Individual
 
 def _refitted(task: TrainingTask, step: TrainingStep, group: str, epochs: int) -> Any:
     """A network that starts from the same weights and is trained on all rows, for as many epochs as were best."""
-    from lstm_pipeline.network.architecture import build_network
     from lstm_pipeline.network.training import train
 
     windows = task.windows
     everything = np.concatenate([windows.train, windows.validation, windows.test])
-    model = build_network(task.options, task.shape, seed=task.seed, name=group)
+    model = _untrained(task, group)
     data = replace(task.data, train_starts=everything, validation_starts=everything[:0])
     train(model, data, task.options, epochs=epochs, patience=None, batch_size=step.batch_size, seed=task.seed)
     return model

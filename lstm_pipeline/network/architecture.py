@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from lstm_pipeline.network.batches import FloatArray
 from lstm_pipeline.network.joint import l2, read_jointly
 from lstm_pipeline.network.runtime import configure
 from lstm_pipeline.network.segments import SegmentNetwork
@@ -77,6 +78,13 @@ def member_outputs(model: keras.Model) -> keras.Model:
     if not any(layer.name == MEAN for layer in model.layers):
         return model
     return keras.Model(model.input, model.get_layer(MEAN).input, name=model.name)
+
+
+def start_highway(model: keras.Model, kernel: FloatArray) -> None:
+    """Gives each member's highway its first weights, (L, C) or, a map for each feature, (T, L, C)."""
+    for layer in model.layers:
+        if isinstance(layer, Highway):
+            layer.kernel.assign(kernel)
 
 
 def _seed_stream(seed: int) -> Iterator[int]:

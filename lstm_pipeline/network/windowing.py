@@ -116,7 +116,8 @@ class Columns(keras.layers.Layer):  # type: ignore[misc]
 class Highway(keras.layers.Layer):  # type: ignore[misc]
     """A linear map over time, beside the network (LSTNet's autoregressive part, Lai et al. 2018; NLinear).
 
-    It starts at zero: what is forecast then is the level that was taken off, which is a naive forecast.
+    It starts at zero: what is forecast then is the level that was taken off, which is a naive forecast. Training may
+    give it a better start (`architecture.start_highway`).
 
     Args:
         steps: rows that are forecast (C).
