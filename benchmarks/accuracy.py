@@ -4,8 +4,8 @@
                                                               [--set OPTION=VALUE …] [--json FILE]
 
 Everything goes through the package's own path: a spec of benchmarks/specs/ is loaded, its input read and
-transformed, its groups trained and published; forecasts come from the published version. The benchmark changes nothing of
-a spec but the horizon, the seed and what `--set` says (options of models_config, as a user would write them).
+transformed, its groups trained and published; forecasts come from the published version. The benchmark changes nothing
+of a spec but the horizon, the seed, `--epochs` and what `--set` says (options of models_config).
 
 Published protocols: MSE and MAE of every window of the test part, in units of the training part's standard
 deviations, networks alone (no guard). Default protocol: skill of the version's own evaluation, 30 steps ahead.

@@ -45,7 +45,7 @@ def check_training(step: TrainingStep, loc: Loc) -> Iterator[Finding]:
         if group not in known:
             expected = ", ".join(known)
             yield (*loc, "models_config", group), f"is no feature group.{nearest(group, known)} Groups: {expected}"
-    for key in ("features_to_predict", "drop_cols"):
+    for key in ("features_to_predict", "drop_cols", "future_covariates"):
         columns = getattr(step, key) or []
         for column, count in Counter(columns).items():
             if count > 1:
@@ -57,6 +57,18 @@ def check_training(step: TrainingStep, loc: Loc) -> Iterator[Finding]:
     for column in step.features_to_predict or []:
         if column in step.drop_cols:
             yield (*loc, "features_to_predict"), f"'{column}' is also in drop_cols; remove it from one of them"
+    predicted = {
+        *(step.features_to_predict or []),
+        *(name for group in (step.feature_groups or {}).values() for name in group),
+    }
+    for column in step.future_covariates:
+        if column in predicted:
+            yield (
+                (*loc, "future_covariates"),
+                f"'{column}' is predicted; its future is not given. Remove it from one of them",
+            )
+        if column in step.drop_cols:
+            yield (*loc, "future_covariates"), f"'{column}' is also in drop_cols; remove it from one of them"
     if step.enable_mlflow:
         yield (*loc, "enable_mlflow"), "MLflow tracking is not available in this version; set it to false"
 

@@ -139,7 +139,7 @@ def linear_network(dataset: Dataset, targets: Sequence[str], terms: Any, length:
     """
     import keras  # TensorFlow takes seconds to import
 
-    columns = [*dataset.series.names, *dataset.calendar]
+    columns = [*dataset.series.names, *dataset.known]
     weights = np.zeros((length, len(columns), len(targets)), np.float32)
     for index, target in enumerate(targets):
         for lag, column, weight in terms.get(target, []):
@@ -158,7 +158,8 @@ def linear_member(dataset: Dataset, group: str, terms: Any, scaler: str = "stand
         "stub",
         timestamp_column=timeline.column,
         predicted_features=names,
-        feature_columns=[*dataset.series.names, *dataset.calendar],
+        feature_columns=[*dataset.series.names, *dataset.known],
+        future_covariates=list(dataset.features.covariates),
         context_features=list(dataset.features.context),
         integer_features=[name for name in names if name in dataset.features.integers],
         calendar_features=list(dataset.calendar),

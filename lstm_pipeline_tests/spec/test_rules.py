@@ -226,7 +226,8 @@ def test_training_values(key: str, value: Any, message: str) -> None:
         ("learning_rate", 0, "should be greater than 0, found 0"),
         ("learning_rate", "1e-3", "expected a number, found '1e-3'"),
         ("learning_rate", float("inf"), "expected a finite number, found inf"),
-        ("learning_rate_schedule", "step", "expected 'constant', 'reduce_on_plateau', 'cosine' or 'exponential', found 'step'."),
+        ("learning_rate_schedule", "step",
+         "expected 'constant', 'reduce_on_plateau', 'cosine' or 'exponential', found 'step'."),
         ("bidirectional", 0, "expected true or false, found 0"),
         ("optimizer", "Adam",
          "expected 'adam', 'sgd', 'rmsprop', 'adagrad', 'adadelta', 'adamax' or 'nadam', found 'Adam'. Did you mean "

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_pipeline.timeseries.calendar import ALL, DOCUMENTED, PERIODS, calendar_matrix, calendar_names
+from lstm_pipeline.timeseries.calendar import ALL, DOCUMENTED, PERIODS, calendar_matrix, calendar_names, holiday_name
 from lstm_pipeline.timeseries.timeline import Timeline
 
 HALF_ROOT_3 = 3**0.5 / 2
@@ -119,3 +119,12 @@ def test_days_are_those_of_the_wall_clock() -> None:
     np.testing.assert_allclose(
         calendar_matrix(timeline.wall_clock(pd.DatetimeIndex(["2024-01-01"])), ["dayofweek", "hour"]), [[-0.5, -0.5]]
     )
+
+
+def test_holidays_are_those_of_the_country_whatever_the_hour() -> None:
+    assert holiday_name("DE") == "holiday_DE"
+    stamps = pd.DatetimeIndex(["2024-12-24", "2024-12-25 13:00", "2024-12-27", "2025-01-01"])
+    assert calendar_matrix(stamps, ["holiday_DE"])[:, 0].tolist() == [0, 1, 0, 1]
+    both = calendar_matrix(pd.DatetimeIndex(["2024-07-04", "2024-03-31"]), ["holiday_US-CA", "hour", "holiday_DE"])
+    assert both[:, 0].tolist() == [1, 1]  # Independence Day, Cesar Chavez Day
+    assert both[:, 2].tolist() == [0, 0]
