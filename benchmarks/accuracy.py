@@ -278,6 +278,10 @@ def targets(results: list[dict[str, Any]]) -> list[Target]:
                 label = f"{spec}: {name}, mean over {sorted(horizons)}, against {model}"
                 found.append(Target(label, mean(result[name] for result in own), bar, at_most=True))
     for result in results:
+        if "bar_mse_time_of_day" in result:
+            for name, bar in (("mse", "bar_mse_time_of_day"), ("mae", "bar_mae_median")):
+                label = f"{result['spec']}: {name} of Appliances against the {bar.removeprefix(f'bar_{name}_')}"
+                found.append(Target(label, result[f"{name}_by_feature"]["Appliances"], result[bar], at_most=True))
         if "mse" not in result:
             known = [value for value in result["skill"]["by_feature"].values() if value is not None]
             found.append(Target(f"{result['spec']}: mean skill", result["skill"]["mean"], 0.0))

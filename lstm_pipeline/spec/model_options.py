@@ -21,7 +21,7 @@ class SpecModel(BaseModel):
 class ModelOptions(SpecModel):
     """Architecture and training options of one group's network.
 
-    The first seventeen have the documented defaults. Those after them did not exist in the documented system; their
+    The first sixteen have the documented defaults. Those after them did not exist in the documented system; their
     defaults were chosen by measurement (`benchmarks.accuracy`), and `DOCUMENTED` turns them off.
     """
 
