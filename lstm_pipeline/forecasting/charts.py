@@ -51,12 +51,8 @@ def forecast_chart(
         forecast: (H, P) in own units.
         bounds: level in percent → lower and upper bound of its interval, (H, P) each.
     """
-    shown = list(names)[:MAX_PANELS]
-    columns = min(3, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(4 * columns, 1.9 * rows + 0.6), layout="constrained")
-    for index, name in enumerate(shown):
-        axes = figure.add_subplot(rows, columns, index + 1)
+    figure, panels, more = _panels(names, row_height=1.9)
+    for index, axes in enumerate(panels):
         axes.plot(history_steps, history[:, index], color=HISTORY, linewidth=1)
         # joined to the last observed value, so that a jump shows as one
         steps = history_steps[-1:].append(forecast_steps)
@@ -66,11 +62,8 @@ def forecast_chart(
         axes.plot(steps, values, color=FORECAST, linewidth=1.4)
         today: float = date2num(history_steps[-1])  # type: ignore[no-untyped-call]
         axes.axvline(today, color=ACCENT, linewidth=0.8, linestyle="--")
-        axes.set_title(name, fontsize=9, loc="left")
-        axes.tick_params(labelsize=7)
         _few_dates(axes)
         axes.grid(alpha=0.2)
-    more = f" (first {MAX_PANELS} of {len(names)} features)" if len(names) > MAX_PANELS else ""
     shaded = f", shaded {' and '.join(f'{level} %' for level in bounds)} intervals" if bounds else ""
     figure.suptitle(f"{title}{more}: history grey, forecast blue{shaded}", fontsize=10)
     return _png(figure)
@@ -82,13 +75,9 @@ def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
     Args:
         residuals: feature → (n,) actual minus forecast; NaN does not count.
     """
-    shown = list(residuals)[:MAX_PANELS]
-    columns = min(3, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(4 * columns, 1.7 * rows + 0.6), layout="constrained")
-    for index, name in enumerate(shown):
-        axes = figure.add_subplot(rows, columns, index + 1)
-        known = residuals[name][~np.isnan(residuals[name])]
+    figure, panels, more = _panels(list(residuals), row_height=1.7)
+    for axes, values in zip(panels, residuals.values(), strict=False):  # of many features the first ones are shown
+        known = values[~np.isnan(values)]
         axes.hist(known, bins=40, density=True, color=HISTORY, histtype="stepfilled")
         spread = known.std() if len(known) else 0.0
         if spread > 0:
@@ -96,10 +85,7 @@ def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
             normal = np.exp(-(((grid - known.mean()) / spread) ** 2) / 2) / (spread * np.sqrt(2 * np.pi))
             axes.plot(grid, normal, color=FORECAST, linewidth=1.2)
         axes.axvline(0, color=ACCENT, linewidth=0.8, linestyle="--")
-        axes.set_title(name, fontsize=9, loc="left")
-        axes.tick_params(labelsize=7)
         axes.set_yticks([])
-    more = f" (first {MAX_PANELS} of {len(residuals)} features)" if len(residuals) > MAX_PANELS else ""
     figure.suptitle(f"{title}{more}: residuals grey, normal distribution blue", fontsize=10)
     return _png(figure)
 
@@ -122,6 +108,22 @@ def error_chart(title: str, errors: Mapping[str, Float64]) -> bytes:
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, ncols=2)
     return _png(figure)
+
+
+def _panels(names: Sequence[str], row_height: float) -> tuple[Figure, list[Axes], str]:
+    """A figure with a small panel for each of the first names, three in a row, and what to say where there are more."""
+    shown = list(names)[:MAX_PANELS]
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(4 * columns, row_height * rows + 0.6), layout="constrained")
+    panels = []
+    for index, name in enumerate(shown):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.set_title(name, fontsize=9, loc="left")
+        axes.tick_params(labelsize=7)
+        panels.append(axes)
+    more = f" (first {MAX_PANELS} of {len(names)} features)" if len(names) > MAX_PANELS else ""
+    return figure, panels, more
 
 
 def _few_dates(axes: Axes) -> None:
