@@ -55,7 +55,8 @@ def test_the_example_forecasts_a_day_and_one_group_is_retrained(
     forecast = pq.read_table(data / "predictions.parquet")
     features = [name for group in (project.spec.training.feature_groups or {}).values() for name in group]
     assert len(features) == 28
-    assert forecast.column_names == ["date", *features, "_predicted_at", "model_version"]
+    bounds = [f"{name}_{side}_{level}" for level in (80, 95) for name in features for side in ("lo", "hi")]
+    assert forecast.column_names == ["date", *features, *bounds, "_predicted_at", "model_version"]
     assert forecast.num_rows == 144
     dates = forecast["date"].to_pylist()
     assert (dates[0], dates[-1]) == (dt.datetime(2016, 5, 27, 18, 10), dt.datetime(2016, 5, 28, 18, 0))
@@ -68,10 +69,11 @@ def test_the_example_forecasts_a_day_and_one_group_is_retrained(
     run_project(project, predict=False, groups=["weather"])
     after = stored(project)
     kept = [path for path in before if path.startswith(("models/", "ensembles/"))]
-    assert len(kept) == 13  # four files of each of three groups, and the version
+    assert len(kept) == 14  # four files of each of three groups, the version and its residuals
     assert {path: after[path] for path in kept} == {path: before[path] for path in kept}
     assert {path for path in after if path.startswith(("models/", "ensembles/"))} - set(kept) == {
         "ensembles/v2.json",
+        "ensembles/v2.residuals.png",
         *(f"models/weather/v2/{name}" for name in ("history.json", "metadata.json", "model.keras", "scaler.json")),
     }
     pinned = project.registry.load("v2").record.metadata.individual_models
