@@ -39,6 +39,13 @@ class Target:
         return f"{'met   ' if self.met else 'missed'}  {self.name}: {self.value:.2f} ({wanted})"
 
 
+def conclude(results: Sequence[dict[str, Any]], targets: Sequence[Target], path: Path | None) -> None:
+    """Prints which targets are met and, where a file is named, writes everything as JSON."""
+    print("", *targets, sep="\n")
+    if path is not None:
+        write_report(path, results, targets)
+
+
 def write_report(path: Path, results: Sequence[dict[str, Any]], targets: Sequence[Target]) -> None:
     """Machine, versions, results and targets as JSON."""
     report = {

@@ -29,7 +29,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks import Target, machine, write_report
+from benchmarks import Target, conclude, machine
 
 SPECS = Path(__file__).parent / "specs"
 PUBLISHED = Path(__file__).parent / "published.csv"
@@ -309,9 +309,7 @@ def main() -> None:
     results = measure(list(_jobs(arguments)), arguments.jobs)
     print(tables(results))
     found = targets(results)
-    print("", *found, sep="\n")
-    if arguments.json:
-        write_report(arguments.json, results, found)
+    conclude(results, found, arguments.json)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import Target, machine, write_report
+from benchmarks import Target, conclude, machine
 from benchmarks.peers import interpreter, packages
 from benchmarks.process import forget_peak, in_fresh_process, peak, resident
 
@@ -215,9 +215,7 @@ def main() -> None:
     found = measure(steps, runs)
     print_table(found)
     targets = _targets(found)
-    print("", *targets, sep="\n")
-    if arguments.json:
-        write_report(arguments.json, [asdict(one) for one in found], targets)
+    conclude([asdict(one) for one in found], targets, arguments.json)
 
 
 if __name__ == "__main__":

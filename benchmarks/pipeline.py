@@ -26,7 +26,7 @@ from statistics import median
 
 import yaml
 
-from benchmarks import Target, machine, write_report
+from benchmarks import Target, conclude, machine
 from benchmarks.process import ROOT
 
 CSV, PROJECT = "energydata_complete.csv", "appliances"
@@ -177,10 +177,8 @@ def main() -> None:
     ours, script = measure(epochs, runs)
     print_table(ours, script)
     targets = _targets(ours, script)
-    print("", *targets, sep="\n")
-    if arguments.json:
-        results = [{"name": OURS, "runs": ours, "medians": medians(ours)}, {"name": SCRIPT, "runs": script}]
-        write_report(arguments.json, results, targets)
+    results = [{"name": OURS, "runs": ours, "medians": medians(ours)}, {"name": SCRIPT, "runs": script}]
+    conclude(results, targets, arguments.json)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from benchmarks import Target, machine, write_report
+from benchmarks import Target, conclude, machine
 from benchmarks.process import forget_peak, in_fresh_process, peak, resident
 
 if TYPE_CHECKING:
@@ -277,9 +277,7 @@ def main() -> None:
         for case, costs in found.items():
             stages = {stage: asdict(cost) for stage, cost in costs.items()}
             results.append({"axis": axis, **asdict(case), "stages": stages})
-    print("", *targets, sep="\n")
-    if arguments.json:
-        write_report(arguments.json, results, targets)
+    conclude(results, targets, arguments.json)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 import s3fs
 from pyarrow.fs import FileSystem, S3FileSystem
 
-from benchmarks import Target, machine, write_report
+from benchmarks import Target, conclude, machine
 from benchmarks.proxy import Proxy, counting
 from lstm_pipeline.spec.steps import FilterStep, SelectStep, SqlStep
 from lstm_pipeline.timeseries.pushdown import needed
@@ -217,9 +217,7 @@ def main() -> None:
             costs += measure([Way(VERSION, load_version)], server.endpoint, proxy, arguments.runs)
     print_table(costs, rows, stored)
     found = targets(costs, stored, rows)
-    print("", *found, sep="\n")
-    if arguments.json:
-        write_report(arguments.json, [asdict(cost) for cost in costs], found)
+    conclude([asdict(cost) for cost in costs], found, arguments.json)
 
 
 def print_table(costs: Sequence[Cost], rows: int, stored: Sequence[int]) -> None:

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import Target, machine, peers, write_report
+from benchmarks import Target, conclude, machine, peers
 from benchmarks.cases import BATCH, NETWORKS, Network, TrainingCase
 from benchmarks.turns import Contender, Entrant, Measured, by_turns, contenders, report
 
@@ -126,9 +126,7 @@ def main() -> None:
         print(peers.MISSING)
     results = measure(_cases(arguments), arguments.runs, cores, arguments.quick)
     reached = targets(results)
-    print("", *reached, sep="\n")
-    if arguments.json:
-        write_report(arguments.json, results, reached)
+    conclude(results, reached, arguments.json)
 
 
 if __name__ == "__main__":
