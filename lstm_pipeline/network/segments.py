@@ -30,6 +30,7 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
         units: LSTM cells (U).
         dropout: share of the decoded states that is dropped.
         context: whether the features that are forecast take others into account; else nothing but them is read.
+        silent: whether it forecasts zeros before training, beside a part that has a start.
         seeds: eleven, for the initialisers and the dropout.
 
     Call arguments:
@@ -48,11 +49,12 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
         dropout: float,
         context: bool,
         seeds: list[int],
+        silent: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.steps, self.targets, self.segment_length, self.units = steps, list(targets), segment_length, units
-        self.dropout, self.context, self.seeds = dropout, context, list(seeds)
+        self.dropout, self.context, self.seeds, self.silent = dropout, context, list(seeds), silent
         glorot = keras.initializers.GlorotUniform
         self.embed = keras.layers.Dense(units, "relu", kernel_initializer=glorot(seeds[0]), name="embed")
         self.lstm = fused.LSTM(
@@ -71,7 +73,8 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
                 ("ask", "key", "answer", "take_up"), (*map(glorot, seeds[7:10]), "zeros"), strict=True
             )
         )
-        self.project = keras.layers.Dense(self.out_length, kernel_initializer=glorot(seeds[4]), name="project")
+        start = "zeros" if silent else glorot(seeds[4])
+        self.project = keras.layers.Dense(self.out_length, kernel_initializer=start, name="project")
 
     def build(self, series_shape: tuple[int | None, ...]) -> None:
         length, features = int(series_shape[1] or 0), int(series_shape[2] or 0)
@@ -103,9 +106,7 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
             output = tf.gather(output, self.targets, axis=1) + self._context(output)  # (B, T, U)
             carry = tf.gather(carry, self.targets, axis=1)
             output, carry = (tf.reshape(state, [-1, self.units]) for state in (output, carry))  # (B · T, U)
-        queries = self._queries(tf.shape(series)[0])  # (B · T · M, 1, U)
-        states = [tf.repeat(state, self.out_segments, axis=0) for state in (output, carry)]  # (B · T · M, U)
-        decoded = self.drop(self.lstm(queries, initial_state=states)[0], training=training)  # (B · T · M, U)
+        decoded = self.drop(self._decode(output, carry), training=training)  # (B, T, M, U)
         rows = tf.reshape(self.project(decoded), [-1, targets, self.out_segments * self.out_length])
         return tf.transpose(rows[..., : self.steps], [0, 2, 1])  # (B, T, C) -> (B, C, T)
 
@@ -117,18 +118,35 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
         scores = tf.matmul(asked, self.key(named), transpose_b=True) / self.units**0.5  # (B, T, F)
         return self.take_up(tf.matmul(tf.nn.softmax(scores), self.answer(named)))
 
-    def _queries(self, batch: Any) -> Any:
-        """Which segment of which target is asked for: (B · T · M, 1, U)."""
+    def _decode(self, output: Any, carry: Any) -> Any:
+        """One more step from each state for each segment of the forecast: (B · T, U) twice -> (B, T, M, U).
+
+        What the LSTM makes of a state is the same for all segments, and of a segment's query for all windows: both
+        products are taken once and added, instead of one product for each pair.
+        """
+        cell, targets = self.lstm.cell, len(self.targets)
+        by_state = tf.reshape(tf.matmul(output, cell.recurrent_kernel), [-1, targets, 1, 4 * self.units])
+        by_query = tf.tensordot(self._queries(), cell.kernel, 1) + cell.bias  # (T, M, 4U)
+        return _last_step(by_state + by_query, tf.reshape(carry, [-1, targets, 1, self.units]))
+
+    def _queries(self) -> Any:
+        """Which segment of which target is asked for: (T, M, U)."""
         names = tf.convert_to_tensor(self.feature)
         names = tf.gather(names, self.targets) if self.context else names  # (T, U - U/2)
         feature = tf.repeat(names[:, None], self.out_segments, axis=1)  # (T, M, U - U/2)
         position = tf.repeat(tf.convert_to_tensor(self.position)[None], len(self.targets), axis=0)  # (T, M, U/2)
-        queries = tf.reshape(tf.concat([position, feature], axis=-1), [1, -1, self.units])  # (1, T · M, U)
-        return tf.reshape(tf.repeat(queries, batch, axis=0), [-1, 1, self.units])
+        return tf.concat([position, feature], axis=-1)
 
     def compute_output_shape(self, series_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (series_shape[0], self.steps, len(self.targets))
 
     def get_config(self) -> dict[str, Any]:
-        own = ("steps", "targets", "segment_length", "units", "dropout", "context", "seeds")
+        own = ("steps", "targets", "segment_length", "units", "dropout", "context", "seeds", "silent")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+
+
+def _last_step(gates: Any, carry: Any) -> Any:
+    """An LSTM's output from what goes into its gates, in Keras's order: (…, 4U), (…, U) -> (…, U)."""
+    into, forget, candidate, out = tf.split(gates, 4, axis=-1)
+    carry = tf.sigmoid(forget) * carry + tf.sigmoid(into) * tf.tanh(candidate)
+    return tf.sigmoid(out) * tf.tanh(carry)
