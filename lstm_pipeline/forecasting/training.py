@@ -187,11 +187,12 @@ def prepare(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> T
     rows = dataset.rows(scaler)
     columns, chunk = dataset.columns(names), options.output_chunk_length or 1
     windows = dataset.windows(names, length, chunk * options.rollout_steps, chunk)
-    if options.window_normalization == "seasonal" and length < dataset.season:
-        raise DataError(
-            f"window_normalization seasonal needs a whole season in each window: sequence_length is {length}, a "
-            f"season has {dataset.season} steps; give a longer sequence_length, a season_length, or 'last'"
-        )
+    for option, other in (("window_normalization", "last"), ("highway", "shared")):
+        if getattr(options, option) == "seasonal" and length < dataset.season:
+            raise DataError(
+                f"{option} seasonal needs a whole season in each window: sequence_length is {length}, a season has "
+                f"{dataset.season} steps; give a longer sequence_length, a season_length, or '{other}'"
+            )
     data = WindowData(
         values=rows,
         targets=rows[:, columns],
@@ -215,13 +216,18 @@ def _untrained(task: TrainingTask, group: str) -> Any:
     from lstm_pipeline.network.architecture import build_network, start_highway
 
     model = build_network(task.options, task.shape, seed=task.seed, name=group)
-    data, shape = task.data, task.shape
-    if task.options.highway == "none" or task.options.window_normalization != "last":
+    options, shape, windows = task.options, task.shape, task.windows
+    level = options.window_normalization
+    if options.highway == "none" or (level != "last" and level != "mean"):
         return model
-    values = np.where(data.observed > 0, data.targets, np.nan).astype(np.float64)
-    fits = [values] if task.options.highway == "shared" else [values[:, [column]] for column in range(values.shape[1])]
-    kernels = [fit_linear(part, task.windows.train, shape.sequence_length, shape.steps).weights for part in fits]
-    start_highway(model, kernels[0] if task.options.highway == "shared" else np.stack(kernels))
+    values = np.where(task.data.observed > 0, task.data.targets, np.nan).astype(np.float64)
+    maps = np.split(values, values.shape[1], axis=1) if options.highway == "per_feature" else [values]
+    season = shape.season if options.highway == "seasonal" else 1
+    fitted = [
+        fit_linear(part, windows.train, shape.sequence_length, shape.steps, season=season, level=level).weights
+        for part in maps
+    ]
+    start_highway(model, np.stack(fitted) if options.highway == "per_feature" else fitted[0])
     return model
 
 

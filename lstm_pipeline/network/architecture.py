@@ -30,7 +30,7 @@ class Shape:
         known_count: columns after them whose future is known (K): calendar, future covariates. D = F + K.
         target_columns: (T,) the features that the group predicts.
         steps: rows that are forecast at a time (C).
-        season: rows of a season, for seasonal normalisation.
+        season: rows of a season, for what is seasonal: normalisation, highway.
     """
 
     sequence_length: int
@@ -81,7 +81,7 @@ def member_outputs(model: keras.Model) -> keras.Model:
 
 
 def start_highway(model: keras.Model, kernel: FloatArray) -> None:
-    """Gives each member's highway its first weights, (L, C) or, a map for each feature, (T, L, C)."""
+    """Gives each member's highway its first weights: its kernel's shape."""
     for layer in model.layers:
         if isinstance(layer, Highway):
             layer.kernel.assign(kernel)
@@ -109,7 +109,7 @@ def _member(options: ModelOptions, shape: Shape, seeds: Iterator[int], inputs: l
 
 
 def _parts(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: Any, prefix: str) -> list[Any]:
-    """What is added up to a forecast, (B, C, T) each."""
+    """What is added up to a forecast, (B, C, T) each: beside a highway, networks start at nothing."""
     parts = []
     if options.parts in ("joint", "both"):
         parts.append(_joint(options, shape, seeds, window, prefix))
@@ -123,12 +123,14 @@ def _parts(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: An
             options.dropout,
             options.segment_context,
             [next(seeds) for _ in range(11)],
+            silent=options.highway != "none",
             name=f"{prefix}segments",
         )
         features = Columns(list(range(shape.feature_count)), name=f"{prefix}features")  # (B, L, D) -> (B, L, F)
         parts.append(network(features(window)))
     if options.highway != "none":
-        highway = Highway(shape.steps, options.highway == "per_feature", name=f"{prefix}highway")
+        season = shape.season if options.highway == "seasonal" else 1
+        highway = Highway(shape.steps, options.highway == "per_feature", season, name=f"{prefix}highway")
         parts.append(highway(targets(window)))
     return parts
 
@@ -136,9 +138,10 @@ def _parts(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: An
 def _joint(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: Any, prefix: str) -> Any:
     """The documented network and a linear output for each step of each feature: (B, L, D) -> (B, C, T)."""
     features = read_jointly(options, seeds, window, prefix)  # (B, 2W) or (B, W)
+    start = keras.initializers.GlorotUniform(seed=next(seeds))
     output = keras.layers.Dense(
         shape.steps * len(shape.target_columns),
-        kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+        kernel_initializer=start if options.highway == "none" else "zeros",
         kernel_regularizer=l2(options),
         name=f"{prefix}output",
     )(features)

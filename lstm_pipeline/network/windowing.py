@@ -16,12 +16,13 @@ class _Windowing(keras.layers.Layer):  # type: ignore[misc]
 
     Kinds:
         last: the level is the last row (NLinear, Zeng et al. 2023).
+        mean: the level is the window's mean.
         seasonal: the level of a row is the row of the last season with the same place in it.
         standard: level and spread are the window's mean and standard deviation (RevIN, Kim et al. 2022, without its
             affine map).
 
     Args:
-        kind: last, seasonal or standard.
+        kind: last, mean, seasonal or standard.
         feature_count: columns that are normalised (F).
         season: rows of a season (S), for seasonal; at most the window's.
     """
@@ -33,7 +34,7 @@ class _Windowing(keras.layers.Layer):  # type: ignore[misc]
 
     def level(self, window: Any, first: int, count: int) -> Any:
         """The level of `count` rows from the `first` on, counted from the window's start: (B, count or 1, F)."""
-        if self.kind == "standard":
+        if self.kind in ("mean", "standard"):
             return tf.reduce_mean(window[..., : self.feature_count], axis=1, keepdims=True)
         length = window.shape[1]
         if self.season == 1:
@@ -116,12 +117,16 @@ class Columns(keras.layers.Layer):  # type: ignore[misc]
 class Highway(keras.layers.Layer):  # type: ignore[misc]
     """A linear map over time, beside the network (LSTNet's autoregressive part, Lai et al. 2018; NLinear).
 
+    With a season, rows of the window are mapped to the rows of the forecast that have the same place in the season, by
+    the same weights for all places (SparseTSF, Lin et al. 2024): few weights, that cannot learn noise.
+
     It starts at zero: what is forecast then is the level that was taken off, which is a naive forecast. Training may
     give it a better start (`architecture.start_highway`).
 
     Args:
         steps: rows that are forecast (C).
         per_feature: a map for each feature instead of one for all.
+        season: rows of a season (S), at most the window's; the oldest rows that do not fill one are left out.
 
     Call arguments:
         series: (B, L, T)
@@ -130,27 +135,33 @@ class Highway(keras.layers.Layer):  # type: ignore[misc]
         (B, C, T)
     """
 
-    def __init__(self, steps: int, per_feature: bool, **kwargs: Any) -> None:
+    def __init__(self, steps: int, per_feature: bool, season: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.steps, self.per_feature = steps, per_feature
+        self.steps, self.per_feature, self.season = steps, per_feature, season
 
     def build(self, series_shape: tuple[int | None, ...]) -> None:
-        _, length, features = series_shape
+        length, features = int(series_shape[1] or 0), int(series_shape[2] or 0)
         maps = (features,) if self.per_feature else ()
-        self.kernel = self.add_weight(shape=(*maps, length, self.steps), initializer="zeros", name="kernel")
-        self.bias = self.add_weight(shape=(*maps, self.steps), initializer="zeros", name="bias")
+        self.past, self.ahead = length // self.season, -(-self.steps // self.season)  # n, m seasons
+        self.kernel = self.add_weight(shape=(*maps, self.past, self.ahead), initializer="zeros", name="kernel")
+        self.bias = self.add_weight(shape=(*maps, self.ahead), initializer="zeros", name="bias")
 
     def call(self, series: Any) -> Any:
         kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
+        features, season = series.shape[-1], self.season
+        seasons = tf.reshape(series[:, -self.past * season :], [-1, self.past, season, features])  # (B, n, S, T)
         if self.per_feature:
-            by_feature = tf.transpose(series, [2, 0, 1])  # (B, L, T) -> (T, B, L)
-            mapped = tf.matmul(by_feature, kernel) + bias[:, None]  # (T, B, C)
-            return tf.transpose(mapped, [1, 2, 0])  # (B, C, T)
-        by_feature = tf.transpose(series, [0, 2, 1])  # (B, L, T) -> (B, T, L)
-        return tf.transpose(tf.tensordot(by_feature, kernel, 1) + bias, [0, 2, 1])  # (B, T, C) -> (B, C, T)
+            by_feature = tf.reshape(tf.transpose(seasons, [3, 0, 2, 1]), [features, -1, self.past])  # (T, B · S, n)
+            mapped = tf.matmul(by_feature, kernel) + bias[:, None]  # (T, B · S, m)
+            mapped = tf.transpose(tf.reshape(mapped, [features, -1, season, self.ahead]), [1, 3, 2, 0])
+        else:
+            mapped = tf.tensordot(tf.transpose(seasons, [0, 3, 2, 1]), kernel, 1) + bias  # (B, T, S, m)
+            mapped = tf.transpose(mapped, [0, 3, 2, 1])
+        return tf.reshape(mapped, [-1, self.ahead * season, features])[:, : self.steps]  # (B, m, S, T) -> (B, C, T)
 
     def compute_output_shape(self, series_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (series_shape[0], self.steps, series_shape[-1])
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "steps": self.steps, "per_feature": self.per_feature}
+        own = {"steps": self.steps, "per_feature": self.per_feature, "season": self.season}
+        return {**super().get_config(), **own}

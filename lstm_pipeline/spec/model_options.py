@@ -42,10 +42,10 @@ class ModelOptions(SpecModel):
     min_delta: NonNegative = Field(0.0, description="smallest drop of validation loss that counts as progress")
     scaler: Literal["standard", "minmax", "robust"] = "standard"
 
-    window_normalization: Literal["none", "last", "standard", "seasonal"] = Field(
+    window_normalization: Literal["none", "last", "mean", "standard", "seasonal"] = Field(
         "last", description="what is taken off each window and put back on its forecast"
     )
-    highway: Literal["none", "shared", "per_feature"] = Field(
+    highway: Literal["none", "shared", "per_feature", "seasonal"] = Field(
         "shared", description="a linear map from window to forecast beside the network"
     )
     network: Literal["joint", "segments", "both"] | None = Field(

@@ -205,18 +205,18 @@ WIDE = np.random.default_rng(7).normal(size=(3, LENGTH, 5)).astype(np.float32)
 SMALL = {"segment_length": 3, "segment_units": 4}
 CHOICES = {
     "network": ("joint", "segments", "both"),
-    "highway": ("none", "shared", "per_feature"),
-    "window_normalization": ("none", "last", "standard", "seasonal"),
+    "highway": ("none", "shared", "per_feature", "seasonal"),
+    "window_normalization": ("none", "last", "mean", "standard", "seasonal"),
     "known_future": (False, True),
     "members": (1, 2),
 }
 
 
 def pairs():
-    """Twelve combinations in which every two values of different options meet."""
-    for i, k in product(range(3), range(4)):
+    """Twenty combinations in which every two values of different options meet."""
+    for i, k in product(range(4), range(5)):
         yield tuple(values[at] for values, at in zip(
-            CHOICES.values(), (i, (i + k) % 3, k, (i + k) % 2, (i + k // 2) % 2), strict=True
+            CHOICES.values(), ((i + k) % 3, i, k, (i + k) % 2, (i + k // 2) % 2), strict=True
         ))  # fmt: skip
 
 

@@ -259,3 +259,20 @@ def test_it_learns_two_waves():
     model = build_network(options, Shape(12, 2, 0, (0, 1), 6), seed=1, name="wave")
     history = train_tiny(options, model, data, epochs=40, patience=40, batch_size=25)
     assert min(history.val_loss) < 0.05 * wave.var()
+
+
+@pytest.mark.parametrize("network", ["joint", "segments", "both"])
+def test_beside_a_highway_a_network_starts_at_nothing_and_learns(network):
+    kept = {"window_normalization": "last", "segment_length": 3, "segment_units": 4}
+    options = tiny_options(network=network, highway="seasonal", **kept)
+    model = build_network(options, Shape(6, 3, 0, (2, 0), 4, season=3), seed=1, name="silent")
+    windows = np.random.default_rng(1).normal(size=(5, 6, 3)).astype(np.float32)
+    np.testing.assert_array_equal(model(windows), np.repeat(windows[:, -1:, [2, 0]], 4, axis=1))  # the level
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(windows, training=True) ** 2)
+    outputs = [weight for weight in model.trainable_variables if "output" in weight.path or "project" in weight.path]
+    assert len(outputs) == (4 if network == "both" else 2)
+    for gradient in tape.gradient(loss, outputs):
+        assert np.abs(gradient).max() > 0
+    alone = build_network(options.model_copy(update={"highway": "none"}), Shape(6, 3, 0, (2, 0), 4), seed=1, name="x")
+    assert not np.allclose(alone(windows), windows[:, -1:, [2, 0]])

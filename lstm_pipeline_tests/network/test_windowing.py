@@ -11,7 +11,7 @@ from lstm_pipeline_tests.network.tiny import randomised, tiny_options
 
 # two features and a calendar column, five rows
 WINDOW = np.array([[1, 10, 0.1], [2, 20, 0.2], [4, 40, 0.3], [8, 80, 0.4], [16, 160, 0.5]], np.float32)[None]
-KINDS = [("last", 1), ("seasonal", 1), ("seasonal", 3), ("seasonal", 5), ("standard", 1)]
+KINDS = [("last", 1), ("seasonal", 1), ("seasonal", 3), ("seasonal", 5), ("mean", 1), ("standard", 1)]
 GENERATOR = np.random.default_rng(12)
 
 
@@ -35,12 +35,13 @@ def restored(kind, steps, season=1, columns=(0, 1)):
         ("seasonal", 3, [1 - 8, 2 - 16, 0, 0, 0]),
         ("seasonal", 4, [1 - 16, 0, 0, 0, 0]),
         ("seasonal", 5, [0, 0, 0, 0, 0]),
+        ("mean", 3, np.array([1, 2, 4, 8, 16], np.float32) - np.float32(6.2)),
     ],
 )
 def test_the_level_that_is_taken_off_by_hand(kind, season, first):
     found = normalised(kind, season)
-    np.testing.assert_array_equal(found[:, 0], first)
-    np.testing.assert_array_equal(found[:, 1], 10 * np.array(first))
+    np.testing.assert_allclose(found[:, 0], first, rtol=1e-6)
+    np.testing.assert_allclose(found[:, 1], 10 * np.array(first), rtol=1e-6)
 
 
 def test_mean_and_deviation_are_taken_off_by_hand():
@@ -68,6 +69,7 @@ def test_the_calendar_stays_as_it_is(kind, season):
         ("seasonal", 3, 7, [4, 8, 16, 4, 8, 16, 4]),  # more steps than a season has
         ("seasonal", 4, 3, [2, 4, 8]),
         ("seasonal", 5, 6, [1, 2, 4, 8, 16, 1]),
+        ("mean", 1, 2, [6.2, 6.2]),
         ("standard", 1, 2, [6.2, 6.2]),
     ],
 )
@@ -92,7 +94,7 @@ def test_a_network_that_says_zero_forecasts_the_level_of_its_window(kind, season
     windows = GENERATOR.normal(10, 2, size=(4, 6, 5)).astype(np.float32)
     found = model([windows, GENERATOR.normal(size=(4, 8, 2)).astype(np.float32)]).numpy()
     features = windows[..., [2, 0]].astype(np.float64)
-    if kind == "standard":
+    if kind in ("mean", "standard"):
         expected = np.repeat(features.mean(axis=1, keepdims=True), 8, axis=1)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
     else:
@@ -156,6 +158,32 @@ def test_the_highway_can_leave_zero(per_feature, product):
     np.testing.assert_allclose(bias, -expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("per_feature", [False, True])
+@pytest.mark.parametrize("steps", [6, 4, 1])
+def test_a_seasonal_highway_maps_rows_of_one_place_in_the_season(steps, per_feature):
+    """Eight rows, season 3: two rows are left out; row s of each season is mapped to row s of the next ones."""
+    layer, series = Highway(steps, per_feature, 3), GENERATOR.normal(size=(2, 8, 4)).astype(np.float32)
+    ahead = -(-steps // 3)
+    assert layer(series).shape == (2, steps, 4)
+    shapes = [weight.shape for weight in layer.get_weights()]
+    assert shapes == ([(4, 2, ahead), (4, ahead)] if per_feature else [(2, ahead), (ahead,)])
+    kernel, bias = (GENERATOR.normal(size=shape).astype(np.float32) for shape in shapes)
+    layer.set_weights([kernel, bias])
+    found = layer(series).numpy()
+    for step in range(steps):
+        season, place = divmod(step, 3)
+        of_feature = [(kernel[t], bias[t]) if per_feature else (kernel, bias) for t in range(4)]
+        expected = [
+            series[:, 2 + place, t] * k[0, season] + series[:, 5 + place, t] * k[1, season] + b[season]
+            for t, (k, b) in enumerate(of_feature)
+        ]
+        np.testing.assert_allclose(found[:, step], np.stack(expected, axis=-1), atol=1e-5)
+
+
+def test_a_highway_of_earlier_releases_has_no_season():
+    assert Highway.from_config({"name": "old", "steps": 3, "per_feature": False}).season == 1
+
+
 def test_columns_are_picked_in_their_order():
     np.testing.assert_array_equal(Columns([2, 0])(WINDOW), WINDOW[..., [2, 0]])
 
@@ -167,7 +195,9 @@ def test_columns_are_picked_in_their_order():
         RestoreLevel("seasonal", 2, 3, [1]),
         RestoreLevel("standard", 2, 3, [1, 0]),
         Columns([2, 0]),
+        NormalizeWindow("mean", 2, 1),
         Highway(3, True),
+        Highway(3, False, 2),
     ],
     ids=lambda layer: type(layer).__name__,
 )
