@@ -18,6 +18,7 @@ from lstm_pipeline.timeseries.arrays import Float64
 
 HISTORY, FORECAST, ACCENT = "#8a94a6", "#2563eb", "#dc2626"
 MAX_PANELS = 30
+_LEFT, _RIGHT, _ABOVE, _BELOW, _TITLE = 0.6, 0.1, 0.22, 0.38, 0.35  # inches beside panels, and above all of them
 
 
 def loss_chart(title: str, history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
@@ -65,7 +66,7 @@ def forecast_chart(
         _few_dates(axes)
         axes.grid(alpha=0.2)
     shaded = f", shaded {' and '.join(f'{level} %' for level in bounds)} intervals" if bounds else ""
-    figure.suptitle(f"{title}{more}: history grey, forecast blue{shaded}", fontsize=10)
+    _headline(figure, f"{title}{more}: history grey, forecast blue{shaded}")
     return _png(figure)
 
 
@@ -86,7 +87,7 @@ def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
             axes.plot(grid, normal, color=FORECAST, linewidth=1.2)
         axes.axvline(0, color=ACCENT, linewidth=0.8, linestyle="--")
         axes.set_yticks([])
-    figure.suptitle(f"{title}{more}: residuals grey, normal distribution blue", fontsize=10)
+    _headline(figure, f"{title}{more}: residuals grey, normal distribution blue")
     return _png(figure)
 
 
@@ -115,15 +116,30 @@ def _panels(names: Sequence[str], row_height: float) -> tuple[Figure, list[Axes]
     shown = list(names)[:MAX_PANELS]
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(4 * columns, row_height * rows + 0.6), layout="constrained")
+    width, height = 4.0 * columns, row_height * rows + _TITLE
+    figure = Figure(figsize=(width, height))
+    # in inches, since a layout that measures every label takes longer than all the drawing
+    figure.subplots_adjust(
+        left=_LEFT / width,
+        right=1 - _RIGHT / width,
+        bottom=_BELOW / height,
+        top=1 - (_TITLE + _ABOVE) / height,
+        wspace=(_LEFT + _RIGHT) / (4.0 - _LEFT - _RIGHT),
+        hspace=(_ABOVE + _BELOW) / (row_height - _ABOVE - _BELOW),
+    )
     panels = []
     for index, name in enumerate(shown):
         axes = figure.add_subplot(rows, columns, index + 1)
         axes.set_title(name, fontsize=9, loc="left")
         axes.tick_params(labelsize=7)
+        axes.xaxis.get_offset_text().set_fontsize(7)
         panels.append(axes)
     more = f" (first {MAX_PANELS} of {len(names)} features)" if len(names) > MAX_PANELS else ""
     return figure, panels, more
+
+
+def _headline(figure: Figure, text: str) -> None:
+    figure.suptitle(text, fontsize=10, y=1 - 0.1 / figure.get_figheight(), va="top")
 
 
 def _few_dates(axes: Axes) -> None:

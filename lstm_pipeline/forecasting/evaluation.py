@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.rolling import Rolled, roll_held_out
+from lstm_pipeline.network.runtime import cores
 from lstm_pipeline.timeseries.arrays import Float64, Integers
 from lstm_pipeline.timeseries.baselines import BASELINES
 from lstm_pipeline.timeseries.blending import fit_blend
@@ -18,7 +20,7 @@ from lstm_pipeline.timeseries.intervals import interval_offsets, rolling_coverag
 from lstm_pipeline.timeseries.metrics import Metrics, mean_over_features, naive_scale, score
 
 if TYPE_CHECKING:
-    from lstm_pipeline.forecasting.ensemble import Ensemble
+    from lstm_pipeline.forecasting.ensemble import Ensemble, Member
 
 RECENT_ORIGINS = 128
 """Origins whose errors make an interval: the latest ones, since errors of long ago may have had another size."""
@@ -134,18 +136,23 @@ def training_scale(dataset: Dataset, names: Sequence[str]) -> Float64:
 def _evaluate_one_step(dataset: Dataset, ensemble: Ensemble) -> tuple[dict[str, Metrics], dict[str, Float64]]:
     from lstm_pipeline.network.training import predict_steps
 
+    def forecast(member: Member) -> Float64:
+        names, length = member.metadata.predicted_features, member.metadata.sequence_length
+        starts = dataset.windows(names, length, member.metadata.chunk_length).test
+        scaled = predict_steps(member.network, dataset.rows(member.scaler), starts, length)[:, 0]
+        return member.scaler.subset(names).inverse(scaled.astype(np.float64))
+
+    with ThreadPoolExecutor(cores()) as pool:
+        forecasts = list(pool.map(forecast, ensemble.members))
     scores: dict[str, Metrics] = {}
     residuals: dict[str, Float64] = {}
-    for member in ensemble.members:
+    for member, made in zip(ensemble.members, forecasts, strict=True):
         names, length = member.metadata.predicted_features, member.metadata.sequence_length
-        rows = dataset.rows(member.scaler)
-        starts = dataset.windows(names, length, member.metadata.chunk_length).test
-        scaled = predict_steps(member.network, rows, starts, length)[:, 0]
-        forecast = member.scaler.subset(names).inverse(scaled.astype(np.float64))
-        scores |= score_one_step(dataset, names, starts + length, forecast)
-        actual = _actual(dataset, starts + length, dataset.columns(names))
+        targets = dataset.windows(names, length, member.metadata.chunk_length).test + length
+        scores |= score_one_step(dataset, names, targets, made)
+        actual = _actual(dataset, targets, dataset.columns(names))
         found = np.full((dataset.split.rows - dataset.split.test, len(names)), np.nan)  # rows without a forecast stay
-        found[starts + length - dataset.split.test] = actual - forecast
+        found[targets - dataset.split.test] = actual - made
         residuals |= dict(zip(names, found.T, strict=True))
     return scores, residuals
 
