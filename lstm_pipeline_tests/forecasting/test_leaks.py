@@ -199,10 +199,11 @@ def test_the_weights_of_the_guard_depend_on_no_row_of_the_test_part(rule: str, p
 NEW: list[dict[str, Any]] = [
     {"network": "both", "highway": "shared", "window_normalization": "last"},
     {"network": "segments", "highway": "per_feature", "window_normalization": "standard", "rollout_steps": 2},
+    {"network": "segments", "highway": "seasonal", "window_normalization": "mean"},
 ]
 
 
-@pytest.mark.parametrize("options", NEW, ids=["last", "standard"])
+@pytest.mark.parametrize("options", NEW, ids=["last", "standard", "mean"])
 def test_an_epoch_knows_nothing_of_rows_after_the_training_part(options: dict[str, Any], tmp_path: Path) -> None:
     config = {**TINY, "segment_units": 4, "output_chunk_length": 5, **options}
     step = {"preset": None, "models_config": {"power": config, "warmth": config}, "epochs": 1}

@@ -1,0 +1,72 @@
+"""What a network is before training, and what is refused before it begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstm_pipeline.forecasting.training import _untrained, prepare
+from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.timeseries.linear import fit_linear
+from lstm_pipeline_tests.forecasting.mill import GROUPS, HORIZON, LENGTH, TINY, mill_dataset, mill_step, mill_table
+from lstm_pipeline_tests.forecasting.mill import with_column as replaced
+
+SEASON = 3
+
+
+def untrained(**options: Any) -> tuple[Any, Any]:
+    """The task and the network of the group `power` on a table with a hole in its training part."""
+    table = mill_table()
+    load = table["load"].to_numpy().copy()
+    load[20:24] = np.nan
+    config = {**TINY, "segment_units": 4, "segment_length": 4, "output_chunk_length": HORIZON, **options}
+    step = {"preset": None, "models_config": {"power": config}, "season_length": SEASON}
+    task = prepare(mill_dataset(replaced(table, "load", load), **step), mill_step(**step), "power", HORIZON)
+    return task, _untrained(task, "power")
+
+
+@pytest.mark.parametrize("level", ["last", "mean"])
+@pytest.mark.parametrize("highway", ["shared", "per_feature", "seasonal"])
+def test_training_starts_at_the_ridge_regression(highway: str, level: Any) -> None:
+    task, model = untrained(highway=highway, window_normalization=level, network="both")
+    data, starts = task.data, np.array([0, 40, 100])
+    values = np.where(data.observed > 0, data.targets, np.nan).astype(np.float64)
+    assert np.isnan(values).any()
+    season = SEASON if highway == "seasonal" else 1
+    windows = data.values[starts[:, None] + np.arange(LENGTH)]
+    future = data.values[starts[:, None] + LENGTH - 1 + np.arange(HORIZON)][..., task.shape.feature_count :]
+    found = model([windows, future]).numpy()
+    columns = [[0], [1]] if highway == "per_feature" else [[0, 1]]
+    filled = data.targets.astype(np.float64)
+    for part in columns:
+        fitted = fit_linear(values[:, part], task.windows.train, LENGTH, HORIZON, season=season, level=level)
+        assert np.abs(fitted.weights).max() > 0.01
+        forecast = fitted.forecast(filled[:, part], starts + LENGTH, HORIZON)
+        if level == "mean" and season > 1:  # the network's level is that of all rows, not only of whole seasons
+            rows = filled[:, part][starts[:, None] + np.arange(LENGTH)]
+            level_of_all, level_read = rows.mean(axis=1), rows[:, LENGTH % season :].mean(axis=1)
+            share = np.repeat(1 - fitted.weights.sum(axis=0), season)[:HORIZON]
+            forecast += (level_of_all - level_read)[:, None] * share[None, :, None]
+        np.testing.assert_allclose(found[..., part], forecast, atol=1e-4)
+
+
+@pytest.mark.parametrize("level", ["none", "standard", "seasonal"])
+def test_other_levels_start_at_nothing(level: str) -> None:
+    _, model = untrained(highway="shared", window_normalization=level, network="segments")
+    assert not model.get_layer("highway").kernel.numpy().any()
+
+
+@pytest.mark.parametrize(
+    ("option", "instead"), [("highway", "'shared'"), ("window_normalization", "'last'")], ids=["highway", "level"]
+)
+def test_a_window_shorter_than_a_season_is_refused(option: str, instead: str) -> None:
+    config = {name: {**TINY, option: "seasonal"} for name in GROUPS}
+    step = {"preset": None, "models_config": config, "season_length": LENGTH + 1}
+    with pytest.raises(DataError) as caught:
+        prepare(mill_dataset(**step), mill_step(**step), "power", HORIZON)
+    assert str(caught.value) == (
+        f"{option} seasonal needs a whole season in each window: sequence_length is 8, a season has 9 steps; give a "
+        f"longer sequence_length, a season_length, or {instead}"
+    )
