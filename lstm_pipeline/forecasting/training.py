@@ -25,6 +25,7 @@ from lstm_pipeline.registry.store import to_json
 from lstm_pipeline.spec.errors import DataError, PipelineError, TrainingError
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline.spec.steps import TrainingStep
+from lstm_pipeline.timeseries.arrays import Integers
 from lstm_pipeline.timeseries.linear import fit_linear
 from lstm_pipeline.timeseries.metrics import mean_over_features
 from lstm_pipeline.timeseries.scaling import Scaler
@@ -125,7 +126,7 @@ def train_group(
     from lstm_pipeline.network.training import train
 
     task = prepare(dataset, step, group, horizon)
-    model = _untrained(task, group)
+    model = _untrained(task, group, task.windows.train)
     heard = (lambda report: on_epoch(group, report)) if on_epoch else None
     history = train(
         model,
@@ -142,7 +143,7 @@ def train_group(
         files = Path(folder)
         if task.options.refit:
             save_network(model, files / HELD_OUT)
-            model = _refitted(task, step, group, history.best_epoch)
+            model = _refitted(task, step, group, history)
         save_network(model, files / MODEL)
         (files / SCALER).write_bytes(to_json(task.scaler.to_dict()))
         (files / HISTORY).write_bytes(to_json(history.to_dict()))
@@ -207,16 +208,16 @@ def prepare(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> T
     return TrainingTask(names, options, scaler, shape, windows, data, group_seed(step.random_seed, group))
 
 
-def _untrained(task: TrainingTask, group: str) -> Any:
-    """The group's network before training.
+def _untrained(task: TrainingTask, group: str, starts: Integers) -> Any:
+    """The group's network before it is trained on the windows that begin at `starts`.
 
-    Its highway starts from the ridge regression on the training windows: the network learns what a linear map cannot
+    Its highway starts from the ridge regression on these windows: the network learns what a linear map cannot
     say from the first epoch on, however few epochs there are.
     """
     from lstm_pipeline.network.architecture import build_network, start_highway
 
     model = build_network(task.options, task.shape, seed=task.seed, name=group)
-    options, shape, windows = task.options, task.shape, task.windows
+    options, shape = task.options, task.shape
     level = options.window_normalization
     if options.highway == "none" or (level != "last" and level != "mean"):
         return model
@@ -224,7 +225,7 @@ def _untrained(task: TrainingTask, group: str) -> Any:
     maps = np.split(values, values.shape[1], axis=1) if options.highway == "per_feature" else [values]
     season = shape.season if options.highway == "seasonal" else 1
     fitted = [
-        fit_linear(part, windows.train, shape.sequence_length, shape.steps, season=season, level=level).weights
+        fit_linear(part, starts, shape.sequence_length, shape.steps, season=season, level=level).weights
         for part in maps
     ]
     start_highway(model, np.stack(fitted) if options.highway == "per_feature" else fitted[0])
@@ -244,15 +245,23 @@ def _scored(dataset: Dataset, task: TrainingTask, model: Any, record: Individual
     return record.model_copy(update={"metadata": record.metadata.model_copy(update=metrics)})
 
 
-def _refitted(task: TrainingTask, step: TrainingStep, group: str, epochs: int) -> Any:
-    """A network that starts from the same weights and is trained on all rows, for as many epochs as were best."""
+def _refitted(task: TrainingTask, step: TrainingStep, group: str, history: History) -> Any:
+    """A network that starts from the same weights and is trained on all rows, through the epochs up to the best one."""
     from lstm_pipeline.network.training import train
 
-    windows = task.windows
-    everything = np.concatenate([windows.train, windows.validation, windows.test])
-    model = _untrained(task, group)
-    data = replace(task.data, train_starts=everything, validation_starts=everything[:0])
-    train(model, data, task.options, epochs=epochs, patience=None, batch_size=step.batch_size, seed=task.seed)
+    every = task.windows.every
+    model = _untrained(task, group, every)
+    data = replace(task.data, train_starts=every, validation_starts=every[:0])
+    train(
+        model,
+        data,
+        task.options,
+        epochs=history.best_epoch,
+        patience=None,
+        batch_size=step.batch_size,
+        seed=task.seed,
+        rates=history.learning_rate,
+    )
     return model
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -120,6 +120,7 @@ def train(
     patience: int | None,
     batch_size: int,
     seed: int,
+    rates: Sequence[float] | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> History:
     """Train `model` in place; it ends with the weights of the epoch with the lowest validation loss.
@@ -136,6 +137,7 @@ def train(
             keep the last weights.
         batch_size: most windows a step; an epoch's windows are dealt out evenly to as few batches as this allows.
         seed: for the order of the windows.
+        rates: learning rate of each epoch; None: as the options' schedule has it.
         on_epoch: called after each epoch. An exception it raises ends training and is passed on.
 
     Raises:
@@ -150,18 +152,18 @@ def train(
     run_epoch = _epoch_function(model, optimizer, loss, tensors, batch_size)
     validate = _validation_function(model, loss, tensors)
     validation_starts = tf.constant(data.validation_starts, tf.int64)
-    rates = LearningRate(options.learning_rate_schedule, options.learning_rate, epochs, patience or epochs)
+    schedule = LearningRate(options.learning_rate_schedule, options.learning_rate, epochs, patience or epochs)
     progress, history, generator = Progress(options.min_delta), History(), np.random.default_rng(seed)
     best_weights = model.get_weights()
 
     for epoch in range(1, epochs + 1):
-        began, rate = time.perf_counter(), rates.at(epoch)
+        began, rate = time.perf_counter(), schedule.at(epoch) if rates is None else rates[epoch - 1]
         optimizer.learning_rate.assign(rate)
         train_loss = float(run_epoch(tf.constant(generator.permutation(data.train_starts), tf.int64)))
         val_loss = train_loss if patience is None else float(validate(validation_starts))
         _require_finite(model, data, epoch, train_loss, val_loss)
         improved = progress.update(epoch, val_loss) or patience is None
-        rates.update(progressed=progress.waited == 0)
+        schedule.update(progressed=progress.waited == 0)
         if improved:
             best_weights = model.get_weights()
         report = EpochReport(epoch, epochs, train_loss, val_loss, rate, time.perf_counter() - began, improved)

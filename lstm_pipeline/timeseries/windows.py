@@ -32,11 +32,15 @@ class Split:
 
 @dataclass(frozen=True)
 class Windows:
-    """First rows of every window, by the part its targets are in: the `horizon` rows after its last."""
+    """First rows of every window, by the part its targets are in: the `horizon` rows after its last.
+
+    `every` has those as well whose targets lie on both sides of a boundary.
+    """
 
     train: Integers
     validation: Integers
     test: Integers
+    every: Integers
     length: int
     horizon: int = 1
 
@@ -86,6 +90,7 @@ def split_windows(starts: Integers, split: Split, length: int, horizon: int = 1)
         train=starts[last < split.validation],
         validation=starts[(first >= split.validation) & (last < split.test)],
         test=starts[(first >= split.test) & (last < split.rows)],
+        every=starts,
         length=length,
         horizon=horizon,
     )

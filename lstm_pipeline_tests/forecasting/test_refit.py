@@ -1,13 +1,16 @@
 """refit: what forecasts is trained on all rows, what is scored has not seen the test part."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from lstm_pipeline import Ensemble
 from lstm_pipeline.forecasting.ensemble import load_members
+from lstm_pipeline.network import training
 from lstm_pipeline.registry.layout import HELD_OUT, MODEL
-from lstm_pipeline_tests.forecasting.mill import TINY, mill_project, mill_table, publish_mill, train_mill
+from lstm_pipeline_tests.forecasting.mill import LENGTH, ROWS, TINY, mill_project, mill_table, publish_mill, train_mill
 
 REFIT = {"models_config": {"power": {**TINY, "refit": True}, "warmth": TINY}}
 
@@ -32,3 +35,24 @@ def test_the_scored_network_is_kept_and_the_refitted_one_forecasts(tmp_path: Pat
     forecasts = [Ensemble.load(project.storage, "mill").predict(mill_table(), 5) for project in (plain, refitted)]
     assert not np.allclose(forecasts[0]["load"], forecasts[1]["load"])
     assert (Path(refitted.storage) / "models" / "mill" / "models" / "power" / "v1" / MODEL).is_file()
+
+
+def test_it_goes_through_the_best_epochs_again_on_every_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the rates they had, with the windows whose steps lie on both sides of a boundary."""
+    calls: list[dict[str, Any]] = []
+    train = training.train
+
+    def spied(model: Any, data: Any, options: Any, **settings: Any) -> Any:
+        history = train(model, data, options, **settings)
+        calls.append({"starts": data.train_starts, "history": history, **settings})
+        return history
+
+    monkeypatch.setattr(training, "train", spied)
+    power = {**TINY, "refit": True, "learning_rate_schedule": "cosine", "output_chunk_length": 5}
+    config = {"preset": None, "epochs": 6, "patience": 6, "models_config": {"power": power, "warmth": TINY}}
+    train_mill(mill_project(tmp_path, **config), "run1", ["power"])
+    first, again = calls
+    assert again["history"].learning_rate == first["history"].learning_rate[: first["history"].best_epoch]
+    assert again["patience"] is None
+    np.testing.assert_array_equal(again["starts"], np.arange(ROWS - LENGTH - 5 + 1))
+    assert len(first["starts"]) < len(again["starts"])

@@ -24,7 +24,7 @@ def untrained(**options: Any) -> tuple[Any, Any]:
     config = {**TINY, "segment_units": 4, "segment_length": 4, "output_chunk_length": HORIZON, **options}
     step = {"preset": None, "models_config": {"power": config}, "season_length": SEASON}
     task = prepare(mill_dataset(replaced(table, "load", load), **step), mill_step(**step), "power", HORIZON)
-    return task, _untrained(task, "power")
+    return task, _untrained(task, "power", task.windows.train)
 
 
 @pytest.mark.parametrize("level", ["last", "mean"])
