@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,16 @@ def mill_project(folder: Path, table: pa.Table | None = None, **training: Any) -
     pq.write_table(mill_table() if table is None else table, folder / "mill.parquet")
     (folder / "mill.yaml").write_text(yaml.safe_dump(mill_spec(**training), sort_keys=False))
     return load_project(folder / "mill.yaml", str(folder / "storage"))
+
+
+def respecified(project: Project, change: Callable[[dict[str, Any]], None] | None = None, **training: Any) -> Project:
+    """The same folder and storage with another spec."""
+    spec = mill_spec(**training)
+    if change is not None:
+        change(spec)
+    path = project.loaded.folder / "mill.yaml"
+    path.write_text(yaml.safe_dump(spec, sort_keys=False))
+    return load_project(path, project.storage)
 
 
 def train_mill(project: Project, run_id: str, groups: Sequence[str] | None = None) -> dict[str, StoredModel]:

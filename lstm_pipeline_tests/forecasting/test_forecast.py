@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-import yaml
 
 from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
 from lstm_pipeline.forecasting.inputs import prediction_input
-from lstm_pipeline.forecasting.project import Project, load_project
+from lstm_pipeline.forecasting.project import Project
 from lstm_pipeline.spec.errors import DataError, RegistryError, SpecError
 from lstm_pipeline_tests.forecasting.mill import (
     AS_OF,
@@ -23,9 +22,9 @@ from lstm_pipeline_tests.forecasting.mill import (
     PREDICTED,
     linear_ensemble,
     mill_dataset,
-    mill_spec,
     mill_table,
     publish_mill,
+    respecified,
     train_mill,
     with_column,
 )
@@ -37,15 +36,6 @@ NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))
 def forecast_of(project: Project, table: pa.Table | None = None) -> Forecast:
     table = prediction_input(project, AS_OF) if table is None else table
     return forecast(project, table, as_of=AS_OF, predicted_at=NOON)
-
-
-def respecified(project: Project, change: Callable[[dict[str, Any]], None], **training: Any) -> Project:
-    """The same folder with a changed spec."""
-    spec = mill_spec(**training)
-    change(spec)
-    path = project.loaded.folder / "mill.yaml"
-    path.write_text(yaml.safe_dump(spec, sort_keys=False))
-    return load_project(path, project.storage)
 
 
 def with_values(name: str, rows: slice, value: float | None) -> pa.Table:

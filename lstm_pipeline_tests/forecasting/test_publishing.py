@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from lstm_pipeline import Ensemble
 from lstm_pipeline.forecasting.ensemble import load_members, training_history
-from lstm_pipeline.forecasting.project import Project, load_project
+from lstm_pipeline.forecasting.project import Project
 from lstm_pipeline.forecasting.publishing import metadata_table
 from lstm_pipeline.forecasting.training import GroupsFailed
 from lstm_pipeline.spec.errors import RegistryError
@@ -28,10 +27,10 @@ from lstm_pipeline_tests.forecasting.mill import (
     TINY,
     mill_dataset,
     mill_project,
-    mill_spec,
     mill_step,
     mill_table,
     publish_mill,
+    respecified,
     train_mill,
     trained_member,
     with_column,
@@ -50,13 +49,6 @@ forecasts = [Ensemble.load(storage, "mill", "v1").predict(frame, 12) for storage
 print(json.dumps([[list(forecast.columns), *forecast.drop(columns="date").values.tolist()] for forecast in forecasts]))
 assert "dagster" not in sys.modules
 """
-
-
-def respecified(project: Project, **training: Any) -> Project:
-    """The same folder and storage with another training step."""
-    path = project.loaded.folder / "mill.yaml"
-    path.write_text(yaml.safe_dump(mill_spec(**training), sort_keys=False))
-    return load_project(path, project.storage)
 
 
 # what a version says
