@@ -32,11 +32,11 @@ class Target:
 
     @property
     def met(self) -> bool:
-        return self.value <= self.target if self.at_most else self.value >= self.target
+        return bool(self.value <= self.target if self.at_most else self.value >= self.target)  # NumPy has its own
 
     def __str__(self) -> str:
-        wanted = f"{'at most' if self.at_most else 'target'} {self.target:g}"
-        return f"{'met   ' if self.met else 'missed'}  {self.name}: {self.value:.2f} ({wanted})"
+        wanted = f"{'at most' if self.at_most else 'target'} {self.target:.4g}"
+        return f"{'met   ' if self.met else 'missed'}  {self.name}: {self.value:.4g} ({wanted})"
 
 
 def conclude(results: Sequence[dict[str, Any]], targets: Sequence[Target], path: Path | None) -> None:

@@ -13,7 +13,7 @@ Level = Literal["last", "mean"]
 
 MAX_WINDOWS = 50_000
 """Windows, over all features, that a map is fitted on; of more, evenly spread ones."""
-RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Penalties that are tried."""
 JUDGES = 0.2
 """Share of the windows, the latest ones, that choose the penalty."""
