@@ -22,14 +22,13 @@ _LEFT, _RIGHT, _ABOVE, _BELOW, _TITLE = 0.6, 0.1, 0.22, 0.38, 0.35  # inches bes
 
 
 def loss_chart(title: str, history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
-    """Training and validation loss by epoch, with the epoch whose weights are kept (0: the start)."""
+    """Training and validation loss by epoch, with the epoch whose weights are kept."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.add_subplot()
     epochs = np.arange(1, len(history["loss"]) + 1)
     axes.plot(epochs, history["loss"], color=HISTORY, marker="o", markersize=3, label="training")
     axes.plot(epochs, history["val_loss"], color=FORECAST, marker="o", markersize=3, label="validation")
-    kept = f"epoch {best_epoch}" if best_epoch else "the start"
-    axes.axvline(best_epoch, color=ACCENT, linewidth=1, linestyle="--", label=f"kept: {kept}")
+    axes.axvline(best_epoch, color=ACCENT, linewidth=1, linestyle="--", label=f"kept: epoch {best_epoch}")
     axes.set(title=title, xlabel="epoch", ylabel="loss (scaled units)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)

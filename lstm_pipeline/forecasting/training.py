@@ -296,7 +296,7 @@ def _record(
             "windows": {part: len(getattr(task.windows, part)) for part in ("train", "validation", "test")},
             "epochs": len(history.loss),
             "best_epoch": history.best_epoch,
-            "val_loss": history.best_val_loss,
+            "val_loss": history.val_loss[history.best_epoch - 1],
             "stopped_early": history.stopped_early,
             "seconds": round(sum(history.seconds), 3),
         },

@@ -20,7 +20,7 @@ class Progress:
     Attributes:
         min_delta: smallest drop that counts, in units of the loss.
         best: lowest loss so far.
-        best_epoch: its epoch, from 1; 0: the start.
+        best_epoch: its epoch, from 1; 0 before the first.
         waited: epochs since the last progress.
     """
 

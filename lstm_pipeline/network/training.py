@@ -89,12 +89,7 @@ class EpochReport:
 
 @dataclass
 class History:
-    """A training run, epoch by epoch (see `EpochReport`).
-
-    Attributes:
-        best_epoch: whose weights are kept, from 1; 0: those of before training.
-        start_val_loss: validation loss before training, of a network that starts at a forecast (beside a highway).
-    """
+    """A training run, epoch by epoch (see `EpochReport`); the weights kept are those of `best_epoch`, from 1."""
 
     loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
@@ -102,12 +97,6 @@ class History:
     seconds: list[float] = field(default_factory=list)
     best_epoch: int = 0
     stopped_early: bool = False
-    start_val_loss: float | None = None
-
-    @property
-    def best_val_loss(self) -> float | None:
-        """The validation loss of the weights that are kept."""
-        return self.val_loss[self.best_epoch - 1] if self.best_epoch else self.start_val_loss
 
     def add(self, report: EpochReport) -> None:
         self.loss.append(report.loss)
@@ -136,8 +125,6 @@ def train(
 ) -> History:
     """Train `model` in place; it ends with the weights of the epoch with the lowest validation loss.
 
-    A network with a highway starts at a forecast (see `start_highway`), which is kept where no epoch beats it.
-
     The same model, data, options and seed give the same weights, bit for bit, on one machine, whatever else trains
     at the same time.
 
@@ -145,7 +132,7 @@ def train(
         model: (B, L, D) -> (B, C, T), as built by `build_network`.
         data: windows and targets.
         options: loss, optimizer, learning rate and its schedule, min_delta.
-        epochs: most epochs to train.
+        epochs: most epochs to train, from 1.
         patience: epochs without progress that end training, from 1; None: train all epochs without validation and
             keep the last weights.
         batch_size: most windows a step; an epoch's windows are dealt out evenly to as few batches as this allows.
@@ -168,9 +155,6 @@ def train(
     schedule = LearningRate(options.learning_rate_schedule, options.learning_rate, epochs, patience or epochs)
     progress, history, generator = Progress(options.min_delta), History(), np.random.default_rng(seed)
     best_weights = model.get_weights()
-    if options.highway != "none" and patience is not None:
-        history.start_val_loss = float(validate(validation_starts))
-        progress.update(0, history.start_val_loss)
 
     for epoch in range(1, epochs + 1):
         began, rate = time.perf_counter(), schedule.at(epoch) if rates is None else rates[epoch - 1]

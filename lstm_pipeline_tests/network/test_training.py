@@ -178,9 +178,7 @@ def test_reports_and_history():
     assert [report.seconds for report in reports] == history.seconds
     assert max(report.epoch for report in reports if report.improved) == history.best_epoch
     assert json.loads(json.dumps(history.to_dict()))["best_epoch"] == history.best_epoch
-    curves = {"loss", "val_loss", "learning_rate", "seconds"}
-    assert set(history.to_dict()) == {*curves, "best_epoch", "stopped_early", "start_val_loss"}
-    assert history.start_val_loss is None
+    assert set(history.to_dict()) == {"loss", "val_loss", "learning_rate", "seconds", "best_epoch", "stopped_early"}
 
 
 def test_callback_can_end_training():
@@ -510,52 +508,12 @@ def test_the_known_future_rolls_along_in_training():
     np.testing.assert_array_equal(predict_steps(network, data.values, np.array([4]), LENGTH)[0], targets[9:12])
 
 
-def test_a_start_that_no_epoch_beats_is_kept():
-    """Beside a highway: what there is to learn is wrong for the validation rows, so training makes it worse."""
-    data = tiny_data()
-    data.targets[:] = 1
-    data.targets[int(data.validation_starts[0]) + LENGTH :] = 0
-    options = tiny_options(highway="shared", learning_rate=0.03)
-    model = tiny_network(options)  # forecasts zeros
-    before = digest(model)
-    reports = []
-    history = train_tiny(options, model, data, epochs=20, patience=3, on_epoch=reports.append)
-    assert digest(model) == before
-    assert (history.best_epoch, history.start_val_loss, history.best_val_loss) == (0, 0.0, 0.0)
-    assert len(history.loss) == 3
-    assert history.stopped_early
-    assert not any(report.improved for report in reports)
-
-
-def test_a_start_that_is_beaten_is_not():
-    data = tiny_data()
-    data.targets[:] = 1
-    options = tiny_options(highway="shared", learning_rate=0.03)
-    history = train_tiny(options, tiny_network(options), data, epochs=3)
-    assert history.start_val_loss == pytest.approx(1.0)
-    assert history.best_epoch == 3
-    assert history.best_val_loss == history.val_loss[2] < 1
-
-
-def test_a_refit_has_no_start_to_keep():
-    options = tiny_options(highway="shared")
-    assert train_tiny(options, tiny_network(options), patience=None).start_val_loss is None
-
-
-def test_no_epochs_leave_the_network_as_it_was():
-    model = tiny_network(tiny_options())
-    before = digest(model)
-    assert train_tiny(tiny_options(), model, epochs=0, patience=None).loss == []
-    assert digest(model) == before
-
-
 def test_rates_can_be_given():
-    model, again = (tiny_network(tiny_options(learning_rate_schedule="cosine")) for _ in range(2))
+    model, again, slower = (tiny_network(tiny_options()) for _ in range(3))
     options = tiny_options(learning_rate_schedule="cosine")
     expected = train_tiny(options, model, epochs=4, patience=None)
     found = train_tiny(options, again, epochs=4, patience=None, rates=[*expected.learning_rate, 5.0])
     assert found.learning_rate == expected.learning_rate
     assert digest(again) == digest(model)
-    slower = tiny_network(options)
     train_tiny(options, slower, epochs=4, patience=None, rates=[0.001] * 4)
     assert digest(slower) != digest(model)
