@@ -109,3 +109,22 @@ def test_run_versions_rollback(place: Path) -> None:
     result = command(place, "run", "tiny.yaml", "--only", "predict", "--as-of", "2030-01-01")
     assert result.returncode == 1
     assert result.stderr.startswith("failed: 'recent' has no rows")
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_command_that_used_tensorflow_ends_at_once_but_in_order(status: int) -> None:
+    """Nothing is left unwritten, whoever asked to be called at the end is called, and nothing is taken apart."""
+    code = (
+        "import atexit, sys\n"
+        "from lstm_pipeline.cli import _leave\n"
+        "class Slow:\n"
+        "    def __del__(self):\n"
+        "        print('taken apart')\n"
+        "sys.modules['tensorflow'] = slow = Slow()\n"
+        "atexit.register(print, 'called')\n"
+        "print('kept')\n"
+        f"_leave({status})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.split()) == (status, ["kept", "called"])
+    assert done.stderr == ""
