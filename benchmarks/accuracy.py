@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -174,6 +175,7 @@ def _simple_bars(dataset: Any, names: list[str], first: Any, horizon: int) -> di
     }
 
 
+@cache
 def published() -> list[dict[str, str]]:
     """Rows of published.csv."""
     with PUBLISHED.open() as file:

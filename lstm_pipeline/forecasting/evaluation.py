@@ -13,11 +13,12 @@ from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.rolling import Rolled, roll_held_out
 from lstm_pipeline.network.runtime import cores
-from lstm_pipeline.timeseries.arrays import Float64, Integers
+from lstm_pipeline.timeseries.arrays import Float32, Float64, Integers
 from lstm_pipeline.timeseries.baselines import BASELINES
 from lstm_pipeline.timeseries.blending import fit_blend
 from lstm_pipeline.timeseries.intervals import interval_offsets, rolling_coverage
 from lstm_pipeline.timeseries.metrics import Metrics, mean_over_features, naive_scale, score
+from lstm_pipeline.timeseries.scaling import Scaler
 
 if TYPE_CHECKING:
     from lstm_pipeline.forecasting.ensemble import Ensemble, Member
@@ -44,6 +45,27 @@ class Evaluation:
     calibration: Calibration
     residuals: dict[str, Float64]
     protocol: dict[str, Any]
+
+
+def forecast_one_step(
+    dataset: Dataset, network: Any, scaler: Scaler, rows: Float32, names: Sequence[str], length: int, chunk: int
+) -> tuple[Integers, Float64]:
+    """Forecasts each row of the test part from the window before it.
+
+    Args:
+        network: of the features `names`, in the units of `scaler`.
+        rows: (N, D) what it reads, as `Dataset.rows` gives them.
+        length: rows a window.
+        chunk: steps that the network forecasts at a time; the first one counts.
+
+    Returns:
+        (n,) the rows and (n, P) their forecasts in own units.
+    """
+    from lstm_pipeline.network.training import predict_steps  # TensorFlow takes seconds to import
+
+    starts = dataset.windows(names, length, chunk).test
+    scaled = predict_steps(network, rows, starts, length)[:, 0]
+    return starts + length, scaler.subset(names).inverse(scaled.astype(np.float64))
 
 
 def score_one_step(dataset: Dataset, names: Sequence[str], targets: Integers, forecast: Float64) -> dict[str, Metrics]:
@@ -134,21 +156,18 @@ def training_scale(dataset: Dataset, names: Sequence[str]) -> Float64:
 
 
 def _evaluate_one_step(dataset: Dataset, ensemble: Ensemble) -> tuple[dict[str, Metrics], dict[str, Float64]]:
-    from lstm_pipeline.network.training import predict_steps
-
-    def forecast(member: Member) -> Float64:
-        names, length = member.metadata.predicted_features, member.metadata.sequence_length
-        starts = dataset.windows(names, length, member.metadata.chunk_length).test
-        scaled = predict_steps(member.network, dataset.rows(member.scaler), starts, length)[:, 0]
-        return member.scaler.subset(names).inverse(scaled.astype(np.float64))
+    def forecast(member: Member) -> tuple[Integers, Float64]:
+        metadata = member.metadata
+        names, length, chunk = metadata.predicted_features, metadata.sequence_length, metadata.chunk_length
+        rows = dataset.rows(member.scaler)
+        return forecast_one_step(dataset, member.network, member.scaler, rows, names, length, chunk)
 
     with ThreadPoolExecutor(cores()) as pool:
         forecasts = list(pool.map(forecast, ensemble.members))
     scores: dict[str, Metrics] = {}
     residuals: dict[str, Float64] = {}
-    for member, made in zip(ensemble.members, forecasts, strict=True):
-        names, length = member.metadata.predicted_features, member.metadata.sequence_length
-        targets = dataset.windows(names, length, member.metadata.chunk_length).test + length
+    for member, (targets, made) in zip(ensemble.members, forecasts, strict=True):
+        names = member.metadata.predicted_features
         scores |= score_one_step(dataset, names, targets, made)
         actual = _actual(dataset, targets, dataset.columns(names))
         found = np.full((dataset.split.rows - dataset.split.test, len(names)), np.nan)  # rows without a forecast stay

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lstm_pipeline.forecasting.dataset import Dataset
-from lstm_pipeline.forecasting.evaluation import score_one_step
+from lstm_pipeline.forecasting.evaluation import forecast_one_step, score_one_step
 from lstm_pipeline.network.runtime import cores, group_seed
 from lstm_pipeline.registry.layout import HELD_OUT, HISTORY, MODEL, SCALER
 from lstm_pipeline.registry.records import IndividualRecord, ModelMetadata
@@ -234,13 +234,9 @@ def _untrained(task: TrainingTask, group: str, starts: Integers) -> Any:
 
 def _scored(dataset: Dataset, task: TrainingTask, model: Any, record: IndividualRecord) -> IndividualRecord:
     """The record with the model's metrics one step ahead on the test part."""
-    from lstm_pipeline.network.training import predict_steps
-
-    length = task.shape.sequence_length
-    tested = dataset.windows(task.names, length, task.shape.steps).test
-    scaled = predict_steps(model, task.data.values, tested, length)[:, 0]
-    forecast = task.scaler.subset(task.names).inverse(scaled.astype(np.float64))
-    by_feature = score_one_step(dataset, task.names, tested + length, forecast)
+    names, length, chunk = task.names, task.shape.sequence_length, task.shape.steps
+    targets, forecast = forecast_one_step(dataset, model, task.scaler, task.data.values, names, length, chunk)
+    by_feature = score_one_step(dataset, names, targets, forecast)
     metrics = {"metrics": {"one_step": mean_over_features(by_feature)}, "feature_metrics": {"one_step": by_feature}}
     return record.model_copy(update={"metadata": record.metadata.model_copy(update=metrics)})
 
