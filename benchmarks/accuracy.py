@@ -92,10 +92,10 @@ def run(job: Job) -> dict[str, Any]:
     configure(threads=1)
     from lstm_pipeline.forecasting.dataset import build_dataset
     from lstm_pipeline.forecasting.ensemble import Ensemble
-    from lstm_pipeline.forecasting.inputs import training_input
-    from lstm_pipeline.forecasting.project import load_project
     from lstm_pipeline.forecasting.publishing import publish
     from lstm_pipeline.forecasting.training import train_groups
+    from lstm_pipeline.projects.inputs import training_input
+    from lstm_pipeline.projects.project import load_project
 
     with tempfile.TemporaryDirectory() as folder:
         project = load_project(_written(job, Path(folder)), folder)

@@ -165,10 +165,10 @@ def measure_here(folder: Path) -> Costs:
     """Every stage of a run of the project in a folder."""
     from lstm_pipeline.forecasting.dataset import build_dataset, network_rows
     from lstm_pipeline.forecasting.forecast import forecast
-    from lstm_pipeline.forecasting.inputs import training_input
-    from lstm_pipeline.forecasting.project import load_project
     from lstm_pipeline.forecasting.publishing import publish
     from lstm_pipeline.forecasting.training import train_groups
+    from lstm_pipeline.projects.inputs import training_input
+    from lstm_pipeline.projects.project import load_project
 
     _import_the_rest()
     project = load_project(folder / "scale.yaml", str(folder / "storage"))

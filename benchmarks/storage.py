@@ -30,8 +30,8 @@ from pyarrow.fs import FileSystem, S3FileSystem
 from benchmarks import Target, conclude, machine
 from benchmarks.proxy import Proxy, counting
 from lstm_pipeline.spec.steps import FilterStep, SelectStep, SqlStep
-from lstm_pipeline.timeseries.pushdown import needed
-from lstm_pipeline.timeseries.reading import open_source
+from lstm_pipeline.sql.pushdown import needed
+from lstm_pipeline.tables.reading import open_source
 from lstm_pipeline_tests.storage.servers import KEY, SECRET, aws_environment, rclone_server, running
 
 BUCKET = "benchmark"
@@ -76,8 +76,8 @@ def write_input(folder: Path, rows: int) -> None:
 
 def publish_version(storage: str) -> list[int]:
     """Trains two tiny networks and publishes them; the sizes of all that a version consists of."""
-    from lstm_pipeline.forecasting.project import Project
-    from lstm_pipeline_tests.forecasting.mill import mill_project, publish_mill, train_mill
+    from lstm_pipeline.projects.project import Project
+    from lstm_pipeline_tests.mill import mill_project, publish_mill, train_mill
 
     with tempfile.TemporaryDirectory() as folder:
         project = Project(mill_project(Path(folder)).loaded, storage)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_pipeline.forecasting.ensemble import Ensemble
-    from lstm_pipeline.forecasting.project import Project, load_project
+    from lstm_pipeline.projects.project import Project, load_project
 
 __all__ = ["Ensemble", "Project", "load_project"]
 
@@ -24,7 +24,7 @@ def __getattr__(name: str) -> Any:
 
         return Ensemble
     if name in ("Project", "load_project"):
-        from lstm_pipeline.forecasting import project
+        from lstm_pipeline.projects import project
 
         return getattr(project, name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from lstm_pipeline.spec.errors import PipelineError, SpecError
+from lstm_pipeline.errors import PipelineError, SpecError
 from lstm_pipeline.spec.settings import STORAGE_VARIABLE
 
 if TYPE_CHECKING:
-    from lstm_pipeline.forecasting.backtest import BacktestOptions
-    from lstm_pipeline.forecasting.project import Project
+    from lstm_pipeline.backtesting.backtest import BacktestOptions
+    from lstm_pipeline.projects.project import Project
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,7 +63,7 @@ def cli() -> None:
 @with_storage
 def validate(spec: str) -> None:
     """Check SPEC, and its inputs' columns; print every problem."""
-    from lstm_pipeline.forecasting.validation import data_problems
+    from lstm_pipeline.projects.checks import data_problems
 
     project = _load(spec)
     problems = data_problems(project)
@@ -123,7 +123,7 @@ def backtest(
     if version is not None and refit_every is not None:
         raise click.BadParameter("--version takes a published version, --refit-every trains anew; give one of them")
     project = _load(spec)
-    from lstm_pipeline.forecasting.backtest import BacktestOptions
+    from lstm_pipeline.backtesting.backtest import BacktestOptions
 
     _backtest(project, BacktestOptions(version, origins, stride, refit_every), as_of.date() if as_of else None)
 
@@ -134,8 +134,8 @@ def backtest(
 def demo(as_of: dt.datetime | None) -> None:
     """Simulate a plant's data, then train and forecast the shipped project on it."""
     from lstm_pipeline.defs.simulated_plant import simulated_plant
-    from lstm_pipeline.forecasting.demo import DEMO
     from lstm_pipeline.orchestration.runs import materialize
+    from lstm_pipeline.projects.demo import DEMO
 
     project = _load(DEMO)
     last = as_of.date() if as_of else project.today()
@@ -149,7 +149,7 @@ def demo(as_of: dt.datetime | None) -> None:
 @with_storage
 def versions(spec: str) -> None:
     """List SPEC's versions: how good they are, which models they pin, which one is in use."""
-    from lstm_pipeline.console import make_console, versions_table
+    from lstm_pipeline.reporting.terminal import make_console, versions_table
 
     registry = _load(spec).registry
     in_use = registry.resolve()
@@ -218,7 +218,7 @@ def _leave(status: int) -> NoReturn:
 
 
 def _load(spec: str) -> Project:
-    from lstm_pipeline.forecasting.project import load_project
+    from lstm_pipeline.projects.project import load_project
 
     return load_project(spec)
 
@@ -226,9 +226,9 @@ def _load(spec: str) -> Project:
 def _run(
     project: Project, *, train: bool, predict: bool, groups: tuple[str, ...] | None, as_of: dt.datetime | None
 ) -> None:
-    from lstm_pipeline.console import TrainingBars, make_console
     from lstm_pipeline.network.runtime import import_quietly
     from lstm_pipeline.orchestration.runs import run_project
+    from lstm_pipeline.reporting.terminal import TrainingBars, make_console
 
     import_quietly()
     console = make_console()
@@ -248,10 +248,10 @@ def _run(
 def _backtest(project: Project, options: BacktestOptions, as_of: dt.date | None) -> None:
     import pyarrow.parquet as pq
 
-    from lstm_pipeline.console import TrainingBars, backtest_tables, make_console
-    from lstm_pipeline.forecasting.backtest import read_protocol
+    from lstm_pipeline.backtesting.backtest import read_protocol
     from lstm_pipeline.network.runtime import import_quietly
     from lstm_pipeline.orchestration.runs import run_backtest
+    from lstm_pipeline.reporting.terminal import TrainingBars, backtest_tables, make_console
 
     import_quietly()
     console, layout = make_console(), project.registry.layout
@@ -271,7 +271,7 @@ def _report(console: Any, project: Project, predict: bool) -> None:
     """Where things are, and how good they are."""
     import pyarrow.parquet as pq
 
-    from lstm_pipeline.console import coverage_line, forecast_table, metrics_table
+    from lstm_pipeline.reporting.terminal import coverage_line, forecast_table, metrics_table
 
     registry = project.registry
     record = registry.ensemble_record(project.spec.prediction.version)

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import write_report
 from benchmarks.accuracy import BARS, DEFAULTS, LONG, PROTOCOLS, SIMPLE_BARS, SPECS, Job, _written, targets
-from lstm_pipeline.forecasting.project import load_project
+from lstm_pipeline.projects.project import load_project
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in SPECS.glob("*.yaml")))

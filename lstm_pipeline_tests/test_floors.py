@@ -59,8 +59,8 @@ def test_no_file_is_two_ideas() -> None:
         ("from lstm_pipeline.definitions import defs; defs()", ["tensorflow", "keras", "sklearn"]),
         ("import lstm_pipeline.cli", ["tensorflow", "keras", "dagster", "pandas", "pyarrow"]),
         (
-            "from lstm_pipeline.forecasting.project import load_project; "
-            "from lstm_pipeline.forecasting.validation import data_problems; "
+            "from lstm_pipeline.projects.project import load_project; "
+            "from lstm_pipeline.projects.checks import data_problems; "
             "data_problems(load_project('manufacturing_forecast'))",
             ["tensorflow", "keras", "dagster"],
         ),

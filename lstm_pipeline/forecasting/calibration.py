@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lstm_pipeline.arrays import Float64
+from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.records import CalibrationRecord, Offsets
-from lstm_pipeline.spec.errors import RegistryError
-from lstm_pipeline.timeseries.arrays import Float64
-from lstm_pipeline.timeseries.baselines import BASELINES
-from lstm_pipeline.timeseries.blending import blend
+from lstm_pipeline.statistics.baselines import BASELINES
+from lstm_pipeline.statistics.blending import blend
 
 METHODS = ("network", *BASELINES)
 

@@ -11,20 +11,20 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from lstm_pipeline.arrays import Float32, Float64, Integers
+from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting.calibration import Calibration, interval_columns
 from lstm_pipeline.forecasting.dataset import network_rows
-from lstm_pipeline.forecasting.window import Window, read_window
+from lstm_pipeline.forecasting.history import Window, read_window
 from lstm_pipeline.registry.layout import HISTORY, SCALER
 from lstm_pipeline.registry.records import CalibrationRecord, ModelMetadata
 from lstm_pipeline.registry.registry import Registry, StoredModel, Version
-from lstm_pipeline.registry.store import Store
-from lstm_pipeline.spec.errors import DataError, RegistryError
 from lstm_pipeline.spec.settings import storage_uri
-from lstm_pipeline.timeseries.arrays import Float32, Float64, Integers
-from lstm_pipeline.timeseries.baselines import naive_forecasts, seasonal_rows
+from lstm_pipeline.statistics.baselines import naive_forecasts, seasonal_rows
+from lstm_pipeline.statistics.scaling import Scaler
+from lstm_pipeline.storage.store import Store
 from lstm_pipeline.timeseries.calendar import calendar_matrix
 from lstm_pipeline.timeseries.gaps import Filled
-from lstm_pipeline.timeseries.scaling import Scaler
 from lstm_pipeline.timeseries.series import Series
 
 if TYPE_CHECKING:

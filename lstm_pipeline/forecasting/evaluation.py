@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lstm_pipeline.arrays import Float32, Float64, Integers
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.rolling import Rolled, roll_held_out
 from lstm_pipeline.network.runtime import cores
-from lstm_pipeline.timeseries.arrays import Float32, Float64, Integers
-from lstm_pipeline.timeseries.baselines import BASELINES
-from lstm_pipeline.timeseries.blending import fit_blend
-from lstm_pipeline.timeseries.intervals import interval_offsets, rolling_coverage
-from lstm_pipeline.timeseries.metrics import Metrics, mean_over_features, naive_scale, score
-from lstm_pipeline.timeseries.scaling import Scaler
+from lstm_pipeline.statistics.baselines import BASELINES
+from lstm_pipeline.statistics.blending import fit_blend
+from lstm_pipeline.statistics.intervals import interval_offsets, rolling_coverage
+from lstm_pipeline.statistics.metrics import Metrics, mean_over_features, naive_scale, score
+from lstm_pipeline.statistics.scaling import Scaler
 
 if TYPE_CHECKING:
     from lstm_pipeline.forecasting.ensemble import Ensemble, Member

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from lstm_pipeline.arrays import Float64
+from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting.calibration import interval_columns
 from lstm_pipeline.forecasting.ensemble import Ensemble
-from lstm_pipeline.forecasting.inputs import finish
-from lstm_pipeline.forecasting.project import Project
-from lstm_pipeline.forecasting.window import Window
-from lstm_pipeline.spec.errors import DataError
-from lstm_pipeline.timeseries.arrays import Float64
-from lstm_pipeline.timeseries.schema import conform
+from lstm_pipeline.forecasting.history import Window
+from lstm_pipeline.projects.inputs import finish
+from lstm_pipeline.projects.project import Project
+from lstm_pipeline.tables.schema import conform
 
 
 @dataclass(frozen=True)

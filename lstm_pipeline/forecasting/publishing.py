@@ -7,16 +7,16 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from lstm_pipeline.forecasting.charts import residual_chart
+from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble, load_members, require_agreement
 from lstm_pipeline.forecasting.evaluation import evaluate
-from lstm_pipeline.forecasting.project import Project
+from lstm_pipeline.projects.project import Project
 from lstm_pipeline.registry.registry import Score, StoredModel, Version
-from lstm_pipeline.spec.errors import RegistryError
-from lstm_pipeline.timeseries.metrics import DEFINITIONS, mean_over_features
-from lstm_pipeline.timeseries.residuals import DEFINITIONS as RESIDUALS
-from lstm_pipeline.timeseries.residuals import residual_summary
+from lstm_pipeline.reporting.charts import residual_chart
+from lstm_pipeline.statistics.metrics import DEFINITIONS, mean_over_features
+from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUALS
+from lstm_pipeline.statistics.residuals import residual_summary
 
 ENSEMBLE_METRICS = ("rmse", "mae", "smape")
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lstm_pipeline.arrays import Flags, Float64, Integers
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
-from lstm_pipeline.timeseries.arrays import Flags, Float64, Integers
-from lstm_pipeline.timeseries.baselines import naive_forecasts
+from lstm_pipeline.statistics.baselines import naive_forecasts
 from lstm_pipeline.timeseries.windows import window_starts
 
 if TYPE_CHECKING:

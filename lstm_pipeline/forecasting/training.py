@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lstm_pipeline.arrays import Integers
+from lstm_pipeline.errors import DataError, PipelineError, TrainingError
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.evaluation import forecast_one_step, score_one_step
 from lstm_pipeline.network.runtime import cores, group_seed
 from lstm_pipeline.registry.layout import HELD_OUT, HISTORY, MODEL, SCALER
 from lstm_pipeline.registry.records import IndividualRecord, ModelMetadata
 from lstm_pipeline.registry.registry import Registry, StoredModel
-from lstm_pipeline.registry.store import to_json
-from lstm_pipeline.spec.errors import DataError, PipelineError, TrainingError
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline.spec.steps import TrainingStep
-from lstm_pipeline.timeseries.arrays import Integers
-from lstm_pipeline.timeseries.linear import fit_linear
-from lstm_pipeline.timeseries.metrics import mean_over_features
-from lstm_pipeline.timeseries.scaling import Scaler
+from lstm_pipeline.statistics.linear import fit_linear
+from lstm_pipeline.statistics.metrics import mean_over_features
+from lstm_pipeline.statistics.scaling import Scaler
+from lstm_pipeline.storage.store import to_json
 from lstm_pipeline.timeseries.windows import Windows
 
 if TYPE_CHECKING:

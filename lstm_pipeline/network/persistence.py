@@ -6,12 +6,12 @@ from pathlib import Path
 
 import keras
 
+from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.network import fused as fused  # registers the package's own layers, as the next one does
 from lstm_pipeline.network import layers as layers
 from lstm_pipeline.network import segments as segments
 from lstm_pipeline.network import windowing as windowing
 from lstm_pipeline.network.runtime import configure
-from lstm_pipeline.spec.errors import RegistryError
 
 
 def save_network(model: keras.Model, path: Path) -> None:

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from lstm_pipeline.errors import TrainingError
 from lstm_pipeline.network.architecture import member_outputs
 from lstm_pipeline.network.batches import FloatArray, IntArray, Steps, gather_windows, inference_batch
 from lstm_pipeline.network.losses import LOSSES, ErrorLoss, masked_mean, masked_sums
 from lstm_pipeline.network.schedules import LearningRate, Progress
-from lstm_pipeline.spec.errors import TrainingError
 from lstm_pipeline.spec.model_options import ModelOptions
 
 _OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {

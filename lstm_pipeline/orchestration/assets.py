@@ -9,16 +9,15 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from lstm_pipeline.forecasting.backtest import BacktestOptions, backtest, draw_backtest
+from lstm_pipeline.backtesting.backtest import BacktestOptions, backtest, draw_backtest
+from lstm_pipeline.errors import SpecError
 from lstm_pipeline.forecasting.dataset import build_dataset
 from lstm_pipeline.forecasting.ensemble import training_history
 from lstm_pipeline.forecasting.forecast import forecast
-from lstm_pipeline.forecasting.inputs import chain_to, finish, input_preview, prediction_input, training_input
-from lstm_pipeline.forecasting.project import Project
 from lstm_pipeline.forecasting.publishing import metadata_table, publish
 from lstm_pipeline.forecasting.training import GroupsFailed, train_groups
 from lstm_pipeline.orchestration import metadata as show
-from lstm_pipeline.orchestration.errors import user_errors
+from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.keys import (
     AS_OF_TAG,
     BACKTEST,
@@ -34,11 +33,12 @@ from lstm_pipeline.orchestration.keys import (
     slug,
     source_key,
 )
+from lstm_pipeline.projects.inputs import chain_to, finish, input_preview, prediction_input, training_input
+from lstm_pipeline.projects.project import Project
 from lstm_pipeline.registry.registry import StoredModel
-from lstm_pipeline.spec.errors import SpecError
 from lstm_pipeline.spec.project import DataProduct
 from lstm_pipeline.spec.steps import PredictionStep, TrainingStep
-from lstm_pipeline.timeseries.schema import conform
+from lstm_pipeline.tables.schema import conform
 
 AssetDecorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 

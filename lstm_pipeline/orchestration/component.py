@@ -10,10 +10,10 @@ from pydantic import BaseModel, GetJsonSchemaHandler, RootModel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from lstm_pipeline.forecasting.project import Project
-from lstm_pipeline.orchestration.projects import broken, project_definitions
+from lstm_pipeline.errors import SpecError
+from lstm_pipeline.orchestration.code_location import broken, project_definitions
+from lstm_pipeline.projects.project import Project
 from lstm_pipeline.spec.documents import Document
-from lstm_pipeline.spec.errors import SpecError
 from lstm_pipeline.spec.loading import load_data
 from lstm_pipeline.spec.project import ProjectSpec
 from lstm_pipeline.spec.settings import storage_uri

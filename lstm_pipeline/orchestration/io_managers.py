@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from lstm_pipeline.orchestration.errors import user_errors
+from lstm_pipeline.errors import DataError
+from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.keys import BUCKET, WRITE_MODE
 from lstm_pipeline.registry.registry import Registry, StoredModel
-from lstm_pipeline.registry.store import Store
-from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.storage.store import Store
 
 Context = dg.InputContext | dg.OutputContext
 

@@ -6,7 +6,7 @@ import re
 
 import dagster as dg
 
-from lstm_pipeline.forecasting.project import Project
+from lstm_pipeline.projects.project import Project
 from lstm_pipeline.spec.project import DataProduct, DataProductInput
 
 AS_OF_TAG = "lstm_pipeline/as_of"

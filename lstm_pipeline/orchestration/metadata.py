@@ -12,15 +12,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lstm_pipeline.forecasting.backtest import Backtest
-from lstm_pipeline.forecasting.charts import forecast_chart, loss_chart
-from lstm_pipeline.forecasting.contenders import ENSEMBLE
+from lstm_pipeline.backtesting.backtest import Backtest
+from lstm_pipeline.backtesting.contenders import ENSEMBLE
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.forecast import Forecast
 from lstm_pipeline.registry.records import EnsembleMetadata, IndividualRecord
 from lstm_pipeline.registry.registry import Version
-from lstm_pipeline.timeseries.metrics import NAMES, Metrics
-from lstm_pipeline.timeseries.schema import describe
+from lstm_pipeline.reporting.charts import forecast_chart, loss_chart
+from lstm_pipeline.statistics.metrics import NAMES, Metrics
+from lstm_pipeline.tables.schema import describe
 
 Metadata = dict[str, Any]
 

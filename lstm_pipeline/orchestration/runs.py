@@ -15,8 +15,9 @@ import yaml
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.instance import InstanceRef
 
-from lstm_pipeline.forecasting.backtest import BacktestOptions
-from lstm_pipeline.forecasting.project import Project
+from lstm_pipeline.backtesting.backtest import BacktestOptions
+from lstm_pipeline.errors import PipelineError
+from lstm_pipeline.orchestration.code_location import BACKTESTING, BOTH, job_name, project_definitions, resources
 from lstm_pipeline.orchestration.keys import (
     AS_OF_TAG,
     BACKTEST_ASSETS,
@@ -28,8 +29,7 @@ from lstm_pipeline.orchestration.keys import (
     asset_key,
 )
 from lstm_pipeline.orchestration.progress import Progress
-from lstm_pipeline.orchestration.projects import BACKTESTING, BOTH, job_name, project_definitions, resources
-from lstm_pipeline.spec.errors import PipelineError
+from lstm_pipeline.projects.project import Project
 from lstm_pipeline.spec.settings import home
 
 CONFIG = "dagster.yaml"

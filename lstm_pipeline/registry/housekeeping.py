@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from upath import UPath
 
+from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import METADATA, version_number
 from lstm_pipeline.registry.registry import Registry
-from lstm_pipeline.spec.errors import RegistryError
 
 WRITING_TIME = dt.timedelta(hours=1)
 """A candidate without a record is taken for a crash's left-over once it is older than this."""

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from upath import UPath
 
+from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import HELD_OUT, METADATA, MODEL, MODEL_FILES, Layout, version_number
 from lstm_pipeline.registry.records import (
     CalibrationRecord,
@@ -29,8 +30,7 @@ from lstm_pipeline.registry.records import (
     Metrics,
     Record,
 )
-from lstm_pipeline.registry.store import Store, from_json, to_json
-from lstm_pipeline.spec.errors import RegistryError
+from lstm_pipeline.storage.store import Store, from_json, to_json
 
 R = TypeVar("R", bound=Record)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from lstm_pipeline.spec.errors import Problem, SpecError
+from lstm_pipeline.errors import Problem, SpecError
 
 Loc = tuple[str | int, ...]
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from lstm_pipeline.errors import Problem
 from lstm_pipeline.spec.documents import Document, Loc, place_of
-from lstm_pipeline.spec.errors import Problem
 
 Kind = Literal["missing", "unknown", "key", "value"]
 

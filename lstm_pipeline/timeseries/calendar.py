@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lstm_pipeline.timeseries.arrays import Float32
+from lstm_pipeline.arrays import Float32
 from lstm_pipeline.timeseries.timeline import offset_of
 
 PERIODS = {"hour": 24, "dayofweek": 7, "month": 12, "quarter": 4}

@@ -13,8 +13,8 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from lstm_pipeline.spec.errors import DataError
-from lstm_pipeline.timeseries.arrays import Flags, Float64
+from lstm_pipeline.arrays import Flags, Float64
+from lstm_pipeline.errors import DataError
 from lstm_pipeline.timeseries.series import Series
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lstm_pipeline.spec.errors import DataError
-from lstm_pipeline.timeseries.arrays import Float64
+from lstm_pipeline.arrays import Float64
+from lstm_pipeline.errors import DataError
 from lstm_pipeline.timeseries.timeline import (
     Timeline,
     infer_frequency,

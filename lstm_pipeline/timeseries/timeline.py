@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from lstm_pipeline.spec.errors import DataError
-from lstm_pipeline.timeseries.arrays import Flags
+from lstm_pipeline.arrays import Flags
+from lstm_pipeline.errors import DataError
 
 Kind = Literal["date", "timestamp", "timestamptz"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_pipeline.spec.errors import DataError
-from lstm_pipeline.timeseries.arrays import Flags, Integers
+from lstm_pipeline.arrays import Flags, Integers
+from lstm_pipeline.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from lstm_pipeline import Ensemble
-from lstm_pipeline_tests.forecasting.mill import TINY, mill_project, mill_table, publish_mill, train_mill
+from lstm_pipeline_tests.mill import TINY, mill_project, mill_table, publish_mill, train_mill
 
 GOLDEN = Path(__file__).parent / "golden"
 STORE, INPUT, EXPECTED = GOLDEN / "store", GOLDEN / "input.parquet", GOLDEN / "expected.csv"

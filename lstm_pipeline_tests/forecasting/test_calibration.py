@@ -10,25 +10,25 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from lstm_pipeline.arrays import Float64
+from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration, interval_columns
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.evaluation import RECENT_ORIGINS, calibrate, evaluate
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
-from lstm_pipeline.forecasting.inputs import prediction_input
-from lstm_pipeline.forecasting.project import Project, load_project
 from lstm_pipeline.forecasting.rolling import roll_held_out
 from lstm_pipeline.forecasting.training import resolve_options
-from lstm_pipeline.forecasting.validation import data_problems
+from lstm_pipeline.projects.checks import data_problems
+from lstm_pipeline.projects.inputs import prediction_input
+from lstm_pipeline.projects.project import Project, load_project
 from lstm_pipeline.registry.records import CalibrationRecord, EnsembleMetadata
-from lstm_pipeline.spec.errors import DataError, RegistryError
 from lstm_pipeline.spec.project import ProjectSpec
-from lstm_pipeline.timeseries.arrays import Float64
-from lstm_pipeline.timeseries.blending import fit_blend
-from lstm_pipeline.timeseries.intervals import interval_offsets
-from lstm_pipeline.timeseries.residuals import DEFINITIONS, residual_summary
+from lstm_pipeline.statistics.blending import fit_blend
+from lstm_pipeline.statistics.intervals import interval_offsets
+from lstm_pipeline.statistics.residuals import DEFINITIONS, residual_summary
 from lstm_pipeline_tests.forecasting.make_golden import INPUT, STORE
-from lstm_pipeline_tests.forecasting.mill import (
+from lstm_pipeline_tests.mill import (
     AS_OF,
     HORIZON,
     LENGTH,
@@ -40,11 +40,11 @@ from lstm_pipeline_tests.forecasting.mill import (
     mill_spec,
     mill_step,
     mill_table,
+    project_of,
     publish_mill,
     train_mill,
     with_column,
 )
-from lstm_pipeline_tests.forecasting.test_inputs import project_of
 from lstm_pipeline_tests.spec.example import PREDICTION, complaints, spec_data
 
 NAN = float("nan")

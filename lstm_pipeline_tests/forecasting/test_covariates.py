@@ -8,12 +8,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from lstm_pipeline.errors import DataError, SpecError
 from lstm_pipeline.forecasting.dataset import Dataset
-from lstm_pipeline.forecasting.project import load_project
-from lstm_pipeline.forecasting.validation import data_problems
-from lstm_pipeline.spec.errors import DataError, SpecError
+from lstm_pipeline.projects.checks import data_problems
+from lstm_pipeline.projects.project import load_project
 from lstm_pipeline.timeseries.series import split_plan
-from lstm_pipeline_tests.forecasting.mill import (
+from lstm_pipeline_tests.mill import (
     FEATURES,
     LENGTH,
     ROWS,

@@ -8,14 +8,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from lstm_pipeline.arrays import Float64
+from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset, network_rows
 from lstm_pipeline.forecasting.ensemble import Ensemble
-from lstm_pipeline.forecasting.project import Project
-from lstm_pipeline.forecasting.window import Window
-from lstm_pipeline.spec.errors import DataError, RegistryError
-from lstm_pipeline.timeseries.arrays import Float64
+from lstm_pipeline.forecasting.history import Window
+from lstm_pipeline.projects.project import Project
 from lstm_pipeline.timeseries.calendar import ALL, calendar_matrix
-from lstm_pipeline_tests.forecasting.mill import (
+from lstm_pipeline_tests.mill import (
     FEATURES,
     LENGTH,
     PREDICTED,

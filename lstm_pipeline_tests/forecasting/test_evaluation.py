@@ -4,13 +4,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lstm_pipeline.arrays import Float64
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.evaluation import evaluate
 from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, held_out_origins
-from lstm_pipeline.timeseries.arrays import Float64
-from lstm_pipeline.timeseries.metrics import NAMES
-from lstm_pipeline_tests.forecasting.mill import (
+from lstm_pipeline.statistics.metrics import NAMES
+from lstm_pipeline_tests.mill import (
     LENGTH,
     PREDICTED,
     ROWS,

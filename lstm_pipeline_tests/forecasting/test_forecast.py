@@ -10,12 +10,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from lstm_pipeline.errors import DataError, RegistryError, SpecError
 from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
-from lstm_pipeline.forecasting.inputs import prediction_input
-from lstm_pipeline.forecasting.project import Project
-from lstm_pipeline.spec.errors import DataError, RegistryError, SpecError
-from lstm_pipeline_tests.forecasting.mill import (
+from lstm_pipeline.projects.inputs import prediction_input
+from lstm_pipeline.projects.project import Project
+from lstm_pipeline_tests.mill import (
     AS_OF,
     HORIZON,
     LENGTH,
@@ -28,7 +28,7 @@ from lstm_pipeline_tests.forecasting.mill import (
     train_mill,
     with_column,
 )
-from lstm_pipeline_tests.registry.stubs import tree
+from lstm_pipeline_tests.stubs import tree
 
 NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))
 

@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 
 from lstm_pipeline import Ensemble
 from lstm_pipeline.registry.registry import Registry
-from lstm_pipeline.registry.store import Store
+from lstm_pipeline.storage.store import Store
 from lstm_pipeline_tests.forecasting.make_golden import EXPECTED, HORIZON, INPUT, STORE
-from lstm_pipeline_tests.forecasting.mill import PREDICTED
+from lstm_pipeline_tests.mill import PREDICTED
 
 
 def test_the_golden_version_forecasts_what_it_did() -> None:

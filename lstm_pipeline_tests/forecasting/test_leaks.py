@@ -11,8 +11,7 @@ import pytest
 from lstm_pipeline.forecasting.dataset import Dataset, network_rows
 from lstm_pipeline.forecasting.ensemble import Ensemble, Member
 from lstm_pipeline.forecasting.evaluation import evaluate
-from lstm_pipeline_tests.forecasting.mill import (
-    FEATURES,
+from lstm_pipeline_tests.mill import (
     GROUPS,
     LENGTH,
     PREDICTED,
@@ -22,6 +21,7 @@ from lstm_pipeline_tests.forecasting.mill import (
     mill_dataset,
     mill_step,
     mill_table,
+    poisoned,
     trained_member,
     weights_of,
     with_column,
@@ -38,18 +38,6 @@ def holed(table: pa.Table) -> pa.Table:
         values = table[name].to_numpy().copy()
         for row in (10, 11, VALIDATION - 2, VALIDATION - 1, VALIDATION, 85, TEST - 1, TEST, 110):
             values[row] = np.nan
-        table = with_column(table, name, values)
-    return table
-
-
-def poisoned(table: pa.Table, first: int, poison: float) -> pa.Table:
-    """Every feature holds `poison` from a row on; only that row stays, for NaN alone would leave nothing to test."""
-    for name in FEATURES:
-        values = table[name].to_numpy().astype(np.float64)
-        values[first:] = poison
-        values[first] = 50.0
-        if name == "parts":
-            values = [None if np.isnan(value) else int(value) for value in values]
         table = with_column(table, name, values)
     return table
 

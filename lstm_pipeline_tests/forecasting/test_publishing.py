@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from lstm_pipeline import Ensemble
+from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.forecasting.ensemble import load_members, training_history
-from lstm_pipeline.forecasting.project import Project
 from lstm_pipeline.forecasting.publishing import metadata_table
 from lstm_pipeline.forecasting.training import GroupsFailed
-from lstm_pipeline.spec.errors import RegistryError
-from lstm_pipeline.timeseries.metrics import NAMES
+from lstm_pipeline.projects.project import Project
+from lstm_pipeline.statistics.metrics import NAMES
 from lstm_pipeline_tests.forecasting.make_golden import STORE
-from lstm_pipeline_tests.forecasting.mill import (
+from lstm_pipeline_tests.mill import (
     FEATURES,
     GROUPS,
     LENGTH,
@@ -35,8 +35,8 @@ from lstm_pipeline_tests.forecasting.mill import (
     trained_member,
     with_column,
 )
-from lstm_pipeline_tests.registry.stubs import runs, tree
 from lstm_pipeline_tests.registry.test_versions import INDIVIDUAL_FIELDS
+from lstm_pipeline_tests.stubs import runs, tree
 
 EXPLODING = {**TINY, "learning_rate": 1e30, "optimizer": "sgd"}
 FRESH = """

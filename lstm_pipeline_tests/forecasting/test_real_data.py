@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from lstm_pipeline.forecasting.project import Project, load_project
-from lstm_pipeline.forecasting.validation import data_problems
 from lstm_pipeline.orchestration.runs import run_project
+from lstm_pipeline.projects.checks import data_problems
+from lstm_pipeline.projects.project import Project, load_project
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("LSTM_PIPELINE_DATA") or ROOT.parent / "shared" / "data")

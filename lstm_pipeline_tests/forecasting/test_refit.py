@@ -10,7 +10,7 @@ from lstm_pipeline import Ensemble
 from lstm_pipeline.forecasting.ensemble import load_members
 from lstm_pipeline.network import training
 from lstm_pipeline.registry.layout import HELD_OUT, MODEL
-from lstm_pipeline_tests.forecasting.mill import LENGTH, ROWS, TINY, mill_project, mill_table, publish_mill, train_mill
+from lstm_pipeline_tests.mill import LENGTH, ROWS, TINY, mill_project, mill_table, publish_mill, train_mill
 
 REFIT = {"models_config": {"power": {**TINY, "refit": True}, "warmth": TINY}}
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting.training import _untrained, prepare
-from lstm_pipeline.spec.errors import DataError
-from lstm_pipeline.timeseries.linear import fit_linear
-from lstm_pipeline_tests.forecasting.mill import GROUPS, HORIZON, LENGTH, TINY, mill_dataset, mill_step, mill_table
-from lstm_pipeline_tests.forecasting.mill import with_column as replaced
+from lstm_pipeline.statistics.linear import fit_linear
+from lstm_pipeline_tests.mill import GROUPS, HORIZON, LENGTH, TINY, mill_dataset, mill_step, mill_table
+from lstm_pipeline_tests.mill import with_column as replaced
 
 SEASON = 3
 

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.network.persistence import load_network, save_network
-from lstm_pipeline.spec.errors import RegistryError
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline_tests.network import tiny
 from lstm_pipeline_tests.network.tiny import digest, tiny_network, tiny_options, train_tiny, trained_digest

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
+from lstm_pipeline.errors import TrainingError
 from lstm_pipeline.network import training
 from lstm_pipeline.network.batches import gather_windows, inference_batch
 from lstm_pipeline.network.training import WindowData, predict_steps, settle_batch_norm, train
-from lstm_pipeline.spec.errors import TrainingError
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline_tests.network.tiny import (
     LENGTH,

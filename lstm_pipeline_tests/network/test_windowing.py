@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from lstm_pipeline.network.architecture import Shape, build_network
 from lstm_pipeline.network.windowing import Columns, Highway, NormalizeWindow, RestoreLevel
-from lstm_pipeline.timeseries.baselines import seasonal_naive
+from lstm_pipeline.statistics.baselines import seasonal_naive
 from lstm_pipeline_tests.network.tiny import randomised, tiny_options
 
 # two features and a calendar column, five rows

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lstm_pipeline.forecasting.project import Project, load_project
+from lstm_pipeline.projects.project import Project, load_project
 
 ROWS = 120
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from lstm_pipeline.definitions import defs as load_definitions
+from lstm_pipeline.orchestration.code_location import project_definitions, resources, user_projects
 from lstm_pipeline.orchestration.component import ForecastProject
-from lstm_pipeline.orchestration.projects import project_definitions, resources, user_projects
 from lstm_pipeline_tests.orchestration.plant import spec, tiny_project, write_project
 
 

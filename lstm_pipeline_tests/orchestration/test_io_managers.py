@@ -10,7 +10,7 @@ import pytest
 
 from lstm_pipeline.orchestration.io_managers import ParquetIOManager
 from lstm_pipeline.orchestration.keys import BUCKET, WRITE_MODE
-from lstm_pipeline.registry.store import Store
+from lstm_pipeline.storage.store import Store
 
 KEY = dg.AssetKey(["plant", "predictions"])
 TABLE = pa.table({"day": [1, 2], "value": [0.5, None]})

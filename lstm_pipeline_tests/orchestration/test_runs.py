@@ -11,9 +11,9 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from lstm_pipeline.forecasting.project import Project
+from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration.runs import RunFailedError, instance, run_project
-from lstm_pipeline.spec.errors import PipelineError
+from lstm_pipeline.projects.project import Project
 from lstm_pipeline_tests.orchestration.plant import tiny_project, write_data
 
 AS_OF = dt.date(2024, 6, 1)
@@ -130,7 +130,7 @@ def test_forecasting_without_a_version_says_so(project: Project) -> None:
 
 
 def test_a_wrong_as_of_tag_is_a_clear_failure(project: Project) -> None:
-    from lstm_pipeline.orchestration.projects import project_definitions, resources
+    from lstm_pipeline.orchestration.code_location import project_definitions, resources
 
     definitions = dg.Definitions.merge(
         project_definitions(project), dg.Definitions(resources=resources(project.storage))

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from lstm_pipeline.registry.store import Store
-from lstm_pipeline_tests.registry.stubs import (
+from lstm_pipeline.storage.store import Store
+from lstm_pipeline_tests.stubs import (
     make_registry,
     publish,
     publish_in_process,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.registry import Registry
-from lstm_pipeline.spec.errors import RegistryError
-from lstm_pipeline_tests.registry.stubs import (
+from lstm_pipeline_tests.stubs import (
     BUCKET,
     make_registry,
     publish,

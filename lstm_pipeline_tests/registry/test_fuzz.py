@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.registry.layout import METADATA, SCALER
 from lstm_pipeline.registry.registry import Registry
-from lstm_pipeline.spec.errors import PipelineError
-from lstm_pipeline_tests.registry.stubs import make_registry, train_and_publish
+from lstm_pipeline_tests.stubs import make_registry, train_and_publish
 
 VALUES: Any = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),

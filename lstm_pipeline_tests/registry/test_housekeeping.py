@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.housekeeping import prune
 from lstm_pipeline.registry.registry import Registry
-from lstm_pipeline.spec.errors import RegistryError
-from lstm_pipeline_tests.registry.stubs import make_registry, runs, train, train_and_publish, tree
+from lstm_pipeline_tests.stubs import make_registry, runs, train, train_and_publish, tree
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import version_number
 from lstm_pipeline.registry.records import EnsembleRecord, IndividualRecord
 from lstm_pipeline.registry.registry import Registry
-from lstm_pipeline.spec.errors import RegistryError
-from lstm_pipeline_tests.registry.stubs import (
+from lstm_pipeline_tests.stubs import (
     SCORE,
     make_registry,
     publish,

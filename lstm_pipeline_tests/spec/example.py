@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from lstm_pipeline.errors import Problem, SpecError
 from lstm_pipeline.spec.documents import Document
-from lstm_pipeline.spec.errors import Problem, SpecError
 from lstm_pipeline.spec.loading import check_document
 
 SEED = Path(__file__).parent / "seed"

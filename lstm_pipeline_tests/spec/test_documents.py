@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstm_pipeline.errors import Problem, SpecError
 from lstm_pipeline.spec.documents import Document, parse_json, parse_yaml, place_of, read_document
-from lstm_pipeline.spec.errors import Problem, SpecError
 from lstm_pipeline.spec.messages import nearest, show
 from lstm_pipeline_tests.spec.example import outcome
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lstm_pipeline.spec.errors import SpecError
+from lstm_pipeline.errors import SpecError
 from lstm_pipeline.spec.loading import STAND_IN, LoadedSpec, load_spec
 from lstm_pipeline.spec.project import DataProductInput, ProjectSpec
 from lstm_pipeline.spec.steps import FilterStep, SelectStep

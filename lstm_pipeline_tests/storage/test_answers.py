@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import pytest
 import s3fs
 
-from lstm_pipeline.registry.store import Store
-from lstm_pipeline.spec.errors import RegistryError
-from lstm_pipeline_tests.registry.stubs import make_registry, runs, train, train_and_publish
+from lstm_pipeline.errors import RegistryError
+from lstm_pipeline.storage.store import Store
 from lstm_pipeline_tests.storage.proxy import Answer, Proxy, Request, Rule, Verdict, proxy
 from lstm_pipeline_tests.storage.servers import KEY, SECRET, Place, S3Server, slow, use
+from lstm_pipeline_tests.stubs import make_registry, runs, train, train_and_publish
 
 QUICK = {"config_kwargs": {"retries": {"max_attempts": 2, "mode": "standard"}}}
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from _pytest.mark.structures import ParameterSet
 
-from lstm_pipeline.registry import objects
-from lstm_pipeline_tests.registry.stubs import BUCKET, PROJECT, make_registry, publish, runs, train, train_and_publish
+from lstm_pipeline.storage import objects
 from lstm_pipeline_tests.storage import victims
 from lstm_pipeline_tests.storage.matrix import Note
 from lstm_pipeline_tests.storage.servers import Place, slow
 from lstm_pipeline_tests.storage.victims import Operation, Point, When, kill_at, left_behind
+from lstm_pipeline_tests.stubs import BUCKET, PROJECT, make_registry, publish, runs, train, train_and_publish
 
 HEAT = f"{BUCKET}/{PROJECT}/candidates/heat"
 

@@ -15,11 +15,9 @@ from typing import Any
 import pytest
 from upath import UPath
 
-from lstm_pipeline.registry import disk
-from lstm_pipeline.registry.store import Store
-from lstm_pipeline.spec.errors import RegistryError
-from lstm_pipeline_tests.registry.stubs import GROUPS, make_registry, publish, runs, save_candidate, train
-from lstm_pipeline_tests.registry.stubs import train_and_publish as publish_next
+from lstm_pipeline.errors import RegistryError
+from lstm_pipeline.storage import disk
+from lstm_pipeline.storage.store import Store
 from lstm_pipeline_tests.storage import victims
 from lstm_pipeline_tests.storage.matrix import Note
 from lstm_pipeline_tests.storage.servers import (
@@ -34,6 +32,8 @@ from lstm_pipeline_tests.storage.servers import (
     slow,
     use,
 )
+from lstm_pipeline_tests.stubs import GROUPS, make_registry, publish, runs, save_candidate, train
+from lstm_pipeline_tests.stubs import train_and_publish as publish_next
 
 QUICK: dict[str, Any] = {"config_kwargs": {"retries": {"max_attempts": 1, "mode": "standard"}, "connect_timeout": 1}}
 
@@ -41,7 +41,7 @@ QUICK: dict[str, Any] = {"config_kwargs": {"retries": {"max_attempts": 1, "mode"
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives up after two attempts: for what is gone for good."""
-    monkeypatch.setattr("lstm_pipeline.registry.store.s3_options", lambda: QUICK)
+    monkeypatch.setattr("lstm_pipeline.storage.store.s3_options", lambda: QUICK)
 
 
 CALLS: dict[str, Callable[[Store, UPath], object]] = {

@@ -22,9 +22,9 @@ import pytest
 import s3fs
 import yaml
 
-from lstm_pipeline.forecasting.project import Project, load_project
 from lstm_pipeline.orchestration.runs import RunFailedError, run_project
-from lstm_pipeline.timeseries.reading import read_table
+from lstm_pipeline.projects.project import Project, load_project
+from lstm_pipeline.tables.reading import read_table
 from lstm_pipeline_tests.orchestration.plant import spec, write_project
 from lstm_pipeline_tests.storage.matrix import Note
 from lstm_pipeline_tests.storage.servers import KEY, SECRET, Place, S3Server, client, new_bucket, slow, use

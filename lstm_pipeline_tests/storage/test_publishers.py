@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from lstm_pipeline.registry import objects
-from lstm_pipeline.registry.objects import ObjectFiles
-from lstm_pipeline.registry.store import Store
-from lstm_pipeline.spec.errors import RegistryError
-from lstm_pipeline_tests.registry.stubs import make_registry, publish, runs, train, train_and_publish
+from lstm_pipeline.errors import RegistryError
+from lstm_pipeline.storage import objects
+from lstm_pipeline.storage.objects import ObjectFiles
+from lstm_pipeline.storage.store import Store
 from lstm_pipeline_tests.storage.servers import Place, S3Server, client, new_bucket
 from lstm_pipeline_tests.storage.victims import left_behind
+from lstm_pipeline_tests.stubs import make_registry, publish, runs, train, train_and_publish
 
 PUBLISHERS = 10
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.forecasting.ensemble import load_members
 from lstm_pipeline.registry.records import IndividualRecord
 from lstm_pipeline.registry.registry import Registry
-from lstm_pipeline.registry.store import Store, to_json
-from lstm_pipeline.spec.errors import RegistryError
-from lstm_pipeline_tests.registry.stubs import (
+from lstm_pipeline.storage.store import Store, to_json
+from lstm_pipeline_tests.storage.matrix import Note
+from lstm_pipeline_tests.storage.servers import Place, client, slow
+from lstm_pipeline_tests.stubs import (
     BUCKET,
     PROJECT,
     make_registry,
@@ -25,8 +27,6 @@ from lstm_pipeline_tests.registry.stubs import (
     train,
     train_and_publish,
 )
-from lstm_pipeline_tests.storage.matrix import Note
-from lstm_pipeline_tests.storage.servers import Place, client, slow
 
 OUTSIDE = [
     "..",

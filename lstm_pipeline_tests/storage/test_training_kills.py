@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lstm_pipeline.forecasting.ensemble import Ensemble
-from lstm_pipeline.forecasting.project import load_project
-from lstm_pipeline.registry import objects
+from lstm_pipeline.projects.project import load_project
+from lstm_pipeline.storage import objects
 from lstm_pipeline_tests.orchestration.plant import write_project
 from lstm_pipeline_tests.storage import victims
 from lstm_pipeline_tests.storage.matrix import Note

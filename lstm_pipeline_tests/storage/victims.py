@@ -28,14 +28,14 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 
-from lstm_pipeline.forecasting.project import load_project
 from lstm_pipeline.orchestration.io_managers import ParquetIOManager
 from lstm_pipeline.orchestration.keys import BUCKET as BUCKET_KEY
 from lstm_pipeline.orchestration.keys import WRITE_MODE
 from lstm_pipeline.orchestration.runs import run_project
-from lstm_pipeline.registry import disk
-from lstm_pipeline.registry.store import Store
-from lstm_pipeline_tests.registry.stubs import BUCKET, PROJECT, make_registry, publish, save_candidate
+from lstm_pipeline.projects.project import load_project
+from lstm_pipeline.storage import disk
+from lstm_pipeline.storage.store import Store
+from lstm_pipeline_tests.stubs import BUCKET, PROJECT, make_registry, publish, save_candidate
 
 Operation = Literal["upload", "copy", "write", "create", "remove"]
 When = Literal["before", "during", "after"]

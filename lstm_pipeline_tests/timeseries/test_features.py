@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.errors import DataError
 from lstm_pipeline.spec.steps import TrainingStep
 from lstm_pipeline.timeseries.features import FeatureSet, feature_problems, is_numeric, resolve_features
 

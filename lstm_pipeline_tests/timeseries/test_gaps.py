@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.errors import DataError
 from lstm_pipeline.timeseries.gaps import Filled, fill_gaps
 from lstm_pipeline.timeseries.series import Series
 from lstm_pipeline.timeseries.timeline import Timeline

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_pipeline.spec.errors import DataError
-from lstm_pipeline.timeseries.reading import read_table
+from lstm_pipeline.errors import DataError
+from lstm_pipeline.tables.reading import read_table
 from lstm_pipeline.timeseries.series import Series, build_series
 from lstm_pipeline.timeseries.timeline import Timeline
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_pipeline.spec.errors import DataError
+from lstm_pipeline.errors import DataError
 from lstm_pipeline.timeseries.timeline import (
     Kind,
     Timeline,

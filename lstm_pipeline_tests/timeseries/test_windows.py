@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_pipeline.spec.errors import DataError
-from lstm_pipeline.timeseries.arrays import Flags
+from lstm_pipeline.arrays import Flags
+from lstm_pipeline.errors import DataError
 from lstm_pipeline.timeseries.windows import Split, split_rows, split_windows, window_starts
 
 

@@ -1,0 +1,155 @@
+"""Plots a person would rather look at than read, as PNG bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lstm_pipeline.arrays import Float64
+
+HISTORY, FORECAST, ACCENT = "#8a94a6", "#2563eb", "#dc2626"
+MAX_PANELS = 30
+_LEFT, _RIGHT, _ABOVE, _BELOW, _TITLE = 0.6, 0.1, 0.22, 0.38, 0.35  # inches beside panels, and above all of them
+
+
+def loss_chart(title: str, history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
+    """Training and validation loss by epoch, with the epoch whose weights are kept."""
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    epochs = np.arange(1, len(history["loss"]) + 1)
+    axes.plot(epochs, history["loss"], color=HISTORY, marker="o", markersize=3, label="training")
+    axes.plot(epochs, history["val_loss"], color=FORECAST, marker="o", markersize=3, label="validation")
+    axes.axvline(best_epoch, color=ACCENT, linewidth=1, linestyle="--", label=f"kept: epoch {best_epoch}")
+    axes.set(title=title, xlabel="epoch", ylabel="loss (scaled units)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def forecast_chart(
+    title: str,
+    history_steps: pd.DatetimeIndex,
+    history: Float64,
+    forecast_steps: pd.DatetimeIndex,
+    forecast: Float64,
+    names: Sequence[str],
+    bounds: Mapping[int, tuple[Float64, Float64]] | None = None,
+) -> bytes:
+    """Every feature's recent history and its forecast, one panel a feature.
+
+    Args:
+        history: (L, P) in own units.
+        forecast: (H, P) in own units.
+        bounds: level in percent → lower and upper bound of its interval, (H, P) each.
+    """
+    figure, panels, more = _panels(names, row_height=1.9)
+    for index, axes in enumerate(panels):
+        axes.plot(history_steps, history[:, index], color=HISTORY, linewidth=1)
+        # joined to the last observed value, so that a jump shows as one
+        steps = history_steps[-1:].append(forecast_steps)
+        values = np.append(history[-1:, index], forecast[:, index])
+        for lower, upper in (bounds or {}).values():
+            axes.fill_between(forecast_steps, lower[:, index], upper[:, index], color=FORECAST, alpha=0.16, linewidth=0)
+        axes.plot(steps, values, color=FORECAST, linewidth=1.4)
+        today: float = date2num(history_steps[-1])  # type: ignore[no-untyped-call]
+        axes.axvline(today, color=ACCENT, linewidth=0.8, linestyle="--")
+        _few_dates(axes)
+        axes.grid(alpha=0.2)
+    shaded = f", shaded {' and '.join(f'{level} %' for level in bounds)} intervals" if bounds else ""
+    _headline(figure, f"{title}{more}: history grey, forecast blue{shaded}")
+    return _png(figure)
+
+
+def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
+    """How the one-step residuals of each feature are distributed, beside the normal distribution of the same spread.
+
+    Args:
+        residuals: feature → (n,) actual minus forecast; NaN does not count.
+    """
+    figure, panels, more = _panels(list(residuals), row_height=1.7)
+    for axes, values in zip(panels, residuals.values(), strict=False):  # of many features the first ones are shown
+        known = values[~np.isnan(values)]
+        axes.hist(known, bins=40, density=True, color=HISTORY, histtype="stepfilled")
+        spread = known.std() if len(known) else 0.0
+        if spread > 0:
+            grid = np.linspace(known.min(), known.max(), 200)
+            normal = np.exp(-(((grid - known.mean()) / spread) ** 2) / 2) / (spread * np.sqrt(2 * np.pi))
+            axes.plot(grid, normal, color=FORECAST, linewidth=1.2)
+        axes.axvline(0, color=ACCENT, linewidth=0.8, linestyle="--")
+        axes.set_yticks([])
+    _headline(figure, f"{title}{more}: residuals grey, normal distribution blue")
+    return _png(figure)
+
+
+def error_chart(title: str, errors: Mapping[str, Float64]) -> bytes:
+    """Error by lead time relative to the seasonal naive's, which is the line at 1.
+
+    Args:
+        errors: method → (H,), the one to look at first; NaN where it is not defined.
+    """
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axhline(1, color=HISTORY, linewidth=1, linestyle="--")
+    for index, (method, values) in enumerate(errors.items()):
+        leads = np.arange(1, len(values) + 1)
+        colour, width, layer = (FORECAST, 2.2, 4) if index == 0 else (f"C{index}", 1.2, 3)
+        axes.plot(leads, values, color=colour, linewidth=width, zorder=layer, marker="o", markersize=2.5, label=method)
+    axes.set(title=title, xlabel="lead time (steps)", ylabel="rmse relative to the seasonal naive")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8, ncols=2)
+    return _png(figure)
+
+
+def _panels(names: Sequence[str], row_height: float) -> tuple[Figure, list[Axes], str]:
+    """A figure with a small panel for each of the first names, three in a row, and what to say where there are more."""
+    shown = list(names)[:MAX_PANELS]
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    width, height = 4.0 * columns, row_height * rows + _TITLE
+    figure = Figure(figsize=(width, height))
+    # in inches, since a layout that measures every label takes longer than all the drawing
+    figure.subplots_adjust(
+        left=_LEFT / width,
+        right=1 - _RIGHT / width,
+        bottom=_BELOW / height,
+        top=1 - (_TITLE + _ABOVE) / height,
+        wspace=(_LEFT + _RIGHT) / (4.0 - _LEFT - _RIGHT),
+        hspace=(_ABOVE + _BELOW) / (row_height - _ABOVE - _BELOW),
+    )
+    panels = []
+    for index, name in enumerate(shown):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.set_title(name, fontsize=9, loc="left")
+        axes.tick_params(labelsize=7)
+        axes.xaxis.get_offset_text().set_fontsize(7)
+        panels.append(axes)
+    more = f" (first {MAX_PANELS} of {len(names)} features)" if len(names) > MAX_PANELS else ""
+    return figure, panels, more
+
+
+def _headline(figure: Figure, text: str) -> None:
+    figure.suptitle(text, fontsize=10, y=1 - 0.1 / figure.get_figheight(), va="top")
+
+
+def _few_dates(axes: Axes) -> None:
+    locator: Any = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
+def _png(figure: Figure) -> bytes:
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90)
+    return buffer.getvalue()

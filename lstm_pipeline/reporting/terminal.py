@@ -1,0 +1,193 @@
+"""What the command line shows: progress while training, tables at the end."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lstm_pipeline.backtesting.contenders import ENSEMBLE
+from lstm_pipeline.statistics.metrics import NAMES
+
+if TYPE_CHECKING:
+    from lstm_pipeline.network.training import EpochReport
+    from lstm_pipeline.registry.records import EnsembleRecord, Metrics
+
+SHOWN_COLUMNS = 7
+
+
+class TrainingBars:
+    """One progress bar a group on a terminal, one plain line an epoch otherwise.
+
+    Args:
+        groups: the groups that are trained; their bars are there before the first epoch is done.
+        epochs: the most epochs a group trains.
+    """
+
+    def __init__(self, console: Console, groups: Sequence[str], epochs: int) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._tasks = {group: self._progress.add_task(group, total=epochs, state="waiting") for group in groups}
+
+    def __enter__(self) -> TrainingBars:
+        if self._console.is_terminal and self._tasks:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal and self._tasks:
+            self._progress.stop()
+
+    def on_epoch(self, log: Any, group: str, report: EpochReport) -> None:
+        """Hears of an epoch; called from the threads that train."""
+        losses = f"loss {report.loss:.4f}  validation {report.val_loss:.4f}"
+        with self._lock:
+            if self._console.is_terminal:
+                self._progress.update(self._tasks[group], completed=report.epoch, state=losses)
+                return
+            best = "  best so far" if report.improved else ""
+            line = f"{group}: epoch {report.epoch}/{report.epochs}  {losses}  {report.seconds:.1f} s{best}"
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+    def on_stage(self, log: Any, text: str) -> None:
+        """Hears of something that takes long, or is left out."""
+        with self._lock:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def metrics_table(record: EnsembleRecord) -> Table:
+    """Metrics of each feature, rolled over the horizon, and the means beside the naive forecasts'."""
+    metadata = record.metadata
+    evaluation = metadata.evaluation
+    rolled = metadata.feature_metrics["rolled"]
+    table = Table(
+        title=f"Rolled over {evaluation['horizon']} steps from {evaluation['origins']} origins of the held-out part",
+        title_justify="left",
+    )
+    names = ("rmse", "mae", "smape", "mase", "r2", "skill")
+    table.add_column("feature", no_wrap=True)
+    for name in names:
+        table.add_column(name, justify="right")
+    for feature, metrics in rolled.items():
+        table.add_row(feature, *(number(metrics.get(name)) for name in names))
+    table.add_section()
+    means: dict[str, Metrics] = {"mean": evaluation["mean"]["rolled"], **metadata.baseline_metrics}
+    for label, metrics in means.items():
+        shown = "networks alone" if label == "network" else label
+        table.add_row(shown, *(number(metrics.get(name)) for name in names))
+    return table
+
+
+def coverage_line(record: EnsembleRecord) -> str:
+    """How much of the test part intervals hold; empty where there are none."""
+    held = []
+    for level, shares in record.metadata.calibration.coverage.items():
+        known = [share for share in shares.values() if share is not None]
+        if known:
+            held.append(f"{level} % hold {100 * sum(known) / len(known):.1f} %")
+    return f"Intervals, share of the test part's values inside: {', '.join(held)}" if held else ""
+
+
+def make_console() -> Console:
+    """As wide as the terminal; wide enough for a table where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
+
+
+def forecast_table(table: pa.Table, timestamp_col: str, rows: int = 5) -> Table:
+    """The first rows of a forecast, its stamps first; of many columns the first few."""
+    names = sorted(table.column_names, key=lambda name: name != timestamp_col)
+    shown = names if len(names) <= SHOWN_COLUMNS + 1 else names[:SHOWN_COLUMNS]
+    more = "" if len(shown) == len(names) else f", {len(shown)} of {len(names)} columns"
+    view = Table(title=f"Forecast: {table.num_rows} rows{more}", title_justify="left")
+    for name in shown:
+        view.add_column(name, justify="right", no_wrap=True)
+    for row in table.slice(0, rows).select(shown).to_pylist():
+        view.add_row(*(_cell(value) for value in row.values()))
+    return view
+
+
+def backtest_tables(table: pa.Table, protocol: Mapping[str, Any]) -> list[Table]:
+    """Every method's mean metrics, and the ensemble by feature beside the best of the others.
+
+    Args:
+        table, protocol: of a `Backtest`.
+    """
+    rows = table.filter(pc.field("lead").is_null()).to_pylist()
+    trained = protocol["version"] or f"trained anew every {protocol['refit_every']} origins"
+    methods = Table(
+        title=f"Back-test of {trained}: {protocol['origins']} origins from {protocol['first_origin']} to "
+        f"{protocol['last_origin']}, {protocol['horizon']} steps each",
+        caption="relative: rmse, each feature scaled, divided by the ensemble's from the same origins; p: Diebold–"
+        "Mariano test against the ensemble, two-sided",
+        title_justify="left",
+        caption_justify="left",
+    )
+    _columns(methods, "method", (*NAMES, "origins", "relative", "p"))
+    for row in rows:
+        if row["group"] is None:
+            numbers = (number(row[name]) for name in (*NAMES, "origins", "relative_rmse", "p_value"))
+            methods.add_row(row["method"], *numbers)
+    features = Table(title="By feature: the ensemble, and the best of the others", title_justify="left")
+    _columns(features, "feature", ("skill", "rmse", "best other", "its rmse", "relative", "p"))
+    scores = {(row["method"], row["feature"]): row for row in rows if row["feature"] is not None}
+    for name in dict.fromkeys(feature for _, feature in scores):
+        own = scores[ENSEMBLE, name]
+        others = [row for (method, feature), row in scores.items() if feature == name and method != ENSEMBLE]
+        best = min(others, key=lambda row: math.inf if row["relative_rmse"] is None else row["relative_rmse"])
+        compared = (number(best[key]) for key in ("rmse", "relative_rmse", "p_value"))
+        features.add_row(name, number(own["skill"]), number(own["rmse"]), best["method"], *compared)
+    return [methods, features]
+
+
+def versions_table(records: Sequence[EnsembleRecord], in_use: str) -> Table:
+    """All versions: when, how good, and which models they pin."""
+    view = Table()
+    for name, justify in (
+        ("version", "left"),
+        ("created", "left"),
+        ("rmse", "right"),
+        ("mae", "right"),
+        ("smape", "right"),
+    ):
+        view.add_column(name, justify=justify)  # type: ignore[arg-type]
+    view.add_column("models", overflow="fold")
+    for record in records:
+        metadata = record.metadata
+        models = ", ".join(f"{member.model_name} {member.version}" for member in metadata.individual_models)
+        mark = " (in use)" if record.version == in_use else ""
+        metrics = (number(metadata.metrics.get(name)) for name in ("rmse", "mae", "smape"))
+        view.add_row(record.version + mark, record.created_at, *metrics, models)
+    return view
+
+
+def number(value: float | None) -> str:
+    """Four significant digits, thousands in full, a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def _columns(table: Table, first: str, others: Sequence[str]) -> None:
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right")
+
+
+def _cell(value: object) -> str:
+    return number(value) if isinstance(value, float) else str(value)

@@ -1,0 +1,82 @@
+"""Naive forecasts: what a model must beat to be worth its training."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lstm_pipeline.arrays import Float64, Integers
+from lstm_pipeline.timeseries.timeline import DAY, fixed_step, offset_of
+
+
+def season_length(frequency: str) -> int:
+    """Steps of one natural season: a day below a day, a week of days, a year of weeks, months or quarters."""
+    offset = offset_of(frequency)
+    step = fixed_step(offset)
+    if step is not None:
+        if step < DAY:
+            return max(1, round(DAY / step))
+        return 7 if step == DAY else 52 if step == 7 * DAY else 1
+    per_year = {"B": 5, "W": 52, "M": 12, "BM": 12, "Q": 4, "BQ": 4, "SM": 24}
+    name = offset.freqstr.lstrip("0123456789").split("-")[0]
+    if name[-1:] in "SE" and name not in per_year:
+        name = name[:-1]
+    count = per_year.get(name, 1)
+    return count if offset.n == 1 else max(1, count // offset.n)
+
+
+def seasonal_rows(length: int, horizon: int, season: int) -> Integers:
+    """Which row of a history of `length` rows the seasonal naive repeats for each of the next `horizon` steps.
+
+    Where the history is shorter than a season, its last row is repeated.
+
+    Returns:
+        (H,) row numbers.
+    """
+    period = season if season <= length else 1
+    return length - period + np.arange(horizon) % period
+
+
+BASELINES = ("seasonal_naive", "last_value")
+
+
+def naive_forecasts(values: Float64, first: Integers, horizon: int, season: int) -> Float64:
+    """The naive forecasts of the rows from `first` on, made of the rows before.
+
+    Args:
+        values: (N, F)
+        first: (B,) rows.
+
+    Returns:
+        (2, B, H, F): what the last season was, and the last value, as `BASELINES` names them.
+    """
+    rows = [[seasonal_rows(int(row), horizon, period) for row in first] for period in (season, 1)]
+    return values[np.array(rows, np.int64).reshape(len(BASELINES), len(first), horizon)]
+
+
+def drift_forecasts(values: Float64, first: Integers, length: int, horizon: int) -> Float64:
+    """The last value, carried on with the mean slope of the window before: y(L) + h (y(L) - y(1)) / (L - 1).
+
+    Args:
+        values: (N, F)
+        first: (B,) rows from which on is forecast.
+        length: rows of the window (L); the slope of a single row is 0.
+
+    Returns:
+        (B, H, F).
+    """
+    last = values[first - 1]
+    slope = (last - values[first - length]) / max(1, length - 1)
+    forecast: Float64 = last[:, None] + np.arange(1, horizon + 1)[:, None] * slope[:, None]
+    return forecast
+
+
+def seasonal_naive(history: Float64, horizon: int, season: int) -> Float64:
+    """Repeats the last season.
+
+    Args:
+        history: (…, L, F).
+
+    Returns:
+        (…, H, F).
+    """
+    return history[..., seasonal_rows(history.shape[-2], horizon, season), :]

@@ -1,0 +1,112 @@
+"""Accuracy of a forecast, per feature, in the features' own units. Missing actual values do not count."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lstm_pipeline.arrays import Float64
+
+DEFINITIONS = {
+    "rmse": "root of the mean squared error",
+    "mae": "mean absolute error",
+    "smape": "mean of 200 |actual - forecast| / (|actual| + |forecast|), in percent from 0 to 200, 0/0 = 0",
+    "mase": "mae / mean |y(t) - y(t - season)| of the training rows (Hyndman & Koehler 2006)",
+    "r2": "1 - mse / variance of the actual values",
+    "skill": "1 - mse / mse of the seasonal naive forecast at the same steps; below 0 is worse than it",
+    "one_step": "each forecast made from the true values of the window before it, over the held-out part",
+    "rolled": "forecasts rolled over the horizon from origins spread over the held-out part",
+    "ensemble": "rmse, mae, smape of the ensemble are means over features of the rolled values",
+}
+
+NAMES = ("rmse", "mae", "smape", "mase", "r2", "skill")
+
+Metrics = dict[str, float | None]
+
+_ROUNDING = 1e-9
+
+
+def rmse(actual: Float64, forecast: Float64) -> Float64:
+    """(…, F), (…, F) → (F,)."""
+    return np.sqrt(_mean((actual - forecast) ** 2))
+
+
+def mae(actual: Float64, forecast: Float64) -> Float64:
+    """(…, F), (…, F) → (F,)."""
+    return _mean(np.abs(actual - forecast))
+
+
+def smape(actual: Float64, forecast: Float64) -> Float64:
+    """(…, F), (…, F) → (F,) in percent, 0 to 200."""
+    size = np.abs(actual) + np.abs(forecast)
+    error = np.abs(actual - forecast)
+    return _mean(np.where(size == 0, 0.0, 200 * error / np.where(size == 0, 1.0, size)))
+
+
+def r2(actual: Float64, forecast: Float64) -> Float64:
+    """(…, F), (…, F) → (F,); NaN where the actual values do not vary."""
+    mean = _mean(actual)
+    spread = _mean((actual - mean) ** 2)
+    varies = spread > (1e-12 * mean) ** 2  # rounding of the mean gives constant values a tiny spread
+    return 1 - _ratio(_mean((actual - forecast) ** 2), np.where(varies, spread, 0.0))
+
+
+def naive_scale(training: Float64, season: int) -> Float64:
+    """(N, F) training rows → (F,) mean absolute change over one season, the unit of mase."""
+    lag = season if season < len(training) else 1
+    return _mean(np.abs(training[lag:] - training[:-lag]))
+
+
+def score(
+    actual: Float64, forecast: Float64, naive: Float64, scale: Float64, names: Sequence[str]
+) -> dict[str, Metrics]:
+    """All metrics of each feature.
+
+    Args:
+        actual, forecast, naive: (…, F) what came, what was forecast, what the seasonal naive said.
+        scale: (F,) from `naive_scale`.
+
+    Returns:
+        feature → metric → value; None where it is not defined (a constant feature's skill, say).
+    """
+    error, naive_error = _mean((actual - forecast) ** 2), _mean((actual - naive) ** 2)
+    rounding = _ROUNDING * _mean(np.abs(actual))  # a naive error below it is none: the series repeats itself exactly
+    columns = {
+        "rmse": rmse(actual, forecast),
+        "mae": mae(actual, forecast),
+        "smape": smape(actual, forecast),
+        "mase": _ratio(mae(actual, forecast), scale, above=rounding),
+        "r2": r2(actual, forecast),
+        "skill": 1 - _ratio(error, naive_error, above=rounding**2),
+    }
+    return {
+        name: {metric: _plain(values[index]) for metric, values in columns.items()} for index, name in enumerate(names)
+    }
+
+
+def mean_over_features(by_feature: Mapping[str, Metrics]) -> Metrics:
+    """Mean of each metric over the features for which it is defined."""
+    means: Metrics = {}
+    for metric in NAMES:
+        defined = [value for metrics in by_feature.values() if (value := metrics.get(metric)) is not None]
+        means[metric] = float(np.mean(defined)) if defined else None
+    return means
+
+
+def _mean(values: Float64) -> Float64:
+    """Mean over all axes but the last, NaN left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a feature without any value has no mean
+        return np.asarray(np.nanmean(values.reshape(-1, values.shape[-1]), axis=0))
+
+
+def _ratio(numerator: Float64, denominator: Float64, above: Float64 | float = 0.0) -> Float64:
+    """NaN where the denominator is not above a bound."""
+    defined = denominator > above
+    return np.where(defined, numerator / np.where(defined, denominator, 1.0), np.nan)
+
+
+def _plain(value: np.float64) -> float | None:
+    return float(value) if np.isfinite(value) else None

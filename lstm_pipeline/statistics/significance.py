@@ -1,0 +1,75 @@
+"""Whether one forecast is better than another one by more than chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lstm_pipeline.arrays import Float64, Integers
+
+_ROUNDING = 1e-24
+
+
+@dataclass(frozen=True)
+class DieboldMariano:
+    """The outcome of a test.
+
+    Attributes:
+        statistic: above 0 where the losses of the first forecast are the larger ones.
+        p_value: chance of a statistic this far from 0, on either side, if both forecasts were equally good.
+    """
+
+    statistic: float
+    p_value: float
+
+
+def diebold_mariano(first: Float64, second: Float64, overlap: int) -> DieboldMariano | None:
+    """Tests whether two forecasts of the same origins have the same expected loss.
+
+    d = first - second has mean m and the long-run variance w = g(0) + 2 Σ (1 - k / (q + 1)) g(k), k = 1 … q, of its
+    autocovariances g. The statistic m / √(w / n) (Diebold & Mariano 1995) is corrected for few origins and compared
+    with Student's t of n - 1 degrees of freedom (Harvey, Leybourne & Newbold 1997, with h = q + 1). Bartlett's weights
+    (Newey & West 1987) keep w from turning negative, which the plain sum of the two papers can.
+
+    Args:
+        first, second: (n,) losses by origin, in time order; an origin where one is NaN does not count.
+        overlap: q, up to how many origins apart the forecasts still cover common steps, so that losses are related.
+
+    Returns:
+        None where nothing can be said: too few origins for that overlap, or a difference that never varies.
+    """
+    from scipy.special import stdtr  # a third of a second of import
+
+    difference = first - second
+    difference = difference[~np.isnan(difference)]
+    count, ahead = len(difference), overlap + 1
+    if ahead >= count:  # the correction would be 0
+        return None
+    correction = (count + 1 - 2 * ahead + ahead * (ahead - 1) / count) / count
+    variance = _long_run_variance(difference, overlap)
+    if variance <= _ROUNDING * float(np.mean(difference**2)):
+        return None
+    statistic = float(difference.mean() / np.sqrt(variance / count) * np.sqrt(correction))
+    return DieboldMariano(statistic, float(2 * stdtr(count - 1, -abs(statistic))))
+
+
+def overlapping_origins(first: Integers, horizon: int) -> int:
+    """Up to how many origins apart forecasts still have a step in common.
+
+    For origins `stride` rows apart that is ⌈horizon / stride⌉ - 1; where distances differ, the closest ones count.
+
+    Args:
+        first: (B,) the first row that each origin forecasts, ascending.
+    """
+    apart = 0
+    while apart + 1 < len(first) and (first[apart + 1 :] - first[: -apart - 1]).min() < horizon:
+        apart += 1
+    return apart
+
+
+def _long_run_variance(values: Float64, lags: int) -> float:
+    centred = values - values.mean()
+    covariances = np.array([centred[lag:] @ centred[: len(centred) - lag] for lag in range(lags + 1)]) / len(centred)
+    weights = 1 - np.arange(lags + 1) / (lags + 1)
+    return float(2 * weights @ covariances - covariances[0])

@@ -1,0 +1,208 @@
+"""Bytes under one root, on the local disk or on any file system fsspec knows.
+
+Three promises the rest of the registry is built on: a file is there whole or not at all; `create` never replaces
+anything and exactly one of several rivals wins; no path leads out of the root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from upath import UPath
+
+from lstm_pipeline.errors import PipelineError, RegistryError
+from lstm_pipeline.storage.disk import DiskFiles
+from lstm_pipeline.storage.faults import S3, explain, s3_options
+from lstm_pipeline.storage.objects import ObjectFiles
+
+_BLOCK = 1 << 20
+
+
+class Store:
+    """Files under a storage root.
+
+    Args:
+        uri: a folder, or a URI such as `s3://bucket/prefix`.
+    """
+
+    def __init__(self, uri: str) -> None:
+        path = UPath(uri)
+        self.local = path.protocol in ("", "file", "local")
+        if self.local:
+            self.root = UPath(Path(path.path).expanduser().absolute())
+            self._files: DiskFiles | ObjectFiles = DiskFiles()
+        else:
+            special = s3_options() if path.protocol in S3 else {}
+            # a listing kept from earlier would hide what other processes have published since
+            self.root = UPath(uri, use_listings_cache=False, **special)
+            self._files = ObjectFiles(self.root)
+
+    def path(self, *parts: str) -> UPath:
+        """A path below the root.
+
+        Raises:
+            RegistryError: the parts would lead out of the root.
+        """
+        pieces = [piece for part in parts for piece in part.split("/")]
+        if any(piece in ("", ".", "..") or "\\" in piece or "\0" in piece for piece in pieces):
+            raise RegistryError(f"'{'/'.join(parts)}' is no path below the storage root {self.root}")
+        return self.root.joinpath(*pieces)
+
+    def key(self, path: UPath) -> str:
+        """A path as records name it: relative to the root, with `/`."""
+        return str(path.path)[len(str(self.root.path)) :].lstrip("/")
+
+    def read(self, path: UPath) -> bytes:
+        """Content of a file.
+
+        Raises:
+            RegistryError: it is not there or cannot be read.
+        """
+        with self._faults(path, "read"):
+            return self._files.read(path)
+
+    @contextlib.contextmanager
+    def opening(self, path: UPath) -> Iterator[IO[bytes]]:
+        """Opens a file to be read.
+
+        Raises:
+            RegistryError: it is not there or cannot be read.
+        """
+        with self._faults(path, "read"), path.open("rb") as file:
+            yield file
+
+    def write(self, path: UPath, data: bytes) -> None:
+        """Writes a file, replacing what was there; a reader sees the old content or the new one, never a part."""
+        with self.writing(path) as file:
+            file.write(data)
+
+    @contextlib.contextmanager
+    def writing(self, path: UPath) -> Iterator[IO[bytes]]:
+        """Opens a file to be written as a whole: it appears under its name when the block ends without an error."""
+        with self._faults(path, "written"), self._files.writing(path) as file:
+            yield file
+
+    def create(self, path: UPath, data: bytes) -> bool:
+        """Writes a file that is not there yet; False, and nothing changed, where somebody else was first.
+
+        Rivals must not write the same content: an object store tells them apart by it where an answer got lost.
+        """
+        with self._faults(path, "written"):
+            return self._files.create(path, data)
+
+    def exists(self, path: UPath) -> bool:
+        """Whether a file or a folder is there."""
+        with self._faults(path, "read"):
+            return bool(path.exists())
+
+    def remove(self, path: UPath) -> None:
+        """Removes a file; nothing happens where it is gone already."""
+        with self._faults(path, "removed"):
+            path.unlink(missing_ok=True)
+
+    def size(self, path: UPath) -> int:
+        """Bytes of a file, or of all files in a folder."""
+        with self._faults(path, "read"):
+            return int(path.fs.du(path.path))
+
+    def written(self, path: UPath) -> dt.datetime | None:
+        """When the newest file of a folder was written, in UTC; None where there is no file."""
+        with self._faults(path, "read"):
+            found = path.fs.find(path.path, detail=True).values()
+        stamps = [entry.get("LastModified") or entry.get("mtime") or entry.get("created") for entry in found]
+        known = [dt.datetime.fromtimestamp(stamp, dt.UTC) if isinstance(stamp, float) else stamp for stamp in stamps]
+        return max(known, default=None)
+
+    def remove_all(self, path: UPath) -> None:
+        """Removes a file, or a folder with everything in it."""
+        with self._faults(path, "removed"):
+            path.fs.rm(path.path, recursive=True)
+
+    @contextlib.contextmanager
+    def _faults(self, path: UPath, verb: str) -> Iterator[None]:
+        """Turns what the file system raises into a message a user can act on."""
+        try:
+            yield
+        except PipelineError:
+            raise
+        except FileNotFoundError as error:
+            message = None if self.local else explain(error, path)
+            raise RegistryError(message or f"{path} is not there") from None
+        except Exception as error:
+            message = f"{path} cannot be {verb}: {error}" if isinstance(error, OSError) else None
+            if not self.local:
+                message = explain(error, path) or message
+            if message is None:
+                raise
+            raise RegistryError(message) from error
+
+    def upload(self, source: Path, path: UPath) -> None:
+        """Copies a local file here, streamed."""
+        with source.open("rb") as reader, self.writing(path) as writer:
+            shutil.copyfileobj(reader, writer, _BLOCK)
+
+    def copy(self, source: UPath, target: UPath) -> None:
+        """Copies a file within the root, streamed."""
+        with self.opening(source) as reader, self.writing(target) as writer:
+            shutil.copyfileobj(reader, writer, _BLOCK)
+
+    @contextlib.contextmanager
+    def as_local(self, path: UPath, folder: Path) -> Iterator[Path]:
+        """A file as one on the local disk: itself where it is one, else a copy in `folder` that is removed after."""
+        if self.local:
+            yield Path(path.path)
+            return
+        copy = folder / path.name
+        try:
+            with self.opening(path) as reader, copy.open("wb") as writer:
+                shutil.copyfileobj(reader, writer, _BLOCK)
+            yield copy
+        finally:
+            copy.unlink(missing_ok=True)
+
+    def digest(self, path: UPath) -> tuple[int, str]:
+        """Size in bytes and SHA-256 of a file, streamed.
+
+        Raises:
+            RegistryError: it is not there or cannot be read.
+        """
+        sha, size = hashlib.sha256(), 0
+        with self.opening(path) as file:
+            while block := file.read(_BLOCK):
+                sha.update(block)
+                size += len(block)
+        return size, sha.hexdigest()
+
+    def names(self, folder: UPath) -> list[str]:
+        """Names of the files and folders in a folder; none where it does not exist."""
+        with self._faults(folder, "listed"):
+            try:
+                return sorted(name for name in self._files.names(folder) if not name.endswith(".tmp"))
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if not self.local and explain(error, folder):
+                    raise  # a bucket that is not there is not an empty one
+                return []
+
+
+def to_json(data: Any) -> bytes:
+    """JSON as it is stored: readable, keys in their order, NaN refused."""
+    return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def from_json(data: bytes, path: object) -> Any:
+    """Reads stored JSON.
+
+    Raises:
+        RegistryError: it is none.
+    """
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RegistryError(f"{path} is damaged: {error}") from None

@@ -1,0 +1,309 @@
+"""The output schema: exactly these columns, types and nullability, or one error that lists all that does not fit.
+
+Only conversions that lose nothing are done: a whole number of any type to INTEGER or BIGINT, a number to DOUBLE, text
+that is a number, a date to its midnight, a midnight to its date, wall-clock time to an instant and back (as UTC).
+Everything else is for a `select_expression`, where the user says what is meant.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lstm_pipeline.errors import DataError, Problem
+
+ARROW_TYPES: Mapping[str, pa.DataType] = {
+    "VARCHAR": pa.string(),
+    "DOUBLE": pa.float64(),
+    "INTEGER": pa.int32(),
+    "BIGINT": pa.int64(),
+    "BOOLEAN": pa.bool_(),
+    "DATE": pa.date32(),
+    "TIMESTAMP": pa.timestamp("us"),
+    "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
+}
+
+_LIMITS = {"INTEGER": 2**31, "BIGINT": 2**63}
+_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # a second
+_EXACT = 2**53  # the largest whole number up to which DOUBLE has every one
+_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
+_WHOLE = r"^\s*[+-]?\d{1,30}(\.0{0,8})?\s*$"
+_INSTEAD = {
+    "VARCHAR": "cast({0} as string)",
+    "BOOLEAN": "cast({0} as boolean)",
+    "DATE": "to_date({0})",
+    "TIMESTAMP": "to_timestamp({0})",
+    "TIMESTAMPTZ": "to_timestamp({0})",
+}
+
+
+class Field(Protocol):
+    """What `details.fields` says of one column."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def column_type(self) -> str: ...
+    @property
+    def optional(self) -> bool: ...
+    @property
+    def primary(self) -> bool: ...
+
+
+def conform(table: pa.Table, fields: Sequence[Field], *, what: str) -> pa.Table:
+    """The table with exactly the fields' columns, in their order; columns that no field names are dropped.
+
+    Args:
+        fields: the output schema. The primary ones together are the key: never null, no combination twice.
+        what: what the table is, for the message, such as `predictions`.
+
+    Raises:
+        DataError: listing every missing column, every impossible conversion, and, by column, the values that do not
+            fit, the nulls that may not be and the keys given twice, with counts and the first rows (from 1).
+    """
+    problems = [problem.message for problem in fields_problems(table.schema, fields)]
+    columns: dict[str, pa.ChunkedArray] = {}
+    for field in fields:
+        if field.name in table.column_names and _can_become(table.schema.field(field.name).type, field.column_type):
+            column = _decoded(table.column(field.name))
+            converted = _CONVERSIONS[field.column_type](column, field.column_type)
+            columns[field.name] = converted
+            problems += _value_problems(field, column, converted)
+    problems += _key_problems(fields, columns)
+    if problems:
+        count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise DataError(f"{what}: the data does not fit the output schema, {count}\n{listed}")
+    schema = pa.schema([pa.field(f.name, ARROW_TYPES[f.column_type], nullable=f.optional) for f in fields])
+    return pa.table([columns[field.name] for field in fields], schema=schema)
+
+
+def fields_problems(schema: pa.Schema, fields: Sequence[Field]) -> list[Problem]:
+    """What can be said without data: columns missing, types that never convert. Places are `fields[i]`."""
+    problems: list[Problem] = []
+    first: dict[str, int] = {}
+    for index, field in enumerate(fields):
+        message = _field_problem(schema, field)
+        if first.setdefault(field.name.lower(), index) != index:
+            message = f"column {field.name!r} is named a second time, after fields[{first[field.name.lower()]}]"
+        if message:
+            problems.append(Problem(f"fields[{index}]", message))
+    return problems
+
+
+def describe(schema: pa.Schema) -> list[tuple[str, str]]:
+    """(column, type) in the words of `details.fields`; types it has no word for keep Arrow's."""
+    return [(field.name, _type_name(field.type)) for field in schema]
+
+
+# --- types -----------------------------------------------------------------------------------------------------------
+
+
+def _field_problem(schema: pa.Schema, field: Field) -> str:
+    if field.column_type not in ARROW_TYPES:
+        return f"column {field.name!r}: unknown type {field.column_type!r}; expected one of {', '.join(ARROW_TYPES)}"
+    if field.name not in schema.names:
+        by_lower = {name.lower(): name for name in schema.names}
+        near = difflib.get_close_matches(field.name.lower(), by_lower, 3, 0.6)
+        hint = f"; nearest: {', '.join(by_lower[name] for name in near)}" if near else ""
+        listed = ", ".join(schema.names[:12]) + (", ..." if len(schema.names) > 12 else "")
+        return f"column {field.name!r} is missing{hint}; the data has {listed}"
+    found = schema.field(field.name).type
+    if _can_become(found, field.column_type):
+        return ""
+    sql = _INSTEAD.get(field.column_type, f"cast({{0}} as {field.column_type.lower()})").format(f"`{field.name}`")
+    message = f"column {field.name!r}: expected {field.column_type}, got {_type_name(found)}"
+    return f"{message}; convert it in a select_expression, such as {sql} AS `{field.name}`"
+
+
+def _can_become(found: pa.DataType, column_type: str) -> bool:
+    return _kind(found) in _SOURCES.get(column_type, ())
+
+
+def _kind(found: pa.DataType) -> str:
+    if pa.types.is_dictionary(found):
+        return _kind(found.value_type)
+    return next((kind for kind, is_kind in _KINDS.items() if is_kind(found)), "other")
+
+
+_KINDS: Mapping[str, Callable[[pa.DataType], bool]] = {
+    "null": pa.types.is_null,
+    "integer": pa.types.is_integer,
+    "float": pa.types.is_floating,
+    "decimal": pa.types.is_decimal,
+    "boolean": pa.types.is_boolean,
+    "date": pa.types.is_date,
+    "timestamp": pa.types.is_timestamp,
+    "text": lambda found: any(
+        is_text(found) for is_text in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    ),
+}
+_NUMBERS = ("null", "integer", "float", "decimal", "text")
+_TIMES = ("null", "date", "timestamp")
+_SOURCES: Mapping[str, tuple[str, ...]] = {
+    "VARCHAR": ("null", "text"),
+    "DOUBLE": _NUMBERS,
+    "INTEGER": _NUMBERS,
+    "BIGINT": _NUMBERS,
+    "BOOLEAN": ("null", "boolean"),
+    "DATE": _TIMES,
+    "TIMESTAMP": _TIMES,
+    "TIMESTAMPTZ": _TIMES,
+}
+
+
+def _type_name(found: pa.DataType) -> str:
+    kind = _kind(found)
+    if kind == "integer":
+        return "BIGINT" if found.bit_width == 64 or pa.types.is_uint32(found) else "INTEGER"
+    if kind == "timestamp":
+        return "TIMESTAMP" if found.tz is None else "TIMESTAMPTZ"
+    if kind == "decimal":
+        return f"DECIMAL({found.precision}, {found.scale})"
+    words = {"text": "VARCHAR", "float": "DOUBLE", "boolean": "BOOLEAN", "date": "DATE", "null": "NULL"}
+    return words.get(kind, str(found))
+
+
+# --- conversions: (column, type) -> column of that type, null where a value does not fit -----------------------------
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _kept(column: pa.ChunkedArray, fits: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(fits, column, pa.scalar(None, column.type))
+
+
+def _plain(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
+    return column.cast(ARROW_TYPES[column_type])
+
+
+def _whole(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
+    """INTEGER and BIGINT: whole values inside the type's range."""
+    limit, target, kind = _LIMITS[column_type], ARROW_TYPES[column_type], _kind(column.type)
+    if kind == "null":
+        return column.cast(target)
+    if kind == "text":
+        digits = _kept(column, pc.match_substring_regex(column, _WHOLE)).cast(pa.string())
+        return _whole(pc.utf8_trim_whitespace(digits).cast(pa.decimal128(38, 8)), column_type)
+    if kind == "integer":
+        own = np.iinfo(column.type.to_pandas_dtype())
+        low, high = (pa.scalar(value, column.type) for value in (max(-limit, own.min), min(limit - 1, own.max)))
+        return _kept(column, pc.and_(pc.greater_equal(column, low), pc.less_equal(column, high))).cast(target)
+    if kind == "float":
+        column = column.cast(pa.float64())
+    bounds = [Decimal(-limit), Decimal(limit)] if kind == "decimal" else [float(-limit), float(limit)]
+    inside = pc.and_(pc.greater_equal(column, bounds[0]), pc.less(column, bounds[1]))
+    return _kept(column, pc.and_(inside, pc.equal(column, pc.floor(column)))).cast(target)
+
+
+def _double(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
+    """DOUBLE: any number, but for whole ones too large to be told apart from their neighbours."""
+    kind = _kind(column.type)
+    if kind == "text":
+        text = _kept(column, pc.match_substring_regex(column, _NUMBER)).cast(pa.string())
+        numbers = pc.utf8_ltrim(pc.utf8_trim_whitespace(text), "+").cast(pa.float64())
+        return _kept(numbers, pc.is_finite(numbers))
+    if kind == "integer":
+        own = np.iinfo(column.type.to_pandas_dtype())
+        low, high = (pa.scalar(value, column.type) for value in (max(-_EXACT, own.min), min(_EXACT, own.max)))
+        column = _kept(column, pc.and_(pc.greater_equal(column, low), pc.less_equal(column, high)))
+    return column.cast(ARROW_TYPES[column_type])
+
+
+def _time(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
+    """TIMESTAMP and TIMESTAMPTZ to the microsecond; wall-clock time counts as UTC."""
+    if _kind(column.type) == "null":
+        return column.cast(ARROW_TYPES[column_type])
+    if _kind(column.type) == "date":
+        column = column.cast(pa.timestamp("ms" if pa.types.is_date64(column.type) else "s"))
+    ticks, unit = column.cast(pa.int64()), column.type.unit
+    if unit == "ns":
+        micros = pc.divide(ticks, 1000)
+        ticks = _kept(micros, pc.equal(pc.multiply(micros, 1000), ticks))
+    elif unit != "us":
+        scale = {"s": 1_000_000, "ms": 1_000}[unit]
+        ticks = pc.multiply(_kept(ticks, pc.less_equal(pc.abs_checked(ticks), (2**63 - 1) // scale)), scale)
+    return ticks.cast(ARROW_TYPES[column_type])
+
+
+def _day(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
+    """DATE: times at midnight (UTC for instants)."""
+    if _kind(column.type) != "timestamp":
+        return column.cast(ARROW_TYPES[column_type])
+    naive = column.cast(pa.timestamp(column.type.unit, column.type.tz and "UTC")).cast(pa.timestamp(column.type.unit))
+    # by whole days of ticks: cast back to nanoseconds, the first days of their range would overflow
+    ticks, day = naive.cast(pa.int64()), 86_400 * _TICKS[naive.type.unit]
+    return _kept(naive.cast(pa.date32()), pc.equal(ticks, pc.multiply(pc.divide(ticks, day), day)))
+
+
+_CONVERSIONS: Mapping[str, Callable[[pa.ChunkedArray, str], pa.ChunkedArray]] = {
+    "VARCHAR": _plain,
+    "DOUBLE": _double,
+    "INTEGER": _whole,
+    "BIGINT": _whole,
+    "BOOLEAN": _plain,
+    "DATE": _day,
+    "TIMESTAMP": _time,
+    "TIMESTAMPTZ": _time,
+}
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def _value_problems(field: Field, column: pa.ChunkedArray, converted: pa.ChunkedArray) -> list[str]:
+    problems = []
+    misfits = _rows(pc.and_(pc.is_valid(column), pc.is_null(converted)))
+    if misfits:
+        shown = ", ".join(f"row {row + 1}: {_value(column[row])}" for row in misfits[:3])
+        more = ", ..." if len(misfits) > 3 else ""
+        problems.append(
+            f"column {field.name!r}: {len(misfits)} of {len(column)} values do not fit {field.column_type} "
+            f"({shown}{more}); the data has {_type_name(column.type)}"
+        )
+    nulls = _rows(pc.is_null(column))
+    if nulls and (field.primary or not field.optional):
+        shown = ", ".join(str(row + 1) for row in nulls[:3]) + (", ..." if len(nulls) > 3 else "")
+        why = "part of the primary key" if field.primary else "not optional"
+        found = f"{len(nulls)} of {len(column)} values are null (row {shown})"
+        problems.append(f"column {field.name!r} is {why}, but {found}")
+    return problems
+
+
+def _rows(mask: pa.ChunkedArray) -> list[int]:
+    return [int(row) for row in pc.indices_nonzero(mask).to_pylist()]
+
+
+def _value(scalar: pa.Scalar) -> str:
+    time = pa.types.is_timestamp(scalar.type)  # Python's datetime has neither nanoseconds nor the year 30,000
+    value: Any = (scalar.cast(pa.string()) if time else scalar).as_py()
+    text = repr(value) if isinstance(value, str) and not time else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _key_problems(fields: Sequence[Field], columns: Mapping[str, pa.ChunkedArray]) -> list[str]:
+    """Rows whose primary columns repeat an earlier row's; nulls are reported by themselves, so not counted here."""
+    keys = [field.name for field in fields if field.primary]
+    if not keys or any(key not in columns for key in keys):
+        return []
+    names = [f"key{number}" for number in range(len(keys))]
+    table = pa.table([columns[key] for key in keys], names=names).drop_null()
+    counts = table.group_by(names, use_threads=False).aggregate([([], "count_all")])
+    repeated = counts.filter(pc.greater(counts.column("count_all"), 1))
+    if repeated.num_rows == 0:
+        return []
+    extra = pc.sum(repeated.column("count_all")).as_py() - repeated.num_rows
+    shown = "; ".join(
+        ", ".join(f"{key} = {_value(repeated.column(name)[row])}" for key, name in zip(keys, names, strict=True))
+        for row in range(min(3, repeated.num_rows))
+    )
+    more = "; ..." if repeated.num_rows > 3 else ""
+    return [f"primary key ({', '.join(keys)}): {extra} rows repeat the key of an earlier one ({shown}{more})"]

@@ -1,0 +1,120 @@
+"""Scores and tests of forecasts that are written down by hand."""
+
+import numpy as np
+import pytest
+
+from lstm_pipeline.backtesting.comparison import SCHEMA, compare, errors_by_lead, score_table
+from lstm_pipeline.backtesting.contenders import Contest, joined
+
+NAN = np.nan
+GROUPS = {"left": ["a"], "right": ["b", "c"]}
+SCALE = np.array([2.0, 1.0, 0.0])
+
+
+def contest(**forecasts: np.ndarray) -> Contest:
+    """Four origins, two steps, three features; what came is always 10."""
+    return Contest(("a", "b", "c"), np.array([20, 21, 22, 23]), np.full((4, 2, 3), 10.0), forecasts)
+
+
+def off_by(errors: list[list[float]]) -> np.ndarray:
+    """(4, 2, 3): the errors of feature a by origin and step; b misses by 1, c by nothing."""
+    a = np.array(errors, float)
+    return 10 + np.stack([a, np.ones((4, 2)), np.zeros((4, 2))], axis=2)
+
+
+FOUND = contest(
+    ensemble=off_by([[1, 2]] * 4),
+    seasonal_naive=off_by([[2, 2]] * 4),
+    rare=np.where(np.array([0, 1, 1, 0])[:, None, None], off_by([[0, 4]] * 4), NAN),
+)
+
+
+def rows_of(method: str) -> dict[tuple[str | None, str | None, int | None], dict[str, float]]:
+    table = score_table(FOUND, GROUPS, SCALE, compare(FOUND, SCALE))
+    assert table.schema == SCHEMA
+    rows = [row for row in table.to_pylist() if row["method"] == method]
+    return {(row["group"], row["feature"], row["lead"]): row for row in rows}
+
+
+def test_scores_by_feature_group_and_lead() -> None:
+    rows = rows_of("ensemble")
+    assert len(rows) == 3 * (3 + 2 + 1)  # all leads and two; features, groups and all
+    assert rows["left", "a", None]["rmse"] == pytest.approx(np.sqrt(2.5))
+    assert rows["left", "a", None]["mae"] == pytest.approx(1.5)
+    assert rows["left", "a", None]["mase"] == pytest.approx(0.75)
+    assert rows["left", "a", None]["skill"] == pytest.approx(1 - 2.5 / 4)
+    assert (rows["left", "a", 1]["rmse"], rows["left", "a", 2]["rmse"]) == (1.0, 2.0)
+    assert rows["left", "a", 1]["skill"] == pytest.approx(1 - 1 / 4)
+    assert rows["left", None, 1]["rmse"] == 1.0
+    assert rows["right", None, None]["rmse"] == pytest.approx((1 + 0) / 2)
+    assert rows["right", "c", None]["mase"] is None
+    assert rows[None, None, None]["rmse"] == pytest.approx((np.sqrt(2.5) + 1 + 0) / 3)
+    assert {row["origins"] for row in rows.values()} == {4}
+    assert {row["relative_rmse"] for row in rows.values()} == {None}
+
+
+def test_a_method_with_fewer_origins_is_scored_and_compared_on_these() -> None:
+    rows = rows_of("rare")
+    assert {row["origins"] for row in rows.values()} == {2}
+    assert rows["left", "a", None]["rmse"] == pytest.approx(np.sqrt(8))
+    assert rows["left", "a", None]["skill"] == pytest.approx(1 - 8 / 4)
+    assert rows["left", "a", None]["relative_rmse"] == pytest.approx(np.sqrt(8 / 2.5))
+    assert rows["left", "a", 1]["relative_rmse"] is None
+    assert rows["left", None, None]["relative_rmse"] is None
+
+
+def test_all_features_are_compared_in_units_of_their_naive_change() -> None:
+    """a by 2, b by 1; c, whose season explains it wholly, has no unit."""
+    (everything,) = [found for found in compare(FOUND, SCALE) if (found.method, found.feature) == ("rare", None)]
+    assert everything.relative_rmse == pytest.approx(np.sqrt((8 / 4 + 1) / (2.5 / 4 + 1)))
+    assert everything.origins == 2
+    assert everything.p_value is None  # two origins that overlap
+
+
+def test_the_loss_of_an_origin_is_the_mean_square_over_the_horizon() -> None:
+    """d = 4 - (1, 2, 3, 2)² against 0 overlap: horizon 2, origins 2 rows apart."""
+    ensemble = off_by([[1, 1], [2, 2], [3, 3], [2, 2]])
+    naive = off_by([[2, 2], [2, 2], [2, 2], [4, 0]])
+    found = Contest(
+        ("a", "b", "c"), np.arange(20, 28, 2), np.full((4, 2, 3), 10.0), {"ensemble": ensemble, "other": naive}
+    )
+    (test,) = [each for each in compare(found, SCALE) if each.feature == "a"]
+    difference = np.array([4 - 1, 4 - 4, 4 - 9, 8 - 4])
+    expected = difference.mean() / (difference.std(ddof=1) / 2)
+    assert test.statistic == pytest.approx(expected)
+
+
+def test_what_was_not_observed_counts_for_neither() -> None:
+    actual = np.full((4, 2, 3), 10.0)
+    actual[0], actual[1, 1] = NAN, NAN
+    found = Contest(("a", "b", "c"), np.array([20, 21, 22, 23]), actual, FOUND.forecasts)
+    by_feature = {(each.method, each.feature): each for each in compare(found, SCALE)}
+    assert by_feature["seasonal_naive", "a"].origins == 3
+    assert by_feature["seasonal_naive", "a"].relative_rmse == pytest.approx(np.sqrt(5 * 4 / (1 + 5 + 5)))
+
+
+def test_a_step_counts_where_both_forecast_it() -> None:
+    ensemble = off_by([[1, 2]] * 4)
+    ensemble[2, 1, 0] = NAN
+    found = contest(ensemble=ensemble, seasonal_naive=off_by([[2, 2]] * 4))
+    (test,) = [each for each in compare(found, SCALE) if each.feature == "a"]
+    assert test.relative_rmse == pytest.approx(np.sqrt(7 * 4 / (4 * 1 + 3 * 4)))
+
+
+def test_errors_by_lead_are_relative_to_the_seasonal_naive() -> None:
+    found = errors_by_lead(score_table(FOUND, GROUPS, SCALE, []))
+    assert list(found) == ["ensemble", "seasonal_naive", "rare"]
+    np.testing.assert_allclose(found["seasonal_naive"], [1, 1])
+    np.testing.assert_allclose(found["ensemble"], [np.sqrt(0.5 * 1), 1])  # a: 1/2 and 2/2; b: 1
+    np.testing.assert_allclose(found["rare"], [0, np.sqrt(2)])
+
+
+def test_parts_are_joined_in_order() -> None:
+    parts = [
+        Contest(("a",), np.array([row]), np.full((1, 2, 1), row), {"ensemble": np.full((1, 2, 1), 0.5), "network": one})
+        for row, one in ((5, np.ones((1, 2, 1))), (7, np.zeros((1, 2, 1))))
+    ]
+    both = joined(parts, blended=True)
+    assert both.first.tolist() == [5, 7]
+    assert both.forecasts["network"].ravel().tolist() == [1, 1, 0, 0]
+    assert list(joined(parts, blended=False).forecasts) == ["ensemble"]

@@ -1,0 +1,88 @@
+"""Diebold–Mariano: small cases worked out by hand."""
+
+import numpy as np
+import pytest
+
+from lstm_pipeline.statistics.significance import diebold_mariano, overlapping_origins
+
+ZERO = np.zeros(4)
+
+
+def test_without_overlap_it_is_the_t_test_of_the_mean_difference() -> None:
+    # d = 1, 2, 3, 6: mean 3, variance (4 + 1 + 0 + 9) / 4 = 3.5, so DM = 3 / √(3.5 / 4);
+    # corrected by √((4 + 1 - 2) / 4): 3 / √(14 / 3 / 4), the t statistic with the unbiased variance 14 / 3
+    test = diebold_mariano(np.array([1.0, 2, 3, 6]), ZERO, 0)
+    assert test is not None
+    assert test.statistic == pytest.approx(3 / np.sqrt(14 / 3 / 4))
+    # Student's t of 3 degrees of freedom in closed form: F(t) = 1/2 + (x / (1 + x²) + arctan x) / π, x = t / √3
+    x = test.statistic / np.sqrt(3)
+    assert test.p_value == pytest.approx(2 * (0.5 - (x / (1 + x**2) + np.arctan(x)) / np.pi))
+
+
+def test_overlap_enters_with_bartletts_weights_and_the_correction_of_1997() -> None:
+    # d = 1, 3, 5, 3, 3: mean 3, deviations -2, 0, 2, 0, 0; g(0) = 8 / 5, g(1) = 0, g(2) = -4 / 5
+    # q = 2: w = 8 / 5 + 2 (2/3 · 0 + 1/3 · -4/5) = 16 / 15; h = 3: (5 + 1 - 6 + 3 · 2 / 5) / 5 = 6 / 25
+    difference = np.array([1.0, 3, 5, 3, 3])
+    test = diebold_mariano(difference + 10, np.full(5, 10.0), 2)
+    assert test is not None
+    assert test.statistic == pytest.approx(3 / np.sqrt(16 / 15 / 5) * np.sqrt(6 / 25))
+    # Student's t of 4 degrees of freedom: F(t) = 1/2 + 3/8 · s (1 - s² / 12), s = t / √(1 + t² / 4)
+    s = test.statistic / np.sqrt(1 + test.statistic**2 / 4)
+    assert test.p_value == pytest.approx(1 - 2 * (3 / 8) * s * (1 - s**2 / 12))
+
+
+def test_it_is_two_sided() -> None:
+    first, second = np.array([1.0, 4, 2, 8, 5]), np.array([2.0, 3, 9, 8, 7])
+    one, other = diebold_mariano(first, second, 1), diebold_mariano(second, first, 1)
+    assert one is not None
+    assert other is not None
+    assert one.statistic == -other.statistic < 0
+    assert one.p_value == other.p_value
+
+
+def test_the_variance_is_never_negative() -> None:
+    # alternating: g(1) = -3/4, g(2) = 1/2 of g(0) = 1, and the plain sum g(0) + 2 g(1) = -1/2
+    test = diebold_mariano(np.array([3.0, 1, 3, 1]), ZERO, 1)
+    assert test is not None
+    assert test.statistic == pytest.approx(2 / np.sqrt((1 - 0.75) / 4) * np.sqrt((5 - 4 + 2 / 4) / 4))
+    noise = np.random.default_rng(3).normal(size=(50, 12))
+    assert all(diebold_mariano(row, -row, lags) for row in noise for lags in range(11))
+
+
+@pytest.mark.parametrize(
+    ("difference", "overlap"),
+    [([], 0), ([1.0], 0), ([1.0, 2, 4], 2), ([0.0, 0, 0, 0], 0), ([0.1, 0.1, 0.1, 0.1], 1), ([np.nan, 2.0], 0)],
+)
+def test_nothing_is_said_where_nothing_can_be(difference: list[float], overlap: int) -> None:
+    assert diebold_mariano(np.array(difference), np.zeros(len(difference)), overlap) is None
+
+
+def test_what_is_missing_does_not_count() -> None:
+    holed = diebold_mariano(np.array([1.0, np.nan, 2, 3, 6]), np.zeros(5), 0)
+    assert holed == diebold_mariano(np.array([1.0, 2, 3, 6]), ZERO, 0)
+
+
+def test_forecasts_that_are_equally_good_are_rarely_told_apart() -> None:
+    """Losses of forecasts over 4 steps are a moving sum; a test without lags would find differences everywhere."""
+    steps = np.random.default_rng(11).normal(size=(400, 103))
+    losses = np.stack([steps[:, lag : lag + 100] for lag in range(4)]).sum(axis=0)
+    tests = [diebold_mariano(row, np.zeros(100), 3) for row in losses]
+    naive = [diebold_mariano(row, np.zeros(100), 0) for row in losses]
+    assert 0.02 < np.mean([test is not None and test.p_value < 0.05 for test in tests]) < 0.16
+    assert np.mean([test is not None and test.p_value < 0.05 for test in naive]) > 0.25
+
+
+@pytest.mark.parametrize(
+    ("first", "horizon", "expected"),
+    [
+        ([10, 11, 12, 13, 14, 15, 16], 5, 4),  # ⌈5 / 1⌉ - 1
+        ([10, 12, 14, 16, 18], 5, 2),  # ⌈5 / 2⌉ - 1
+        ([10, 15, 20], 5, 0),
+        ([10, 20, 30], 5, 0),
+        ([10, 20, 24, 40], 5, 1),  # the closest ones count
+        ([10, 11, 12], 30, 2),  # all of them
+        ([10], 30, 0),
+    ],
+)
+def test_origins_overlap_as_far_as_their_forecasts_do(first: list[int], horizon: int, expected: int) -> None:
+    assert overlapping_origins(np.array(first), horizon) == expected
