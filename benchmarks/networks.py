@@ -20,7 +20,7 @@ from benchmarks.cases import (
     TrainingCase,
 )
 from lstm_pipeline.network.architecture import Shape, build_network
-from lstm_pipeline.network.rollout import RollMember, RollOut
+from lstm_pipeline.network.rollout import RollModel, RollOut
 from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
 
 # Each of them by name, so that another default changes nothing here.
@@ -49,8 +49,8 @@ def project_roll_out(case: RollCase) -> RollOut:
     return RollOut(members, np.arange(PREDICTED, FEATURES), FEATURES)
 
 
-def _member(case: RollCase, columns: Sequence[int]) -> RollMember:
+def _member(case: RollCase, columns: Sequence[int]) -> RollModel:
     """Of random weights and unit scales: what is forecast takes as long as with trained ones."""
     model, _ = project_network(case, columns)
     ones, zeros = np.ones(FEATURES, np.float32), np.zeros(FEATURES, np.float32)
-    return RollMember(model, np.asarray(columns), ones, zeros, ones[: len(columns)], zeros[: len(columns)])
+    return RollModel(model, np.asarray(columns), ones, zeros, ones[: len(columns)], zeros[: len(columns)])

@@ -101,7 +101,7 @@ def run(spec: str, only: str | None, groups: tuple[str, ...], as_of: dt.datetime
 )
 @click.option("--stride", type=click.IntRange(min=1), help="An origin every so many rows, instead of --origins.")
 @click.option(
-    "--refit-every", type=click.IntRange(min=1), help="Train anew after so many origins, instead of taking a version."
+    "--retrain-every", type=click.IntRange(min=1), help="Train anew after so many origins, instead of taking a version."
 )
 @click.option("--version", metavar="vN", help="Which version. Default: the one in use.")
 @as_of_option
@@ -110,22 +110,22 @@ def backtest(
     spec: str,
     origins: int | None,
     stride: int | None,
-    refit_every: int | None,
+    retrain_every: int | None,
     version: str | None,
     as_of: dt.datetime | None,
 ) -> None:
     """Forecast from many origins of the rows that SPEC's version has not seen, and score that beside simpler methods.
 
-    With --refit-every nothing is published: each training is for this back-test alone.
+    With --retrain-every nothing is published: each training is for this back-test alone.
     """
     if origins is not None and stride is not None:
         raise click.BadParameter("--origins and --stride exclude each other")
-    if version is not None and refit_every is not None:
-        raise click.BadParameter("--version takes a published version, --refit-every trains anew; give one of them")
+    if version is not None and retrain_every is not None:
+        raise click.BadParameter("--version takes a published version, --retrain-every trains anew; give one of them")
     project = _load(spec)
     from lstm_pipeline.backtesting.backtest import BacktestOptions
 
-    _backtest(project, BacktestOptions(version, origins, stride, refit_every), as_of.date() if as_of else None)
+    _backtest(project, BacktestOptions(version, origins, stride, retrain_every), as_of.date() if as_of else None)
 
 
 @cli.command()
@@ -255,7 +255,7 @@ def _backtest(project: Project, options: BacktestOptions, as_of: dt.date | None)
 
     import_quietly()
     console, layout = make_console(), project.registry.layout
-    trained = project.groups if options.refit_every else ()
+    trained = project.groups if options.retrain_every else ()
     with TrainingBars(console, trained, project.spec.training.epochs) as bars:
         run_backtest(project, options, as_of=as_of, progress=bars)
     path = layout.data("backtest")

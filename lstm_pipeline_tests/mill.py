@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
-from lstm_pipeline.forecasting.ensemble import Ensemble, Member, load_members
+from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models
 from lstm_pipeline.forecasting.publishing import publish
 from lstm_pipeline.forecasting.training import train_group, train_groups
 from lstm_pipeline.projects.inputs import training_input
@@ -126,17 +126,17 @@ def train_mill(project: Project, run_id: str, groups: Sequence[str] | None = Non
 
 def publish_mill(project: Project, run_id: str = "publishing") -> Version:
     models = project.registry.newest_models(project.groups)
-    return publish(project, training_input(project, AS_OF), models, run_id=run_id)
+    return publish(project, training_input(project, AS_OF), models, run_id=run_id).version
 
 
-def trained_member(folder: Path, group: str, dataset: Dataset, step: TrainingStep) -> Member:
+def trained_member(folder: Path, group: str, dataset: Dataset, step: TrainingStep) -> GroupModel:
     """Trains one group and opens what was stored."""
     registry = Registry(Store(str(folder)), "models", "mill")
     model = train_group(dataset, step, group, registry, horizon=HORIZON, run_id="run")
-    return load_members(registry, {group: model})[0]
+    return load_models(registry, {group: model})[0]
 
 
-def weights_of(member: Member) -> list[bytes]:
+def weights_of(member: GroupModel) -> list[bytes]:
     """Equal only if every bit is."""
     return [weight.tobytes() for weight in member.network.get_weights()]
 
@@ -161,7 +161,9 @@ def linear_network(dataset: Dataset, targets: Sequence[str], terms: Any, length:
     return network
 
 
-def linear_member(dataset: Dataset, group: str, terms: Any, scaler: str = "standard", length: int = LENGTH) -> Member:
+def linear_member(
+    dataset: Dataset, group: str, terms: Any, scaler: str = "standard", length: int = LENGTH
+) -> GroupModel:
     names, timeline = list(dataset.features.groups[group]), dataset.series.timeline
     record = metadata(
         group,
@@ -179,7 +181,7 @@ def linear_member(dataset: Dataset, group: str, terms: Any, scaler: str = "stand
         timestamp_kind=timeline.kind,
         season_length=dataset.season,
     )
-    return Member(record, dataset.scaler(scaler), linear_network(dataset, names, terms, length))
+    return GroupModel(record, dataset.scaler(scaler), linear_network(dataset, names, terms, length))
 
 
 def linear_ensemble(dataset: Dataset, terms: Any, scalers: Any = None, length: int = LENGTH) -> Ensemble:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Integers
 from lstm_pipeline.backtesting.classical import STATISTICAL, is_installed
-from lstm_pipeline.backtesting.comparison import Comparison, compare, errors_by_lead, score_table
+from lstm_pipeline.backtesting.comparison import Comparison, compare, score_table
 from lstm_pipeline.backtesting.contenders import (
     STATISTICAL_ORIGINS,
     Contest,
@@ -21,17 +21,16 @@ from lstm_pipeline.backtesting.contenders import (
     joined,
     with_statistical,
 )
-from lstm_pipeline.backtesting.retraining import refit, with_split
+from lstm_pipeline.backtesting.retraining import retrain, with_split
 from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
-from lstm_pipeline.forecasting.ensemble import Ensemble, load_members
+from lstm_pipeline.forecasting.ensemble import Ensemble, load_models
 from lstm_pipeline.forecasting.evaluation import training_scale
 from lstm_pipeline.forecasting.publishing import require_fit
 from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, held_out_origins, roll_from
 from lstm_pipeline.forecasting.training import OnEpoch
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline.registry.registry import Version
-from lstm_pipeline.reporting.charts import error_chart
 from lstm_pipeline.statistics.significance import overlapping_origins
 from lstm_pipeline.timeseries.windows import Split
 
@@ -49,13 +48,13 @@ class BacktestOptions:
         version: which version; None for the one in use.
         origins: so many, evenly spread over the test part; None for all, at most `MAX_ORIGINS`.
         stride: an origin every so many rows instead.
-        refit_every: train anew after so many origins, instead of taking a version.
+        retrain_every: train anew after so many origins, instead of taking a version.
     """
 
     version: str | None = None
     origins: int | None = None
     stride: int | None = None
-    refit_every: int | None = None
+    retrain_every: int | None = None
 
     def check(self) -> None:
         """Finds what cannot be meant.
@@ -63,11 +62,11 @@ class BacktestOptions:
         Raises:
             DataError: a number below 1, or two wishes that exclude each other.
         """
-        for name in ("origins", "stride", "refit_every"):
+        for name in ("origins", "stride", "retrain_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise DataError(f"{name}: expected at least 1, found {value}")
-        for first, second in (("origins", "stride"), ("version", "refit_every")):
+        for first, second in (("origins", "stride"), ("version", "retrain_every")):
             if getattr(self, first) is not None and getattr(self, second) is not None:
                 raise DataError(f"{first} and {second} exclude each other; give one of them")
 
@@ -102,7 +101,7 @@ def backtest(
     """Forecasts the whole horizon from many origins of the held-out rows and scores it beside other methods.
 
     A version is taken as it was published; its held-out rows are all that come after those it was trained and
-    validated on, so that nothing that is scored was ever seen. With `refit_every`, networks are trained anew on the
+    validated on, so that nothing that is scored was ever seen. With `retrain_every`, networks are trained anew on the
     rows before an origin, and serve that one and those after it until it is time for the next.
 
     Args:
@@ -118,7 +117,7 @@ def backtest(
     options = options or BacktestOptions()
     options.check()
     dataset = build_dataset(table, project.spec.training, project.spec.timezone)
-    if options.refit_every is None:
+    if options.retrain_every is None:
         version = project.registry.load(options.version or project.spec.prediction.version)
         dataset = held_out_of(dataset, project, version)
         first, horizon = _origins(dataset, project, options, _length(version))
@@ -126,22 +125,12 @@ def backtest(
     else:
         version = None
         first, horizon = _origins(dataset, project, options, project.spec.training.sequence_length)
-        found = _refitted(dataset, project, options.refit_every, first, horizon, on_stage, on_epoch)
+        found = _retrained(dataset, project, options.retrain_every, first, horizon, on_stage, on_epoch)
     if is_installed():
         found = with_statistical(dataset, found, on_stage)
     else:
         on_stage(f"{' and '.join(STATISTICAL)} are left out; pip install 'lstm-pipeline[statistics]' brings them")
     return _scored(dataset, found, _protocol(dataset, found, options, version))
-
-
-def draw_backtest(table: pa.Table) -> bytes:
-    """Plot of each method's error by lead time, as PNG.
-
-    Args:
-        table: of a `Backtest`.
-    """
-    protocol = read_protocol(table)
-    return error_chart(f"{protocol['version'] or 'refitted'}, {protocol['origins']} origins", errors_by_lead(table))
 
 
 def read_protocol(table: pa.Table) -> dict[str, Any]:
@@ -211,7 +200,7 @@ def _origins(dataset: Dataset, project: Project, options: BacktestOptions, lengt
 
 def _published(dataset: Dataset, project: Project, version: Version, first: Integers, horizon: int) -> Contest:
     """Forecasts of a version's networks, of those that never saw the held-out rows."""
-    members = load_members(project.registry, version.models, held_out=True)
+    members = load_models(project.registry, version.models, held_out=True)
     metadata = version.record.metadata
     ensemble = Ensemble(members, metadata.version, metadata.calibration)
     rolled = roll_from(dataset, ensemble, first, horizon)
@@ -219,7 +208,7 @@ def _published(dataset: Dataset, project: Project, version: Version, first: Inte
     return joined([found], blended=ensemble.calibration.is_blend)
 
 
-def _refitted(
+def _retrained(
     dataset: Dataset,
     project: Project,
     every: int,
@@ -236,7 +225,7 @@ def _refitted(
         origin = int(stretch[0])
         on_stage(f"training {number} of {len(stretches)}: on the {origin} rows before {clock[origin]}")
         train_horizon = project.spec.prediction.forecast_horizon
-        fresh = refit(dataset, step, origin, train_horizon=train_horizon, horizon=horizon, on_epoch=on_epoch)
+        fresh = retrain(dataset, step, origin, train_horizon=train_horizon, horizon=horizon, on_epoch=on_epoch)
         rolled = roll_from(dataset, fresh.ensemble, stretch, horizon)
         parts.append(contest(dataset, fresh.dataset, rolled, fresh.calibration, step.sequence_length))
         blended = blended or fresh.calibration.is_blend
@@ -256,7 +245,7 @@ def _protocol(dataset: Dataset, found: Contest, options: BacktestOptions, versio
     stamps = _clock(dataset)[found.first]
     return {
         "version": version.record.version if version else None,
-        "refit_every": options.refit_every,
+        "retrain_every": options.retrain_every,
         "horizon": found.horizon,
         "origins": len(found.first),
         "first_origin": stamps[0].isoformat(),

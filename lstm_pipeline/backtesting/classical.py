@@ -12,7 +12,7 @@ import numpy as np
 from lstm_pipeline.arrays import Float64
 
 STATISTICAL = ("ets", "theta")
-HISTORY = 1000
+FITTED_ROWS = 1000
 """Rows that a model is fitted on, or four seasons where those are more: what is older hardly counts in them."""
 _FEWEST = 10
 
@@ -35,7 +35,7 @@ def statistical_forecasts(values: Float64, horizon: int, season: int) -> Float64
     """
     from statsforecast.models import AutoETS, Theta  # two seconds of import
 
-    recent = values[-max(HISTORY, 4 * season) :]
+    recent = values[-max(FITTED_ROWS, 4 * season) :]
     makers: list[Callable[[], Any]] = [lambda: AutoETS(season_length=season), lambda: Theta(season_length=season)]
     result = np.full((len(makers), horizon, values.shape[1]), np.nan)
     for feature in range(values.shape[1]):

@@ -13,7 +13,7 @@ import pandas as pd
 from lstm_pipeline.errors import TrainingError
 from lstm_pipeline.forecasting.calibration import Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
-from lstm_pipeline.forecasting.ensemble import Ensemble, load_members
+from lstm_pipeline.forecasting.ensemble import Ensemble, load_models
 from lstm_pipeline.forecasting.evaluation import calibrate
 from lstm_pipeline.forecasting.rolling import roll_held_out
 from lstm_pipeline.forecasting.training import GroupsFailed, OnEpoch, resolve_options, train_groups
@@ -26,7 +26,7 @@ from lstm_pipeline.timeseries.windows import Split
 
 
 @dataclass(frozen=True)
-class Refit:
+class Retrained:
     """Networks that know the rows before an origin.
 
     Attributes:
@@ -40,9 +40,9 @@ class Refit:
     calibration: Calibration
 
 
-def refit(
+def retrain(
     dataset: Dataset, step: TrainingStep, origin: int, *, train_horizon: int, horizon: int, on_epoch: OnEpoch | None
-) -> Refit:
+) -> Retrained:
     """Trains all groups anew on the rows before an origin: the same options and seeds, steps a roll included.
 
     Models are stored in a folder that is gone afterwards.
@@ -62,12 +62,12 @@ def refit(
         registry = Registry(Store(folder), step.model_bucket, step.project_name)
         try:
             models = train_groups(
-                known, same, list(options), registry, horizon=train_horizon, run_id="refit", on_epoch=on_epoch
+                known, same, list(options), registry, horizon=train_horizon, run_id="retraining", on_epoch=on_epoch
             )
         except GroupsFailed as error:
             raise TrainingError(error.reasons) from None
-        ensemble = Ensemble(load_members(registry, models, held_out=True))
-    return Refit(known, ensemble, _calibrated(known, ensemble, horizon, blends=step.blends))
+        ensemble = Ensemble(load_models(registry, models, held_out=True))
+    return Retrained(known, ensemble, _calibrated(known, ensemble, horizon, blends=step.blends))
 
 
 def known_before(dataset: Dataset, step: TrainingStep, origin: int, blank: int) -> Dataset:

@@ -118,11 +118,6 @@ class Calibration:
         return Calibration(tuple(names), weights, offsets, coverage)
 
 
-def interval_columns(name: str, level: int) -> tuple[str, str]:
-    """Names of the columns that hold an interval's bounds."""
-    return f"{name}_lo_{level}", f"{name}_hi_{level}"
-
-
 def _plain(values: Float64) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in values]
 

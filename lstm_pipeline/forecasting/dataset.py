@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Flags, Float32
 from lstm_pipeline.spec.steps import TrainingStep
-from lstm_pipeline.statistics.baselines import season_length
 from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
 from lstm_pipeline.timeseries.calendar import calendar_matrix, calendar_names, holiday_name
 from lstm_pipeline.timeseries.features import FeatureSet, resolve_features
 from lstm_pipeline.timeseries.gaps import Filled, fill_gaps
+from lstm_pipeline.timeseries.season import season_length
 from lstm_pipeline.timeseries.series import Series, build_series, split_plan
 from lstm_pipeline.timeseries.windows import Split, Windows, split_rows, split_windows, window_starts
 

@@ -13,14 +13,15 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Float32, Float64, Integers
 from lstm_pipeline.errors import DataError, RegistryError
-from lstm_pipeline.forecasting.calibration import Calibration, interval_columns
+from lstm_pipeline.forecasting.calibration import Calibration
 from lstm_pipeline.forecasting.dataset import network_rows
-from lstm_pipeline.forecasting.history import Window, read_window
-from lstm_pipeline.registry.layout import HISTORY, SCALER
+from lstm_pipeline.forecasting.history import History, read_history
+from lstm_pipeline.registry.layout import SCALER, TRAINING_LOG
 from lstm_pipeline.registry.records import CalibrationRecord, ModelMetadata
 from lstm_pipeline.registry.registry import Registry, StoredModel, Version
 from lstm_pipeline.spec.settings import storage_uri
 from lstm_pipeline.statistics.baselines import naive_forecasts, seasonal_rows
+from lstm_pipeline.statistics.intervals import interval_columns
 from lstm_pipeline.statistics.scaling import Scaler
 from lstm_pipeline.storage.store import Store
 from lstm_pipeline.timeseries.calendar import calendar_matrix
@@ -42,7 +43,7 @@ _AGREE = (
 
 
 @dataclass(frozen=True)
-class Member:
+class GroupModel:
     """One group's model, in memory."""
 
     metadata: ModelMetadata
@@ -57,11 +58,11 @@ class Ensemble:
     """
 
     def __init__(
-        self, members: Sequence[Member], version: str | None = None, calibration: CalibrationRecord | None = None
+        self, models: Sequence[GroupModel], version: str | None = None, calibration: CalibrationRecord | None = None
     ) -> None:
         self.version = version
-        self.members = list(members)
-        require_agreement([member.metadata for member in members])
+        self.models = list(models)
+        require_agreement([model.metadata for model in models])
         self.calibration = Calibration.from_record(calibration or CalibrationRecord(), self.predicted)
 
     @staticmethod
@@ -84,17 +85,17 @@ class Ensemble:
     def of(registry: Registry, version: Version) -> Ensemble:
         """The ensemble of a loaded version."""
         metadata = version.record.metadata
-        return Ensemble(load_members(registry, version.models), metadata.version, metadata.calibration)
+        return Ensemble(load_models(registry, version.models), metadata.version, metadata.calibration)
 
     @property
     def metadata(self) -> ModelMetadata:
-        """What all members share (frequency, columns, window) is the same in each; this is the first one's."""
-        return self.members[0].metadata
+        """What all groups' models share (frequency, columns, window) is the same in each; this is the first one's."""
+        return self.models[0].metadata
 
     @property
     def predicted(self) -> list[str]:
         """Predicted features, group by group."""
-        return [name for member in self.members for name in member.metadata.predicted_features]
+        return [name for member in self.models for name in member.metadata.predicted_features]
 
     @property
     def context(self) -> list[str]:
@@ -122,25 +123,25 @@ class Ensemble:
         if horizon < 1:
             raise DataError(f"horizon: expected at least 1 step, found {horizon}")
         table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
-        window = self.read_window(table)
-        forecast: pd.DataFrame = self.forecast_table(window, horizon, intervals).to_pandas()
+        history = self.read_history(table)
+        forecast: pd.DataFrame = self.forecast_table(history, horizon, intervals).to_pandas()
         return forecast
 
-    def read_window(self, table: pa.Table) -> Window:
+    def read_history(self, table: pa.Table) -> History:
         """Checks an input and makes it regular.
 
         Raises:
             DataError: columns, frequency or values do not fit what the models were trained on.
         """
         needs_season = self.calibration.needs_season
-        return read_window(self.metadata, table, needs_season=needs_season)
+        return read_history(self.metadata, table, needs_season=needs_season)
 
-    def forecast_table(self, window: Window, horizon: int, intervals: Sequence[int] = ()) -> pa.Table:
+    def forecast_table(self, history: History, horizon: int, intervals: Sequence[int] = ()) -> pa.Table:
         """The forecast as a table: timestamp column, every predicted feature (integer ones rounded), intervals."""
-        values = self.forecast(window, horizon)
-        steps = window.series.timeline.next_steps(window.series.steps[-1], horizon)
-        columns = {self.metadata.timestamp_column: window.series.timeline.column_of(steps)}
-        integers = {name for member in self.members for name in member.metadata.integer_features}
+        values = self.forecast(history, horizon)
+        steps = history.series.timeline.next_steps(history.series.steps[-1], horizon)
+        columns = {self.metadata.timestamp_column: history.series.timeline.column_of(steps)}
+        integers = {name for member in self.models for name in member.metadata.integer_features}
         for index, name in enumerate(self.predicted):
             column = values[:, index]
             columns[name] = pa.array(np.rint(column).astype(np.int64) if name in integers else column)
@@ -156,16 +157,16 @@ class Ensemble:
                     columns[label] = pa.array(bound[:, index], from_pandas=True)
         return pa.table(columns)
 
-    def forecast(self, window: Window, horizon: int) -> Float64:
+    def forecast(self, history: History, horizon: int) -> Float64:
         """(H, P) forecast of the steps after the last row, in own units.
 
         Raises:
             DataError: the plan of a future covariate is missing; the forecast is not finite.
         """
-        window.require_plan(self.metadata.future_covariates, horizon)
-        series, filled = window.series, window.filled
-        read = window.last(self.metadata.sequence_length)  # all that the networks read
-        rolled = self.roll(read.series, read.filled, np.array([0]), horizon, window.plan)  # (1, H, P)
+        history.require_plan(self.metadata.future_covariates, horizon)
+        series, filled = history.series, history.filled
+        read = history.last(self.metadata.sequence_length)  # all that the networks read
+        rolled = self.roll(read.series, read.filled, np.array([0]), horizon, history.plan)  # (1, H, P)
         columns = [series.names.index(name) for name in self.predicted]
         season = self.metadata.season_length
         naive = naive_forecasts(filled.values, np.array([len(series)]), horizon, season)[..., columns]  # (2, 1, H, P)
@@ -244,7 +245,7 @@ class Ensemble:
     @cached_property
     def _common(self) -> Scaler:
         """The units in which a roll is carried on: the first member's."""
-        return self.members[0].scaler
+        return self.models[0].scaler
 
     @cached_property
     def _rollout(self) -> RollOut:
@@ -252,11 +253,11 @@ class Ensemble:
 
         features, width = self.metadata.series_features, len(self.metadata.feature_columns)
         known = [*(features.index(name) for name in self.context), *range(len(features), width)]
-        return RollOut([self._roll_member(member) for member in self.members], np.array(known, np.int64), width)
+        return RollOut([self._roll_model(member) for member in self.models], np.array(known, np.int64), width)
 
-    def _roll_member(self, member: Member) -> Any:
+    def _roll_model(self, member: GroupModel) -> Any:
         """A member with the affine maps from the roll's units to its own and back; the same unless scalers differ."""
-        from lstm_pipeline.network.rollout import RollMember
+        from lstm_pipeline.network.rollout import RollModel
 
         common, own = self._common, member.scaler
         names = member.metadata.predicted_features
@@ -267,7 +268,7 @@ class Ensemble:
         shift = [(common.centre - own.centre) / own.scale, 0 * ones]
         shift += [(planned.centre - planned_own.centre) / planned_own.scale]
         target, target_common = own.subset(names), common.subset(names)
-        return RollMember(
+        return RollModel(
             model=member.network,
             columns=np.array([common.names.index(name) for name in names], np.int64),
             input_scale=np.concatenate(scale).astype(np.float32),
@@ -277,7 +278,7 @@ class Ensemble:
         )
 
 
-def load_members(registry: Registry, models: Mapping[str, StoredModel], *, held_out: bool = False) -> list[Member]:
+def load_models(registry: Registry, models: Mapping[str, StoredModel], *, held_out: bool = False) -> list[GroupModel]:
     """Opens models' networks and scalers.
 
     Args:
@@ -294,13 +295,13 @@ def load_members(registry: Registry, models: Mapping[str, StoredModel], *, held_
             scaler = scaler.subset(model.record.metadata.series_features)
         except (DataError, ValueError) as error:
             raise RegistryError(f"{model.folder / SCALER} does not fit its model: {error}") from None
-        members.append(Member(model.record.metadata, scaler, network))
+        members.append(GroupModel(model.record.metadata, scaler, network))
     return members
 
 
-def training_history(registry: Registry, model: StoredModel) -> dict[str, Any]:
+def training_log(registry: Registry, model: StoredModel) -> dict[str, Any]:
     """A model's history.json: loss, val_loss and learning rate by epoch."""
-    return dict(registry.read_json(model, HISTORY))
+    return dict(registry.read_json(model, TRAINING_LOG))
 
 
 def require_agreement(records: Sequence[ModelMetadata]) -> None:

@@ -21,7 +21,7 @@ from lstm_pipeline.statistics.metrics import Metrics, mean_over_features, naive_
 from lstm_pipeline.statistics.scaling import Scaler
 
 if TYPE_CHECKING:
-    from lstm_pipeline.forecasting.ensemble import Ensemble, Member
+    from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel
 
 RECENT_ORIGINS = 128
 """Origins whose errors make an interval: the latest ones, since errors of long ago may have had another size."""
@@ -156,17 +156,17 @@ def training_scale(dataset: Dataset, names: Sequence[str]) -> Float64:
 
 
 def _evaluate_one_step(dataset: Dataset, ensemble: Ensemble) -> tuple[dict[str, Metrics], dict[str, Float64]]:
-    def forecast(member: Member) -> tuple[Integers, Float64]:
+    def forecast(member: GroupModel) -> tuple[Integers, Float64]:
         metadata = member.metadata
         names, length, chunk = metadata.predicted_features, metadata.sequence_length, metadata.chunk_length
         rows = dataset.rows(member.scaler)
         return forecast_one_step(dataset, member.network, member.scaler, rows, names, length, chunk)
 
     with ThreadPoolExecutor(cores()) as pool:
-        forecasts = list(pool.map(forecast, ensemble.members))
+        forecasts = list(pool.map(forecast, ensemble.models))
     scores: dict[str, Metrics] = {}
     residuals: dict[str, Float64] = {}
-    for member, (targets, made) in zip(ensemble.members, forecasts, strict=True):
+    for member, (targets, made) in zip(ensemble.models, forecasts, strict=True):
         names = member.metadata.predicted_features
         scores |= score_one_step(dataset, names, targets, made)
         actual = _actual(dataset, targets, dataset.columns(names))

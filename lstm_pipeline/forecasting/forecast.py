@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.forecasting.calibration import interval_columns
 from lstm_pipeline.forecasting.ensemble import Ensemble
-from lstm_pipeline.forecasting.history import Window
+from lstm_pipeline.forecasting.history import History
 from lstm_pipeline.projects.inputs import finish
 from lstm_pipeline.projects.project import Project
+from lstm_pipeline.statistics.intervals import interval_columns
 from lstm_pipeline.tables.schema import conform
 
 
@@ -26,14 +26,14 @@ class Forecast:
     Attributes:
         table: as it is written: transformed and conforming to the schema.
         raw: one row a step: timestamp, every predicted feature, intervals, `_predicted_at`, `model_version`.
-        window: the input it starts from.
+        history: the input it starts from.
         ensemble: the version that made it.
         levels: of its intervals, in percent.
     """
 
     table: pa.Table
     raw: pa.Table
-    window: Window
+    history: History
     ensemble: Ensemble
     levels: tuple[int, ...] = ()
 
@@ -63,11 +63,11 @@ def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at:
             f"sequence_length is {step.sequence_length} in the prediction step, but version {ensemble.version} was "
             f"trained with {trained}; give the same number or leave it out"
         )
-    window = ensemble.read_window(table)
+    history = ensemble.read_history(table)
     levels = project.spec.interval_levels
     if step.prediction_intervals is None:  # nobody asked: those that the version has
         levels = tuple(level for level in levels if level in ensemble.calibration.offsets)
-    raw = ensemble.forecast_table(window, step.forecast_horizon, levels)
+    raw = ensemble.forecast_table(history, step.forecast_horizon, levels)
     stamp = pa.scalar(predicted_at.astimezone(dt.UTC), pa.timestamp("us", tz="UTC"))
     raw = raw.append_column("_predicted_at", pa.repeat(stamp, raw.num_rows))
     raw = raw.append_column("model_version", pa.repeat(pa.scalar(ensemble.version), raw.num_rows))
@@ -75,7 +75,7 @@ def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at:
     finished = finish(project, product, step.output, raw, as_of)
     if product.fields is not None:
         finished = conform(finished, product.fields, what="predictions")
-    return Forecast(finished, raw, window, ensemble, levels)
+    return Forecast(finished, raw, history, ensemble, levels)
 
 
 def _matrix(table: pa.Table, names: Sequence[str]) -> Float64:

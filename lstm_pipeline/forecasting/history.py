@@ -18,7 +18,7 @@ from lstm_pipeline.timeseries.timeline import common_step, regular_grid
 
 
 @dataclass(frozen=True)
-class Window:
+class History:
     """The last rows of an input, which a forecast starts from.
 
     Attributes:
@@ -31,7 +31,7 @@ class Window:
     filled: Filled
     plan: Float64
 
-    def last(self, rows: int) -> Window:
+    def last(self, rows: int) -> History:
         """Its last rows alone."""
         series, filled = self.series, self.filled
         short = replace(series, steps=series.steps[-rows:], values=series.values[-rows:])
@@ -57,7 +57,7 @@ class Window:
             )
 
 
-def read_window(metadata: ModelMetadata, table: pa.Table, *, needs_season: bool) -> Window:
+def read_history(metadata: ModelMetadata, table: pa.Table, *, needs_season: bool) -> History:
     """Checks an input and makes it regular.
 
     Args:
@@ -93,7 +93,7 @@ def read_window(metadata: ModelMetadata, table: pa.Table, *, needs_season: bool)
     _require_frequency(series, metadata.frequency)
     filled = fill_gaps(series, rule=metadata.missing, max_gap=metadata.max_gap, part_ends=[len(series)])
     _require_rows(metadata, series, filled, needs_season)
-    return Window(series, filled, plan)
+    return History(series, filled, plan)
 
 
 def _require_rows(metadata: ModelMetadata, series: Series, filled: Filled, needs_season: bool) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pyarrow as pa
 
+from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
-from lstm_pipeline.forecasting.ensemble import Ensemble, load_members, require_agreement
+from lstm_pipeline.forecasting.ensemble import Ensemble, load_models, require_agreement
 from lstm_pipeline.forecasting.evaluation import evaluate
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline.registry.registry import Score, StoredModel, Version
-from lstm_pipeline.reporting.charts import residual_chart
 from lstm_pipeline.statistics.metrics import DEFINITIONS, mean_over_features
 from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUALS
 from lstm_pipeline.statistics.residuals import residual_summary
@@ -21,7 +21,20 @@ from lstm_pipeline.statistics.residuals import residual_summary
 ENSEMBLE_METRICS = ("rmse", "mae", "smape")
 
 
-def publish(project: Project, table: pa.Table, models: Mapping[str, StoredModel], *, run_id: str) -> Version:
+@dataclass(frozen=True)
+class Published:
+    """A new version, and what was found when it was scored.
+
+    Attributes:
+        version: as it is stored.
+        residuals: feature → (n,) actual minus forecast, one step ahead, a value a row of the test part.
+    """
+
+    version: Version
+    residuals: dict[str, Float64]
+
+
+def publish(project: Project, table: pa.Table, models: Mapping[str, StoredModel], *, run_id: str) -> Published:
     """Scores models together on the cleaned table and publishes them as the next version.
 
     Args:
@@ -34,7 +47,7 @@ def publish(project: Project, table: pa.Table, models: Mapping[str, StoredModel]
     dataset = build_dataset(table, project.spec.training, project.spec.timezone)
     models = {group: models[group] for group in project.groups}
     require_fit(dataset, models)
-    ensemble = Ensemble(load_members(project.registry, models, held_out=True))
+    ensemble = Ensemble(load_models(project.registry, models, held_out=True))
     step = project.spec.training
     horizon, levels = project.spec.prediction.forecast_horizon, project.spec.interval_levels
     evaluation = evaluate(dataset, ensemble, horizon, blends=step.blends, levels=levels)
@@ -53,42 +66,7 @@ def publish(project: Project, table: pa.Table, models: Mapping[str, StoredModel]
         calibration=evaluation.calibration.to_record(),
         residuals={name: residual_summary(residuals) for name, residuals in evaluation.residuals.items()},
     )
-    version = project.registry.publish(models, score, run_id=run_id)
-    name, registry = version.record.version, project.registry
-    plot = residual_chart(f"{name}, one step ahead on the test part", evaluation.residuals)
-    registry.store.write(registry.layout.residual_plot(name), plot)
-    return version
-
-
-def metadata_table(version: Version) -> pa.Table:
-    """The seed's table of a version: one row a model and one for the ensemble."""
-    record = version.record
-    rows = [
-        {
-            "metadata": _json(model.record.metadata.to_json()),
-            "model_path": model.record.model_path,
-            "metadata_path": model.record.metadata_path,
-            "version": model.record.metadata.version,
-            "model_name": model.record.metadata.model_name,
-            "model_type": model.record.model_type,
-            "created_at": model.record.metadata.training_date,
-        }
-        for model in version.models.values()
-    ]
-    rows.append(
-        {
-            "metadata": _json(record.metadata.to_json()),
-            "model_path": None,
-            "metadata_path": record.metadata_path,
-            "version": record.version,
-            "model_name": record.metadata.model_name,
-            "model_type": record.model_type,
-            "created_at": record.created_at,
-        }
-    )
-    table = pa.Table.from_pylist(rows)
-    stamps = pa.array(table["created_at"].to_pandas().astype("datetime64[us, UTC]"))
-    return table.set_column(table.column_names.index("created_at"), "created_at", stamps)
+    return Published(project.registry.publish(models, score, run_id=run_id), evaluation.residuals)
 
 
 def require_fit(dataset: Dataset, models: Mapping[str, StoredModel], which: str = "newest model") -> None:
@@ -116,7 +94,3 @@ def require_fit(dataset: Dataset, models: Mapping[str, StoredModel], which: str 
                     f"the {which} of group '{group}' does not fit the spec: {name} is {found}, "
                     f"expected {expected}; train this group again"
                 )
-
-
-def _json(data: object) -> str:
-    return json.dumps(data, ensure_ascii=False)

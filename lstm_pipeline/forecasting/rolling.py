@@ -72,7 +72,7 @@ def roll_held_out(dataset: Dataset, ensemble: Ensemble, horizon: int, most: int 
         most: origins, at most.
     """
     names, length = tuple(ensemble.predicted), ensemble.metadata.sequence_length
-    passes = max(-(-horizon // member.metadata.chunk_length) for member in ensemble.members)
+    passes = max(-(-horizon // member.metadata.chunk_length) for member in ensemble.models)
     affordable = min(_MAX_CELLS // (horizon * len(names)), _MAX_PASSES // passes)
     first = held_out_origins(dataset, length, horizon, min(most, max(_FEWEST_ORIGINS, affordable)))
     return roll_from(dataset, ensemble, first, horizon)

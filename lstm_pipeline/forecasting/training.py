@@ -20,7 +20,7 @@ from lstm_pipeline.errors import DataError, PipelineError, TrainingError
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.evaluation import forecast_one_step, score_one_step
 from lstm_pipeline.network.runtime import cores, group_seed
-from lstm_pipeline.registry.layout import HELD_OUT, HISTORY, MODEL, SCALER
+from lstm_pipeline.registry.layout import HELD_OUT, MODEL, SCALER, TRAINING_LOG
 from lstm_pipeline.registry.records import IndividualRecord, ModelMetadata
 from lstm_pipeline.registry.registry import Registry, StoredModel
 from lstm_pipeline.spec.model_options import ModelOptions
@@ -33,7 +33,7 @@ from lstm_pipeline.timeseries.windows import Windows
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.architecture import Shape
-    from lstm_pipeline.network.training import EpochReport, History, WindowData
+    from lstm_pipeline.network.training import EpochReport, TrainingLog, WindowData
 
 
 class GroupsFailed(TrainingError):
@@ -128,7 +128,7 @@ def train_group(
     task = prepare(dataset, step, group, horizon)
     model = _untrained(task, group, task.windows.train)
     heard = (lambda report: on_epoch(group, report)) if on_epoch else None
-    history = train(
+    log = train(
         model,
         task.data,
         task.options,
@@ -138,15 +138,15 @@ def train_group(
         seed=task.seed,
         on_epoch=heard,
     )
-    record = _scored(dataset, task, model, _record(dataset, step, group, task, history, run_id))
+    record = _scored(dataset, task, model, _record(dataset, step, group, task, log, run_id))
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder)
         if task.options.refit:
             save_network(model, files / HELD_OUT)
-            model = _refitted(task, step, group, history)
+            model = _refitted(task, step, group, log)
         save_network(model, files / MODEL)
         (files / SCALER).write_bytes(to_json(task.scaler.to_dict()))
-        (files / HISTORY).write_bytes(to_json(history.to_dict()))
+        (files / TRAINING_LOG).write_bytes(to_json(log.to_dict()))
         return registry.save_candidate(record, files)
 
 
@@ -241,7 +241,7 @@ def _scored(dataset: Dataset, task: TrainingTask, model: Any, record: Individual
     return record.model_copy(update={"metadata": record.metadata.model_copy(update=metrics)})
 
 
-def _refitted(task: TrainingTask, step: TrainingStep, group: str, history: History) -> Any:
+def _refitted(task: TrainingTask, step: TrainingStep, group: str, log: TrainingLog) -> Any:
     """A network that starts from the same weights and is trained on all rows, through the epochs up to the best one."""
     from lstm_pipeline.network.training import train
 
@@ -252,11 +252,11 @@ def _refitted(task: TrainingTask, step: TrainingStep, group: str, history: Histo
         model,
         data,
         task.options,
-        epochs=history.best_epoch,
+        epochs=log.best_epoch,
         patience=None,
         batch_size=step.batch_size,
         seed=task.seed,
-        rates=history.learning_rate,
+        rates=log.learning_rate,
     )
     return model
 
@@ -266,7 +266,7 @@ def _record(
     step: TrainingStep,
     group: str,
     task: TrainingTask,
-    history: History,
+    log: TrainingLog,
     run_id: str,
 ) -> IndividualRecord:
     """Everything worth knowing about the model but its metrics and its place."""
@@ -290,11 +290,11 @@ def _record(
         training_rows=dataset.row_ranges(),
         training={
             "windows": {part: len(getattr(task.windows, part)) for part in ("train", "validation", "test")},
-            "epochs": len(history.loss),
-            "best_epoch": history.best_epoch,
-            "val_loss": history.val_loss[history.best_epoch - 1],
-            "stopped_early": history.stopped_early,
-            "seconds": round(sum(history.seconds), 3),
+            "epochs": len(log.loss),
+            "best_epoch": log.best_epoch,
+            "val_loss": log.val_loss[log.best_epoch - 1],
+            "stopped_early": log.stopped_early,
+            "seconds": round(sum(log.seconds), 3),
         },
         frequency=timeline.frequency,
         timezone=timeline.timezone,

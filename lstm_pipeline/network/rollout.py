@@ -17,7 +17,7 @@ from lstm_pipeline.network.runtime import cores
 
 
 @dataclass(frozen=True)
-class RollMember:
+class RollModel:
     """One group's network and the units it was trained in.
 
     Attributes:
@@ -49,12 +49,12 @@ class RollOut:
         ValueError: members and known columns are not a partition of the columns, or a network's shape does not fit.
     """
 
-    def __init__(self, members: Sequence[RollMember], known_columns: IntArray, width: int) -> None:
+    def __init__(self, members: Sequence[RollModel], known_columns: IntArray, width: int) -> None:
         self._order = _column_order(members, known_columns, width)
         self._sequence_length = _sequence_length(members, width)
         self._known_count = len(known_columns)
         self._width = width
-        self._members = [_CompiledMember(member) for member in members]
+        self._members = [_CompiledModel(member) for member in members]
         self._stride = math.gcd(*(member.steps for member in self._members))
         self._roll = tf.function(
             self._steps,
@@ -118,7 +118,7 @@ class RollOut:
         return tf.reshape(rolled, [tf.shape(window)[0], -1, rolled.shape[-1]])[:, :horizon]
 
     def _forecast(
-        self, member: _CompiledMember, chunk: tf.Tensor, window: tf.Tensor, known: tf.Tensor, step: tf.Tensor
+        self, member: _CompiledModel, chunk: tf.Tensor, window: tf.Tensor, known: tf.Tensor, step: tf.Tensor
     ) -> tf.Tensor:
         """The member's forecast that is in use at a step, (B, C, T): its last one, unless that is used up."""
 
@@ -132,10 +132,10 @@ class RollOut:
         return tf.cond(step % member.steps == 0, anew, lambda: chunk)
 
 
-class _CompiledMember:
+class _CompiledModel:
     """A member as a function of tensors in common units."""
 
-    def __init__(self, member: RollMember) -> None:
+    def __init__(self, member: RollModel) -> None:
         self._network = Steps(member.model)
         self.steps, self.targets = self._network.steps, self._network.targets
         self._input_scale = tf.constant(member.input_scale, tf.float32)
@@ -154,7 +154,7 @@ class _CompiledMember:
         return outputs * self._output_scale + self._output_shift
 
 
-def _column_order(members: Sequence[RollMember], known_columns: IntArray, width: int) -> IntArray:
+def _column_order(members: Sequence[RollModel], known_columns: IntArray, width: int) -> IntArray:
     """Where each column of a row stands among the members' columns followed by the known ones: (D,)."""
     columns = np.concatenate([*(member.columns for member in members), known_columns]).astype(np.int64)
     if sorted(columns.tolist()) != list(range(width)):
@@ -165,7 +165,7 @@ def _column_order(members: Sequence[RollMember], known_columns: IntArray, width:
     return np.argsort(columns)
 
 
-def _sequence_length(members: Sequence[RollMember], width: int) -> int:
+def _sequence_length(members: Sequence[RollModel], width: int) -> int:
     """The window length all members share, after a check that each fits its description."""
     if not members:
         raise ValueError("expected at least one member, got none")

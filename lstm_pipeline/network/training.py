@@ -88,7 +88,7 @@ class EpochReport:
 
 
 @dataclass
-class History:
+class TrainingLog:
     """A training run, epoch by epoch (see `EpochReport`); the weights kept are those of `best_epoch`, from 1."""
 
     loss: list[float] = field(default_factory=list)
@@ -122,7 +122,7 @@ def train(
     seed: int,
     rates: Sequence[float] | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
-) -> History:
+) -> TrainingLog:
     """Train `model` in place; it ends with the weights of the epoch with the lowest validation loss.
 
     The same model, data, options and seed give the same weights, bit for bit, on one machine, whatever else trains
@@ -153,7 +153,7 @@ def train(
     validate = _validation_function(model, loss, tensors)
     validation_starts = tf.constant(data.validation_starts, tf.int64)
     schedule = LearningRate(options.learning_rate_schedule, options.learning_rate, epochs, patience or epochs)
-    progress, history, generator = Progress(options.min_delta), History(), np.random.default_rng(seed)
+    progress, log, generator = Progress(options.min_delta), TrainingLog(), np.random.default_rng(seed)
     best_weights = model.get_weights()
 
     for epoch in range(1, epochs + 1):
@@ -167,14 +167,14 @@ def train(
         if improved:
             best_weights = model.get_weights()
         report = EpochReport(epoch, epochs, train_loss, val_loss, rate, time.perf_counter() - began, improved)
-        history.add(report)
+        log.add(report)
         if on_epoch is not None:
             on_epoch(report)
         if patience is not None and progress.waited >= patience:
-            history.stopped_early = epoch < epochs
+            log.stopped_early = epoch < epochs
             break
     model.set_weights(best_weights)
-    return history
+    return log
 
 
 def predict_steps(

@@ -9,12 +9,12 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from lstm_pipeline.backtesting.backtest import BacktestOptions, backtest, draw_backtest
+from lstm_pipeline.backtesting.backtest import BacktestOptions, backtest
 from lstm_pipeline.errors import SpecError
 from lstm_pipeline.forecasting.dataset import build_dataset
-from lstm_pipeline.forecasting.ensemble import training_history
+from lstm_pipeline.forecasting.ensemble import training_log
 from lstm_pipeline.forecasting.forecast import forecast
-from lstm_pipeline.forecasting.publishing import metadata_table, publish
+from lstm_pipeline.forecasting.publishing import publish
 from lstm_pipeline.forecasting.training import GroupsFailed, train_groups
 from lstm_pipeline.orchestration import metadata as show
 from lstm_pipeline.orchestration.failures import user_errors
@@ -36,6 +36,8 @@ from lstm_pipeline.orchestration.keys import (
 from lstm_pipeline.projects.inputs import chain_to, finish, input_preview, prediction_input, training_input
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline.registry.registry import StoredModel
+from lstm_pipeline.registry.table import metadata_table
+from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_residuals
 from lstm_pipeline.spec.project import DataProduct
 from lstm_pipeline.spec.steps import PredictionStep, TrainingStep
 from lstm_pipeline.tables.schema import conform
@@ -49,7 +51,7 @@ class BacktestConfig(dg.Config):
     version: str | None = Field(None, description="such as v3; by default the one in use")
     origins: int | None = Field(None, description="so many, evenly spread over the held-out rows")
     stride: int | None = Field(None, description="an origin every so many rows, instead of origins")
-    refit_every: int | None = Field(None, description="train anew after so many origins, instead of taking a version")
+    retrain_every: int | None = Field(None, description="train anew after so many origins, instead of taking a version")
 
 
 def build_assets(project: Project) -> list[dg.AssetsDefinition]:
@@ -158,7 +160,7 @@ def _trained_model(project: Project) -> dg.AssetsDefinition:
         progress = context.resources.progress
 
         def metadata_of(model: StoredModel) -> show.Metadata:
-            return show.model_metadata(model.record, training_history(project.registry, model))
+            return show.model_metadata(model.record, training_log(project.registry, model))
 
         with user_errors():
             dataset = build_dataset(cleaned_data, step, project.spec.timezone)
@@ -203,12 +205,14 @@ def _model_metadata(project: Project) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, cleaned_data: pa.Table, trained_model: dict[str, StoredModel]
     ) -> dg.MaterializeResult[pa.Table]:
         with user_errors():
-            version = publish(project, cleaned_data, trained_model, run_id=context.run_id)
+            published = publish(project, cleaned_data, trained_model, run_id=context.run_id)
+            version = published.version
             as_of = as_of_date(context, project)
             table = finish(project, product, step.output, metadata_table(version), as_of)
             if product.fields is not None:
                 table = conform(table, product.fields, what="model_metadata")
-            plot = project.registry.store.read(project.registry.layout.residual_plot(version.record.version))
+            plot = draw_residuals(published)
+            project.registry.store.write(project.registry.layout.residual_plot(version.record.version), plot)
         return _result(table, as_of, show.version_metadata(version, plot))
 
     return model_metadata
@@ -230,7 +234,7 @@ def _predictions(project: Project) -> dg.AssetsDefinition:
         with user_errors():
             as_of = as_of_date(context, project)
             result = forecast(project, recent_data, as_of=as_of, predicted_at=dt.datetime.now(dt.UTC))
-            plot = show.draw_forecast(result)
+            plot = draw_forecast(result)
             project.registry.store.write(project.registry.layout.forecast_plot, plot)
         found = show.forecast_metadata(result, step.timestamp_col, plot)
         return _result(result.table, as_of, found)
@@ -257,7 +261,7 @@ def _backtest(project: Project) -> dg.AssetsDefinition:
             result = backtest(
                 project,
                 cleaned_data,
-                BacktestOptions(config.version, config.origins, config.stride, config.refit_every),
+                BacktestOptions(config.version, config.origins, config.stride, config.retrain_every),
                 on_stage=lambda text: progress.on_stage(context.log, text),
                 on_epoch=lambda group, report: progress.on_epoch(context.log, group, report),
             )

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +17,7 @@ from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.forecast import Forecast
 from lstm_pipeline.registry.records import EnsembleMetadata, IndividualRecord
 from lstm_pipeline.registry.registry import Version
-from lstm_pipeline.reporting.charts import forecast_chart, loss_chart
+from lstm_pipeline.reporting.charts import loss_chart
 from lstm_pipeline.statistics.metrics import NAMES, Metrics
 from lstm_pipeline.tables.schema import describe
 
@@ -134,7 +133,7 @@ def forecast_metadata(forecast: Forecast, timestamp_col: str, plot: bytes) -> Me
     """
     predicted = {
         name: f"{member.metadata.feature_group} {member.metadata.version or ''}".strip()
-        for member in forecast.ensemble.members
+        for member in forecast.ensemble.models
         for name in member.metadata.predicted_features
     }
     rows = [f"| {feature} | {model} |" for feature, model in predicted.items()]
@@ -143,7 +142,7 @@ def forecast_metadata(forecast: Forecast, timestamp_col: str, plot: bytes) -> Me
         "version": str(forecast.ensemble.version),
         "forecast": dg.MetadataValue.md(picture(plot, "forecast with recent history")),
         "predicted_by": dg.MetadataValue.md("\n".join(["| feature | model |", "| --- | --- |", *rows])),
-        "filled_values": sum(forecast.window.filled.counts.values()),
+        "filled_values": sum(forecast.history.filled.counts.values()),
     }
 
 
@@ -164,26 +163,6 @@ def backtest_metadata(result: Backtest, plot: bytes) -> Metadata:
         "features": dg.MetadataValue.md(metrics_table(features)),
         **protocol,
     }
-
-
-def draw_forecast(forecast: Forecast) -> bytes:
-    """Forecast plot of every predicted feature, with twice the horizon of history, at least a window."""
-    ensemble, window = forecast.ensemble, forecast.window
-    names, series = ensemble.predicted, window.series
-    horizon = forecast.raw.num_rows
-    shown = min(len(series), max(2 * horizon, ensemble.metadata.sequence_length))
-    steps = series.timeline.next_steps(series.steps[-1], horizon)
-    columns = [series.names.index(name) for name in names]
-    values = np.column_stack([forecast.raw[name].to_numpy().astype(float) for name in names])
-    return forecast_chart(
-        f"{ensemble.version}, {horizon} steps",
-        series.timeline.wall_clock(series.steps[-shown:]),
-        window.filled.values[-shown:, columns],
-        series.timeline.wall_clock(steps),
-        values,
-        names,
-        forecast.bounds,
-    )
 
 
 def metrics_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:

@@ -17,7 +17,8 @@ from dagster._core.instance import InstanceRef
 
 from lstm_pipeline.backtesting.backtest import BacktestOptions
 from lstm_pipeline.errors import PipelineError
-from lstm_pipeline.orchestration.code_location import BACKTESTING, BOTH, job_name, project_definitions, resources
+from lstm_pipeline.orchestration.code_location import project_definitions, resources
+from lstm_pipeline.orchestration.jobs import BACKTESTING, BOTH, job_name
 from lstm_pipeline.orchestration.keys import (
     AS_OF_TAG,
     BACKTEST_ASSETS,

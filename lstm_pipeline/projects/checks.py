@@ -9,22 +9,18 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from lstm_pipeline.errors import DataError, Problem
-from lstm_pipeline.forecasting.calibration import interval_columns
 from lstm_pipeline.projects.project import Project
+from lstm_pipeline.registry.table import METADATA_SCHEMA
 from lstm_pipeline.spec.documents import Loc
 from lstm_pipeline.spec.steps import FilterStep, PredictionStep, SelectStep, SqlStep, TrainingStep
 from lstm_pipeline.sql import running as sql
+from lstm_pipeline.statistics.intervals import interval_columns
 from lstm_pipeline.tables.reading import read_schema
 from lstm_pipeline.tables.schema import fields_problems
 from lstm_pipeline.timeseries.features import feature_problems, resolve_features
 from lstm_pipeline.timeseries.timeline import offset_of
 
 Schemas = dict[str, pa.Schema]
-
-METADATA_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("metadata", "model_path", "metadata_path", "version", "model_name", "model_type")]
-    + [("created_at", pa.timestamp("us", tz="UTC"))]
-)
 
 
 def data_problems(project: Project, as_of: dt.date | None = None) -> list[Problem]:

@@ -9,8 +9,8 @@ from upath import UPath
 
 from lstm_pipeline.storage.store import Store
 
-MODEL, METADATA, SCALER, HISTORY = "model.keras", "metadata.json", "scaler.json", "history.json"
-MODEL_FILES = (MODEL, SCALER, HISTORY, METADATA)
+MODEL, METADATA, SCALER, TRAINING_LOG = "model.keras", "metadata.json", "scaler.json", "history.json"
+MODEL_FILES = (MODEL, SCALER, TRAINING_LOG, METADATA)
 HELD_OUT = "held_out.keras"
 """Of a model that was trained on all rows at the end: the network as it was evaluated, before it saw the test part."""
 

@@ -94,7 +94,7 @@ class IndividualRecord(Record):
     model_type: Literal["lstm"] = "lstm"
 
 
-class Member(Record):
+class PinnedModel(Record):
     """A model that a version pins: which one, and what its files must be."""
 
     model_name: str
@@ -132,7 +132,7 @@ class EnsembleMetadata(Record):
     version: str
     feature_groups: list[str]
     metrics: Metrics
-    individual_models: list[Member]
+    individual_models: list[PinnedModel]
     feature_metrics: dict[str, dict[str, Metrics]]
     baseline_metrics: dict[str, Metrics] = {}
     calibration: CalibrationRecord = CalibrationRecord()

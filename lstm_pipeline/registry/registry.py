@@ -26,8 +26,8 @@ from lstm_pipeline.registry.records import (
     EnsembleRecord,
     FileDigest,
     IndividualRecord,
-    Member,
     Metrics,
+    PinnedModel,
     Record,
 )
 from lstm_pipeline.storage.store import Store, from_json, to_json
@@ -132,7 +132,7 @@ class Registry:
         run_id, published = self._candidate_pointer(group)
         return run_id if published is None else None
 
-    def _members_in_use(self) -> dict[str, Member]:
+    def _members_in_use(self) -> dict[str, PinnedModel]:
         members = self.ensemble_record().metadata.individual_models if self.versions() else []
         return {member.model_name: member for member in members}
 
@@ -229,7 +229,7 @@ class Registry:
         members = self.ensemble_record(version).metadata.individual_models
         return [self._stored(self._folder(member)).record for member in members]
 
-    def _checked(self, member: Member) -> StoredModel:
+    def _checked(self, member: PinnedModel) -> StoredModel:
         folder = self._folder(member)
         listed = {self.store.path(file.path) for file in member.files}
         bare = [str(folder / name) for name in MODEL_FILES if folder / name not in listed]
@@ -252,7 +252,7 @@ class Registry:
             )
         return stored
 
-    def _folder(self, member: Member) -> UPath:
+    def _folder(self, member: PinnedModel) -> UPath:
         return self.store.path(member.model_path).parent
 
     # publishing
@@ -285,10 +285,10 @@ class Registry:
                 self._point_to_candidate(group, trained, published=version)
         return Version(record, stored)
 
-    def _published_by_run(self) -> dict[tuple[str, str], Member]:
+    def _published_by_run(self) -> dict[tuple[str, str], PinnedModel]:
         """Models of the latest version and of the one in use, by group and training run."""
         known = self.versions()
-        members: list[Member] = []
+        members: list[PinnedModel] = []
         for version in {*known[-1:], *([self.resolve()] if known else [])}:
             with suppress(DamagedRecord):
                 members += self.ensemble_record(version).metadata.individual_models
@@ -316,18 +316,18 @@ class Registry:
         self.store.write(folder / METADATA, to_json(record.to_json()))
         return StoredModel(record, folder)
 
-    def _pin(self, model: StoredModel, version: str) -> Member:
+    def _pin(self, model: StoredModel, version: str) -> PinnedModel:
         files = []
         for name in model.record.metadata.files:
             path = model.folder / name
             size, sha = self.store.digest(path)
             files.append(FileDigest(path=self.store.key(path), size=size, sha256=sha))
         run_id = model.record.metadata.run_id
-        return Member(
+        return PinnedModel(
             model_name=model.group, version=version, model_path=model.record.model_path, run_id=run_id, files=files
         )
 
-    def _ensemble(self, version: str, members: list[Member], score: Score, run_id: str) -> EnsembleRecord:
+    def _ensemble(self, version: str, members: list[PinnedModel], score: Score, run_id: str) -> EnsembleRecord:
         metadata = EnsembleMetadata(
             model_name=f"{self.project}_lstm_model_ensemble",
             version=version,

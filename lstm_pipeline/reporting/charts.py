@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lstm_pipeline.arrays import Float64
 
-HISTORY, FORECAST, ACCENT = "#8a94a6", "#2563eb", "#dc2626"
+PAST, FORECAST, ACCENT = "#8a94a6", "#2563eb", "#dc2626"
 MAX_PANELS = 30
 _LEFT, _RIGHT, _ABOVE, _BELOW, _TITLE = 0.6, 0.1, 0.22, 0.38, 0.35  # inches beside panels, and above all of them
 
@@ -26,7 +26,7 @@ def loss_chart(title: str, history: Mapping[str, Sequence[float]], best_epoch: i
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.add_subplot()
     epochs = np.arange(1, len(history["loss"]) + 1)
-    axes.plot(epochs, history["loss"], color=HISTORY, marker="o", markersize=3, label="training")
+    axes.plot(epochs, history["loss"], color=PAST, marker="o", markersize=3, label="training")
     axes.plot(epochs, history["val_loss"], color=FORECAST, marker="o", markersize=3, label="validation")
     axes.axvline(best_epoch, color=ACCENT, linewidth=1, linestyle="--", label=f"kept: epoch {best_epoch}")
     axes.set(title=title, xlabel="epoch", ylabel="loss (scaled units)")
@@ -54,7 +54,7 @@ def forecast_chart(
     """
     figure, panels, more = _panels(names, row_height=1.9)
     for index, axes in enumerate(panels):
-        axes.plot(history_steps, history[:, index], color=HISTORY, linewidth=1)
+        axes.plot(history_steps, history[:, index], color=PAST, linewidth=1)
         # joined to the last observed value, so that a jump shows as one
         steps = history_steps[-1:].append(forecast_steps)
         values = np.append(history[-1:, index], forecast[:, index])
@@ -79,7 +79,7 @@ def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
     figure, panels, more = _panels(list(residuals), row_height=1.7)
     for axes, values in zip(panels, residuals.values(), strict=False):  # of many features the first ones are shown
         known = values[~np.isnan(values)]
-        axes.hist(known, bins=40, density=True, color=HISTORY, histtype="stepfilled")
+        axes.hist(known, bins=40, density=True, color=PAST, histtype="stepfilled")
         spread = known.std() if len(known) else 0.0
         if spread > 0:
             grid = np.linspace(known.min(), known.max(), 200)
@@ -99,7 +99,7 @@ def error_chart(title: str, errors: Mapping[str, Float64]) -> bytes:
     """
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
-    axes.axhline(1, color=HISTORY, linewidth=1, linestyle="--")
+    axes.axhline(1, color=PAST, linewidth=1, linestyle="--")
     for index, (method, values) in enumerate(errors.items()):
         leads = np.arange(1, len(values) + 1)
         colour, width, layer = (FORECAST, 2.2, 4) if index == 0 else (f"C{index}", 1.2, 3)

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from lstm_pipeline.backtesting.contenders import ENSEMBLE
 from lstm_pipeline.statistics.metrics import NAMES
+from lstm_pipeline.wording import number
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.training import EpochReport
@@ -129,7 +130,7 @@ def backtest_tables(table: pa.Table, protocol: Mapping[str, Any]) -> list[Table]
         table, protocol: of a `Backtest`.
     """
     rows = table.filter(pc.field("lead").is_null()).to_pylist()
-    trained = protocol["version"] or f"trained anew every {protocol['refit_every']} origins"
+    trained = protocol["version"] or f"trained anew every {protocol['retrain_every']} origins"
     methods = Table(
         title=f"Back-test of {trained}: {protocol['origins']} origins from {protocol['first_origin']} to "
         f"{protocol['last_origin']}, {protocol['horizon']} steps each",
@@ -174,13 +175,6 @@ def versions_table(records: Sequence[EnsembleRecord], in_use: str) -> Table:
         metrics = (number(metadata.metrics.get(name)) for name in ("rmse", "mae", "smape"))
         view.add_row(record.version + mark, record.created_at, *metrics, models)
     return view
-
-
-def number(value: float | None) -> str:
-    """Four significant digits, thousands in full, a dash where there is none."""
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def _columns(table: Table, first: str, others: Sequence[str]) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from lstm_pipeline.spec.documents import Loc
-from lstm_pipeline.spec.messages import nearest
 from lstm_pipeline.spec.project import DataProduct, DataProductInput, FileInput, ProjectSpec
 from lstm_pipeline.spec.settings import expand
 from lstm_pipeline.spec.steps import DEFAULT_GROUP, PredictionStep, Step, TrainingStep
+from lstm_pipeline.wording import did_you_mean
 
 Finding = tuple[Loc, str]
 ModelStep = type[TrainingStep] | type[PredictionStep]
@@ -44,7 +44,7 @@ def check_training(step: TrainingStep, loc: Loc) -> Iterator[Finding]:
     for group in step.models_config:
         if group not in known:
             expected = ", ".join(known)
-            yield (*loc, "models_config", group), f"is no feature group.{nearest(group, known)} Groups: {expected}"
+            yield (*loc, "models_config", group), f"is no feature group.{did_you_mean(group, known)} Groups: {expected}"
     for key in ("features_to_predict", "drop_cols", "future_covariates"):
         columns = getattr(step, key) or []
         for column, count in Counter(columns).items():
@@ -97,7 +97,7 @@ def _check_groups(step: TrainingStep, groups: Mapping[str, Sequence[str]], loc: 
             if column == step.timestamp_col:
                 yield (*loc, group), f"'{column}' is the timestamp column, not a feature"
             if step.features_to_predict is not None and column not in step.features_to_predict:
-                hint = nearest(column, step.features_to_predict)
+                hint = did_you_mean(column, step.features_to_predict)
                 yield (*loc, group), f"'{column}' is not in features_to_predict.{hint}"
     missing = [column for column in step.features_to_predict or [] if column not in home]
     if missing:
@@ -150,7 +150,7 @@ def _check_inputs(spec: ProjectSpec) -> Iterator[Finding]:
                 identifier = source.identifier
                 yield (
                     (*loc, "identifier"),
-                    f"'{identifier}' is not in the catalog.{nearest(identifier, spec.catalog)} "
+                    f"'{identifier}' is not in the catalog.{did_you_mean(identifier, spec.catalog)} "
                     f"Add to the spec: catalog: {{{identifier}: <path or s3:// URI>}}",
                 )
 
@@ -184,7 +184,7 @@ def _only(product: DataProduct, kind: type[T]) -> tuple[int, T] | None:
 
 
 def _unknown_frame(name: str, made: set[str]) -> str:
-    return f"no earlier step or input makes '{name}'.{nearest(name, made)} There are: {', '.join(sorted(made))}"
+    return f"no earlier step or input makes '{name}'.{did_you_mean(name, made)} There are: {', '.join(sorted(made))}"
 
 
 def _tag(kind: ModelStep) -> str:

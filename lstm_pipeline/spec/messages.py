@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -14,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from lstm_pipeline.errors import Problem
 from lstm_pipeline.spec.documents import Document, Loc, place_of
+from lstm_pipeline.wording import did_you_mean
 
 Kind = Literal["missing", "unknown", "key", "value"]
 
@@ -47,13 +47,6 @@ class Broken:
     loc: Loc
     kind: Kind
     problem: Problem
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` for the known name most like `name`, or nothing."""
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
 
 
 def show(value: Any, limit: int = 60) -> str:
@@ -123,7 +116,7 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
     kind, found, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "extra_forbidden":
         known = _known_keys(model, detail["loc"][:-1])
-        return f"unknown key.{nearest(str(detail['loc'][-1]), known) or ' Known here: ' + ', '.join(known)}"
+        return f"unknown key.{did_you_mean(str(detail['loc'][-1]), known) or ' Known here: ' + ', '.join(known)}"
     if kind == "missing":
         return "missing, and there is no default for it"
     if kind == "union_tag_not_found":
@@ -132,7 +125,7 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
         expected = context.get("expected") or context.get("expected_tags", "")
         tag = context.get("tag", found)
         known = re.findall(r"'([^']*)'", expected)
-        return f"expected {expected}, found {show(tag)}.{nearest(str(tag), known)}"
+        return f"expected {expected}, found {show(tag)}.{did_you_mean(str(tag), known)}"
     if kind == "value_error":
         return f"{context['error']}, found {show(found)}"
     if kind == "string_pattern_mismatch":

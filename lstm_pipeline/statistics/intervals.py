@@ -52,3 +52,8 @@ def rolling_coverage(errors: Float64, first: Integers, scored: Integers, level: 
         inside += (there & (errors[origin] >= lower) & (errors[origin] <= upper)).sum(axis=0)
         counted += there.sum(axis=0)
     return np.where(counted > 0, inside / np.maximum(counted, 1), np.nan)
+
+
+def interval_columns(name: str, level: int) -> tuple[str, str]:
+    """Names of the columns that hold an interval's bounds."""
+    return f"{name}_lo_{level}", f"{name}_hi_{level}"

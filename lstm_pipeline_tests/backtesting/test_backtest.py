@@ -14,7 +14,7 @@ import pytest
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.backtesting import backtest as module
 from lstm_pipeline.backtesting import contenders
-from lstm_pipeline.backtesting.backtest import Backtest, BacktestOptions, backtest, draw_backtest, read_protocol
+from lstm_pipeline.backtesting.backtest import Backtest, BacktestOptions, backtest, read_protocol
 from lstm_pipeline.backtesting.classical import STATISTICAL
 from lstm_pipeline.backtesting.retraining import known_before
 from lstm_pipeline.errors import DataError, RegistryError, TrainingError
@@ -22,6 +22,7 @@ from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.publishing import publish
 from lstm_pipeline.forecasting.rolling import roll_from
 from lstm_pipeline.projects.project import Project
+from lstm_pipeline.reporting.drawing import draw_backtest
 from lstm_pipeline.statistics.metrics import NAMES
 from lstm_pipeline_tests.mill import (
     GROUPS,
@@ -141,7 +142,7 @@ def test_all_that_a_version_has_not_seen_is_held_out(mill: Project) -> None:
 def test_the_rows_from_an_origin_on_leave_its_forecasts_bit_identical(tmp_path: Path) -> None:
     """Trained anew, blended anew: each origin's forecasts, those of the naive and the linear methods included."""
     project = mill_project(tmp_path, blend_baseline=True)
-    options, stages = BacktestOptions(stride=10, refit_every=1), []
+    options, stages = BacktestOptions(stride=10, retrain_every=1), []
     clean = backtest(project, mill_table(), options, on_stage=stages.append)
     assert clean.contest.first.tolist() == [96, 106]
     assert stages[0] == "training 1 of 2: on the 96 rows before 2024-03-25 00:00:00"
@@ -158,7 +159,7 @@ def test_the_rows_from_an_origin_on_leave_its_forecasts_bit_identical(tmp_path: 
 
 def test_a_refit_serves_the_origins_up_to_the_next_and_depends_on_its_rows_alone(mill: Project, tmp_path: Path) -> None:
     project, heard = mill_project(tmp_path), []
-    options = BacktestOptions(stride=4, refit_every=3)
+    options = BacktestOptions(stride=4, retrain_every=3)
     found = backtest(project, mill_table(), options, on_epoch=lambda group, report: heard.append((group, report.epoch)))
     assert found.contest.first.tolist() == [96, 100, 104, 108, 112]
     assert {group for group, _ in heard} == set(GROUPS)
@@ -188,9 +189,9 @@ def test_what_is_known_before_an_origin() -> None:
     [
         (BacktestOptions(origins=0), "origins: expected at least 1, found 0"),
         (BacktestOptions(stride=-2), "stride: expected at least 1, found -2"),
-        (BacktestOptions(refit_every=0), "refit_every: expected at least 1, found 0"),
+        (BacktestOptions(retrain_every=0), "retrain_every: expected at least 1, found 0"),
         (BacktestOptions(origins=2, stride=2), "origins and stride exclude each other"),
-        (BacktestOptions(version="v1", refit_every=2), "version and refit_every exclude each other"),
+        (BacktestOptions(version="v1", retrain_every=2), "version and retrain_every exclude each other"),
     ],
 )
 def test_options_that_cannot_be_meant(mill: Project, options: BacktestOptions, message: str) -> None:
@@ -210,7 +211,7 @@ def test_what_does_not_fit_is_one_clear_message(mill: Project, tmp_path: Path) -
     holed = np.where(np.isin(np.arange(ROWS), [95, 103, 107]), np.nan, mill_table()["load"])
     far = with_column(mill_table(), "load", holed)  # the first whole window ends at row 115, four rows from the end
     with pytest.raises(DataError, match="no origin in the 24 rows of the test part: each needs 8 usable rows"):
-        backtest(mill_project(tmp_path / "far", max_gap=0), far, BacktestOptions(refit_every=1))
+        backtest(mill_project(tmp_path / "far", max_gap=0), far, BacktestOptions(retrain_every=1))
     other = mill_project(tmp_path / "other", feature_groups={"all": PREDICTED}, models_config={})
     with pytest.raises(RegistryError, match="v1 has the groups power, warmth, the spec all; train again"):
         backtest(Project(other.loaded, mill.storage), mill_table())
@@ -275,7 +276,7 @@ def test_a_failed_training_is_one_clear_message(tmp_path: Path) -> None:
     options = {**TINY, "learning_rate": 1e30, "activation": "relu"}
     project = mill_project(tmp_path, models_config={"power": options, "warmth": TINY})
     with pytest.raises(TrainingError, match="group 'power'") as caught:
-        backtest(project, mill_table(), BacktestOptions(origins=1, refit_every=1))
+        backtest(project, mill_table(), BacktestOptions(origins=1, retrain_every=1))
     assert "kept" not in str(caught.value)
 
 
@@ -301,7 +302,7 @@ def test_the_command_line(own_mill: Project) -> None:
 
 
 def test_the_command_line_trains_anew_and_stores_no_model(tmp_path: Path) -> None:
-    result = run_cli(mill_project(tmp_path), "--stride", "20", "--refit-every", "1")
+    result = run_cli(mill_project(tmp_path), "--stride", "20", "--retrain-every", "1")
     assert result.returncode == 0, result.stderr
     assert "training 1 of 1: on the 96 rows before 2024-03-25 00:00:00" in result.stdout
     assert "power: epoch 2/2" in result.stdout
@@ -315,7 +316,7 @@ def test_mistakes_on_the_command_line(tmp_path: Path) -> None:
         (("--origins", "0"), "0 is not in the range x>=1"),
         (("--stride", "0"), "0 is not in the range x>=1"),
         (("--origins", "2", "--stride", "2"), "--origins and --stride exclude each other"),
-        (("--version", "v1", "--refit-every", "2"), "give one of them"),
+        (("--version", "v1", "--retrain-every", "2"), "give one of them"),
     ):
         result = run_cli(project, *arguments)
         assert result.returncode == 2

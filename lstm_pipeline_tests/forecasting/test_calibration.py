@@ -12,7 +12,7 @@ import yaml
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import DataError, RegistryError
-from lstm_pipeline.forecasting.calibration import METHODS, Calibration, interval_columns
+from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.evaluation import RECENT_ORIGINS, calibrate, evaluate
@@ -25,7 +25,7 @@ from lstm_pipeline.projects.project import Project, load_project
 from lstm_pipeline.registry.records import CalibrationRecord, EnsembleMetadata
 from lstm_pipeline.spec.project import ProjectSpec
 from lstm_pipeline.statistics.blending import fit_blend
-from lstm_pipeline.statistics.intervals import interval_offsets
+from lstm_pipeline.statistics.intervals import interval_columns, interval_offsets
 from lstm_pipeline.statistics.residuals import DEFINITIONS, residual_summary
 from lstm_pipeline_tests.forecasting.make_golden import INPUT, STORE
 from lstm_pipeline_tests.mill import (
@@ -62,7 +62,7 @@ def calibrated(dataset: Dataset, weights: Any = None, offsets: Any = None) -> En
     """The same with a calibration."""
     plain = zeros(dataset)
     table = np.array([(weights or WEIGHTS)[name] for name in PREDICTED], float)
-    return Ensemble(plain.members, "v0", Calibration(tuple(PREDICTED), table, offsets or {}).to_record())
+    return Ensemble(plain.models, "v0", Calibration(tuple(PREDICTED), table, offsets or {}).to_record())
 
 
 def reach(steps: int, size: float) -> tuple[Float64, Float64]:
@@ -170,7 +170,7 @@ def test_intervals_stand_after_the_features_and_are_missing_beyond_their_horizon
     np.testing.assert_allclose(found["load"] - found["load_lo_80"], [1, 2, 3, NAN])
     np.testing.assert_allclose(found["heat_hi_95"] - found["heat"], [60, 70, 80, NAN])
     assert list(ensemble.predict(mill_table(), 2, intervals=[80]).columns) == ["date", *PREDICTED, *bounds[6:]]
-    table = ensemble.forecast_table(ensemble.read_window(mill_table()), 4, [80])
+    table = ensemble.forecast_table(ensemble.read_history(mill_table()), 4, [80])
     assert table["load_lo_80"].null_count == 1
 
 
@@ -188,7 +188,7 @@ def test_a_bound_never_takes_the_place_of_a_feature() -> None:
     names = [name for members in groups.values() for name in members]
     dataset = mill_dataset(table, feature_groups=groups, features_to_predict=names)
     record = Calibration(tuple(names), np.tile(np.eye(3)[0], (4, 1)), {80: (np.ones((2, 4)), np.ones((2, 4)))})
-    ensemble = Ensemble(zeros(dataset).members, "v0", record.to_record())
+    ensemble = Ensemble(zeros(dataset).models, "v0", record.to_record())
     with pytest.raises((DataError, RegistryError), match="load_lo_80"):
         ensemble.predict(table, 2, intervals=[80])
 
@@ -230,7 +230,7 @@ def test_less_than_a_season_of_history_can_be_published_and_forecast_from() -> N
     dataset = mill_dataset(season_length=200)
     plain = zeros(dataset)
     record = evaluate(dataset, plain, HORIZON, blends=True).calibration.to_record()
-    assert len(Ensemble(plain.members, "v0", record).predict(mill_table(), 3)) == 3
+    assert len(Ensemble(plain.models, "v0", record).predict(mill_table(), 3)) == 3
 
 
 # the calibration of an evaluation

@@ -12,7 +12,7 @@ from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset, network_rows
 from lstm_pipeline.forecasting.ensemble import Ensemble
-from lstm_pipeline.forecasting.history import Window
+from lstm_pipeline.forecasting.history import History
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline.timeseries.calendar import ALL, calendar_matrix
 from lstm_pipeline_tests.mill import (
@@ -96,8 +96,8 @@ def mixed_terms(dataset: Dataset, seed: int = 5) -> dict[str, Any]:
     }
 
 
-def window_of(dataset: Dataset) -> Window:
-    return Window(dataset.series, dataset.filled, np.empty((0, 0)))
+def window_of(dataset: Dataset) -> History:
+    return History(dataset.series, dataset.filled, np.empty((0, 0)))
 
 
 def rolled_in_numpy(dataset: Dataset, ensemble: Ensemble, horizon: int) -> Float64:
@@ -109,7 +109,7 @@ def rolled_in_numpy(dataset: Dataset, ensemble: Ensemble, horizon: int) -> Float
     season, out = dataset.season, []
     for step in range(horizon):
         row: dict[str, float] = {}
-        for member in ensemble.members:
+        for member in ensemble.models:
             scaled = member.scaler.transform(values[-LENGTH:])
             window = np.concatenate([scaled, calendar[step + 1 : step + 1 + LENGTH]], axis=1)
             names = member.metadata.predicted_features
@@ -204,7 +204,7 @@ def test_a_roll_feeds_the_calendar_that_training_rows_of_the_same_dates_have(
 def known_calendar(ensemble: Ensemble, dataset: Dataset, starts: Sequence[int], horizon: int) -> Any:
     """(B, H, K) the calendar columns of what a roll is given."""
     at = np.array(starts)
-    rows = network_rows(dataset.series, dataset.filled, ensemble.members[0].scaler, dataset.calendar)
+    rows = network_rows(dataset.series, dataset.filled, ensemble.models[0].scaler, dataset.calendar)
     windows = rows[at[:, None] + np.arange(LENGTH)]
     known = ensemble._known(dataset.series, dataset.filled, windows, at, horizon, None)
     return known[:, :, len(ensemble.context) :]
@@ -252,7 +252,7 @@ def test_whole_numbers_are_rounded_half_to_even_to_the_nearest() -> None:
     table = with_column(mill_table(), "wind", np.resize(wind, 120))
     terms = {"parts": [(LENGTH, "wind", 0.5)], "load": [(LENGTH, "wind", 0.5)]}
     ensemble = linear_ensemble(mill_dataset(table), terms, {"power": "none", "warmth": "none"})
-    window = ensemble.read_window(table)
+    window = ensemble.read_history(table)
     forecast = ensemble.forecast_table(window, 8)
     assert forecast["parts"].to_pylist() == [0, 2, 2, 4, 0, -2, 2, 3]
     assert forecast["parts"].type == pa.int64()

@@ -160,11 +160,11 @@ def test_a_single_row_with_values_is_no_series() -> None:
     for name in ("load", "heat", "wind", "parts"):
         table = with_column(table, name, [table[name][0].as_py(), None])
     with pytest.raises(DataError, match=r"steps of D \(1 days.*; only one row here has values"):
-        linear_ensemble(mill_dataset(), {}).read_window(table)
+        linear_ensemble(mill_dataset(), {}).read_history(table)
 
 
 def test_a_short_gap_at_the_end_goes_on_with_the_last_value() -> None:
-    window = linear_ensemble(mill_dataset(), {}).read_window(with_values("heat", slice(117, None), None))
+    window = linear_ensemble(mill_dataset(), {}).read_history(with_values("heat", slice(117, None), None))
     heat = mill_table()["heat"][116].as_py()
     np.testing.assert_array_equal(window.filled.values[-3:, 0], [heat] * 3)
 
@@ -182,7 +182,7 @@ def test_repeated_stamps_are_merged_as_in_training(own_mill: Project, rule: str,
     project = respecified(own_mill, lambda spec: None, on_duplicates=rule)
     train_mill(project, "run2")
     publish_mill(project)
-    window = forecast_of(project, twice).window
+    window = forecast_of(project, twice).history
     expected = kept or (70.0 + mill_table()["load"][119].as_py()) / 2
     assert window.filled.values[-1, 1] == expected
     assert window.series.duplicates == 1

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from lstm_pipeline.forecasting.dataset import Dataset, network_rows
-from lstm_pipeline.forecasting.ensemble import Ensemble, Member
+from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel
 from lstm_pipeline.forecasting.evaluation import evaluate
 from lstm_pipeline_tests.mill import (
     GROUPS,
@@ -60,7 +60,7 @@ def clean() -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def member(clean: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Member:
+def member(clean: Dataset, tmp_path_factory: pytest.TempPathFactory) -> GroupModel:
     """The group `power`, trained on the clean rows."""
     return trained_member(tmp_path_factory.mktemp("clean"), "power", clean, mill_step(**STEP))
 
@@ -99,7 +99,7 @@ def test_the_scaler_is_fitted_on_what_was_observed_in_the_training_rows(rule: st
 
 @pytest.mark.parametrize("poison", [1e9, np.nan], ids=["1e9", "NaN"])
 def test_test_rows_leave_the_trained_weights_bit_identical(
-    clean: Dataset, member: Member, tmp_path: Path, poison: float
+    clean: Dataset, member: GroupModel, tmp_path: Path, poison: float
 ) -> None:
     dataset = mill_dataset(poisoned(holed(mill_table()), TEST, poison), **STEP)
     after = trained_member(tmp_path, "power", dataset, mill_step(**STEP))
@@ -109,7 +109,7 @@ def test_test_rows_leave_the_trained_weights_bit_identical(
     assert after.metadata.data_fingerprint != member.metadata.data_fingerprint
 
 
-def test_poison_in_the_training_part_does_change_the_weights(member: Member, tmp_path: Path) -> None:
+def test_poison_in_the_training_part_does_change_the_weights(member: GroupModel, tmp_path: Path) -> None:
     """Else the tests above would pass for a network that learns nothing."""
     table = holed(mill_table())
     values = table["wind"].to_numpy().copy()
@@ -127,7 +127,7 @@ def test_no_training_target_lies_in_a_later_part(clean: Dataset) -> None:
     assert windows.validation.min() < VALIDATION  # while inputs reach back over the boundary
 
 
-def test_the_order_of_columns_and_rows_changes_nothing(member: Member, tmp_path: Path) -> None:
+def test_the_order_of_columns_and_rows_changes_nothing(member: GroupModel, tmp_path: Path) -> None:
     table = holed(mill_table())
     mixed = table.select(["wind", "parts", "note", "heat", "date", "load"])
     mixed = mixed.take(np.random.default_rng(3).permutation(ROWS))
@@ -138,7 +138,7 @@ def test_the_order_of_columns_and_rows_changes_nothing(member: Member, tmp_path:
     assert other.metadata.feature_columns == member.metadata.feature_columns
 
 
-def test_groups_in_another_order_forecast_the_same_by_name(clean: Dataset, member: Member, tmp_path: Path) -> None:
+def test_groups_in_another_order_forecast_the_same_by_name(clean: Dataset, member: GroupModel, tmp_path: Path) -> None:
     swapped = {"feature_groups": dict(reversed(GROUPS.items())), "features_to_predict": PREDICTED[::-1]}
     step = mill_step(**STEP, **swapped)
     dataset = mill_dataset(holed(mill_table()), **STEP, **swapped)
@@ -153,7 +153,7 @@ def test_groups_in_another_order_forecast_the_same_by_name(clean: Dataset, membe
         np.testing.assert_array_equal(found[name], expected[name])
 
 
-def test_a_groups_weights_do_not_depend_on_the_other_groups(member: Member, tmp_path: Path) -> None:
+def test_a_groups_weights_do_not_depend_on_the_other_groups(member: GroupModel, tmp_path: Path) -> None:
     """`warmth` split in two, and `power` trained as the last of three."""
     groups = {"third": ["parts"], "warmth": ["heat"], "power": ["load"]}
     alone = mill_step(**STEP, feature_groups=groups)
@@ -196,7 +196,7 @@ def test_an_epoch_knows_nothing_of_rows_after_the_training_part(options: dict[st
     config = {**TINY, "segment_units": 4, "output_chunk_length": 5, **options}
     step = {"preset": None, "models_config": {"power": config, "warmth": config}, "epochs": 1}
 
-    def trained(name: str, table: pa.Table) -> Member:
+    def trained(name: str, table: pa.Table) -> GroupModel:
         return trained_member(tmp_path / name, "warmth", mill_dataset(table, **step), mill_step(**step))
 
     table = holed(mill_table())

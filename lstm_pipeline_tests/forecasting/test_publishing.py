@@ -13,10 +13,10 @@ import pytest
 
 from lstm_pipeline import Ensemble
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.forecasting.ensemble import load_members, training_history
-from lstm_pipeline.forecasting.publishing import metadata_table
+from lstm_pipeline.forecasting.ensemble import load_models, training_log
 from lstm_pipeline.forecasting.training import GroupsFailed
 from lstm_pipeline.projects.project import Project
+from lstm_pipeline.registry.table import metadata_table
 from lstm_pipeline.statistics.metrics import NAMES
 from lstm_pipeline_tests.forecasting.make_golden import STORE
 from lstm_pipeline_tests.mill import (
@@ -88,7 +88,7 @@ def test_hyperparameters_are_the_resolved_ones(mill: Project) -> None:
 
 def test_a_models_history_has_every_epoch(mill: Project) -> None:
     model = mill.registry.load().models["warmth"]
-    history, training = training_history(mill.registry, model), model.record.metadata.training
+    history, training = training_log(mill.registry, model), model.record.metadata.training
     assert len(history["loss"]) == len(history["val_loss"]) == training["epochs"] == 2
     assert training["val_loss"] == min(history["val_loss"])
     assert history["val_loss"].index(training["val_loss"]) + 1 == training["best_epoch"]
@@ -226,7 +226,7 @@ def test_a_group_may_be_retrained_with_another_scaler(own_mill: Project) -> None
     changed = respecified(own_mill, models_config={"power": TINY, "warmth": {**TINY, "scaler": "minmax"}})
     train_mill(changed, "run2", ["warmth"])
     version = publish_mill(changed)
-    kinds = [member.scaler.kind for member in load_members(changed.registry, version.models)]
+    kinds = [member.scaler.kind for member in load_models(changed.registry, version.models)]
     assert kinds == ["standard", "minmax"]
     forecast = Ensemble.of(changed.registry, version).predict(mill_table(), 5)
     heat = mill_table()["heat"].to_numpy()

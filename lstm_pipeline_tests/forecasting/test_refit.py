@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lstm_pipeline import Ensemble
-from lstm_pipeline.forecasting.ensemble import load_members
+from lstm_pipeline.forecasting.ensemble import load_models
 from lstm_pipeline.network import training
 from lstm_pipeline.registry.layout import HELD_OUT, MODEL
 from lstm_pipeline_tests.mill import LENGTH, ROWS, TINY, mill_project, mill_table, publish_mill, train_mill
@@ -25,9 +25,9 @@ def test_the_scored_network_is_kept_and_the_refitted_one_forecasts(tmp_path: Pat
 
     files = {member.model_name: {Path(file.path).name for file in member.files} for member in other.individual_models}
     assert files["power"] - files["warmth"] == {HELD_OUT}
-    scored = load_members(refitted.registry, version.models, held_out=True)
-    used = load_members(refitted.registry, version.models)
-    trained = load_members(plain.registry, expected.models)
+    scored = load_models(refitted.registry, version.models, held_out=True)
+    used = load_models(refitted.registry, version.models)
+    trained = load_models(plain.registry, expected.models)
     for group in (0, 1):
         weights = [member[group].network.get_weights() for member in (trained, scored, used)]
         assert all(np.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))

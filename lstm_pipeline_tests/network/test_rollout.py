@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from lstm_pipeline.network import rollout
-from lstm_pipeline.network.rollout import RollMember, RollOut
+from lstm_pipeline.network.rollout import RollModel, RollOut
 from lstm_pipeline.network.training import predict_steps
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline_tests.network.tiny import (
@@ -23,7 +23,7 @@ def member(model, columns, width, scale=1.0, shift=0.0):
     input_scale, input_shift = scale * factor, shift * factor
     columns = np.array(columns)
     output_scale = 1 / input_scale[columns]
-    return RollMember(model, columns, input_scale, input_shift, output_scale, -input_shift[columns] * output_scale)
+    return RollModel(model, columns, input_scale, input_shift, output_scale, -input_shift[columns] * output_scale)
 
 
 def step_network(slope: float, width: int, columns: list[int], name: str = "step") -> keras.Model:
@@ -70,7 +70,7 @@ def test_persistence_with_a_constant_continues_a_known_sequence_exactly():
 
 def test_constant_is_added_in_the_members_own_units():
     model = step_network(1.0, 1, [0])
-    part = RollMember(model, np.array([0]), np.array([2.0]), np.array([3.0]), np.array([0.5]), np.array([-1.5]))
+    part = RollModel(model, np.array([0]), np.array([2.0]), np.array([3.0]), np.array([0.5]), np.array([-1.5]))
     roll = RollOut([part], np.array([], int), 1)
     window = np.full((1, LENGTH, 1), 10, np.float32)
     np.testing.assert_array_equal(roll(window, no_known(1, 3))[0, :, 0], [10.5, 11, 11.5])
@@ -149,7 +149,7 @@ def test_inference_has_no_dropout():
 def test_members_and_known_columns_must_be_a_partition(columns, known):
     model = step_network(0.0, 3, columns[:1] * len(columns))
     with pytest.raises(ValueError, match="every column from 0 to 2 once"):
-        RollOut([RollMember(model, np.array(columns), *[np.ones(3)] * 2, *[np.ones(len(columns))] * 2)], known, 3)
+        RollOut([RollModel(model, np.array(columns), *[np.ones(3)] * 2, *[np.ones(len(columns))] * 2)], known, 3)
 
 
 def test_descriptions_that_do_not_fit_are_refused():
@@ -158,9 +158,9 @@ def test_descriptions_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="at least one member"):
         RollOut([], np.array([0, 1]), 2)
     with pytest.raises(ValueError, match=r"short: expected a network \(5, 2\) -> \(2,\), got \(5, 2\) -> \(1,\)"):
-        RollOut([RollMember(model, np.array([0, 1]), *[np.ones(2)] * 4)], np.array([], int), 2)
+        RollOut([RollModel(model, np.array([0, 1]), *[np.ones(2)] * 4)], np.array([], int), 2)
     with pytest.raises(ValueError, match=r"short: expected output scale and shift of shape \(1,\)"):
-        RollOut([RollMember(model, np.array([0]), *[np.ones(2)] * 4)], np.array([1]), 2)
+        RollOut([RollModel(model, np.array([0]), *[np.ones(2)] * 4)], np.array([1]), 2)
     roll = RollOut([good], np.array([1]), 2)
     with pytest.raises(ValueError, match=r"expected windows \(B, 5, 2\), got \(1, 4, 2\)"):
         roll(np.zeros((1, 4, 2)), np.zeros((1, 3, 1)))
@@ -220,7 +220,7 @@ def test_a_known_future_is_that_of_the_rows_before_the_forecast_ones(steps):
     """The calendar of step h stands in row h - 1: in the window's last row, then in `known`."""
     # columns: 0 and 1 predicted, 2 context, 3 and 4 calendar; units of their own must not reach the calendar
     members = [
-        RollMember(
+        RollModel(
             knowing_network(count, 2, 5), np.array([column]), np.array([2, 3, 4, 1, 1.0]), np.array([1, 1, 1, 0, 0.0]),
             np.ones(1), np.zeros(1),
         )

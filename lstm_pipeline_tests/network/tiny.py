@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_pipeline.network.architecture import Shape, build_network
 from lstm_pipeline.network.batches import FloatArray
-from lstm_pipeline.network.training import History, WindowData, train
+from lstm_pipeline.network.training import TrainingLog, WindowData, train
 from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
 
 LENGTH, WIDTH, TARGETS, ROWS = 5, 4, 2, 40
@@ -52,7 +52,9 @@ def numpy_windows(data: WindowData, starts: Any) -> FloatArray:
     return np.stack([data.values[start : start + data.sequence_length] for start in starts])
 
 
-def train_tiny(options: ModelOptions, model: keras.Model, data: WindowData | None = None, **changes: Any) -> History:
+def train_tiny(
+    options: ModelOptions, model: keras.Model, data: WindowData | None = None, **changes: Any
+) -> TrainingLog:
     settings = {"epochs": 2, "patience": 5, "batch_size": 8, "seed": 3}
     return train(model, data or tiny_data(), options, **{**settings, **changes})
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from lstm_pipeline.errors import Problem, SpecError
 from lstm_pipeline.spec.documents import Document, parse_json, parse_yaml, place_of, read_document
-from lstm_pipeline.spec.messages import nearest, show
+from lstm_pipeline.spec.messages import show
+from lstm_pipeline.wording import did_you_mean as nearest
 from lstm_pipeline_tests.spec.example import outcome
 
 JSON = st.recursive(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.forecasting.ensemble import load_members
+from lstm_pipeline.forecasting.ensemble import load_models
 from lstm_pipeline.registry.records import IndividualRecord
 from lstm_pipeline.registry.registry import Registry
 from lstm_pipeline.storage.store import Store, to_json
@@ -185,5 +185,5 @@ def test_a_network_with_code_in_it_is_refused(place: Place, tmp_path: Path) -> N
         registry.save_candidate(record, files)
     publish(registry, ["heat"])
     with pytest.raises(RegistryError, match=r"not a network this package can open.*Lambda"):
-        load_members(registry, registry.load().models)
+        load_models(registry, registry.load().models)
     assert not trace.exists()

@@ -1,0 +1,47 @@
+"""From results to their plots."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from lstm_pipeline.backtesting.backtest import read_protocol
+from lstm_pipeline.backtesting.comparison import errors_by_lead
+from lstm_pipeline.forecasting.forecast import Forecast
+from lstm_pipeline.forecasting.publishing import Published
+from lstm_pipeline.reporting.charts import error_chart, forecast_chart, residual_chart
+
+
+def draw_forecast(forecast: Forecast) -> bytes:
+    """Forecast plot of every predicted feature, with twice the horizon of history, at least a window."""
+    ensemble, history = forecast.ensemble, forecast.history
+    names, series = ensemble.predicted, history.series
+    horizon = forecast.raw.num_rows
+    shown = min(len(series), max(2 * horizon, ensemble.metadata.sequence_length))
+    steps = series.timeline.next_steps(series.steps[-1], horizon)
+    columns = [series.names.index(name) for name in names]
+    values = np.column_stack([forecast.raw[name].to_numpy().astype(float) for name in names])
+    return forecast_chart(
+        f"{ensemble.version}, {horizon} steps",
+        series.timeline.wall_clock(series.steps[-shown:]),
+        history.filled.values[-shown:, columns],
+        series.timeline.wall_clock(steps),
+        values,
+        names,
+        forecast.bounds,
+    )
+
+
+def draw_residuals(published: Published) -> bytes:
+    """How a version's residuals are distributed, one step ahead on the test part, as PNG."""
+    return residual_chart(f"{published.version.record.version}, one step ahead on the test part", published.residuals)
+
+
+def draw_backtest(table: pa.Table) -> bytes:
+    """Plot of each method's error by lead time, as PNG.
+
+    Args:
+        table: of a `Backtest`.
+    """
+    protocol = read_protocol(table)
+    return error_chart(f"{protocol['version'] or 'retrained'}, {protocol['origins']} origins", errors_by_lead(table))

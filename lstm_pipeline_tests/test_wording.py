@@ -1,0 +1,36 @@
+"""The one wording of numbers, names and hints."""
+
+from __future__ import annotations
+
+import pytest
+
+from lstm_pipeline.wording import counted, did_you_mean, listed, number
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"), (float("nan"), "–"), (0.0, "0"), (0.0456789, "0.04568"), (12345.6, "12,346"),
+        (-12345.6, "-12,346"),
+        (9999.4, "9999"), (1.23456e12, "1.235e+12"), (3, "3"),
+    ],
+)  # fmt: skip
+def test_a_number_reads_the_same_everywhere(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_counts_agree_with_their_noun() -> None:
+    assert [counted(count, "row") for count in (0, 1, 2, 12345)] == ["0 rows", "1 row", "2 rows", "12,345 rows"]
+
+
+def test_long_lists_say_how_long_they_are() -> None:
+    assert listed(["a", "b"]) == "a, b"
+    assert listed(["a", "b", "c"], most=2) == "a, b, … (3 in total)"
+    assert listed([]) == ""
+
+
+def test_a_hint_is_given_only_where_a_name_is_close() -> None:
+    assert did_you_mean("Lode", ["load", "heat"]) == " Did you mean 'load'?"
+    assert did_you_mean("HEAT", ["load", "Heat"]) == " Did you mean 'Heat'?"
+    assert did_you_mean("xyz", ["load", "heat"]) == ""
+    assert did_you_mean("x", []) == ""
