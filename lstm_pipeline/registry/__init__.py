@@ -1,0 +1,51 @@
+"""A project's models and versions: where their files are, what is recorded about them, and how one becomes the other.
+
+Candidates are freshly trained models; publishing promotes one per group to a version that is never changed afterwards;
+housekeeping removes what no version needs. The registry knows files and records, not networks: it runs without
+TensorFlow. Bytes go through `storage`.
+"""
+
+from lstm_pipeline.registry.candidates import Candidates
+from lstm_pipeline.registry.housekeeping import Removal, prune
+from lstm_pipeline.registry.layout import HELD_OUT, METADATA, MODEL, SCALER, TRAINING_LOG, Layout
+from lstm_pipeline.registry.models import StoredModel
+from lstm_pipeline.registry.promotion import Score
+from lstm_pipeline.registry.records import (
+    CalibrationRecord,
+    EnsembleMetadata,
+    EnsembleRecord,
+    IndividualRecord,
+    Metrics,
+    ModelMetadata,
+    Offsets,
+    PinnedModel,
+)
+from lstm_pipeline.registry.registry import Registry
+from lstm_pipeline.registry.table import METADATA_SCHEMA, metadata_table
+from lstm_pipeline.registry.versions import Version
+
+__all__ = [
+    "HELD_OUT",
+    "METADATA",
+    "METADATA_SCHEMA",
+    "MODEL",
+    "SCALER",
+    "TRAINING_LOG",
+    "CalibrationRecord",
+    "Candidates",
+    "EnsembleMetadata",
+    "EnsembleRecord",
+    "IndividualRecord",
+    "Layout",
+    "Metrics",
+    "ModelMetadata",
+    "Offsets",
+    "PinnedModel",
+    "Registry",
+    "Removal",
+    "Score",
+    "StoredModel",
+    "Version",
+    "metadata_table",
+    "prune",
+]

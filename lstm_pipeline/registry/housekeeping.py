@@ -1,4 +1,4 @@
-"""Removing what no version needs any more."""
+"""Removes what no version needs any more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lstm_pipeline.registry.layout import METADATA, version_number
 from lstm_pipeline.registry.registry import Registry
 
 WRITING_TIME = dt.timedelta(hours=1)
-"""A candidate without a record is taken for a crash's left-over once it is older than this."""
+"""A candidate without a record that is older than this is taken to be left over from a crash."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,18 @@ class Removal:
 
 
 def prune(registry: Registry, keep: int, *, dry_run: bool = False) -> list[Removal]:
-    """Removes old versions, models that no kept version pins, and candidates that nothing will publish.
+    """Removes old versions, models that no kept version pins, and candidates that will never be published.
 
-    Kept are the last `keep` versions, the one in use, every model they pin, each group's newest candidate where it is
-    not published yet, and everything of a version that somebody is publishing right now. A version's record goes
-    before its models, so that a version is never there in part.
+    It keeps the last `keep` versions, the version in use, every model they pin, each group's newest candidate if it is
+    not published yet, and everything that belongs to a version being published right now. A version's record is removed
+    before its models, so that no version ever exists in part.
 
     Args:
-        keep: versions to keep, from 1.
-        dry_run: only say what would go.
+        keep: how many of the latest versions to keep, at least 1.
+        dry_run: only list what would be removed.
 
     Returns:
-        what was (or would be) removed, in that order.
+        What was (or would be) removed, in that order.
 
     Raises:
         RegistryError: `keep` is below 1, or the store fails.
@@ -58,7 +58,7 @@ def _kept(registry: Registry, keep: int) -> set[str]:
 def _old_versions(registry: Registry, keep: int) -> list[Removal]:
     kept = _kept(registry, keep)
     old = [version for version in registry.versions() if version not in kept]
-    reason = f"not among the last {keep}, nor in use"
+    reason = f"neither among the last {keep} nor in use"
     layout = registry.layout
     paths = [path for version in old for path in (layout.ensemble(version), layout.residual_plot(version))]
     return [_removal(registry, path, reason) for path in paths if registry.store.exists(path)]
@@ -74,22 +74,23 @@ def _unpinned_models(registry: Registry, keep: int) -> list[Removal]:
         number = version_number(version)
         at_work = number is None or number > latest or version in claimed
         if (group, version) not in pinned and not at_work:
-            removals.append(_removal(registry, registry.layout.model(group, version), "pinned by no kept version"))
+            removals.append(_removal(registry, registry.layout.model(group, version), "no kept version pins it"))
     return removals
 
 
 def _old_candidates(registry: Registry) -> list[Removal]:
-    """All but each group's newest unpublished one: published ones are copies of what is in a version."""
+    """All but each group's newest unpublished one: a published candidate is a copy of what a version has."""
     removals = []
     for group, run_id in _folders(registry, registry.layout.candidates):
         folder = registry.layout.candidate(group, run_id)
-        if run_id not in ("latest.json", registry.pending_run(group)) and not _being_written(registry, folder):
+        waiting = run_id in ("latest.json", registry.candidates.pending_run(group))
+        if not waiting and not _being_written(registry, folder):
             removals.append(_removal(registry, folder, "candidate of an earlier run"))
     return removals
 
 
 def _being_written(registry: Registry, folder: UPath) -> bool:
-    """Whether a run is storing a candidate here: its record comes last; without one it is young, or left by a crash."""
+    """Whether a run may still be storing a candidate here: the record comes last, and the files are recent."""
     if registry.store.exists(folder / METADATA):
         return False
     written = registry.store.written(folder)
@@ -97,7 +98,7 @@ def _being_written(registry: Registry, folder: UPath) -> bool:
 
 
 def _folders(registry: Registry, parent: UPath) -> list[tuple[str, str]]:
-    """(group, entry) below a folder of groups."""
+    """(group, entry) for every entry of a folder of groups."""
     store = registry.store
     return [(group, entry) for group in store.names(parent) for entry in store.names(parent / group)]
 

@@ -19,12 +19,12 @@ HELD_OUT = "held_out.keras"
 class Layout:
     """Paths of one project.
 
-    <model_bucket>/<project>/candidates/<group>/<run id>/   a trained model, in no version yet
-    <model_bucket>/<project>/candidates/<group>/latest.json which of them is the newest
+    <model_bucket>/<project>/candidates/<group>/<run id>/   a trained model that no version contains yet
+    <model_bucket>/<project>/candidates/<group>/latest.json names the newest of them
     <model_bucket>/<project>/models/<group>/v2/             the files of a published model
     <model_bucket>/<project>/ensembles/v2.json              the version
-    <model_bucket>/<project>/ensembles/v2.claim             a publisher is at work on v2
-    <model_bucket>/<project>/ensembles/rollback.json        which version is in use instead of the latest
+    <model_bucket>/<project>/ensembles/v2.claim             a publisher is working on v2
+    <model_bucket>/<project>/ensembles/rollback.json        names the version in use instead of the latest
     <model_bucket>/<project>/data/<asset>.parquet           frames
     """
 
@@ -63,11 +63,11 @@ class Layout:
         return self._path("ensembles")
 
     def ensemble(self, version: str) -> UPath:
-        """File that is a version."""
+        """The ensemble record; a version exists once this file does."""
         return self._path("ensembles", f"{version}.json")
 
     def claim(self, version: str) -> UPath:
-        """File that keeps a version number for one publisher."""
+        """File that reserves a version number for one publisher."""
         return self._path("ensembles", f"{version}.claim")
 
     @property
@@ -76,21 +76,21 @@ class Layout:
         return self._path("ensembles", "rollback.json")
 
     def data(self, asset: str) -> UPath:
-        """Parquet file of a frame."""
+        """Parquet file of an asset."""
         return self._path("data", f"{asset}.parquet")
 
     @property
     def backtest_plot(self) -> UPath:
-        """Picture of the newest back-test's errors by lead time."""
+        """Plot of the latest back-test's errors by lead time."""
         return self._path("data", "backtest.png")
 
     @property
     def forecast_plot(self) -> UPath:
-        """Picture of the newest forecast."""
+        """Plot of the latest forecast."""
         return self._path("data", "predictions.png")
 
     def residual_plot(self, version: str) -> UPath:
-        """Picture of a version's residuals."""
+        """Plot of a version's residuals."""
         return self._path("ensembles", f"{version}.residuals.png")
 
 

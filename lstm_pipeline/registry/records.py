@@ -1,4 +1,4 @@
-"""What is written down about a model and about a version, as JSON."""
+"""What is recorded about a model and about a version, as JSON."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON-able values."""
+        """As values that JSON can represent."""
         return self.model_dump(mode="json")
 
 
 class FileDigest(Record):
-    """What a stored file must be."""
+    """A stored file's expected size and checksum."""
 
     path: str
     size: int = Field(ge=0)
@@ -30,7 +30,7 @@ class FileDigest(Record):
 
 
 class ModelMetadata(Record):
-    """Everything that is known about one group's model."""
+    """Everything recorded about one group's model."""
 
     model_name: str
     version: str | None
@@ -75,18 +75,18 @@ class ModelMetadata(Record):
 
     @property
     def chunk_length(self) -> int:
-        """Steps that are forecast at a time."""
+        """Steps that one pass forecasts."""
         return int(self.hyperparameters.get("output_chunk_length", 1))
 
     @property
     def series_features(self) -> list[str]:
-        """The features of a row without what is known of the step after, in the order of the network's inputs."""
+        """The features of a row without the known values of the next step, in the order of the network's inputs."""
         known = len(self.calendar_features) + len(self.future_covariates)
         return self.feature_columns[: len(self.feature_columns) - known]
 
 
 class IndividualRecord(Record):
-    """One group's model, as stored beside it in metadata.json."""
+    """One group's model, as stored in the metadata.json next to it."""
 
     metadata: ModelMetadata
     model_path: str
@@ -95,7 +95,7 @@ class IndividualRecord(Record):
 
 
 class PinnedModel(Record):
-    """A model that a version pins: which one, and what its files must be."""
+    """A model that a version pins, and the expected size and checksum of each of its files."""
 
     model_name: str
     version: str
@@ -105,19 +105,19 @@ class PinnedModel(Record):
 
 
 class Offsets(Record):
-    """How far an interval reaches below and above a forecast, by lead time; None where nothing is known."""
+    """How far an interval reaches below and above a forecast, by lead time; None where unknown."""
 
     lower: list[float | None]
     upper: list[float | None]
 
 
 class CalibrationRecord(Record):
-    """What held-out forecasts taught about this version's forecasts.
+    """What was fitted on held-out forecasts: how to blend them, and how wide their intervals are.
 
     Attributes:
         blend: feature → forecast (`network`, `seasonal_naive`, `last_value`) → its weight.
         intervals: feature → level in percent → offsets.
-        coverage: level → feature → share of held-out values inside.
+        coverage: level → feature → share of held-out values inside the interval.
     """
 
     blend: dict[str, dict[str, float]] = {}
@@ -126,7 +126,7 @@ class CalibrationRecord(Record):
 
 
 class EnsembleMetadata(Record):
-    """Everything that is known about a version."""
+    """Everything recorded about a version."""
 
     model_name: str
     version: str
@@ -152,5 +152,5 @@ class EnsembleRecord(Record):
 
     @property
     def version(self) -> str:
-        """Such as v2."""
+        """The version's name, e.g. v2."""
         return self.metadata.version

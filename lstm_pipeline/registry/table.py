@@ -1,4 +1,4 @@
-"""A version as a table: what the asset `model_metadata` is made of."""
+"""A version as a table, which the asset `model_metadata` is made from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METADATA_SCHEMA = pa.schema(
 
 
 def metadata_table(version: Version) -> pa.Table:
-    """The seed's table of a version: one row a model and one for the ensemble."""
+    """A version as the documented table: one row per model and one for the ensemble."""
     record = version.record
     rows = [
         {

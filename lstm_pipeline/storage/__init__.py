@@ -1,0 +1,10 @@
+"""Bytes under one root: the local disk or an object store, with the same promises on both.
+
+A file exists whole or not at all, exactly one of several rivals creates a file, and no path leads out of the root. The
+faults of object stores are put into words here. fsspec, s3fs and botocore have their home in this room.
+"""
+
+from lstm_pipeline.storage.faults import S3, explain, s3_options
+from lstm_pipeline.storage.store import Store, from_json, to_json
+
+__all__ = ["S3", "Store", "explain", "from_json", "s3_options", "to_json"]

@@ -1,4 +1,4 @@
-"""The local disk: files that are there whole or not at all."""
+"""The local disk: files that exist whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class DiskFiles:
 
     @contextlib.contextmanager
     def writing(self, path: UPath) -> Iterator[IO[bytes]]:
-        """Written beside its place and renamed when it is whole."""
+        """Opens a temporary file beside the target, which is renamed once it is complete."""
         with self._temporary(path) as temporary:
             with temporary.open("wb") as file:
                 yield file
@@ -25,21 +25,21 @@ class DiskFiles:
             os.replace(temporary, path.path)
 
     def read(self, path: UPath) -> bytes:
-        """Content of a file."""
+        """A file's content."""
         return Path(path.path).read_bytes()
 
     def names(self, folder: UPath) -> list[str]:
-        """What is in a folder."""
+        """Names of the entries of a folder."""
         return os.listdir(folder.path)
 
     def create(self, path: UPath, data: bytes) -> bool:
-        """Writes a file that is not there yet; False where somebody else was first."""
+        """Writes a file that does not exist yet; False if another process was first."""
         with self._temporary(path) as temporary:
             with temporary.open("wb") as file:
                 file.write(data)
                 _sync(file)
             try:
-                os.link(temporary, path.path)  # whole content and new name in one step, fails where the name is taken
+                os.link(temporary, path.path)  # content and name appear in one step; fails if the name is taken
             except FileExistsError:
                 return False
         return True

@@ -1,4 +1,4 @@
-"""Object stores (S3 and its like): whole puts, exclusive creation, and faults in words a user can act on."""
+"""Object stores (S3 and compatible ones): whole puts and exclusive creation."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from upath import UPath
 from lstm_pipeline.errors import RegistryError
 
 LOCK_SECONDS = 60.0
-"""After this long a lock is taken for one that a dead process has left."""
+"""A lock older than this is taken to be left over from a dead process."""
 
 LOCK_PATIENCE = 90.0
-"""So long a lock is waited for: a dead process's ends before."""
+"""How long to wait for a lock: longer than a dead process's lock lasts."""
 
-_CONFLICT = "ConditionalRequestConflict"  # a delete came between: the store asks to try again
-_UNCONDITIONAL = ("NotImplemented", "501")  # what a store says that does not know the header
+_CONFLICT = "ConditionalRequestConflict"  # a concurrent delete: the store asks for another try
+_UNCONDITIONAL = ("NotImplemented", "501")  # answers of stores that do not know the header
 
 
 class ObjectFiles:
-    """Writing to an object store.
+    """Writes to an object store.
 
-    `create` is a conditional put (`If-None-Match: *`) where the store honours it, which is tried out once. On other
-    stores it takes a lock: an object of its own beside the file. Whoever lists his own lock alone holds it; whoever
-    sees another one withdraws and tries again. That is safe on stores whose listings show every finished put (S3 and
-    rclone do). Whoever stopped for more than `LOCK_SECONDS` may find his lock taken away: then he was not first.
+    `create` is a conditional put (`If-None-Match: *`) if the store honours it, which is tried out once. On other stores
+    it takes a lock, an object next to the file: a process that lists only its own lock holds it; one that sees another
+    lock withdraws and tries again. This is safe on stores whose listings show every finished put (S3 and rclone do). A
+    process that pauses for more than `LOCK_SECONDS` may lose its lock, and then was not first.
     """
 
     def __init__(self, root: UPath) -> None:
@@ -40,7 +40,7 @@ class ObjectFiles:
 
     @contextlib.contextmanager
     def writing(self, path: UPath) -> Iterator[IO[bytes]]:
-        """Sent when it is whole: a remote file that is closed early would replace the old one with its half."""
+        """Sends the file once it is complete: a remote file closed early would replace the old one with a part."""
         with tempfile.TemporaryDirectory() as folder:
             complete = Path(folder) / "complete"
             with complete.open("wb") as file:
@@ -48,16 +48,16 @@ class ObjectFiles:
             path.fs.put_file(str(complete), path.path)
 
     def read(self, path: UPath) -> bytes:
-        """Content in one request: of a file that is being replaced, the old content or the new one."""
+        """A file's content in one request: of a file that is being replaced, either the old or the new content."""
         content: bytes = path.fs.cat_file(path.path)
         return content
 
     def names(self, folder: UPath) -> list[str]:
-        """What is in a folder."""
+        """Names of the entries of a folder."""
         return [found.rstrip("/").rpartition("/")[2] for found in folder.fs.ls(folder.path, detail=False)]
 
     def create(self, path: UPath, data: bytes) -> bool:
-        """Writes an object that is not there yet; False where somebody else was first."""
+        """Writes an object that does not exist yet; False if another process was first."""
         if self._honours_conditions():
             return _put_if_absent(path, data)
         with self._lock(path) as held:
@@ -67,7 +67,7 @@ class ObjectFiles:
             return held()
 
     def _honours_conditions(self) -> bool:
-        """Whether a conditional put fails where an object is, found out with an object of its own."""
+        """Whether a conditional put onto an existing object fails, tried on a probe object."""
         if self._conditional is None:
             probe = self._root / f".conditional-put-{uuid.uuid4().hex}"
             probe.fs.pipe_file(probe.path, b"first")
@@ -83,7 +83,7 @@ class ObjectFiles:
 
     @contextlib.contextmanager
     def _lock(self, path: UPath) -> Iterator[Callable[[], bool]]:
-        """Yields, while it is held, a way to ask whether it still is."""
+        """Holds a file's lock for the block; yields a function that says whether it is still held."""
         folder = path.parent / f"{path.name}.lock"
         mine = folder / uuid.uuid4().hex
         attempt, deadline = 0, time.monotonic() + LOCK_PATIENCE
@@ -97,16 +97,16 @@ class ObjectFiles:
                 with contextlib.suppress(FileNotFoundError):
                     mine.fs.rm_file(mine.path)
             if time.monotonic() > deadline:
-                raise RegistryError(f"{path}: others have kept its lock for too long; run again")
+                raise RegistryError(f"{path}: other processes have held its lock for {LOCK_PATIENCE:.0f} s; run again")
             attempt += 1
             time.sleep(random.uniform(0.02, 0.1) * min(attempt, 20))
 
     def _alone(self, folder: UPath, mine: UPath) -> bool:
-        """Whether no other lock is beside mine; those that a dead process has left, by the store's clock, go."""
+        """Whether mine is the only lock; locks left by dead processes, judged by the store's clock, are removed."""
         try:
             found = folder.fs.ls(folder.path, detail=True, refresh=True)
         except FileNotFoundError:
-            return False  # mine was taken for a dead process's
+            return False  # a rival took mine for a dead process's lock
         modified = {entry["name"]: entry.get("LastModified") or entry.get("created") for entry in found}
         now = next((modified.pop(name) for name in list(modified) if name.endswith(mine.name)), None)
         if now is None:
@@ -119,7 +119,7 @@ class ObjectFiles:
 
 
 def _put_if_absent(path: UPath, data: bytes) -> bool:
-    """A conditional put. Content that is there already and is just this one is ours: an answer that got lost."""
+    """A conditional put. If the object exists with exactly this content, it is ours: the first answer was lost."""
     while True:
         try:
             path.fs.pipe_file(path.path, data, mode="create")
@@ -129,7 +129,7 @@ def _put_if_absent(path: UPath, data: bytes) -> bool:
             if code == _CONFLICT:
                 time.sleep(random.uniform(0.02, 0.1))
                 continue
-            # not every store says which condition failed, so s3fs does not always know it for what it is
+            # not every store names the failed condition, so s3fs does not always recognise it
             if not (isinstance(error, FileExistsError) or code in ("PreconditionFailed", "412")):
                 raise
         try:
@@ -139,6 +139,6 @@ def _put_if_absent(path: UPath, data: bytes) -> bool:
 
 
 def _code(error: BaseException) -> str:
-    """The store's own name of an error that s3fs has translated."""
+    """The store's own code for an error that s3fs has translated."""
     response = getattr(error.__cause__, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))

@@ -1,7 +1,7 @@
-"""Bytes under one root, on the local disk or on any file system fsspec knows.
+"""Bytes under one root, on the local disk or on any file system that fsspec supports.
 
-Three promises the rest of the registry is built on: a file is there whole or not at all; `create` never replaces
-anything and exactly one of several rivals wins; no path leads out of the root.
+The registry relies on three promises: a file exists whole or not at all; `create` never replaces anything, and exactly
+one of several rivals wins; no path leads out of the root.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Store:
             self._files: DiskFiles | ObjectFiles = DiskFiles()
         else:
             special = s3_options() if path.protocol in S3 else {}
-            # a listing kept from earlier would hide what other processes have published since
+            # a cached listing would hide what other processes have published since
             self.root = UPath(uri, use_listings_cache=False, **special)
             self._files = ObjectFiles(self.root)
 
@@ -52,7 +52,7 @@ class Store:
         """
         pieces = [piece for part in parts for piece in part.split("/")]
         if any(piece in ("", ".", "..") or "\\" in piece or "\0" in piece for piece in pieces):
-            raise RegistryError(f"'{'/'.join(parts)}' is no path below the storage root {self.root}")
+            raise RegistryError(f"'{'/'.join(parts)}' is not a path under the storage root {self.root}")
         return self.root.joinpath(*pieces)
 
     def key(self, path: UPath) -> str:
@@ -63,47 +63,47 @@ class Store:
         """Content of a file.
 
         Raises:
-            RegistryError: it is not there or cannot be read.
+            RegistryError: it does not exist or cannot be read.
         """
         with self._faults(path, "read"):
             return self._files.read(path)
 
     @contextlib.contextmanager
     def opening(self, path: UPath) -> Iterator[IO[bytes]]:
-        """Opens a file to be read.
+        """Opens a file for reading.
 
         Raises:
-            RegistryError: it is not there or cannot be read.
+            RegistryError: it does not exist or cannot be read.
         """
         with self._faults(path, "read"), path.open("rb") as file:
             yield file
 
     def write(self, path: UPath, data: bytes) -> None:
-        """Writes a file, replacing what was there; a reader sees the old content or the new one, never a part."""
+        """Writes a file, replacing any old one; a reader sees either the old content or the new, never a part."""
         with self.writing(path) as file:
             file.write(data)
 
     @contextlib.contextmanager
     def writing(self, path: UPath) -> Iterator[IO[bytes]]:
-        """Opens a file to be written as a whole: it appears under its name when the block ends without an error."""
+        """Opens a file for writing as a whole: it appears under its name once the block has ended without an error."""
         with self._faults(path, "written"), self._files.writing(path) as file:
             yield file
 
     def create(self, path: UPath, data: bytes) -> bool:
-        """Writes a file that is not there yet; False, and nothing changed, where somebody else was first.
+        """Writes a file that does not exist yet; returns False and changes nothing if another process was first.
 
-        Rivals must not write the same content: an object store tells them apart by it where an answer got lost.
+        Rivals must not write identical content: an object store tells them apart by it when an answer is lost.
         """
         with self._faults(path, "written"):
             return self._files.create(path, data)
 
     def exists(self, path: UPath) -> bool:
-        """Whether a file or a folder is there."""
+        """Whether a file or a folder exists."""
         with self._faults(path, "read"):
             return bool(path.exists())
 
     def remove(self, path: UPath) -> None:
-        """Removes a file; nothing happens where it is gone already."""
+        """Removes a file; does nothing if it no longer exists."""
         with self._faults(path, "removed"):
             path.unlink(missing_ok=True)
 
@@ -113,7 +113,7 @@ class Store:
             return int(path.fs.du(path.path))
 
     def written(self, path: UPath) -> dt.datetime | None:
-        """When the newest file of a folder was written, in UTC; None where there is no file."""
+        """When the newest file in a folder was written, in UTC; None if it holds no file."""
         with self._faults(path, "read"):
             found = path.fs.find(path.path, detail=True).values()
         stamps = [entry.get("LastModified") or entry.get("mtime") or entry.get("created") for entry in found]
@@ -127,14 +127,14 @@ class Store:
 
     @contextlib.contextmanager
     def _faults(self, path: UPath, verb: str) -> Iterator[None]:
-        """Turns what the file system raises into a message a user can act on."""
+        """Turns the file system's errors into messages a user can act on."""
         try:
             yield
         except PipelineError:
             raise
         except FileNotFoundError as error:
             message = None if self.local else explain(error, path)
-            raise RegistryError(message or f"{path} is not there") from None
+            raise RegistryError(message or f"{path} does not exist") from None
         except Exception as error:
             message = f"{path} cannot be {verb}: {error}" if isinstance(error, OSError) else None
             if not self.local:
@@ -144,7 +144,7 @@ class Store:
             raise RegistryError(message) from error
 
     def upload(self, source: Path, path: UPath) -> None:
-        """Copies a local file here, streamed."""
+        """Copies a local file into the store, streamed."""
         with source.open("rb") as reader, self.writing(path) as writer:
             shutil.copyfileobj(reader, writer, _BLOCK)
 
@@ -155,7 +155,7 @@ class Store:
 
     @contextlib.contextmanager
     def as_local(self, path: UPath, folder: Path) -> Iterator[Path]:
-        """A file as one on the local disk: itself where it is one, else a copy in `folder` that is removed after."""
+        """A file on the local disk: itself if the store is local, else a copy in `folder`, removed after the block."""
         if self.local:
             yield Path(path.path)
             return
@@ -171,7 +171,7 @@ class Store:
         """Size in bytes and SHA-256 of a file, streamed.
 
         Raises:
-            RegistryError: it is not there or cannot be read.
+            RegistryError: it does not exist or cannot be read.
         """
         sha, size = hashlib.sha256(), 0
         with self.opening(path) as file:
@@ -181,13 +181,13 @@ class Store:
         return size, sha.hexdigest()
 
     def names(self, folder: UPath) -> list[str]:
-        """Names of the files and folders in a folder; none where it does not exist."""
+        """Names of the files and folders in a folder; empty if it does not exist."""
         with self._faults(folder, "listed"):
             try:
                 return sorted(name for name in self._files.names(folder) if not name.endswith(".tmp"))
             except (FileNotFoundError, NotADirectoryError) as error:
                 if not self.local and explain(error, folder):
-                    raise  # a bucket that is not there is not an empty one
+                    raise  # a bucket that does not exist is not an empty one
                 return []
 
 
@@ -200,7 +200,7 @@ def from_json(data: bytes, path: object) -> Any:
     """Reads stored JSON.
 
     Raises:
-        RegistryError: it is none.
+        RegistryError: it is not JSON.
     """
     try:
         return json.loads(data)

@@ -169,7 +169,7 @@ def test_a_version_is_loaded_by_name_from_a_bucket(own_mill: Project) -> None:
         Ensemble.load(own_mill.storage, "mill")
     with pytest.raises(RegistryError, match="no version v2; there are v1"):
         Ensemble.load(own_mill.storage, "mill", "v2", bucket="elsewhere")
-    with pytest.raises(RegistryError, match="is not there"):  # what a record names is relative to the root
+    with pytest.raises(RegistryError, match="does not exist"):  # what a record names is relative to the root
         Ensemble.load(own_mill.storage, "mill", bucket="elsewhere")
 
 

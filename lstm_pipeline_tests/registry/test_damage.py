@@ -11,6 +11,7 @@ from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.registry import Registry
 from lstm_pipeline_tests.stubs import (
     BUCKET,
+    GROUPS,
     make_registry,
     publish,
     runs,
@@ -53,7 +54,7 @@ def test_a_damaged_file_of_a_version_is_named(
     registry: Registry, tmp_path: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
     damage(tmp_path / HEAT / name)
-    with pytest.raises(RegistryError, match=f"{HEAT / name} is not"):
+    with pytest.raises(RegistryError, match=f"{HEAT / name} (is not|does not exist)"):
         registry.load()
 
 
@@ -122,7 +123,7 @@ def test_an_altered_checksum_is_refused(registry: Registry, tmp_path: Path, sha:
 def test_a_record_without_all_checksums_is_refused(registry: Registry, tmp_path: Path, kept: int) -> None:
     """Else whoever drops a line from it could put any file in the place of a model."""
     alter_heat(tmp_path, lambda heat: heat.update(files=heat["files"][:kept]))
-    with pytest.raises(RegistryError, match=r"record is damaged: it has no checksum of .*heat/v1/metadata\.json"):
+    with pytest.raises(RegistryError, match=r"record is damaged: it has no checksum for .*heat/v1/metadata\.json"):
         registry.load()
 
 
@@ -132,25 +133,25 @@ PATHS = ["../../outside", "/etc/passwd", "bucket/../../outside", "a\\..\\b", "bu
 @pytest.mark.parametrize("path", PATHS, ids=repr)
 def test_a_record_cannot_name_a_file_outside_the_root(registry: Registry, tmp_path: Path, path: str) -> None:
     alter_heat(tmp_path, lambda heat: heat["files"][0].update(path=path))
-    with pytest.raises(RegistryError, match=r"no path below the storage root|no checksum"):
+    with pytest.raises(RegistryError, match=r"not a path under the storage root|no checksum"):
         registry.load()
     alter_heat(tmp_path, lambda heat: heat.update(model_path=path))
-    with pytest.raises(RegistryError, match="no path below the storage root"):
+    with pytest.raises(RegistryError, match="not a path under the storage root"):
         registry.load()
-    with pytest.raises(RegistryError, match="no path below the storage root"):
-        registry.individual_records()
+    with pytest.raises(RegistryError, match="not a path under the storage root"):
+        registry.newest_models(GROUPS)
 
 
 @pytest.mark.parametrize("name", ["..", "../other", "/etc", "a/../../b", ".", ""], ids=repr)
 def test_no_name_leads_out_of_the_root(tmp_path: Path, name: str) -> None:
     root = tmp_path / "root"
-    with pytest.raises(RegistryError, match="no path below"):
+    with pytest.raises(RegistryError, match="not a path under"):
         save_candidate(make_registry(root), name, "run1")
-    with pytest.raises(RegistryError, match="no path below"):
+    with pytest.raises(RegistryError, match="not a path under"):
         save_candidate(make_registry(root), "heat", name)
-    with pytest.raises(RegistryError, match="no path below"):
+    with pytest.raises(RegistryError, match="not a path under"):
         Registry(make_registry(root).store, name, "plant").versions()
-    with pytest.raises(RegistryError, match="no path below"):
+    with pytest.raises(RegistryError, match="not a path under"):
         Registry(make_registry(root).store, BUCKET, name).versions()
     assert tree(tmp_path) == {}
 
@@ -164,7 +165,7 @@ def test_a_damaged_candidate_pointer_is_named(registry: Registry, tmp_path: Path
 
 def test_a_candidate_pointer_cannot_lead_outside(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "bucket/plant/candidates/heat/latest.json").write_text('{"run_id": "../../../x", "published": null}')
-    with pytest.raises(RegistryError, match="no path below the storage root"):
+    with pytest.raises(RegistryError, match="not a path under the storage root"):
         registry.newest_models(["power", "heat"])
 
 
@@ -183,7 +184,7 @@ def test_a_damaged_roll_back_is_named_and_mended_by_another_one(
 def test_a_roll_back_to_a_version_that_is_gone_is_told(registry: Registry, tmp_path: Path) -> None:
     registry.roll_back("v1")
     (tmp_path / "bucket/plant/ensembles/v1.json").unlink()
-    with pytest.raises(RegistryError, match=r"rollback\.json names v1, which is not there"):
+    with pytest.raises(RegistryError, match=r"rollback\.json names v1, which does not exist"):
         registry.load()
     registry.roll_back("v2")
     assert registry.resolve() == "v2"
@@ -192,6 +193,6 @@ def test_a_roll_back_to_a_version_that_is_gone_is_told(registry: Registry, tmp_p
 def test_a_candidate_that_lost_a_file_is_not_published(registry: Registry, tmp_path: Path) -> None:
     train(registry, "run3", ["heat"])
     (tmp_path / "bucket/plant/candidates/heat/run3/scaler.json").unlink()
-    with pytest.raises(RegistryError, match=r"candidates/heat/run3/scaler\.json is not there"):
+    with pytest.raises(RegistryError, match=r"candidates/heat/run3/scaler\.json does not exist"):
         publish(registry)
     assert registry.versions() == ["v1", "v2"]

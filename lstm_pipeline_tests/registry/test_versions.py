@@ -152,12 +152,12 @@ def test_a_version_is_asked_for_by_name(registry: Registry) -> None:
     train_and_publish(registry, "run1")
     train_and_publish(registry, "run2")
     assert runs(registry, "v1") == {"power": "run1", "heat": "run1"}
-    with pytest.raises(RegistryError, match=r"project 'plant' has no version v3; there are v1, v2"):
+    with pytest.raises(RegistryError, match=r"project 'plant' has no version v3; its versions are v1, v2"):
         registry.load("v3")
 
 
 def test_a_project_without_versions_says_what_to_do(registry: Registry) -> None:
-    with pytest.raises(RegistryError, match=r"has no version yet .* train it first"):
+    with pytest.raises(RegistryError, match=r"has no version in .* yet; train it first"):
         registry.load()
 
 
@@ -169,10 +169,10 @@ def test_a_group_without_a_model_is_named_and_nothing_is_published(registry: Reg
 
 
 def test_an_untrained_group_has_no_candidate(registry: Registry) -> None:
-    assert registry.latest_candidate("heat") is None
+    assert registry.candidates.latest("heat") is None
     train(registry, "run1")
     train(registry, "run2", ["heat"])
-    found = [registry.latest_candidate(group) for group in ("power", "heat")]
+    found = [registry.candidates.latest(group) for group in ("power", "heat")]
     assert [model.record.metadata.run_id for model in found if model] == ["run1", "run2"]
 
 

@@ -128,7 +128,7 @@ def test_credentials_that_end_while_publishing(
 
     with between(rclone, rule), pytest.raises(RegistryError) as caught:
         train_and_publish(make_registry(on_rclone.uri), "run3")
-    assert "the credentials are wrong, have expired, or lack the right" in str(caught.value)
+    assert "the credentials are wrong, expired, or lack the permission" in str(caught.value)
     assert SECRET not in str(caught.value)
     assert KEY not in str(caught.value)
     use(rclone.endpoint, monkeypatch)
@@ -152,7 +152,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_told(on_moto: Place) -> Non
             Store(on_moto.uri).write(path, b"new")
             return file.read()
 
-    with pytest.raises(RegistryError, match="it was replaced while it was read; run again"):
+    with pytest.raises(RegistryError, match="it was replaced while being read; run again"):
         read_late()
     assert store.read(path) == b"new"
 

@@ -59,7 +59,7 @@ def test_no_name_leads_out_of_the_prefix(on_rclone: Place, name: str) -> None:
         lambda: registry.store.path(name),
     ]
     for attempt in tries:
-        with pytest.raises(RegistryError, match="no path below the storage root"):
+        with pytest.raises(RegistryError, match="not a path under the storage root"):
             attempt()
     assert client().find(bucket_of(on_rclone)) == []
 
@@ -103,7 +103,7 @@ def test_a_record_cannot_name_an_object_outside_the_prefix(on_rclone: Place) -> 
             else:
                 heat["model_path"] = path
             registry.store.write(registry.layout.ensemble("v1"), to_json(data))
-            with pytest.raises(RegistryError, match=r"no path below|no checksum|damaged"):
+            with pytest.raises(RegistryError, match=r"not a path under|no checksum|damaged"):
                 registry.load()
 
 

@@ -138,12 +138,12 @@ def test_as_local_is_a_file_with_the_same_bytes(store: Store, tmp_path: Path) ->
 
 @pytest.mark.parametrize("call", ["read", "digest"])
 def test_an_absent_file_is_named(store: Store, call: str) -> None:
-    with pytest.raises(RegistryError, match=r"absent\.json is not there"):
+    with pytest.raises(RegistryError, match=r"absent\.json does not exist"):
         getattr(store, call)(store.path("absent.json"))
 
 
 def test_copying_an_absent_file_names_it_and_leaves_no_target(store: Store) -> None:
-    with pytest.raises(RegistryError, match=r"absent is not there"):
+    with pytest.raises(RegistryError, match=r"absent does not exist"):
         store.copy(store.path("absent"), store.path("target"))
     assert not store.path("target").exists()
 
@@ -166,7 +166,7 @@ def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
     ids=str,
 )
 def test_no_path_leads_out_of_the_root(store: Store, parts: tuple[str, ...]) -> None:
-    with pytest.raises(RegistryError, match="no path below the storage root"):
+    with pytest.raises(RegistryError, match="not a path under the storage root"):
         store.path(*parts)
 
 

@@ -475,7 +475,7 @@ def test_a_file_that_is_replaced_while_it_is_read(fetched: list[tuple[str, int, 
     memory.rm("/wide/0.parquet")
     content = memory.store["/wide/1.parquet"].getvalue()
     memory.pipe("/wide/1.parquet", content)  # whoever wrote it may have written anything
-    with pytest.raises(DataError, match=r"^memory:///wide: it was replaced while it was read; run again$"):
+    with pytest.raises(DataError, match=r"^memory:///wide: it was replaced while being read; run again$"):
         source.read(columns=["v1"])
     assert open_source("memory:///wide").read(columns=["v1"]).num_rows == ROWS
 

@@ -1,0 +1,100 @@
+"""The files of one model, a candidate's or a published one's, and the record beside them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from upath import UPath
+
+from lstm_pipeline.errors import RegistryError
+from lstm_pipeline.registry.layout import HELD_OUT, METADATA, MODEL, Layout
+from lstm_pipeline.registry.records import IndividualRecord, PinnedModel, Record
+from lstm_pipeline.storage.store import Store, from_json
+
+R = TypeVar("R", bound=Record)
+
+
+class DamagedRecord(RegistryError):
+    """A record exists but cannot be read as one."""
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model in the store: its record and the folder that holds its files."""
+
+    record: IndividualRecord
+    folder: UPath
+
+    @property
+    def group(self) -> str:
+        """The feature group it predicts."""
+        return self.record.metadata.feature_group
+
+    @property
+    def run_id(self) -> str:
+        """The run that trained it."""
+        return self.record.metadata.run_id
+
+
+class ModelFiles:
+    """Reads and places models' files; shared by candidates and versions."""
+
+    def __init__(self, store: Store, layout: Layout) -> None:
+        self.store = store
+        self.layout = layout
+
+    def load(self, folder: UPath) -> StoredModel:
+        """The model whose files are in a folder.
+
+        Raises:
+            RegistryError: its record is missing or damaged.
+        """
+        return StoredModel(self.parse(IndividualRecord, folder / METADATA), folder)
+
+    def placed(self, record: IndividualRecord, folder: UPath) -> IndividualRecord:
+        """The record with its paths filled in."""
+        paths = {"model_path": self.store.key(folder / MODEL), "metadata_path": self.store.key(folder / METADATA)}
+        return record.model_copy(update=paths)
+
+    def folder_of(self, pinned: PinnedModel) -> UPath:
+        """Folder of a published model."""
+        return self.store.path(pinned.model_path).parent
+
+    def parse(self, kind: type[R], path: UPath) -> R:
+        """Reads a record.
+
+        Raises:
+            DamagedRecord: the file is not such a record.
+            RegistryError: the file cannot be read.
+        """
+        content = self.store.read(path)
+        try:
+            return kind.model_validate(from_json(content, path))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise DamagedRecord(f"{path} is damaged: {place}: {first['msg']}") from None
+        except RegistryError as error:
+            raise DamagedRecord(str(error)) from None
+
+    def read_json(self, model: StoredModel, name: str) -> Any:
+        """One of a model's JSON files, scaler.json or history.json."""
+        path = model.folder / name
+        return from_json(self.store.read(path), path)
+
+    @contextmanager
+    def model_file(self, model: StoredModel, held_out: bool = False) -> Iterator[Path]:
+        """The model's .keras file on the local disk, for as long as the block runs.
+
+        Args:
+            held_out: take the network that has not seen the test part, if the model has a separate one.
+        """
+        name = HELD_OUT if held_out and HELD_OUT in model.record.metadata.files else MODEL
+        with tempfile.TemporaryDirectory() as folder, self.store.as_local(model.folder / name, Path(folder)) as path:
+            yield path

@@ -1,0 +1,177 @@
+"""Promotion: candidates become part of a version.
+
+A version exists once its ensemble record does. That record is written last, after everything it names has been
+written and checked, and none of it is changed afterwards; so a crash leaves the existing versions as they were.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from upath import UPath
+
+from lstm_pipeline.errors import RegistryError
+from lstm_pipeline.registry.candidates import Candidates
+from lstm_pipeline.registry.layout import METADATA, version_number
+from lstm_pipeline.registry.models import DamagedRecord, ModelFiles, StoredModel
+from lstm_pipeline.registry.records import (
+    CalibrationRecord,
+    EnsembleMetadata,
+    EnsembleRecord,
+    FileDigest,
+    Metrics,
+    PinnedModel,
+)
+from lstm_pipeline.registry.versions import Version, Versions
+from lstm_pipeline.storage.store import to_json
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good an ensemble is, as its record states it."""
+
+    metrics: Metrics
+    feature_metrics: dict[str, dict[str, Metrics]]
+    baseline_metrics: dict[str, Metrics]
+    evaluation: dict[str, Any]
+    definitions: dict[str, str]
+    calibration: CalibrationRecord = field(default_factory=CalibrationRecord)
+    residuals: dict[str, Metrics] = field(default_factory=dict)
+
+
+class Promotion:
+    """Chooses what the next version consists of, and publishes it."""
+
+    def __init__(self, files: ModelFiles, candidates: Candidates, versions: Versions, project: str) -> None:
+        self._files = files
+        self._store = files.store
+        self._layout = files.layout
+        self._candidates = candidates
+        self._versions = versions
+        self._project = project
+
+    def newest_models(self, groups: Sequence[str]) -> dict[str, StoredModel]:
+        """What the next version consists of: each group's unpublished candidate, else its model in the version in use.
+
+        Raises:
+            RegistryError: a group has no model at all.
+        """
+        published = self._published_by_run()  # a crash may have kept a publisher from marking its candidate
+        pointers = {group: self._candidates.pointer(group) for group in groups}
+        fresh = {
+            group
+            for group, pointer in pointers.items()
+            if pointer and not pointer.published and (group, pointer.run_id) not in published
+        }
+        # read the version in use only if something of it is needed: its record may be damaged
+        in_use = {} if fresh.issuperset(groups) else self._models_in_use()
+        models: dict[str, StoredModel] = {}
+        for group, pointer in pointers.items():
+            if group in in_use and group not in fresh:
+                models[group] = self._files.load(self._files.folder_of(in_use[group]))
+            elif pointer is not None and self._candidates.exists(group, pointer.run_id):
+                models[group] = self._candidates.load(group, pointer.run_id)
+        missing = [group for group in groups if group not in models]
+        if missing:
+            raise RegistryError(f"groups without a trained model: {', '.join(missing)}; train them first")
+        return models
+
+    def publish(self, models: Mapping[str, StoredModel], score: Score, *, run_id: str) -> Version:
+        """Publishes these models as the next version. A model that a version already has is pinned, not copied.
+
+        Args:
+            models: group → model, in the order of the groups.
+            score: of exactly these models together.
+        """
+        published = self._published_by_run()
+        version, claim = self._claim(run_id)
+        try:
+            pinned, stored, promoted = [], {}, {}
+            for group, model in models.items():
+                known = published.get((group, model.run_id))
+                if known is None:
+                    known = self._pin(self._promote(model, version), version)
+                    promoted[group] = known.run_id
+                pinned.append(known)
+                stored[group] = self._versions.checked(known)
+            record = self._ensemble(version, pinned, score, run_id)
+            if not self._store.create(self._layout.ensemble(version), to_json(record.to_json())):
+                raise RegistryError(f"{self._layout.ensemble(version)} was written by another process; run again")
+        finally:
+            self._store.remove(claim)
+        for group, trained in promoted.items():
+            self._candidates.mark_published(group, trained, version)
+        return Version(record, stored)
+
+    def _models_in_use(self) -> dict[str, PinnedModel]:
+        models = self._versions.record().metadata.individual_models if self._versions.names() else []
+        return {pinned.model_name: pinned for pinned in models}
+
+    def _published_by_run(self) -> dict[tuple[str, str], PinnedModel]:
+        """Models of the latest version and of the one in use, by group and training run."""
+        known = self._versions.names()
+        models: list[PinnedModel] = []
+        for version in {*known[-1:], *([self._versions.resolve()] if known else [])}:
+            with suppress(DamagedRecord):
+                models += self._versions.record(version).metadata.individual_models
+        return {(pinned.model_name, pinned.run_id): pinned for pinned in models}
+
+    def _claim(self, run_id: str) -> tuple[str, UPath]:
+        """Reserves the next version number; rival publishers each get their own."""
+        while True:
+            taken = [version_number(name) or 0 for name in self._store.names(self._layout.ensembles)]
+            version = f"v{max(taken, default=0) + 1}"
+            claim = self._layout.claim(version)
+            if self._store.create(claim, to_json({"run_id": run_id, "publisher": uuid.uuid4().hex})):
+                if not self._store.exists(self._layout.ensemble(version)):
+                    return version, claim
+                self._store.remove(claim)  # a rival published it and removed its claim between our look and our claim
+
+    def _promote(self, model: StoredModel, version: str) -> StoredModel:
+        """Copies a candidate's files into the version's folder."""
+        folder = self._layout.model(model.group, version)
+        for name in model.record.metadata.files:
+            if name != METADATA:
+                self._store.copy(model.folder / name, folder / name)
+        metadata = model.record.metadata.model_copy(update={"version": version})
+        record = self._files.placed(model.record.model_copy(update={"metadata": metadata}), folder)
+        self._store.write(folder / METADATA, to_json(record.to_json()))
+        return StoredModel(record, folder)
+
+    def _pin(self, model: StoredModel, version: str) -> PinnedModel:
+        files = []
+        for name in model.record.metadata.files:
+            path = model.folder / name
+            size, sha = self._store.digest(path)
+            files.append(FileDigest(path=self._store.key(path), size=size, sha256=sha))
+        return PinnedModel(
+            model_name=model.group,
+            version=version,
+            model_path=model.record.model_path,
+            run_id=model.run_id,
+            files=files,
+        )
+
+    def _ensemble(self, version: str, models: list[PinnedModel], score: Score, run_id: str) -> EnsembleRecord:
+        metadata = EnsembleMetadata(
+            model_name=f"{self._project}_lstm_model_ensemble",
+            version=version,
+            feature_groups=[pinned.model_name for pinned in models],
+            metrics=score.metrics,
+            individual_models=models,
+            feature_metrics=score.feature_metrics,
+            baseline_metrics=score.baseline_metrics,
+            calibration=score.calibration,
+            residuals=score.residuals,
+            evaluation=score.evaluation,
+            metric_definitions=score.definitions,
+            run_id=run_id,
+        )
+        path = self._store.key(self._layout.ensemble(version))
+        created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        return EnsembleRecord(metadata=metadata, metadata_path=path, created_at=created)

@@ -1,0 +1,138 @@
+"""Reading versions: which there are, which one is in use, and whether its files are what was published."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from lstm_pipeline.errors import RegistryError
+from lstm_pipeline.registry.layout import MODEL_FILES, version_number
+from lstm_pipeline.registry.models import ModelFiles, StoredModel
+from lstm_pipeline.registry.records import EnsembleRecord, PinnedModel
+from lstm_pipeline.storage.store import from_json, to_json
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published version: its record, and its models with every file checked.
+
+    Attributes:
+        models: group → model.
+    """
+
+    record: EnsembleRecord
+    models: dict[str, StoredModel]
+
+
+class Versions:
+    """The versions of one project."""
+
+    def __init__(self, files: ModelFiles, project: str) -> None:
+        self._files = files
+        self._store = files.store
+        self._layout = files.layout
+        self._project = project
+
+    def names(self) -> list[str]:
+        """All versions, oldest first."""
+        records = [name for name in self._store.names(self._layout.ensembles) if name.endswith(".json")]
+        return [f"v{number}" for number in sorted(filter(None, map(version_number, records)))]
+
+    def resolve(self, version: str | None = None) -> str:
+        """The version to use: the requested one, else the one rolled back to, else the latest.
+
+        Raises:
+            RegistryError: there is no such version, or none at all.
+        """
+        known = self.names()
+        if not known:
+            raise RegistryError(f"project '{self._project}' has no version in {self._store.root} yet; train it first")
+        if version is not None:
+            if version not in known:
+                raise RegistryError(
+                    f"project '{self._project}' has no version {version}; its versions are {', '.join(known)}"
+                )
+            return version
+        return self.rolled_back_to() or known[-1]
+
+    def rolled_back_to(self) -> str | None:
+        """The version in use instead of the latest; None if the latest is in use.
+
+        A roll-back ends when something newer is published: it rejects the versions that existed then, not all future
+        ones.
+
+        Raises:
+            RegistryError: the stored roll-back is damaged, or its version no longer exists.
+        """
+        known, path = self.names(), self._layout.rollback
+        if not known or not self._store.exists(path):
+            return None
+        data = from_json(self._store.read(path), path)
+        if not isinstance(data, dict) or not isinstance(data.get("version"), str):
+            raise RegistryError(f"{path} is damaged: it does not name a version; roll back again, or to the latest one")
+        version = data["version"]
+        if data.get("latest") != known[-1] or version == known[-1]:
+            return None
+        if version not in known:
+            raise RegistryError(f"{path} names {version}, which does not exist; roll back to one of {', '.join(known)}")
+        return str(version)
+
+    def roll_back(self, version: str) -> None:
+        """Makes an older version the one in use; nothing is deleted. Choosing the latest ends the roll-back."""
+        self.resolve(version)
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        data = {"version": version, "latest": self.names()[-1], "rolled_back_at": now}
+        self._store.write(self._layout.rollback, to_json(data))
+
+    def record(self, version: str | None = None) -> EnsembleRecord:
+        """A version's record."""
+        version = self.resolve(version)
+        path = self._layout.ensemble(version)
+        record = self._files.parse(EnsembleRecord, path)
+        if record.version != version:
+            raise RegistryError(f"{path} is damaged: it describes {record.version}")
+        return record
+
+    def load(self, version: str | None = None) -> Version:
+        """A version and its models.
+
+        Raises:
+            RegistryError: it does not exist, or one of its files is missing, altered or damaged.
+        """
+        record = self.record(version)
+        models = {pinned.model_name: self.checked(pinned) for pinned in record.metadata.individual_models}
+        if list(models) != record.metadata.feature_groups:
+            groups = ", ".join(record.metadata.feature_groups)
+            raise RegistryError(
+                f"{self._layout.ensemble(record.version)} is damaged: its groups are {groups}, but its models are for "
+                f"{', '.join(models)}"
+            )
+        return Version(record, models)
+
+    def checked(self, pinned: PinnedModel) -> StoredModel:
+        """The model that a version pins, with the size and SHA-256 of every file compared.
+
+        Raises:
+            RegistryError: a file is missing, altered or damaged, or belongs to another model.
+        """
+        folder = self._files.folder_of(pinned)
+        listed = {self._store.path(file.path) for file in pinned.files}
+        unlisted = [str(folder / name) for name in MODEL_FILES if folder / name not in listed]
+        if unlisted:
+            raise RegistryError(f"the version's record is damaged: it has no checksum for {', '.join(unlisted)}")
+        for expected in pinned.files:
+            path = self._store.path(expected.path)
+            size, sha = self._store.digest(path)
+            if (size, sha) != (expected.size, expected.sha256):
+                raise RegistryError(
+                    f"{path} is not the file that was published: expected {expected.size} bytes with SHA-256 "
+                    f"{expected.sha256[:12]}…, found {size} bytes with {sha[:12]}…"
+                )
+        stored = self._files.load(folder)
+        found = (stored.group, stored.record.metadata.version, stored.run_id)
+        if found != (pinned.model_name, pinned.version, pinned.run_id):
+            raise RegistryError(
+                f"the version's record is damaged: {folder} holds {found[0]} {found[1]} of run {found[2]}, the record "
+                f"names {pinned.model_name} {pinned.version} of run {pinned.run_id}"
+            )
+        return stored
