@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 
-.PHONY: install demo test test-slow check bench-peers ui s3 clean
+.PHONY: install constraints demo test test-slow test-coverage check bench-peers ui s3 clean
 
 install: $(VENV)/.installed ## everything into .venv, at the versions of constraints.txt
 
@@ -13,6 +13,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ui,dev]'
 	@touch $@
 
+constraints: ## the newest versions that fit, into constraints.txt
+	$(PYTHON) -m venv $(VENV)-fresh
+	$(VENV)-fresh/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ui,dev]'
+	$(VENV)-fresh/bin/python -m pip freeze --exclude-editable > constraints.txt
+	rm -rf $(VENV)-fresh
+
 demo: install ## simulate a plant, train, publish a version, forecast
 	$(BIN)/lstm-pipeline demo
 
@@ -21,6 +27,9 @@ test: install ## all tests but the slow ones
 
 test-slow: install ## the slow ones
 	$(BIN)/python -m pytest -m slow
+
+test-coverage: install ## all tests but the slow ones, and the lines that they miss
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered
 
 check: install ## types and style
 	$(BIN)/ruff check .
