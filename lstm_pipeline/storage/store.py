@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +23,10 @@ from lstm_pipeline.storage.faults import S3, explain, s3_options
 from lstm_pipeline.storage.objects import ObjectFiles
 
 _BLOCK = 1 << 20
+_PRIVATE = (".tmp", ".lock", ".owner")  # endings of files that only the store itself looks at
+
+PATIENCE = 120.0
+"""Seconds to wait for rivals: longer than the lock of a dead process lasts."""
 
 
 class Store:
@@ -96,6 +100,40 @@ class Store:
         """
         with self._faults(path, "written"):
             return self._files.create(path, data)
+
+    def update(
+        self, path: UPath, change: Callable[[bytes | None], bytes | None], *, patience: float = PATIENCE
+    ) -> None:
+        """Reads a file, changes its content and writes it back as one step: no rival's change is lost.
+
+        Args:
+            change: old content (None if the file does not exist) → new content, or None to leave everything as it is.
+                It may be called several times, each time with what a rival has just written.
+            patience: seconds to wait for rivals.
+
+        Raises:
+            RegistryError: rivals held the file for that long.
+        """
+        with self._faults(path, "changed"):
+            self._files.update(path, change, patience=patience)
+
+    @contextlib.contextmanager
+    def locked(self, path: UPath, *, patience: float = PATIENCE) -> Iterator[Callable[[], bool]]:
+        """Holds the lock of a path for the block: among rivals, one block runs at a time. The file need not exist.
+
+        Args:
+            patience: seconds to wait for rivals.
+
+        Yields:
+            a function that says whether the lock is still held: a process that was paused for a minute may lose it.
+
+        Raises:
+            RegistryError: rivals held the lock for that long; names the holder.
+        """
+        with contextlib.ExitStack() as stack:
+            with self._faults(path, "locked"):
+                held = stack.enter_context(self._files.locked(path, patience=patience))
+            yield held
 
     def exists(self, path: UPath) -> bool:
         """Whether a file or a folder exists."""
@@ -184,7 +222,9 @@ class Store:
         """Names of the files and folders in a folder; empty if it does not exist."""
         with self._faults(folder, "listed"):
             try:
-                return sorted(name for name in self._files.names(folder) if not name.endswith(".tmp"))
+                return sorted(
+                    name for name in self._files.names(folder) if not name.endswith((".tmp", ".lock", ".owner"))
+                )
             except (FileNotFoundError, NotADirectoryError) as error:
                 if not self.local and explain(error, folder):
                     raise  # a bucket that does not exist is not an empty one
