@@ -100,10 +100,10 @@ class DiskFiles:
                 warnings.simplefilter("ignore", UserWarning)  # of its fallback to a lock file
                 lock.acquire()
         except Timeout:
-            holder = Owner.described(note.read_bytes() if note.exists() else b"")
+            holder = Owner.parse(note.read_bytes() if note.exists() else b"") or "another process"
             raise RegistryError(f"{path} is locked by {holder}; waited {patience:.0f} s; run again later") from None
         try:
-            note.write_bytes(Owner.me().to_bytes())
+            note.write_text(Owner.me().to_json())
             yield lambda: True
         finally:
             note.unlink(missing_ok=True)

@@ -140,7 +140,7 @@ class ObjectFiles:
         mine = folder / uuid.uuid4().hex
         attempt, deadline = 0, time.monotonic() + patience
         while True:
-            mine.fs.pipe_file(mine.path, Owner.me().to_bytes())
+            mine.fs.pipe_file(mine.path, Owner.me().to_json().encode())
             try:
                 if self._alone(folder, mine):
                     with _renewed(mine):
@@ -157,11 +157,18 @@ class ObjectFiles:
 
     def _holder(self, folder: UPath, mine: UPath) -> str:
         """Who holds the lock, in words."""
-        others = [name for name in self.names(folder) if name != mine.name]
+        owners = [self._owner(folder / name) for name in self.names(folder) if name != mine.name]
+        return str(next((owner for owner in owners if owner), "another process"))
+
+    def _is_dead(self, lock: UPath) -> bool:
+        owner = self._owner(lock)
+        return owner is not None and owner.is_dead
+
+    def _owner(self, lock: UPath) -> Owner | None:
         try:
-            return Owner.described(self.read(folder / others[0]) if others else b"")
+            return Owner.parse(self.read(lock))
         except OSError:
-            return Owner.described(b"")
+            return None
 
     def _alone(self, folder: UPath, mine: UPath) -> bool:
         """Whether mine is the only lock; locks left by dead processes, judged by the store's clock, are removed."""
@@ -173,7 +180,11 @@ class ObjectFiles:
         now = next((modified.pop(name) for name in list(modified) if name.endswith(mine.name)), None)
         if now is None:
             return False
-        old = [other for other, stamp in modified.items() if (now - stamp).total_seconds() > LOCK_SECONDS]
+        old = [
+            other
+            for other, stamp in modified.items()
+            if (now - stamp).total_seconds() > LOCK_SECONDS or self._is_dead(folder / other.rpartition("/")[2])
+        ]
         for other in old:
             with contextlib.suppress(FileNotFoundError):
                 folder.fs.rm_file(other)
@@ -189,7 +200,7 @@ def _renewed(mine: UPath) -> Iterator[None]:
         while not done.wait(HEARTBEAT):
             with contextlib.suppress(OSError):  # the next one may succeed
                 if mine.fs.exists(mine.path):  # a lock that was taken away stays away
-                    mine.fs.pipe_file(mine.path, Owner.me().to_bytes())
+                    mine.fs.pipe_file(mine.path, Owner.me().to_json().encode())
 
     thread = threading.Thread(target=renew, daemon=True, name="lock heartbeat")
     thread.start()

@@ -6,11 +6,13 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lstm_pipeline.errors import RegistryError
+from lstm_pipeline.storage.owner import Owner
 from lstm_pipeline.storage.store import Store
 from lstm_pipeline_tests.storage.servers import Place
 
@@ -81,6 +83,16 @@ def test_a_lock_names_its_holder_and_ends_with_it(place: Place) -> None:
         assert holder.pid
         os.kill(holder.pid, signal.SIGKILL)
         holder.join(10)
-    if store.local:  # an object store's lock lasts a minute longer than its owner; see test_publishers
-        with store.locked(store.path("data", "a"), patience=2) as held:
-            assert held()
+    with store.locked(store.path("data", "a"), patience=5) as held:
+        assert held()
+
+
+def test_an_owner_is_told_from_a_later_process_with_its_id() -> None:
+    me = Owner.me()
+    assert Owner.parse(me.to_json()) == me
+    assert not me.is_dead
+    assert replace(me, started="1").is_dead
+    assert replace(me, pid=2**22 + 1).is_dead
+    assert not replace(me, pid=2**22 + 1, machine="elsewhere").is_dead  # not to be seen from here
+    assert not replace(me, pid=2**22 + 1, machine="").is_dead
+    assert Owner.parse(b"{}") is None
