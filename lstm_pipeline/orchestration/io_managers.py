@@ -84,7 +84,7 @@ class ModelIOManager(_ProjectIOManager):
         """Group → model, for every group asked for."""
         registry = Registry(self.store, _bucket(context), context.asset_key.path[0])
         with user_errors():
-            return registry.newest_models(list(context.asset_partition_keys))
+            return registry.next_models(list(context.asset_partition_keys))
 
     def dump_to_path(self, context: dg.OutputContext, obj: StoredModel, path: UPath) -> None:
         """Not called: training writes the files (see the class)."""

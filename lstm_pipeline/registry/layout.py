@@ -71,6 +71,11 @@ class Layout:
         return self._path("ensembles", f"{version}.claim")
 
     @property
+    def publishing(self) -> UPath:
+        """What publishers lock, so that they take turns."""
+        return self._path("ensembles", "publishing")
+
+    @property
     def rollback(self) -> UPath:
         """File that names the version in use instead of the latest."""
         return self._path("ensembles", "rollback.json")

@@ -107,6 +107,7 @@ class DiskFiles:
             yield lambda: True
         finally:
             note.unlink(missing_ok=True)
+            place.unlink(missing_ok=True)  # while it is held: whoever opened it before notices and opens a new one
             lock.release()
 
     @contextlib.contextmanager

@@ -167,7 +167,7 @@ def test_a_version_is_loaded_by_name_from_a_bucket(own_mill: Project) -> None:
     (Path(own_mill.storage) / "models").rename(Path(own_mill.storage) / "elsewhere")
     with pytest.raises(RegistryError, match="has no version yet"):
         Ensemble.load(own_mill.storage, "mill")
-    with pytest.raises(RegistryError, match="no version v2; there are v1"):
+    with pytest.raises(RegistryError, match="no version v2; its versions are v1"):
         Ensemble.load(own_mill.storage, "mill", "v2", bucket="elsewhere")
     with pytest.raises(RegistryError, match="does not exist"):  # what a record names is relative to the root
         Ensemble.load(own_mill.storage, "mill", bucket="elsewhere")

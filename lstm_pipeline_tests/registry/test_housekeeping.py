@@ -76,7 +76,7 @@ def test_the_newest_unpublished_candidate_stays_and_older_ones_go(registry: Regi
         "candidates/heat/run1",
         "candidates/heat/run2",
     }
-    models = registry.newest_models(["power", "heat"])
+    models = registry.next_models(["power", "heat"])
     assert {model.record.metadata.run_id for model in models.values()} == {"run3"}
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lstm_pipeline.errors import RegistryError
+from lstm_pipeline.registry import Registry, Score, StoredModel, Version
 from lstm_pipeline.storage.owner import Owner
 from lstm_pipeline.storage.store import Store
+from lstm_pipeline_tests.storage.matrix import Note
 from lstm_pipeline_tests.storage.servers import Place
+from lstm_pipeline_tests.stubs import SCORE, make_registry, runs, train
 
+ALL = [f"group{number}" for number in range(10)]
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -96,3 +104,87 @@ def test_an_owner_is_told_from_a_later_process_with_its_id() -> None:
     assert not replace(me, pid=2**22 + 1, machine="elsewhere").is_dead  # not to be seen from here
     assert not replace(me, pid=2**22 + 1, machine="").is_dead
     assert Owner.parse(b"{}") is None
+
+
+# publishers
+
+
+def train_and_publish_own(uri: str, groups: list[str], run_id: str, barrier: Any) -> None:
+    """One process of several: trains its groups, waits for the others, publishes what it trained."""
+    registry = make_registry(uri)
+    train(registry, run_id, groups)
+    barrier.wait()
+    publish_own(registry, run_id)
+
+
+def publish_own(registry: Registry, run_id: str) -> Version:
+    trained = registry.trained_by(ALL, [run_id])
+    return registry.publish(ALL, trained, lambda models: SCORE, run_id=run_id)
+
+
+def at_once(uri: str, tasks: dict[str, list[str]]) -> None:
+    """Run → its groups, each in a process of its own."""
+    barrier = SPAWN.Barrier(len(tasks))
+    processes = [
+        SPAWN.Process(target=train_and_publish_own, args=(uri, groups, run_id, barrier))
+        for run_id, groups in tasks.items()
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(180)
+        assert process.exitcode == 0
+
+
+@pytest.mark.parametrize("count", [2, 4, pytest.param(10, marks=pytest.mark.slow)])
+def test_of_different_groups_the_last_version_has_all(place: Place, count: int, note: Note) -> None:
+    registry = make_registry(place.uri)
+    train(registry, "before", ALL)
+    publish_own(registry, "before")
+    tasks = {f"run{number}": [ALL[number]] for number in range(count)}
+    at_once(place.uri, tasks)
+    trained = {groups[0]: run_id for run_id, groups in tasks.items()}
+    assert registry.versions() == [f"v{number + 1}" for number in range(count + 1)]
+    assert runs(registry) == {group: trained.get(group, "before") for group in ALL}
+    for earlier, later in itertools.pairwise(runs(registry, version) for version in registry.versions()):
+        assert all(later[group] == run or run == "before" for group, run in earlier.items()), "a model went back"
+    note(place.name, f"{count} rivals, a group each", f"v1 … v{count + 1}", "loads", "–", "not needed", "nothing")
+
+
+@pytest.mark.parametrize("count", [2, 4, pytest.param(10, marks=pytest.mark.slow)])
+def test_of_the_same_group_everyone_gets_a_version(place: Place, count: int, note: Note) -> None:
+    registry = make_registry(place.uri)
+    train(registry, "before", ALL)
+    publish_own(registry, "before")
+    at_once(place.uri, {f"run{number}": [ALL[0]] for number in range(count)})
+    versions = registry.versions()
+    published = [registry.load(version).record.metadata.run_id for version in versions[1:]]
+    assert sorted(published) == sorted(f"run{number}" for number in range(count))
+    for version, run_id in zip(versions[1:], published, strict=True):
+        assert runs(registry, version) == {**dict.fromkeys(ALL, "before"), ALL[0]: run_id}
+    assert runs(registry)[ALL[0]] == published[-1]
+    note(place.name, f"{count} rivals, the same group", f"v1 … v{count + 1}", "loads", "–", "not needed", "nothing")
+
+
+def test_a_publisher_that_lost_its_turn_publishes_on_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it had been paused between its score and its record, for longer than a lock lasts."""
+    registry = make_registry(tmp_path)
+    train(registry, "before", ALL)
+    publish_own(registry, "before")
+    train(registry, "slow", ALL[:1])
+    scored: list[dict[str, str]] = []
+
+    def score(models: Mapping[str, StoredModel]) -> Score:
+        scored.append({group: model.run_id for group, model in models.items()})
+        if len(scored) == 1:
+            with monkeypatch.context() as patch:
+                patch.setattr(Store, "locked", lambda *_, **__: contextlib.nullcontext(lambda: True))
+                train(make_registry(tmp_path), "quick", ALL[1:2])
+                publish_own(make_registry(tmp_path), "quick")
+        return SCORE
+
+    monkeypatch.setattr(Store, "locked", lambda *_, **__: contextlib.nullcontext(lambda: False))
+    version = registry.publish(ALL, registry.trained_by(ALL, ["slow"]), score, run_id="slow")
+    assert [made[ALL[1]] for made in scored] == ["before", "quick"]
+    assert runs(registry, version.record.version) == {**dict.fromkeys(ALL, "before"), ALL[0]: "slow", ALL[1]: "quick"}
+    assert registry.versions()[-1] == version.record.version
