@@ -35,6 +35,11 @@ class Layout:
     def _path(self, *parts: str) -> UPath:
         return self.store.path(self.bucket, self.project, *parts)
 
+    @property
+    def root(self) -> UPath:
+        """Folder of the project."""
+        return self._path()
+
     def candidate(self, group: str, run_id: str) -> UPath:
         """Folder of a candidate."""
         return self._path("candidates", group, run_id)

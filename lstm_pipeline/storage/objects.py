@@ -41,8 +41,7 @@ class ObjectFiles:
     process that pauses for more than `LOCK_SECONDS` may lose its lock, and then was not first.
     """
 
-    def __init__(self, root: UPath) -> None:
-        self._root = root
+    def __init__(self) -> None:
         self._exclusive: bool | None = None
         self._compares: bool | None = None
 
@@ -66,7 +65,7 @@ class ObjectFiles:
 
     def create(self, path: UPath, data: bytes) -> bool:
         """Writes an object that does not exist yet; False if another process was first."""
-        if self._creates_exclusively():
+        if self._creates_exclusively(path.parent):
             return _put_if_absent(path, data)
         with self.locked(path, patience=LOCK_PATIENCE) as held:
             if path.fs.exists(path.path):
@@ -79,7 +78,7 @@ class ObjectFiles:
 
         Compare and swap by the store (`If-Match`) where it honours conditions, else with rivals locked out.
         """
-        if not self._swaps():
+        if not self._swaps(path.parent):
             with self.locked(path, patience=patience) as held:
                 before = self.read(path) if path.fs.exists(path.path) else None
                 after = change(before)
@@ -98,24 +97,24 @@ class ObjectFiles:
                 raise RegistryError(f"{path}: other processes kept changing it for {patience:.0f} s; run again later")
             time.sleep(random.uniform(0.02, 0.1) * min(attempt, 20))
 
-    def _creates_exclusively(self) -> bool:
+    def _creates_exclusively(self, folder: UPath) -> bool:
         """Whether a put with `If-None-Match: *` onto an existing object fails, tried once on a probe."""
         if self._exclusive is None:
-            self._exclusive = self._refuses(lambda probe: _put_if_absent(probe, b"second"))
+            self._exclusive = self._refuses(folder, lambda probe: _put_if_absent(probe, b"second"))
         return self._exclusive
 
-    def _swaps(self) -> bool:
+    def _swaps(self, folder: UPath) -> bool:
         """Whether a put with an outdated `If-Match` fails, tried once on a probe."""
         if self._compares is None:
             outdated = '"00000000000000000000000000000000"'
-            self._compares = hasattr(self._root.fs, "call_s3") and self._refuses(
-                lambda probe: _put_if_unchanged(probe, b"second", outdated)
+            self._compares = hasattr(folder.fs, "call_s3") and self._refuses(
+                folder, lambda probe: _put_if_unchanged(probe, b"second", outdated)
             )
         return self._compares
 
-    def _refuses(self, put: Callable[[UPath], bool]) -> bool:
+    def _refuses(self, folder: UPath, put: Callable[[UPath], bool]) -> bool:
         """Whether a conditional put whose condition does not hold is refused."""
-        probe = self._root / f".conditional-put-{uuid.uuid4().hex}"
+        probe = folder / f".probe-{uuid.uuid4().hex}.tmp"
         probe.fs.pipe_file(probe.path, b"first")
         try:
             return not put(probe)
@@ -136,7 +135,7 @@ class ObjectFiles:
         Raises:
             RegistryError: other processes held the lock for `patience` seconds.
         """
-        folder = path.parent / f"{path.name}.lock"
+        folder = path.parent / f".{path.name}.lock"
         mine = folder / uuid.uuid4().hex
         attempt, deadline = 0, time.monotonic() + patience
         while True:

@@ -10,6 +10,7 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from lstm_pipeline.storage.faults import S3, explain, s3_options
 from lstm_pipeline.storage.objects import ObjectFiles
 
 _BLOCK = 1 << 20
-_PRIVATE = (".tmp", ".lock", ".owner")  # endings of files that only the store itself looks at
+_PRIVATE = re.compile(r"\..*\.(tmp|lock|owner)")  # names of what only the store itself looks at
 
 PATIENCE = 120.0
 """Seconds to wait for rivals: longer than the lock of a dead process lasts."""
@@ -46,7 +47,7 @@ class Store:
             special = s3_options() if path.protocol in S3 else {}
             # a cached listing would hide what other processes have published since
             self.root = UPath(uri, use_listings_cache=False, **special)
-            self._files = ObjectFiles(self.root)
+            self._files = ObjectFiles()
 
     def path(self, *parts: str) -> UPath:
         """A path below the root.
@@ -149,6 +150,23 @@ class Store:
         """Bytes of a file, or of all files in a folder."""
         with self._faults(path, "read"):
             return int(path.fs.du(path.path))
+
+    def private_files(self, folder: UPath) -> list[UPath]:
+        """Temporary files and locks at any depth of a folder, which `names` does not show.
+
+        Those of living processes are among them: their age tells them from left-overs.
+        """
+        with self._faults(folder, "listed"):
+            try:
+                found = folder.fs.find(folder.path)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        root = len(str(self.root.path))
+        keys = [str(path)[root:].lstrip("/").split("/") for path in found]
+        private = {
+            tuple(key[: index + 1]) for key in keys for index, part in enumerate(key) if _PRIVATE.fullmatch(part)
+        }
+        return [self.path(*key) for key in sorted(private)]
 
     def written(self, path: UPath) -> dt.datetime | None:
         """When the newest file in a folder was written, in UTC; None if it holds no file."""
