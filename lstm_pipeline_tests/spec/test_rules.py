@@ -281,3 +281,13 @@ def test_a_spec_cannot_be_changed_once_it_is_read() -> None:
     options = ModelOptions()
     with pytest.raises(ValueError, match="frozen"):
         options.units = 5  # type: ignore[misc]
+
+
+def test_every_field_of_the_schema_has_a_description() -> None:
+    schema = ProjectSpec.model_json_schema()
+    models = {"ProjectSpec": schema, **schema["$defs"]}
+    fields = {
+        f"{model}.{name}": field for model, parts in models.items() for name, field in parts["properties"].items()
+    }
+    assert len(fields) > 90
+    assert [name for name, field in fields.items() if len(field.get("description", "")) < 10] == []
