@@ -200,6 +200,7 @@ def _join_products(document: Document, folder: Path) -> None:
 
 
 def _join(document: Document, key: str, parts: list[Any], folder: Path) -> dict[str, Any]:
+    """Joins the parts of a data product, each a mapping or the path of a file, to one mapping."""
     joined: dict[str, Any] = {}
     line = document.line((key,))
     for index, part in enumerate(parts):

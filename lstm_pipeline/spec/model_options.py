@@ -65,11 +65,14 @@ class ModelOptions(SpecModel):
     window_normalization: Literal["none", "last", "mean", "standard", "seasonal"] = Field(
         "last",
         description="level that is subtracted from each window and added back to its forecast: its last row, its "
-        "mean, or the row "
-        "one season before; standard: mean, then division by the standard deviation",
+        "mean, or the row one season before; standard: its mean, and the window is divided by its standard deviation; "
+        "none: windows stay as they are",
     )
     highway: Literal["none", "shared", "per_feature", "seasonal"] = Field(
-        "shared", description="linear map from window to forecast that is added to the network's output"
+        "shared",
+        description="linear map from window to forecast that is added to the network's output; shared: one for all "
+        "features; per_feature: one per feature; seasonal: one for all features, between rows with the same place in "
+        "the season; none: no such map",
     )
     network: Literal["joint", "segments", "both"] | None = Field(
         None,
@@ -91,8 +94,7 @@ class ModelOptions(SpecModel):
     output_chunk_length: Count | None = Field(
         None,
         description="steps forecast in one pass of the network; at least 1; null: the forecast horizon, or fewer if "
-        "the parts "
-        "of the split are short",
+        "the parts of the split are short",
     )
     rollout_steps: Count = Field(1, description="consecutive passes that training rolls through; at least 1")
     members: Count = Field(

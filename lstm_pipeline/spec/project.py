@@ -110,7 +110,7 @@ class DataProduct(SpecModel):
         min_length=1, description="frame name to the input it is read from"
     )
     transformations: list[AnyStep] = Field(
-        min_length=1, description="steps of the chain, run in the order of their names"
+        min_length=1, description="steps of the chain; each names the frame it reads and the frame it produces"
     )
     finalisers: Finalisers = Field(description="which frame is written, and how")
 

@@ -27,9 +27,8 @@ def _path_part(name: str) -> str:
 
 
 def _country(code: str) -> str:
-    from holidays import (
-        list_supported_countries,
-    )  # the import takes half a second, so only specs that name a country pay for it
+    # imported here because it takes half a second, which only specs that name a country should pay for
+    from holidays import list_supported_countries
 
     country, _, subdivision = code.partition("-")
     known = list_supported_countries(include_aliases=False)
@@ -50,6 +49,7 @@ def _different(levels: list[int]) -> list[int]:
 Level = Annotated[int, Field(ge=1, le=99)]
 DEFAULT_INTERVALS = (80, 95)
 """Levels of the prediction intervals in percent, if a spec names none."""
+
 PathPart = Annotated[str, Field(max_length=128), AfterValidator(_path_part)]
 Column = Annotated[str, Field(min_length=1)]
 FrameName = Annotated[str, Field(min_length=1)]
@@ -124,14 +124,17 @@ class TrainingStep(Step):
         None, description="steps per season; at least 1; null: derived from the frequency"
     )
     on_duplicates: Literal["error", "mean", "last"] = Field(
-        "error", description="what to do with rows of equal timestamp: fail, average them, or keep the last one"
+        "error",
+        description="what to do with rows that have the same timestamp: fail, average them, or keep the last one",
     )
     missing: Literal["interpolate", "ffill", "mask", "error"] = Field(
         "interpolate",
         description="how missing steps and values are handled: interpolate between neighbours; ffill repeats the last "
         "value; mask keeps them missing and excludes them from the loss; error fails",
     )
-    max_gap: int = Field(24, ge=0, description="longest run of missing steps that is filled; at least 0")
+    max_gap: int = Field(
+        24, ge=0, description="longest run of missing steps that is filled; at least 0; no window crosses a longer gap"
+    )
     calendar_features: Literal["documented"] | list[CalendarFeature] | None = Field(
         None,
         description="calendar features of each row; documented: those of the documented system; null: all that can "
