@@ -78,7 +78,7 @@ def test_columns_are_checked_without_training(place: Path) -> None:
 def test_unknown_project_group_and_storage(place: Path) -> None:
     result = command(place, "validate", "nowhere")
     assert result.returncode == 2
-    assert "no project of that name. Projects: manufacturing_forecast" in result.stderr
+    assert "no file or project has this name. Known projects: manufacturing_forecast" in result.stderr
     result = command(place, "run", "tiny.yaml", "--group", "energie")
     assert result.returncode == 2
     assert "groups: energy, water" in result.stderr

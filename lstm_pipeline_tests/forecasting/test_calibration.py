@@ -367,9 +367,9 @@ def test_what_can_be_trained_for_one_step_can_be_trained_by_default(length: int)
 @pytest.mark.parametrize(
     ("levels", "message"),
     [
-        ([80, 80], "prediction_intervals: expected every level once, found a list of 2"),
-        ([0], "prediction_intervals[0]: should be greater than or equal to 1, found 0"),
-        ([80, 100], "prediction_intervals[1]: should be less than or equal to 99, found 100"),
+        ([80, 80], "prediction_intervals: expected each level only once, found a list of 2 items"),
+        ([0], "prediction_intervals[0]: expected at least 1, found 0"),
+        ([80, 100], "prediction_intervals[1]: expected at most 99, found 100"),
         ([0.8], "prediction_intervals[0]: expected a whole number, found 0.8"),
         (["80"], "prediction_intervals[0]: expected a whole number, found '80'"),
         (80, "prediction_intervals: expected a list, found 80"),
@@ -414,8 +414,8 @@ def test_a_feature_with_the_name_of_a_bound_is_told_before_anything_is_trained(t
     assert [str(problem.place) for problem in data_problems(project_of(tmp_path, spec), AS_OF)] == [place]
     (problem,) = data_problems(project_of(tmp_path, spec), AS_OF)
     assert problem.message == (
-        "the columns of the intervals would have names that features have: heat_hi_95, load_lo_80; rename these "
-        "features or leave their level out"
+        "interval columns have the same names as features: heat_hi_95, load_lo_80; rename these features or remove "
+        "the level"
     )
     spec["predictions"]["transformations"][1]["prediction_intervals"] = [90]
     assert not data_problems(project_of(tmp_path, spec), AS_OF)
