@@ -25,7 +25,7 @@ from lstm_pipeline.registry.records import IndividualRecord, ModelMetadata
 from lstm_pipeline.registry.registry import Registry, StoredModel
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline.spec.steps import TrainingStep
-from lstm_pipeline.statistics.linear import fit_linear
+from lstm_pipeline.statistics.linear import LinearForm, fit_linear
 from lstm_pipeline.statistics.metrics import mean_over_features
 from lstm_pipeline.statistics.scaling import Scaler
 from lstm_pipeline.storage.store import to_json
@@ -224,10 +224,8 @@ def _untrained(task: TrainingTask, group: str, starts: Integers) -> Any:
     values = np.where(task.data.observed > 0, task.data.targets, np.nan).astype(np.float64)
     maps = np.split(values, values.shape[1], axis=1) if options.highway == "per_feature" else [values]
     season = shape.season if options.highway == "seasonal" else 1
-    fitted = [
-        fit_linear(part, starts, shape.sequence_length, shape.steps, season=season, level=level).weights
-        for part in maps
-    ]
+    form = LinearForm(shape.sequence_length, shape.steps, season, level)
+    fitted = [fit_linear(part, starts, form).weights for part in maps]
     start_highway(model, np.stack(fitted) if options.highway == "per_feature" else fitted[0])
     return model
 
