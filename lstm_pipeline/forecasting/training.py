@@ -123,21 +123,13 @@ def train_group(
         TrainingError: a loss turned NaN.
     """
     from lstm_pipeline.network.persistence import save_network  # TensorFlow takes seconds to import
-    from lstm_pipeline.network.training import train
+    from lstm_pipeline.network.training import TrainingSettings, train
 
     task = prepare(dataset, step, group, horizon)
     model = _untrained(task, group, task.windows.train)
     heard = (lambda report: on_epoch(group, report)) if on_epoch else None
-    log = train(
-        model,
-        task.data,
-        task.options,
-        epochs=step.epochs,
-        patience=step.patience,
-        batch_size=step.batch_size,
-        seed=task.seed,
-        on_epoch=heard,
-    )
+    settings = TrainingSettings(step.epochs, step.patience, step.batch_size, task.seed)
+    log = train(model, task.data, task.options, settings, heard)
     record = _scored(dataset, task, model, _record(dataset, step, group, task, log, run_id))
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder)
@@ -241,21 +233,13 @@ def _scored(dataset: Dataset, task: TrainingTask, model: Any, record: Individual
 
 def _refitted(task: TrainingTask, step: TrainingStep, group: str, log: TrainingLog) -> Any:
     """A network that starts from the same weights and is trained on all rows, through the epochs up to the best one."""
-    from lstm_pipeline.network.training import train
+    from lstm_pipeline.network.training import TrainingSettings, train
 
     every = task.windows.every
     model = _untrained(task, group, every)
     data = replace(task.data, train_starts=every, validation_starts=every[:0])
-    train(
-        model,
-        data,
-        task.options,
-        epochs=log.best_epoch,
-        patience=None,
-        batch_size=step.batch_size,
-        seed=task.seed,
-        rates=log.learning_rate,
-    )
+    settings = TrainingSettings(log.best_epoch, None, step.batch_size, task.seed, rates=log.learning_rate)
+    train(model, data, task.options, settings)
     return model
 
 

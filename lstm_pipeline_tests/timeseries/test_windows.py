@@ -125,8 +125,8 @@ def test_too_few_rows_say_how_many_there_are_and_how_many_are_needed() -> None:
         split_windows(np.arange(10 - 8), split_rows(10, 0.8, 0.2), 8)
     assert str(caught.value) == (
         "parts without a window: training, validation. The 10 steps are split into 7 for training, 1 for validation "
-        "and 2 for the test. A window of sequence_length 8 takes 9 consecutive usable steps that end in its part, so it "
-        "needs at least 9 steps for training and 1 each for the other parts. Provide more rows, a shorter "
+        "and 2 for the test. A window of sequence_length 8 takes 9 consecutive usable steps that end in its part, so "
+        "it needs at least 9 steps for training and 1 each for the other parts. Provide more rows, a shorter "
         "sequence_length, another train_ratio or validation_split, or, if gaps are the reason, another 'missing' rule "
         "or max_gap"
     )
