@@ -72,7 +72,7 @@ def test_columns_are_checked_without_training(place: Path) -> None:
     (place / "wrong.yaml").write_text(yaml.safe_dump(wrong, sort_keys=False))
     result = command(place, "validate", "wrong.yaml")
     assert "Did you mean 'power'?" in result.stderr
-    assert "transformations[1].frequency: frequency '10 minutes or so' is no pandas offset" in result.stderr
+    assert "transformations[1].frequency: frequency '10 minutes or so' is not a pandas offset" in result.stderr
 
 
 def test_unknown_project_group_and_storage(place: Path) -> None:

@@ -13,7 +13,7 @@ from lstm_pipeline.forecasting.calibration import Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.rolling import Rolled
 from lstm_pipeline.statistics.baselines import BASELINES, drift_forecasts
-from lstm_pipeline.statistics.linear import fit_linear
+from lstm_pipeline.statistics.linear import LinearForm, fit_linear
 from lstm_pipeline.timeseries.windows import window_starts
 
 OnStage = Callable[[str], None]
@@ -103,5 +103,5 @@ def _linear(
     starts = window_starts(known.filled.usable, known.filled.foreknowing, everything, length, horizon)
     training = starts[starts + length + horizon <= known.split.validation]
     history = scaler.transform(known.filled.values[:, known.columns(names)])
-    found = fit_linear(history, training, length, horizon)
+    found = fit_linear(history, training, LinearForm(length, horizon))
     return scaler.inverse(found.forecast(scaler.transform(values), first))

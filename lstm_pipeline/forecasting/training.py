@@ -25,7 +25,7 @@ from lstm_pipeline.registry.records import IndividualRecord, ModelMetadata
 from lstm_pipeline.registry.registry import Registry, StoredModel
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline.spec.steps import TrainingStep
-from lstm_pipeline.statistics.linear import fit_linear
+from lstm_pipeline.statistics.linear import LinearForm, fit_linear
 from lstm_pipeline.statistics.metrics import mean_over_features
 from lstm_pipeline.statistics.scaling import Scaler
 from lstm_pipeline.storage.store import to_json
@@ -123,21 +123,13 @@ def train_group(
         TrainingError: a loss turned NaN.
     """
     from lstm_pipeline.network.persistence import save_network  # TensorFlow takes seconds to import
-    from lstm_pipeline.network.training import train
+    from lstm_pipeline.network.training import TrainingSettings, train
 
     task = prepare(dataset, step, group, horizon)
     model = _untrained(task, group, task.windows.train)
     heard = (lambda report: on_epoch(group, report)) if on_epoch else None
-    log = train(
-        model,
-        task.data,
-        task.options,
-        epochs=step.epochs,
-        patience=step.patience,
-        batch_size=step.batch_size,
-        seed=task.seed,
-        on_epoch=heard,
-    )
+    settings = TrainingSettings(step.epochs, step.patience, step.batch_size, task.seed)
+    log = train(model, task.data, task.options, settings, heard)
     record = _scored(dataset, task, model, _record(dataset, step, group, task, log, run_id))
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder)
@@ -224,10 +216,8 @@ def _untrained(task: TrainingTask, group: str, starts: Integers) -> Any:
     values = np.where(task.data.observed > 0, task.data.targets, np.nan).astype(np.float64)
     maps = np.split(values, values.shape[1], axis=1) if options.highway == "per_feature" else [values]
     season = shape.season if options.highway == "seasonal" else 1
-    fitted = [
-        fit_linear(part, starts, shape.sequence_length, shape.steps, season=season, level=level).weights
-        for part in maps
-    ]
+    form = LinearForm(shape.sequence_length, shape.steps, season, level)
+    fitted = [fit_linear(part, starts, form).weights for part in maps]
     start_highway(model, np.stack(fitted) if options.highway == "per_feature" else fitted[0])
     return model
 
@@ -243,21 +233,13 @@ def _scored(dataset: Dataset, task: TrainingTask, model: Any, record: Individual
 
 def _refitted(task: TrainingTask, step: TrainingStep, group: str, log: TrainingLog) -> Any:
     """A network that starts from the same weights and is trained on all rows, through the epochs up to the best one."""
-    from lstm_pipeline.network.training import train
+    from lstm_pipeline.network.training import TrainingSettings, train
 
     every = task.windows.every
     model = _untrained(task, group, every)
     data = replace(task.data, train_starts=every, validation_starts=every[:0])
-    train(
-        model,
-        data,
-        task.options,
-        epochs=log.best_epoch,
-        patience=None,
-        batch_size=step.batch_size,
-        seed=task.seed,
-        rates=log.learning_rate,
-    )
+    settings = TrainingSettings(log.best_epoch, None, step.batch_size, task.seed, rates=log.learning_rate)
+    train(model, data, task.options, settings)
     return model
 
 

@@ -118,7 +118,7 @@ REFUSED: dict[str, tuple[Callable[[], pa.Table], str]] = {
     "every third day": (lambda: mill_table().take(np.arange(0, 120, 3)), "most rows here are 3 days"),
     "hourly rows": (
         lambda: with_column(mill_table(), "date", pd.date_range("2024-01-01", periods=120, freq="h").to_numpy()),
-        r"does not fit the models \(trained with step D\).*do not stand on the grid of D",
+        r"does not fit the models \(trained with step D\).*are not on the grid of D",
     ),
     "a long gap at the end": (
         lambda: with_values("heat", slice(95, None), None),
@@ -130,16 +130,16 @@ REFUSED: dict[str, tuple[Callable[[], pa.Table], str]] = {
     ),
     "infinite values": (
         lambda: with_values("wind", slice(117, 118), np.inf),
-        r"infinite values in 'wind' 1 \(first at 2024-04-15",
+        r"infinite values: 1 in 'wind' \(first at 2024-04-15",
     ),
-    "infinite values far back": (lambda: with_values("load", slice(0, 1), -np.inf), "infinite values in 'load' 1"),
+    "infinite values far back": (lambda: with_values("load", slice(0, 1), -np.inf), "infinite values: 1 in 'load'"),
     "a stamp that stands twice": (
         lambda: pa.concat_tables([mill_table(), mill_table().slice(119)]),
-        r"1 of 121 rows repeat a stamp \(first: 2024-04-17",
+        r"1 of 121 rows repeat a timestamp \(first: 2024-04-17",
     ),
     "a stamp that is null": (
         lambda: with_column(mill_table(), "date", [None, *mill_table()["date"].to_pylist()[1:]]),
-        "1 of 120 are null",
+        "1 of 120 values are null",
     ),
 }
 

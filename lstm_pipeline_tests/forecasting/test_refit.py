@@ -42,9 +42,9 @@ def test_it_goes_through_the_best_epochs_again_on_every_window(tmp_path: Path, m
     calls: list[dict[str, Any]] = []
     train = training.train
 
-    def spied(model: Any, data: Any, options: Any, **settings: Any) -> Any:
-        history = train(model, data, options, **settings)
-        calls.append({"starts": data.train_starts, "history": history, **settings})
+    def spied(model: Any, data: Any, options: Any, settings: training.TrainingSettings, *listener: Any) -> Any:
+        history = train(model, data, options, settings, *listener)
+        calls.append({"starts": data.train_starts, "history": history, "patience": settings.patience})
         return history
 
     monkeypatch.setattr(training, "train", spied)

@@ -9,7 +9,7 @@ import pytest
 
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting.training import _untrained, prepare
-from lstm_pipeline.statistics.linear import fit_linear
+from lstm_pipeline.statistics.linear import LinearForm, fit_linear
 from lstm_pipeline_tests.mill import GROUPS, HORIZON, LENGTH, TINY, mill_dataset, mill_step, mill_table
 from lstm_pipeline_tests.mill import with_column as replaced
 
@@ -41,7 +41,7 @@ def test_training_starts_at_the_ridge_regression(highway: str, level: Any) -> No
     columns = [[0], [1]] if highway == "per_feature" else [[0, 1]]
     filled = data.targets.astype(np.float64)
     for part in columns:
-        fitted = fit_linear(values[:, part], task.windows.train, LENGTH, HORIZON, season=season, level=level)
+        fitted = fit_linear(values[:, part], task.windows.train, LinearForm(LENGTH, HORIZON, season, level))
         assert np.abs(fitted.weights).max() > 0.01
         forecast = fitted.forecast(filled[:, part], starts + LENGTH, HORIZON)
         if level == "mean" and season > 1:  # the network's level is that of all rows, not only of whole seasons

@@ -124,4 +124,4 @@ def test_a_training_step_that_does_not_match_its_input(tmp_path: Path, training:
     found = problems(tmp_path, spec)
     assert f"{TRAINING}[1].{place}" in found
     if place == "feature_groups":
-        assert "numeric columns are in no group: heat, parts, wind" in found[f"{TRAINING}[1].{place}"]
+        assert "numeric columns are not in any group: heat, parts, wind" in found[f"{TRAINING}[1].{place}"]
