@@ -93,7 +93,7 @@ def run(job: Job) -> dict[str, Any]:
     from lstm_pipeline.forecasting.dataset import build_dataset
     from lstm_pipeline.forecasting.ensemble import Ensemble
     from lstm_pipeline.forecasting.publishing import publish
-    from lstm_pipeline.forecasting.training import train_groups
+    from lstm_pipeline.forecasting.training import TrainingRun, train_groups
     from lstm_pipeline.projects.inputs import training_input
     from lstm_pipeline.projects.project import load_project
 
@@ -103,9 +103,9 @@ def run(job: Job) -> dict[str, Any]:
         table = training_input(project, project.today())
         dataset = build_dataset(table, step, project.spec.timezone)
         began = time.perf_counter()
-        models = train_groups(dataset, step, project.groups, project.registry, horizon=horizon, run_id="benchmark")
+        models = train_groups(TrainingRun(dataset, step, project.registry, horizon, "benchmark"), project.groups)
         seconds = time.perf_counter() - began
-        version = publish(project, table, models, run_id="benchmark")
+        version = publish(project, table, models, run_id="benchmark").version
         record = version.record.metadata
         result: dict[str, Any] = {
             "spec": job.spec, "horizon": horizon, "seed": job.seed, "training_seconds": round(seconds, 1),

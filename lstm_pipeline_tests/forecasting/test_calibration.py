@@ -1,4 +1,4 @@
-"""What held-out forecasts teach: the guard by naive forecasts, and intervals; from numbers to the record and back."""
+"""Calibration: the blend with naive forecasts, prediction intervals, and their record in a version."""
 
 import datetime as dt
 from pathlib import Path
@@ -54,7 +54,7 @@ WEIGHTS = {"load": (0.5, 0.3, 0.2), "parts": (0, 0, 1), "heat": (1, 0, 0)}
 
 
 def zeros(dataset: Dataset) -> Ensemble:
-    """Networks that forecast 0 in own units."""
+    """Networks that forecast 0 in the features' own units."""
     return linear_ensemble(dataset, {}, OWN_UNITS)
 
 
@@ -119,18 +119,20 @@ def test_what_a_blend_needs(weights: tuple[float, ...], is_blend: bool, needs_se
 
 def test_a_record_of_other_features_is_refused() -> None:
     record = Calibration(("load",), np.eye(3)[:1], {80: reach(2, 1)}).to_record()
-    with pytest.raises(RegistryError, match=r"the version's calibration does not fit its models: KeyError\('heat'\)"):
+    with pytest.raises(RegistryError, match=r"the version's calibration does not match its models: KeyError\('heat'\)"):
         Calibration.from_record(record, ["heat"])
     uneven = record.model_copy(update={"intervals": {**record.intervals, "heat": {}}, "blend": {
         "load": record.blend["load"], "heat": record.blend["load"]}})  # fmt: skip
-    with pytest.raises(RegistryError, match="does not fit its models: KeyError"):
+    with pytest.raises(RegistryError, match="does not match its models: KeyError"):
         Calibration.from_record(uneven, ["load", "heat"])
 
 
-def test_a_version_of_an_earlier_release_is_the_networks_alone() -> None:
+def test_a_version_of_an_earlier_release_is_its_networks_alone() -> None:
     ensemble = Ensemble.load(str(STORE), "mill")
     assert not ensemble.calibration.is_blend
-    with pytest.raises(RegistryError, match=r"this version has no 80 % intervals \(it has: none\); name the level"):
+    with pytest.raises(
+        RegistryError, match=r"this version has no 80 % intervals \(available levels: none\); add the level"
+    ):
         ensemble.predict(pq.read_table(INPUT), 3, intervals=[80])
     assert EnsembleMetadata.model_fields["calibration"].default == CalibrationRecord()
 
@@ -150,17 +152,18 @@ def test_an_interval_is_as_long_as_the_forecast() -> None:
         np.testing.assert_array_equal(upper, 100 + 10 * expected)
 
 
-def test_a_level_that_was_not_published_is_named_with_those_that_were() -> None:
+def test_an_unpublished_level_is_refused_with_the_published_ones() -> None:
     ensemble = calibrated(mill_dataset(), offsets={95: reach(3, 2), 80: reach(3, 1)})
     with pytest.raises(RegistryError) as caught:
         ensemble.predict(mill_table(), 3, intervals=[80, 90])
     assert str(caught.value) == (
-        "this version has no 90 % intervals (it has: 80, 95); name the level in the prediction step's "
-        "prediction_intervals and publish again (materialise model_metadata, or run with --only train)"
+        "this version has no 90 % intervals (available levels: 80, 95); add the level to "
+        "prediction_intervals of the prediction step and publish again (materialise model_metadata, or run with "
+        "--only train)"
     )
 
 
-def test_intervals_stand_after_the_features_and_are_missing_beyond_their_horizon() -> None:
+def test_intervals_follow_the_features_and_are_missing_beyond_their_horizon() -> None:
     ensemble = calibrated(mill_dataset(), offsets={95: reach(3, 2), 80: reach(3, 1)})
     plain, found = ensemble.predict(mill_table(), 4), ensemble.predict(mill_table(), 4, intervals=[95, 80])
     bounds = [label for level in (95, 80) for name in PREDICTED for label in interval_columns(name, level)]
@@ -213,13 +216,13 @@ def test_a_season_that_is_longer_than_a_window_is_read_from_the_rows_before() ->
     np.testing.assert_allclose(calibrated(dataset, weights).predict(mill_table().slice(70), 60)["load"], found["load"])
 
 
-def test_a_season_that_is_not_there_is_asked_for_where_it_is_needed() -> None:
+def test_a_history_shorter_than_a_season_is_refused_only_where_a_season_is_needed() -> None:
     dataset, short = mill_dataset(season_length=50), mill_table().slice(71)
     with pytest.raises(DataError) as caught:
         calibrated(dataset).predict(short, 3)
     assert str(caught.value) == (
-        "this version blends its networks with the seasonal naive, which needs the last 50 steps, found 49 "
-        "(2024-02-29 00:00:00 to 2024-04-17 00:00:00); let the prediction input reach further back"
+        "this version blends its networks with the seasonal naive forecast, which needs a history of 50 steps, found "
+        "49 (2024-02-29 00:00:00 to 2024-04-17 00:00:00); extend the prediction input further back"
     )
     without = dict.fromkeys(PREDICTED, (0.5, 0, 0.5))
     found = calibrated(dataset, without).predict(short, 3)
@@ -242,7 +245,7 @@ def columns_of(rows: Any) -> Float64:
 
 
 def held_out(first: Any, steps: int = HORIZON) -> tuple[Float64, Float64]:
-    """Actual values and the three forecasts of origins, by hand, for networks that say 0."""
+    """Observed values and the three methods' forecasts, computed by hand, for networks that forecast 0."""
     ahead = np.arange(steps)
     actual = columns_of(first[:, None] + ahead)
     seasonal = columns_of(first[:, None] - SEASON + ahead % SEASON)
@@ -331,7 +334,7 @@ def test_residuals_on_both_sides_of_a_gap_are_no_neighbours() -> None:
     assert found == pytest.approx(residual_summary(there[TEST:]), rel=1e-5)
 
 
-# the steps a roll
+# steps per pass
 
 
 @pytest.mark.parametrize(
@@ -349,7 +352,7 @@ def test_steps_a_roll_are_the_horizon_or_half_of_the_shortest_part(
     assert resolve_options(dataset, mill_step(), "warmth", horizon).output_chunk_length == 1  # as documented
 
 
-def test_parts_of_one_row_are_forecast_one_step_a_roll() -> None:
+def test_parts_of_one_row_are_forecast_one_step_per_pass() -> None:
     dataset = mill_dataset(mill_table(rows=20), train_ratio=0.9, validation_split=0.1)
     assert (dataset.split.validation, dataset.split.test, dataset.split.rows) == (17, 18, 20)
     assert dataset.chunk_length(None, 30, LENGTH) == 1
@@ -361,7 +364,7 @@ def test_what_can_be_trained_for_one_step_can_be_trained_by_default(length: int)
     assert len(dataset.windows(["load"], length, dataset.chunk_length(None, 30, length)).train)
 
 
-# what a user writes
+# the spec
 
 
 @pytest.mark.parametrize(
@@ -433,18 +436,18 @@ def test_bounds_are_columns_that_later_steps_can_use(tmp_path: Path) -> None:
 
 
 def test_a_version_without_intervals_forecasts_where_nobody_asked_for_any(own_mill: Project) -> None:
-    """Published as documented or by an earlier release; the spec has the defaults of now."""
+    """A version without intervals, e.g. of an earlier release, under a spec with today's defaults."""
     path = own_mill.loaded.folder / "mill.yaml"
     path.write_text(yaml.safe_dump(mill_spec(preset=None), sort_keys=False))
     assert forecast_of(load_project(path, own_mill.storage)).table.num_rows == HORIZON
 
 
-# from training to a forecast, with what a user gets who asks for nothing
+# from training to a forecast with the default options
 
 
 @pytest.fixture(scope="module")
 def by_default(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A published project whose options are the defaults, but for the sizes."""
+    """A published project with default options, except for the sizes."""
     small = {**TINY, "segment_units": 4}
     config = {"power": small, "warmth": small}
     project = mill_project(tmp_path_factory.mktemp("default"), preset=None, models_config=config)
@@ -510,7 +513,7 @@ def test_a_default_version_forecasts_the_blend_of_its_parts(by_default: Project)
     ensemble = Ensemble.of(by_default.registry, by_default.registry.load())
     dataset = mill_dataset()
     network = ensemble.roll(dataset.series, dataset.filled, np.array([ROWS - LENGTH]), 9)[0]
-    _, naive = held_out(np.array([ROWS - HORIZON]))  # for its shape alone
+    _, naive = held_out(np.array([ROWS - HORIZON]))  # only the shape matters
     assert naive.shape == (3, 1, HORIZON, 3)
     blend = by_default.registry.ensemble_record().metadata.calibration.blend
     found = ensemble.predict(mill_table(), 9)
