@@ -94,7 +94,7 @@ class NetworkInputs:
         return [self.series.names.index(name) for name in self.covariates]
 
     def _calendar(self, beyond: int) -> Float32:
-        """(N + beyond, ·) the calendar of each step, and of so many steps after the last one."""
+        """(N + beyond, ·) the calendar of each step, and of the `beyond` steps after the last one."""
         timeline, steps = self.series.timeline, self.series.steps
         later = timeline.next_steps(steps[-1], beyond)
         every = pd.DatetimeIndex(np.append(steps.to_numpy(), later.to_numpy()))

@@ -246,7 +246,7 @@ def test_context_is_not_forecast() -> None:
 # the forecast
 
 
-def test_whole_numbers_are_rounded_half_to_even_to_the_nearest() -> None:
+def test_integers_are_rounded_half_to_even() -> None:
     wind = [1.0, 3.0, 5.0, 7.0, -1.0, -3.0, 4.98, 5.02]  # the last eight rows; halves of them are forecast in turn
     table = with_column(mill_table(), "wind", np.resize(wind, 120))
     terms = {"parts": [(LENGTH, "wind", 0.5)], "load": [(LENGTH, "wind", 0.5)]}

@@ -48,7 +48,7 @@ def with_values(name: str, rows: slice, value: float | None) -> pa.Table:
 # the forecast
 
 
-def test_one_row_a_step_with_every_feature_the_time_and_the_version(mill: Project) -> None:
+def test_one_row_per_step_with_every_feature_the_time_and_the_version(mill: Project) -> None:
     table = forecast_of(mill).table
     assert table.column_names == ["date", *PREDICTED, "_predicted_at", "model_version"]
     assert table.num_rows == HORIZON
@@ -78,7 +78,7 @@ def test_transformations_and_schema_are_applied_after_the_step(own_mill: Project
     assert result.table["half"].to_pylist() == [value / 2 for value in result.raw["load"].to_pylist()]
 
 
-def test_a_version_that_is_asked_for_or_rolled_back_to_makes_the_forecast(own_mill: Project) -> None:
+def test_a_requested_or_rolled_back_version_makes_the_forecast(own_mill: Project) -> None:
     train_mill(own_mill, "run2", ["warmth"])
     publish_mill(own_mill)
     assert forecast_of(own_mill).ensemble.version == "v2"

@@ -166,12 +166,12 @@ def test_a_groups_weights_do_not_depend_on_the_other_groups(member: GroupModel, 
     assert weights_of(first) != weights_of(member)  # which predicts `parts` as well
 
 
-# the guard, and networks that forecast several rows from windows of their own level
+# the blend, and networks that forecast several rows from windows of their own level
 
 
 @pytest.mark.parametrize("poison", [1e9, np.nan], ids=["1e9", "NaN"])
 @pytest.mark.parametrize("rule", ["interpolate", "ffill", "mask"])
-def test_the_weights_of_the_guard_depend_on_no_row_of_the_test_part(rule: str, poison: float) -> None:
+def test_the_weights_of_the_blend_depend_on_no_row_of_the_test_part(rule: str, poison: float) -> None:
     def weights(table: pa.Table) -> Any:
         dataset = mill_dataset(table, missing=rule, max_gap=8)
         ensemble = linear_ensemble(dataset, {name: [(2, name, 0.9)] for name in PREDICTED})
