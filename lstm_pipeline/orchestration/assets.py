@@ -15,7 +15,7 @@ from lstm_pipeline.forecasting.dataset import build_dataset
 from lstm_pipeline.forecasting.ensemble import training_log
 from lstm_pipeline.forecasting.forecast import forecast
 from lstm_pipeline.forecasting.publishing import publish
-from lstm_pipeline.forecasting.training import GroupsFailed, train_groups
+from lstm_pipeline.forecasting.training import GroupsFailed, TrainingRun, train_groups
 from lstm_pipeline.orchestration import metadata as show
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.keys import (
@@ -165,15 +165,15 @@ def _trained_model(project: Project) -> dg.AssetsDefinition:
         with user_errors():
             dataset = build_dataset(cleaned_data, step, project.spec.timezone)
             try:
-                models = train_groups(
+                training = TrainingRun(
                     dataset,
                     step,
-                    groups,
                     project.registry,
                     horizon=project.spec.prediction.forecast_horizon,
                     run_id=context.run_id,
                     on_epoch=lambda group, report: progress.on_epoch(context.log, group, report),
                 )
+                models = train_groups(training, groups)
             except GroupsFailed as error:
                 for group, model in error.finished.items():
                     context.log_event(

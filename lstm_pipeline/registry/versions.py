@@ -46,7 +46,7 @@ class Versions:
         """
         known = self.names()
         if not known:
-            raise RegistryError(f"project '{self._project}' has no version in {self._store.root} yet; train it first")
+            raise RegistryError(f"project '{self._project}' has no version yet in {self._store.root}; train it first")
         if version is not None:
             if version not in known:
                 raise RegistryError(

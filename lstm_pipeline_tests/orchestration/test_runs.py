@@ -117,7 +117,7 @@ def test_predictions_stay_when_the_input_is_wrong(project: Project, tmp_path: Pa
     with pytest.raises(RunFailedError, match="has no rows"):
         run_project(project, train=False, as_of=dt.date(2030, 1, 1))
     write_data(tmp_path, rows=3)
-    with pytest.raises(RunFailedError, match="starts from the last 7 steps"):
+    with pytest.raises(RunFailedError, match="needs a history of 7 steps"):
         run_project(project, train=False, as_of=dt.date(2024, 1, 4))
     after = stored(project)
     same = ("predictions.parquet", "predictions.png", "v1.json", "model.keras")

@@ -157,7 +157,7 @@ def test_a_version_is_asked_for_by_name(registry: Registry) -> None:
 
 
 def test_a_project_without_versions_says_what_to_do(registry: Registry) -> None:
-    with pytest.raises(RegistryError, match=r"has no version in .* yet; train it first"):
+    with pytest.raises(RegistryError, match=r"has no version yet .* train it first"):
         registry.load()
 
 
