@@ -328,8 +328,8 @@ def test_mistakes_on_the_command_line(tmp_path: Path) -> None:
     for arguments, message in (
         (("--origins", "0"), "0 is not in the range x>=1"),
         (("--stride", "0"), "0 is not in the range x>=1"),
-        (("--origins", "2", "--stride", "2"), "--origins and --stride exclude each other"),
-        (("--version", "v1", "--retrain-every", "2"), "give one of them"),
+        (("--origins", "2", "--stride", "2"), "--origins and --stride cannot be combined"),
+        (("--version", "v1", "--retrain-every", "2"), "use one of them"),
     ):
         result = run_cli(project, *arguments)
         assert result.returncode == 2

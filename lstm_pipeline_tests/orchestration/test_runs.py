@@ -139,7 +139,7 @@ def test_a_wrong_as_of_tag_is_a_clear_failure(project: Project) -> None:
     result = job.execute_in_process(tags={"lstm_pipeline/as_of": "yesterday"}, raise_on_error=False)
     (failed,) = [event for event in result.all_events if event.is_step_failure]
     assert failed.step_failure_data.user_failure_data is not None
-    assert "expected a date such as 2025-01-31, found 'yesterday'" in str(
+    assert "expected a date, e.g. 2025-01-31, found 'yesterday'" in str(
         failed.step_failure_data.user_failure_data.description
     )
 
