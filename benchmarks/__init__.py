@@ -1,4 +1,4 @@
-"""What is fast, and against whom. Each module prints a table (`python -m benchmarks.training`) and asserts nothing."""
+"""What is fast, compared with what. Each module prints a table (e.g. `python -m benchmarks.training`); none asserts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Target:
-    """What a benchmark is to reach: `value` is `target` or more, or with `at_most` no more than `target`."""
+    """A benchmark's target: `value` must be at least `target`, or with `at_most` no more than it."""
 
     name: str
     value: float
@@ -32,7 +32,7 @@ class Target:
 
     @property
     def met(self) -> bool:
-        return bool(self.value <= self.target if self.at_most else self.value >= self.target)  # NumPy has its own
+        return bool(self.value <= self.target if self.at_most else self.value >= self.target)  # not NumPy's bool
 
     def __str__(self) -> str:
         wanted = f"{'at most' if self.at_most else 'target'} {self.target:.4g}"
@@ -40,14 +40,14 @@ class Target:
 
 
 def conclude(results: Sequence[dict[str, Any]], targets: Sequence[Target], path: Path | None) -> None:
-    """Prints which targets are met and, where a file is named, writes everything as JSON."""
+    """Prints which targets are met and, if a path is given, writes a report as JSON."""
     print("", *targets, sep="\n")
     if path is not None:
         write_report(path, results, targets)
 
 
 def write_report(path: Path, results: Sequence[dict[str, Any]], targets: Sequence[Target]) -> None:
-    """Machine, versions, results and targets as JSON."""
+    """Writes machine, versions, results and targets as JSON."""
     report = {
         "machine": machine(),
         "versions": versions(),
@@ -58,7 +58,7 @@ def write_report(path: Path, results: Sequence[dict[str, Any]], targets: Sequenc
 
 
 def machine() -> dict[str, Any]:
-    """Where it ran, and what else was running: the load average of the last minute."""
+    """Where the benchmark ran, and the load average of the last minute."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -69,7 +69,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of what is measured, in this environment or in the peers' own."""
+    """Versions of everything that is measured, from this environment or from the peers'."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         for path in (sys.path, peers.packages()):

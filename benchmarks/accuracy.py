@@ -1,14 +1,15 @@
-"""How good forecasts are: on published protocols beside published results, and where a user sets nothing.
+"""Accuracy of forecasts: beside published results on their protocols, and with the default options.
 
     LSTM_PIPELINE_DATA=<folder> python -m benchmarks.accuracy [--quick] [--only NAME …] [--seeds N] [--jobs N]
                                                               [--set OPTION=VALUE …] [--json FILE]
 
-Everything goes through the package's own path: a spec of benchmarks/specs/ is loaded, its input read and
-transformed, its groups trained and published; forecasts come from the published version. The benchmark changes nothing
-of a spec but the horizon, the seed, `--epochs` and what `--set` says (options of models_config).
+Every result comes from the package's own pipeline: a spec of benchmarks/specs/ is loaded, its input is read and
+transformed, its groups are trained and published, and the published version makes the forecasts. The benchmark changes
+only the spec's horizon, its seed, its epochs (`--epochs`) and the options of models_config given with `--set`.
 
 Published protocols: MSE and MAE of every window of the test part, in units of the training part's standard
-deviations, networks alone (no guard). Default protocol: skill of the version's own evaluation, 30 steps ahead.
+deviations, networks alone (without naive forecasts). Default protocol: skill of the version's own evaluation, 30 steps
+ahead.
 """
 
 from __future__ import annotations
@@ -46,16 +47,16 @@ PROTOCOLS: dict[str, tuple[str, tuple[int, ...]]] = {
 }
 _BEST = {"SegRNN": LONG, "DUET": LONG, "PMDformer": LONG}
 BARS = {"ETTh1": _BEST, "ETTm1": _BEST, "exchange_rate": {"Repeat": LONG[:3], "DLinear": LONG[3:]}}
-"""Data set -> published models to be level with, and at which horizons."""
+"""Data set → published models to match, and the horizons at which to match them."""
 SIMPLE_BARS = {"appliances_day": ("mse", "bar_mse_time_of_day"), "appliances_day_median": ("mae", "bar_mae_median")}
-"""A forecast of the mean is measured by squared errors, one of the median by absolute ones."""
+"""Spec → metric and bar. Forecasts of the mean are scored by squared errors, those of the median by absolute ones."""
 DEFAULTS = ("ETTh1", "ETTm1", "exchange_rate", "appliances", "bike", "metro", "beijing")
 QUICK = ("exchange_rate", "ETTh1_lookback96")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training: a spec, the horizon (None: the spec's own), the seed and what is set otherwise."""
+    """One training: a spec, the horizon (None for the spec's own), the seed, and options to change."""
 
     spec: str
     horizon: int | None
@@ -65,7 +66,7 @@ class Job:
 
 
 def _written(job: Job, folder: Path) -> Path:
-    """The job's spec as a file: the one in specs/ with horizon, seed and options changed."""
+    """Writes the job's spec: the one in specs/ with its horizon, seed and options changed."""
     data = yaml.safe_load((SPECS / f"{job.spec}.yaml").read_text())
     training = next(step for step in data["model_metadata"]["transformations"] if "training" in step["transform"])
     prediction = next(step for step in data["predictions"]["transformations"] if "prediction" in step["transform"])
@@ -85,7 +86,7 @@ def _written(job: Job, folder: Path) -> Path:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Trains, publishes, forecasts and scores; in a process of its own."""
+    """Trains, publishes, forecasts and scores, in a process of its own."""
     from lstm_pipeline.network.runtime import configure, import_quietly
 
     import_quietly()
@@ -93,7 +94,7 @@ def run(job: Job) -> dict[str, Any]:
     from lstm_pipeline.forecasting.dataset import build_dataset
     from lstm_pipeline.forecasting.ensemble import Ensemble
     from lstm_pipeline.forecasting.publishing import publish
-    from lstm_pipeline.forecasting.training import train_groups
+    from lstm_pipeline.forecasting.training import TrainingRun, train_groups
     from lstm_pipeline.projects.inputs import training_input
     from lstm_pipeline.projects.project import load_project
 
@@ -103,9 +104,9 @@ def run(job: Job) -> dict[str, Any]:
         table = training_input(project, project.today())
         dataset = build_dataset(table, step, project.spec.timezone)
         began = time.perf_counter()
-        models = train_groups(dataset, step, project.groups, project.registry, horizon=horizon, run_id="benchmark")
+        models = train_groups(TrainingRun(dataset, step, project.registry, horizon, "benchmark"), project.groups)
         seconds = time.perf_counter() - began
-        version = publish(project, table, models, run_id="benchmark")
+        version = publish(project, table, models, run_id="benchmark").version
         record = version.record.metadata
         result: dict[str, Any] = {
             "spec": job.spec, "horizon": horizon, "seed": job.seed, "training_seconds": round(seconds, 1),
@@ -119,7 +120,7 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _skill(record: Any) -> dict[str, Any]:
-    """Of the version's forecasts and of the networks alone, against seasonal naive and last value."""
+    """Skill of the version's forecasts, and of the networks alone and the last value beside it."""
     features = record.feature_metrics["rolled"]
     means = {name: metrics.get("skill") for name, metrics in record.baseline_metrics.items()}
     skills = {name: metrics.get("skill") for name, metrics in features.items()}
@@ -128,13 +129,13 @@ def _skill(record: Any) -> dict[str, Any]:
 
 
 def _coverage(record: Any) -> dict[str, float]:
-    """Mean over features of the share of test values inside each interval."""
-    found = record.calibration.coverage
-    return {level: mean(v for v in shares.values() if v is not None) for level, shares in found.items()}
+    """Share of test values inside each interval, as a mean over features."""
+    coverage = record.calibration.coverage
+    return {level: mean(v for v in shares.values() if v is not None) for level, shares in coverage.items()}
 
 
 def _every_window(dataset: Any, ensemble: Any, horizon: int) -> dict[str, Any]:
-    """MSE and MAE over all windows of the test part in standardised units, and by feature in own units."""
+    """MSE and MAE over all windows of the test part, in standardised units, and by feature in own units."""
     import numpy as np
 
     from lstm_pipeline.forecasting.rolling import held_out_origins, roll_from
@@ -160,7 +161,7 @@ def _every_window(dataset: Any, ensemble: Any, horizon: int) -> dict[str, Any]:
 
 
 def _simple_bars(dataset: Any, names: list[str], first: Any, horizon: int) -> dict[str, Any]:
-    """What a day-ahead forecast of the appliances must beat: the training part's time-of-day mean, and its median."""
+    """Bars for a day-ahead forecast of the appliances: the mean by time of day and the median before the test part."""
     import numpy as np
 
     column, split = dataset.series.names.index("Appliances"), dataset.split
@@ -195,16 +196,16 @@ def _jobs(arguments: argparse.Namespace) -> Iterator[Job]:
 
 
 def measure(jobs: list[Job], side_by_side: int) -> list[dict[str, Any]]:
-    """Results in the order of the jobs; each is printed when it is there."""
-    found: dict[Job, dict[str, Any]] = {}
+    """Results in the order of the jobs; each one is printed as soon as it is ready."""
+    results: dict[Job, dict[str, Any]] = {}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(side_by_side, context, max_tasks_per_child=1) as pool:
         futures = {pool.submit(run, job): job for job in jobs}
         for future in as_completed(futures):
             job = futures[future]
-            found[job] = future.result()
-            print(_line(found[job]), flush=True)
-    return [found[job] for job in jobs]
+            results[job] = future.result()
+            print(_line(results[job]), flush=True)
+    return [results[job] for job in jobs]
 
 
 def _line(result: dict[str, Any]) -> str:
@@ -220,14 +221,17 @@ def _line(result: dict[str, Any]) -> str:
 
 
 def tables(results: list[dict[str, Any]]) -> str:
-    """Markdown: published protocols by horizon beside published rows, then the default protocol."""
+    """Markdown tables: the published protocols by horizon beside published results, then the default protocol."""
     lines = []
     for spec in dict.fromkeys(result["spec"] for result in results if "mse" in result):
         own = [result for result in results if result["spec"] == spec]
         lines += _protocol_table(spec, own)
     defaults = [result for result in results if "mse" not in result]
     if defaults:
-        lines += ["", "| no option set, 30 steps | skill | worst feature | networks alone | last value | 80 % | 95 % |"]
+        lines += [
+            "",
+            "| default options, 30 steps | skill | worst feature | networks alone | last value | 80 % | 95 % |",
+        ]
         lines += ["| --- |" + " ---: |" * 6]
     for result in defaults:
         skill, others = result["skill"], result["skill"]["others"]
@@ -248,8 +252,8 @@ def _protocol_table(spec: str, own: list[dict[str, Any]]) -> list[str]:
     ]
     cells = []
     for horizon in horizons:
-        there = [(result["mse"], result["mae"]) for result in own if result["horizon"] == horizon]
-        cells.append(" / ".join(_spread([pair[index] for pair in there]) for index in (0, 1)))
+        errors = [(result["mse"], result["mae"]) for result in own if result["horizon"] == horizon]
+        cells.append(" / ".join(_spread([pair[index] for pair in errors]) for index in (0, 1)))
     means = [mean(result[name] for result in own) for name in ("mse", "mae")]
     lines.append("| **this project** | " + " | ".join(cells) + f" | {means[0]:.3f} / {means[1]:.3f} |")
     rows = [row for row in published() if row["dataset"] == PROTOCOLS[spec][0]]
@@ -267,8 +271,8 @@ def _spread(values: list[float]) -> str:
 
 
 def targets(results: list[dict[str, Any]]) -> list[Target]:
-    """Errors at or below a published row's mean over the horizons that were run; skills at or above 0."""
-    found = []
+    """Targets: errors at or below a published model's mean over the same horizons, skills at or above 0."""
+    checked = []
     for spec, (dataset, _) in PROTOCOLS.items():
         for model, reached in BARS.get(dataset, {}).items():
             own = [result for result in results if result["spec"] == spec and result["horizon"] in reached]
@@ -276,24 +280,24 @@ def targets(results: list[dict[str, Any]]) -> list[Target]:
             for name in ("mse", "mae") if own else ():
                 bar = mean(_published(dataset, model, spec, horizon, name) for horizon in horizons)
                 label = f"{spec}: {name}, mean over {horizons}, against {model}"
-                found.append(Target(label, mean(result[name] for result in own), bar, at_most=True))
+                checked.append(Target(label, mean(result[name] for result in own), bar, at_most=True))
     for result in results:
         if result["spec"] in SIMPLE_BARS:
             name, bar = SIMPLE_BARS[result["spec"]]
             label = f"{result['spec']}: {name} of Appliances against the {bar.removeprefix(f'bar_{name}_')}"
-            found.append(Target(label, result[f"{name}_by_feature"]["Appliances"], result[bar], at_most=True))
+            checked.append(Target(label, result[f"{name}_by_feature"]["Appliances"], result[bar], at_most=True))
         if "mse" not in result:
             known = [value for value in result["skill"]["by_feature"].values() if value is not None]
-            found.append(Target(f"{result['spec']}: mean skill", result["skill"]["mean"], 0.0))
-            found.append(Target(f"{result['spec']}: worst feature's skill", min(known), 0.0))
+            checked.append(Target(f"{result['spec']}: mean skill", result["skill"]["mean"], 0.0))
+            checked.append(Target(f"{result['spec']}: worst feature's skill", min(known), 0.0))
         for level, share in result["coverage"].items():
             miss = abs(100 * share - int(level))
-            found.append(Target(f"{result['spec']} {result['horizon']}: {level} % interval off by", miss, 3.0, True))
-    return found
+            checked.append(Target(f"{result['spec']} {result['horizon']}: {level} % interval off by", miss, 3.0, True))
+    return checked
 
 
 def _published(dataset: str, model: str, spec: str, horizon: int, metric: str) -> float:
-    """A published error; of a model with rows for several windows, the one for the spec's."""
+    """A published error. If a model has results for several window lengths, that of the spec's length."""
     rows = [
         row for row in published() if (row["dataset"], row["model"], row["horizon"]) == (dataset, model, str(horizon))
     ]
@@ -305,21 +309,26 @@ def _published(dataset: str, model: str, spec: str, horizon: int, metric: str) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two data sets, three epochs, shortest horizon")
-    parser.add_argument("--only", nargs="+", choices=[*DEFAULTS, *PROTOCOLS], metavar="NAME", help="these specs only")
-    parser.add_argument("--horizons", nargs="+", type=int, help="these horizons of the published protocols only")
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1)")
-    parser.add_argument("--epochs", type=int, help="instead of the specs' own")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="trainings side by side")
-    parser.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE", help="options of models_config")
+    parser.add_argument(
+        "--only", nargs="+", choices=[*DEFAULTS, *PROTOCOLS], metavar="NAME", help="run only these specs"
+    )
+    parser.add_argument("--horizons", nargs="+", type=int, help="run only these horizons of the published protocols")
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds (default: 1)")
+    parser.add_argument("--epochs", type=int, help="number of epochs, in place of the specs' own")
+    parser.add_argument(
+        "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="number of trainings in parallel"
+    )
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="OPTION=VALUE", help="options of models_config to change"
+    )
     parser.add_argument("--json", type=Path, help="write machine, versions, results and targets to this file")
     arguments = parser.parse_args()
     if not os.environ.get("LSTM_PIPELINE_DATA"):
         parser.error("LSTM_PIPELINE_DATA must name the folder with the data sets")
-    print(f"{machine()['processor']}, {arguments.jobs} trainings side by side, {json.dumps(arguments.set)}")
+    print(f"{machine()['processor']}, {arguments.jobs} trainings in parallel, {json.dumps(arguments.set)}")
     results = measure(list(_jobs(arguments)), arguments.jobs)
     print(tables(results))
-    found = targets(results)
-    conclude(results, found, arguments.json)
+    conclude(results, targets(results), arguments.json)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the speed benchmarks train and roll: random rows, and windows into them. NumPy is all this needs."""
+"""What the speed benchmarks train and roll: random rows and windows of them. Needs only NumPy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 FEATURES, TARGETS, BATCH = 36, 10, 32
 LAYERS, DROPOUT, LEARNING_RATE, L2 = 2, 0.2, 0.0002, 0.0001
 GROUPS, HORIZON = 3, 30
-PREDICTED = GROUPS * TARGETS  # the first columns of a row; the others are known ahead
+PREDICTED = GROUPS * TARGETS  # the first columns of a row; the future of the others is known
 Network = Literal["documented", "common"]
 NETWORKS: dict[Network, str] = {
     "documented": "both directions, batch norm, self-attention",
@@ -20,7 +20,7 @@ NETWORKS: dict[Network, str] = {
 
 @dataclass(frozen=True)
 class TrainingCase:
-    """One network and how much of it to train: units a direction, rows a window, windows an epoch."""
+    """A network and how much to train it: units per direction, rows per window, windows per epoch."""
 
     network: Network
     units: int
@@ -32,7 +32,7 @@ class TrainingCase:
 
     @property
     def amount(self) -> int:
-        """Windows in a turn."""
+        """Windows per turn."""
         return self.windows
 
     @property
@@ -43,7 +43,7 @@ class TrainingCase:
 
 @dataclass(frozen=True)
 class RollCase:
-    """How many origins to forecast from: with a documented network a group, or with one common network for all."""
+    """How many origins to forecast from, with one documented network per group or one common network for all."""
 
     network: Network
     origins: int
@@ -56,7 +56,7 @@ class RollCase:
 
     @property
     def amount(self) -> int:
-        """Values in a turn's forecasts."""
+        """Forecast values per turn."""
         return self.origins * HORIZON * PREDICTED
 
     @property
@@ -70,18 +70,18 @@ def counted(origins: int) -> str:
 
 
 def training_rows(case: TrainingCase) -> tuple[Any, Any]:
-    """(N, D) inputs and (N, T) targets; window i is rows i to i + L - 1, its target row i + L."""
+    """(N, D) inputs and (N, T) targets; window i consists of rows i to i + L - 1, its target is row i + L."""
     rows = _random_rows(case.windows + case.length)
     return rows, rows[:, :TARGETS].copy()
 
 
 def roll_rows(case: RollCase) -> Any:
-    """(N, D): as many rows as it takes to forecast from each origin and to know the rest of what is forecast."""
+    """(N, D): enough rows to forecast from each origin, with the known columns of the forecast rows."""
     return _random_rows(case.length + case.origins + HORIZON - 1)
 
 
 def roll_windows(case: RollCase) -> tuple[Any, Any]:
-    """(B, L, D) windows, and (B, H, K) the known columns of the H rows after each."""
+    """(B, L, D) windows, and (B, H, K) the known columns of the H rows after each window."""
     rows = roll_rows(case)
     windows = np.lib.stride_tricks.sliding_window_view(rows[:-HORIZON], case.length, axis=0)
     known = np.lib.stride_tricks.sliding_window_view(rows[case.length :, PREDICTED:], HORIZON, axis=0)

@@ -11,9 +11,9 @@ from benchmarks.turns import Turns
 
 
 def main() -> None:
-    """Cases as they come, each by `function(case, turns)`, until the other side closes the connection."""
+    """Runs `function(case, turns)` for every case received, until the other side closes the connection."""
     runner, descriptor, cores = sys.argv[1:]
-    os.sched_setaffinity(0, map(int, cores.split(",")))  # before an import counts the cores
+    os.sched_setaffinity(0, map(int, cores.split(",")))  # before any import counts the cores
     module, _, name = runner.partition(":")
     function, connection = getattr(importlib.import_module(module), name), Connection(int(descriptor))
     connection.send("ready")

@@ -1,4 +1,4 @@
-"""The same networks of Keras's own layers."""
+"""The same networks, built from Keras's own layers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def keras_network(case: TrainingCase | RollCase, jit_compile: bool | str = "auto
 
 
 def _documented(window: Any, units: int) -> Any:
-    """(B, L, D) -> (B, 4U): the state after the window in both directions, and what attention reads from it."""
+    """(B, L, D) -> (B, 4U): the state after the window in both directions, and the result of attention over it."""
     hidden = layers.BatchNormalization()(layers.Bidirectional(_lstm(units))(window))
     hidden = layers.BatchNormalization()(layers.Bidirectional(_lstm(units))(layers.Dropout(DROPOUT)(hidden)))
     state = layers.Concatenate()([hidden[:, -1, :units], hidden[:, 0, units:]])

@@ -1,17 +1,17 @@
-"""Memory of training on long windows: this project against windows that are copied, and against Darts.
+"""Memory of training on long windows: this project compared with copied windows and with Darts.
 
     python -m benchmarks.memory [--quick] [--json FILE]
 
-One group of 10 targets on 19,735 rows x 28 features with windows of 864 rows. What counts is the most memory the
-process holds above what it held after its imports and a first op; every measurement has a process of its own, and the
-largest of the runs is shown. This project and Keras train the documented network; Darts has one direction and no
-attention, and this project is measured with that, too.
+One group of 10 targets on 19,735 rows x 28 features with windows of 864 rows. The measure is the peak memory of the
+process above what it held after its imports and a first op. Every measurement runs in its own process, and the largest
+of the runs is shown. This project and Keras train the documented network. Darts' network has one direction and no
+attention; this project is measured with that, too.
 
-The windows that are trained on are few, because the peak is reached in the first batches and the first validation,
-but they are spread over the whole array. `fit` gets all windows as a NumPy array: that is what is measured; it trains
-on as few of them as the others.
+Only a few windows are trained on, because the peak is reached in the first batches and the first validation, but they
+are spread over the whole array. `fit` is given all windows as a NumPy array, which is what is measured; it trains on
+as few of them as the others.
 
-Darts is measured where `.venv-peers` has it (`make bench-peers`).
+Darts is measured if it is installed in `.venv-peers` (`make bench-peers`).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from benchmarks.peers import interpreter, packages
 from benchmarks.process import forget_peak, in_fresh_process, peak, resident
 
 ROWS, FEATURES, TARGETS, LENGTH, BATCH = 19_735, 28, 10, 864, 32
-STEPS, QUICK_STEPS = 50, 8  # an epoch; two epochs are trained
-EPOCHS, VALIDATED = 2, 4  # a quarter as many windows validate
+STEPS, QUICK_STEPS = 50, 8  # per epoch; two epochs are trained
+EPOCHS, VALIDATED = 2, 4  # a quarter as many windows are for validation
 ARRAY_FACTOR, ALLOWANCE = 1.5, 300.0  # the target: megabytes above 1.5 times the array
-MOST_COPIED = 6e9  # bytes; windows that would take more are copied in part
+MOST_COPIED = 6e9  # bytes; if all windows would take more, only a part of them is copied
 HELD_TWICE = 2  # `fit` turns the array into a tensor, which is a copy
 OURS, COMMON = "this project", "  the network of Darts"
 KERAS, DARTS = "Keras, copied windows", "Darts BlockRNNModel"
@@ -41,7 +41,7 @@ KERAS, DARTS = "Keras, copied windows", "Darts BlockRNNModel"
 
 @dataclass(frozen=True)
 class Measured:
-    """Megabytes: what the imports took, and the peak above them; the share of all windows that was copied."""
+    """Megabytes held after the imports, and the peak above that; the share of all windows that was copied."""
 
     name: str
     imports: float
@@ -60,22 +60,22 @@ def array_megabytes() -> float:
 
 
 def copied_share() -> float:
-    """How many of all windows may be copied."""
+    """The share of all windows that may be copied."""
     return min(1.0, MOST_COPIED / (HELD_TWICE * (ROWS - LENGTH) * LENGTH * FEATURES * 4))
 
 
 def spread_starts(count: int) -> Any:
-    """First rows of windows all over the array, the last one included."""
+    """First rows of windows spread evenly over the array, including the last one."""
     return np.linspace(0, ROWS - LENGTH - 1, count).astype(np.int64)
 
 
-# --- contenders: each imports, returns, and trains when it is called -------------------------------------------------
+# --- contenders: each imports first, and returns a function that trains ----------------------------------------------
 
 
 def _project(**different: Any) -> Callable[[int], None]:
-    """The documented network, but for these options."""
+    """The documented network with these options changed."""
     from lstm_pipeline.network.architecture import Shape, build_network
-    from lstm_pipeline.network.training import WindowData, train
+    from lstm_pipeline.network.training import TrainingSettings, WindowData, train
     from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
 
     _warm_tensorflow()
@@ -86,7 +86,7 @@ def _project(**different: Any) -> Callable[[int], None]:
         data = WindowData(values, targets, np.ones_like(targets), starts, starts[::VALIDATED], LENGTH)
         options, shape = ModelOptions(**DOCUMENTED | different), Shape(LENGTH, FEATURES, 0, tuple(range(TARGETS)))
         model = build_network(options, shape, seed=0, name="project")
-        train(model, data, options, epochs=EPOCHS, patience=EPOCHS, batch_size=BATCH, seed=0)
+        train(model, data, options, TrainingSettings(EPOCHS, EPOCHS, BATCH, seed=0))
 
     return run
 
@@ -153,9 +153,9 @@ CONTENDERS: dict[str, Callable[[], Callable[[int], None]]] = {
 
 
 def measure_here(name: str, steps: int) -> Measured:
-    """In this process, which must be a fresh one."""
+    """Measures in this process, which must be fresh."""
     run = CONTENDERS[name]()
-    forget_peak()  # imports may have held more for a moment; what is trained must not hide below that
+    forget_peak()  # imports may have held more for a moment, which would hide the peak of training
     imports = resident()
     run(steps)
     return Measured(name, imports, peak() - imports, copied_share() if name == KERAS else 1.0)
@@ -165,8 +165,8 @@ def measure_here(name: str, steps: int) -> Measured:
 
 
 def measure(steps: int, runs: int) -> list[Measured]:
-    """The largest of some runs of each contender that is there, by turns."""
-    names = [name for name in CONTENDERS if name != DARTS or _peers_are_there()]
+    """The largest of several runs of each available contender, taking turns."""
+    names = [name for name in CONTENDERS if name != DARTS or _darts_is_installed()]
     found: dict[str, list[Measured]] = {name: [] for name in names}
     for _ in range(runs):
         for name in names:
@@ -176,17 +176,17 @@ def measure(steps: int, runs: int) -> list[Measured]:
     return [max(several, key=lambda one: one.growth) for several in found.values()]
 
 
-def _peers_are_there() -> bool:
-    there = any((Path(folder) / "darts").is_dir() for folder in packages())
-    if not there:
-        print(f"{DARTS}: left out, .venv-peers has no Darts (`make bench-peers` installs it)")
-    return there
+def _darts_is_installed() -> bool:
+    installed = any((Path(folder) / "darts").is_dir() for folder in packages())
+    if not installed:
+        print(f"{DARTS}: skipped, not installed in .venv-peers (`make bench-peers` installs it)")
+    return installed
 
 
 def print_table(found: list[Measured]) -> None:
     windows = (ROWS - LENGTH) * LENGTH * FEATURES * 4 / 1e6
-    print(f"array {array_megabytes():.1f} MB, all its windows copied {windows:,.0f} MB")
-    print(f"\n{'':28}{'imports':>12}{'above them':>12}")
+    print(f"the array takes {array_megabytes():.1f} MB, copies of all its windows would take {windows:,.0f} MB")
+    print(f"\n{'':28}{'imports':>12}{'above that':>12}")
     for one in found:
         note = f"  ({one.share:.0%} of the windows)" if one.share < 1 else ""
         print(f"{one.name:28}{one.imports:9,.0f} MB{one.growth:9,.0f} MB{note}")
@@ -200,8 +200,8 @@ def _targets(found: list[Measured]) -> list[Target]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_STEPS} steps an epoch, one run")
-    parser.add_argument("--runs", type=int, help="runs of which the largest counts (default: 3)")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_STEPS} steps per epoch, one run")
+    parser.add_argument("--runs", type=int, help="number of runs, of which the largest counts (default: 3)")
     parser.add_argument("--json", type=Path, help="write machine, versions, results and targets to this file")
     parser.add_argument("--measure", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)

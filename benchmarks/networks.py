@@ -1,4 +1,4 @@
-"""This project's networks, as the speed benchmarks measure them: built in one place, `project_network`."""
+"""This project's networks as the speed benchmarks measure them, all built by `project_network`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lstm_pipeline.network.architecture import Shape, build_network
 from lstm_pipeline.network.rollout import RollModel, RollOut
 from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
 
-# Each of them by name, so that another default changes nothing here.
+# All options are given, so that a changed default does not affect the benchmarks.
 _OPTIONS: dict[str, Any] = {
     "num_layers": LAYERS, "dropout": DROPOUT, "recurrent_dropout": 0.0, "batch_norm": True, "activation": "tanh",
     "bidirectional": True, "attention_heads": 1, "attention_type": "self", "optimizer": "adam", "loss": "mse",
@@ -43,14 +43,14 @@ def project_network(case: TrainingCase | RollCase, columns: Sequence[int]) -> tu
 
 
 def project_roll_out(case: RollCase) -> RollOut:
-    """(B, L, D) windows and (B, H, K) known columns to (B, H, P) forecasts, by a network a group or one for all."""
+    """(B, L, D) windows and (B, H, K) known columns -> (B, H, P) forecasts: one network per group, or one for all."""
     groups = GROUPS if case.network == "documented" else 1
     members = [_member(case, range(group * case.targets, (group + 1) * case.targets)) for group in range(groups)]
     return RollOut(members, np.arange(PREDICTED, FEATURES), FEATURES)
 
 
 def _member(case: RollCase, columns: Sequence[int]) -> RollModel:
-    """Of random weights and unit scales: what is forecast takes as long as with trained ones."""
+    """Random weights and unit scales: forecasting takes as long as with trained networks."""
     model, _ = project_network(case, columns)
     ones, zeros = np.ones(FEATURES, np.float32), np.zeros(FEATURES, np.float32)
     return RollModel(model, np.asarray(columns), ones, zeros, ones[: len(columns)], zeros[: len(columns)])

@@ -1,10 +1,10 @@
-"""What one would write by hand for `examples/appliances.yaml`: one file, Keras's own layers, `fit`, no pipeline.
+"""What one would write by hand for `examples/appliances.yaml`: a single file with Keras's own layers and `fit`.
 
     python -m benchmarks.plain_script SPEC FOLDER
 
-It takes groups, window, epochs, batch, seed and learning rates from the spec; the rest of the network is the
-documented one. For each group it writes model.keras, scaler.json and history.json, and at the end forecast.parquet.
-It checks nothing, keeps no versions and scores nothing on the held-out part.
+It takes groups, window, epochs, batch size, seed and learning rates from the spec; everything else about the network
+is as documented. For each group it writes model.keras, scaler.json and history.json, and finally forecast.parquet. It
+has no checks, no versions and no evaluation on the test part.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PERIODS = {"hour": 24, "day_of_week": 7, "month": 12, "quarter": 4}
 
 
 def read_steps(spec: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """The CSV's path, the training step and the prediction step."""
+    """The path of the CSV file, the training step and the prediction step."""
     data = yaml.safe_load(spec.read_text())
     steps = [data[part]["transformations"][0] for part in ("model_metadata", "predictions")]
     return next(iter(data["catalog"].values())), steps[0], steps[1]
@@ -64,19 +64,19 @@ def build_network(name: str, length: int, width: int, targets: int, learning_rat
 
 
 def windows(rows: np.ndarray, targets: np.ndarray, length: int, batch: int, seed: int | None) -> Any:
-    """Batches of windows, each with the targets of the row after it; shuffled where there is a seed."""
+    """Batches of windows, each with the targets of the row after it; shuffled if a seed is given."""
     data = keras.utils.timeseries_dataset_from_array(
         rows[:-1], targets[length:], length, batch_size=batch, shuffle=seed is not None, seed=seed
     )
     options = tf.data.Options()
-    options.autotune.enabled = False  # its tear-down would add seconds to every epoch
+    options.autotune.enabled = False  # shutting it down would add seconds to every epoch
     return data.with_options(options)
 
 
 def train_group(
     name: str, step: dict[str, Any], rows: np.ndarray, columns: list[int], ends: tuple[int, int]
 ) -> tuple[Any, dict[str, list[float]]]:
-    """A trained network with its best weights, and its history; `ends` are those of training and validation rows."""
+    """A trained network with its best weights, and its history; `ends`: the row after training and after validation."""
     length, batch = step["sequence_length"], step.get("batch_size", 32)
     rate = step.get("models_config", {}).get(name, {}).get("learning_rate", 0.0002)
     model = build_network(name, length, rows.shape[1], len(columns), rate)
@@ -85,7 +85,7 @@ def train_group(
         windows(training, training[:, columns], length, batch, seed=42),
         validation_data=windows(validation, validation[:, columns], length, batch, seed=None),
         epochs=step["epochs"],
-        shuffle=False,  # the windows come shuffled
+        shuffle=False,  # the windows are already shuffled
         callbacks=[keras.callbacks.EarlyStopping(patience=step["patience"], restore_best_weights=True)],
         verbose=2,
     )
@@ -93,7 +93,7 @@ def train_group(
 
 
 def roll(models: list[Any], order: list[int], window: np.ndarray, future: np.ndarray) -> np.ndarray:
-    """(H, F): all networks step together, each step's predictions are part of the next window's last row."""
+    """(H, F): all networks step together; the predictions of a step are in the last row of the next window."""
 
     @tf.function
     def steps(window: tf.Tensor, future: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Memory of this process, and measurements in processes of their own."""
+"""Memory of this process, and measurements in separate processes."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def resident() -> float:
-    """Megabytes (10**6 bytes) this process holds."""
+    """Megabytes (10**6 bytes) that this process holds."""
     return _status("VmRSS")
 
 
 def peak() -> float:
-    """The most megabytes it has held, since it began or since `forget_peak`.
+    """The most megabytes that this process has held, since its start or since `forget_peak`.
 
-    Not `ru_maxrss`: a process that was started by a large one begins with the large one's.
+    `ru_maxrss` is not used, because a process inherits it from the process that started it.
     """
     return _status("VmHWM")
 
 
 def forget_peak() -> None:
-    """From now on `peak` is about what comes. Where the kernel does not allow it, it stays about everything."""
+    """Resets `peak`. If the kernel does not allow it, `peak` still covers the whole life of the process."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def in_fresh_process(module: str, *arguments: str, python: Path | None = None) -> dict[str, Any]:
-    """What `python -m module arguments` prints as JSON in its last line.
+    """Runs `python -m module arguments` and returns the JSON in the last line of its output.
 
     Args:
         python: the interpreter; None for this one.
 
     Raises:
-        RuntimeError: it failed; with the last lines it wrote.
+        RuntimeError: it failed; the message contains the end of its error output.
     """
     command = [str(python or sys.executable), "-m", module, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -1,8 +1,8 @@
-"""A proxy on loopback that counts what goes over the wire, whichever S3 client is at its end.
+"""A proxy on the loopback interface that counts requests and bytes, whichever S3 client is used.
 
-A client's own log would leave out what the client does not tell (retries, bytes read ahead and thrown away), and
-pyarrow's S3 client is not botocore. The proxy passes bytes on as they are: the signatures, which cover the host and
-port asked for, stay valid. It runs in a process of its own, so that it takes no time from what is measured.
+The log of a client would not include everything (retries, bytes read ahead and discarded), and pyarrow's S3 client is
+not botocore. The proxy forwards bytes unchanged, so that signatures, which cover the requested host and port, stay
+valid. It runs in a separate process, so that it takes no time from what is measured.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ctypes import c_double, c_int64
 from dataclasses import dataclass, field
 from typing import Any
 
-_REQUEST = re.compile(rb"(?:GET|HEAD|PUT|POST|DELETE) /\S* HTTP/1\.1\r\n")  # what is read sends no body
+_REQUEST = re.compile(rb"(?:GET|HEAD|PUT|POST|DELETE) /\S* HTTP/1\.1\r\n")  # requests that read have no body
 
 
 @dataclass
 class Proxy:
-    """`received` bytes, headers included, in answer to `requests`."""
+    """Counts `requests` and the bytes `received` in response, including headers."""
 
     port: int
     _counters: Any = field(default_factory=lambda: [multiprocessing.Value(kind) for kind in (c_int64, c_int64)])
@@ -35,7 +35,7 @@ class Proxy:
         return f"http://127.0.0.1:{self.port}"
 
     def reset(self, delay: float = 0.0, rate: float = math.inf) -> None:
-        """Counts from zero; from now on each request waits for `delay` seconds, and a connection has `rate` bytes/s."""
+        """Resets the counters and sets each request's `delay` in seconds and each connection's `rate` in bytes/s."""
         self._limits[0].value, self._limits[1].value = delay, rate
         for counter in self._counters:
             counter.value = 0
@@ -81,7 +81,7 @@ class Proxy:
 
 @contextlib.contextmanager
 def counting(target: int) -> Iterator[Proxy]:
-    """A proxy in front of a port of this machine."""
+    """Runs a proxy in front of a port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         proxy = Proxy(listening.getsockname()[1])
         process = multiprocessing.get_context("fork").Process(target=proxy.serve, args=(listening, target), daemon=True)

@@ -1,4 +1,4 @@
-"""How this project and Keras roll forecasts forward, in a process of their own (see `benchmarks.rollout`)."""
+"""How this project and Keras roll forecasts forward, each in its own process (see `benchmarks.rollout`)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from benchmarks.turns import Turns
 from lstm_pipeline.network.runtime import import_quietly
 
 import_quietly()
-logging.getLogger("tensorflow").setLevel(logging.ERROR)  # one function a network is no needless retracing
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # one function per network is not needless retracing
 
-_STEPS_OF_MANY = 3  # of the `predict` loop from many origins: every step costs the same
+_STEPS_OF_MANY = 3  # of the `predict` loop from many origins, since every step costs the same
 
 
 def project(case: RollCase, turns: Turns) -> None:
@@ -31,7 +31,7 @@ def project(case: RollCase, turns: Turns) -> None:
 
 
 def keras_predict_loop(case: RollCase, turns: Turns) -> None:
-    """`predict` of every network, step by step; from many origins the first steps of the roll stand for all."""
+    """`predict` with every network, step by step; from many origins, only the first steps of the roll are run."""
     models, (windows, known) = _keras_networks(case), roll_windows(case)
     steps = HORIZON if case.origins == 1 else _STEPS_OF_MANY
     note = "" if steps == HORIZON else f"{steps} steps, × {HORIZON // steps}"

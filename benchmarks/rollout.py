@@ -2,15 +2,15 @@
 
     python -m benchmarks.rollout [--quick] [--cores N] [--runs N] [--json FILE]
 
-Each step's predictions are the next step's inputs, so that windows are read anew for every step. Three groups of the
-documented network (32 units, both directions, batch normalisation, self-attention; window 90, 36 inputs, ten targets a
-group) are rolled by this project, by `model.predict` step by step, and by one `tf.function` over Keras's own layers.
-Darts forecasts with the network it has: one for all 30 targets, one direction, no batch normalisation, no attention;
-this project is measured on the same one.
+The predictions of each step are inputs of the next one, so windows are read again for every step. Three groups with
+the documented network (32 units, both directions, batch normalisation, self-attention; window 90, 36 inputs, ten
+targets per group) are rolled by this project, by `model.predict` step by step, and by one `tf.function` over Keras's
+own layers. Darts forecasts with its own network: one for all 30 targets, one direction, no batch normalisation, no
+attention; this project is measured with the same network.
 
-Every contender is a process of its own; they take turns, and the first turn, which compiles, is not counted but
-reported. From 500 origins the `predict` loop does three steps of the 30, taken times ten. Darts takes the fastest of
-some batch sizes and of one thread or all cores. It lives in an environment of its own (`make bench-peers`).
+Every contender runs in its own process. They take turns; the first turn, which compiles, is reported but not counted.
+From 500 origins the `predict` loop runs three of the 30 steps, and its time is multiplied by ten. Darts uses the
+fastest of several batch sizes, with one thread or all cores. It has its own environment (`make bench-peers`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RUNNERS = {
 PEER_RUNNERS = {DARTS: "benchmarks.peers.darts_models:forecast"}
 TAKING_PART = {"documented": list(RUNNERS), "common": [OURS, DARTS]}
 ORIGINS, QUICK_ORIGINS = (1, 500), (1, 100)
-WANTED = {  # (network, one origin): rival and how many times as long it is to take
+WANTED = {  # (network, one origin): rival, and how many times as long it should take
     ("documented", True): [(PREDICT_LOOP, 50.0)],
     ("documented", False): [(FUNCTION, 3.0)],
     ("common", True): [(DARTS, 1.0)],
@@ -61,7 +61,7 @@ def measure(cases: Sequence[RollCase], runs: int, cores: set[int], quick: bool) 
 
 
 def _names(case: RollCase, quick: bool) -> list[str]:
-    """Who forecasts; the slowest one, from many origins, is in no target."""
+    """The contenders of a case; with `quick`, without the slowest one from many origins, which has no target."""
     skipped = {PREDICT_LOOP} if quick and case.origins > 1 else set()
     return [name for name in TAKING_PART[case.network] if name not in skipped]
 
@@ -89,7 +89,7 @@ def _result(case: RollCase, measured: dict[str, Measured]) -> dict[str, Any]:
 
 
 def targets(results: Sequence[dict[str, Any]]) -> list[Target]:
-    """How many times as long as this project others take, where they were measured."""
+    """How many times as long as this project the others take, for those that were measured."""
     reached = []
     for result in results:
         for name, wanted in WANTED[result["network"], result["origins"] == 1]:
@@ -109,12 +109,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="100 origins instead of 500, 3 turns: a minute")
     parser.add_argument("--cores", type=int, help="how many cores each contender may use (default: all)")
-    parser.add_argument("--runs", type=int, help="forecasts of each contender, by turns (default: 5, quick 3)")
+    parser.add_argument("--runs", type=int, help="forecasts by each contender, taking turns (default: 5, quick: 3)")
     parser.add_argument("--json", type=Path, help="write machine, versions, results and targets to this file")
     arguments = parser.parse_args()
     runs = arguments.runs or (3 if arguments.quick else 5)
     cores = set(sorted(os.sched_getaffinity(0))[: arguments.cores])
-    print(f"{machine()['processor']}, {len(cores)} cores, medians of {runs} forecasts by turns")
+    print(f"{machine()['processor']}, {len(cores)} cores, medians of {runs} forecasts, taking turns")
     if peers.interpreter() is None:
         print(peers.MISSING)
     results = measure(_cases(arguments.quick), runs, cores, arguments.quick)

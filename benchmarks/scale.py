@@ -163,10 +163,10 @@ def _clocks() -> Any:
 
 def measure_here(folder: Path) -> Costs:
     """Every stage of a run of the project in a folder."""
-    from lstm_pipeline.forecasting.dataset import build_dataset, network_rows
+    from lstm_pipeline.forecasting.dataset import build_dataset
     from lstm_pipeline.forecasting.forecast import forecast
     from lstm_pipeline.forecasting.publishing import publish
-    from lstm_pipeline.forecasting.training import train_groups
+    from lstm_pipeline.forecasting.training import TrainingRun, train_groups
     from lstm_pipeline.projects.inputs import training_input
     from lstm_pipeline.projects.project import load_project
 
@@ -178,11 +178,11 @@ def measure_here(folder: Path) -> Costs:
     dataset = stages.run(DATASET, lambda: build_dataset(table, step, "UTC"), times=5)
 
     def scaled() -> Any:
-        return network_rows(dataset.series, dataset.filled, dataset.scaler("standard"), dataset.calendar)
+        return dataset.rows(dataset.scaler("standard"))
 
     stages.run(SCALED, scaled, times=5)
     few = bounded(dataset)
-    stages.run(TRAIN, lambda: train_groups(few, step, project.groups, registry, horizon=HORIZON, run_id="scale"))
+    stages.run(TRAIN, lambda: train_groups(TrainingRun(few, step, registry, HORIZON, "scale"), project.groups))
     stages.run(PUBLISH, lambda: publish(project, table, {}, run_id="scale"))
     now = dt.datetime.now(dt.UTC)
     stages.run(FORECAST, lambda: forecast(project, table, as_of=AS_OF, predicted_at=now))

@@ -1,4 +1,4 @@
-"""How this project and Keras train a case, in a process of their own (see `benchmarks.training`)."""
+"""How this project and Keras train a case, each in its own process (see `benchmarks.training`)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from lstm_pipeline.network.runtime import import_quietly
 
 import_quietly()
 
+_ENDLESS = 10**6  # epochs; the turns end training
+
 
 def project(case: TrainingCase, turns: Turns) -> None:
-    """Trains through the public API; between two epochs it waits for its turn."""
+    """Trains with the public API and waits for its turn between epochs."""
     from benchmarks.networks import project_network
-    from lstm_pipeline.network.training import EpochReport, WindowData, train
+    from lstm_pipeline.network.training import EpochReport, TrainingSettings, WindowData, train
 
     values, targets = training_rows(case)
     starts = np.arange(case.windows)
@@ -32,7 +34,7 @@ def project(case: TrainingCase, turns: Turns) -> None:
 
     turns.begin()
     try:
-        train(model, data, options, epochs=10**6, patience=10**6, batch_size=BATCH, seed=0, on_epoch=take_turns)
+        train(model, data, options, TrainingSettings(_ENDLESS, _ENDLESS, BATCH, seed=0), take_turns)
     except StopIteration:
         return
 

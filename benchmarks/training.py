@@ -2,14 +2,14 @@
 
     python -m benchmarks.training [--quick] [--cores N] [--runs N] [--network documented|common] [--json FILE]
 
-Two networks are measured. The documented one: this project, four ways to train it with Keras, a torch loop. And what
-Darts and NeuralForecast have as well: one direction, no batch normalisation, no attention. Units, window, batch,
-inputs, targets (NeuralForecast predicts one) and the number of windows an epoch are the same for all.
+Two networks are measured: the documented one, with this project, four ways to train it with Keras, and a torch loop;
+and one that Darts and NeuralForecast also have: one direction, no batch normalisation, no attention. Units, window,
+batch size, inputs, targets (NeuralForecast predicts one) and windows per epoch are the same for all.
 
-Every contender is a process of its own with its own settings (TensorFlow under Keras: the defaults; under torch: one
-thread an operation or all cores, whichever is faster). They take turns, an epoch each, so that whatever else the
-machine does disturbs all alike; the first epoch, which compiles, is not counted. The peers live in an environment of
-their own (`make bench-peers`); without it this project and Keras are measured.
+Every contender runs in its own process with its own settings (TensorFlow under Keras: the defaults; torch: one thread
+per operation or all cores, whichever is faster). They take turns, one epoch each, so that other load on the machine
+affects all alike; the first epoch, which compiles, is not counted. The peers have their own environment (`make
+bench-peers`); without it, only this project and Keras are measured.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ TAKING_PART: dict[Network, list[str]] = {
 
 
 def entrants(cases: Sequence[TrainingCase], quick: bool) -> list[Entrant]:
-    """Who is there to take part in any of these cases."""
+    """The available contenders that take part in any of these cases."""
     wanted = {name for case in cases for name in TAKING_PART[case.network]} - (SLOWER_KERAS if quick else set())
     found = [Entrant(name, runner) for name, runner in RUNNERS.items()]
     python = peers.interpreter()
@@ -89,7 +89,7 @@ def _result(case: TrainingCase, measured: dict[str, Measured]) -> dict[str, Any]
 
 
 def targets(results: Sequence[dict[str, Any]]) -> list[Target]:
-    """Against the fastest Keras and torch on the documented network, Darts and NeuralForecast on the common one."""
+    """Compared with the fastest Keras and torch on the documented network, and with the peers on the common one."""
     return [target for result in results for target in _targets_of(result)]
 
 
@@ -116,12 +116,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one size, fewer ways to train with Keras: a minute")
     parser.add_argument("--cores", type=int, help="how many cores each contender may use (default: all)")
-    parser.add_argument("--runs", type=int, default=5, help="epochs of each contender, by turns (default: 5)")
-    parser.add_argument("--network", choices=list(NETWORKS), help="only this one (default: both)")
+    parser.add_argument("--runs", type=int, default=5, help="epochs of each contender, taking turns (default: 5)")
+    parser.add_argument("--network", choices=list(NETWORKS), help="only this network (default: both)")
     parser.add_argument("--json", type=Path, help="write machine, versions, results and targets to this file")
     arguments = parser.parse_args()
     cores = set(sorted(os.sched_getaffinity(0))[: arguments.cores])
-    print(f"{machine()['processor']}, {len(cores)} cores, medians of {arguments.runs} epochs by turns, batch {BATCH}")
+    print(
+        f"{machine()['processor']}, {len(cores)} cores, medians of {arguments.runs} epochs, taking turns, batch {BATCH}"
+    )
     if peers.interpreter() is None:
         print(peers.MISSING)
     results = measure(_cases(arguments), arguments.runs, cores, arguments.quick)

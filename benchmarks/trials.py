@@ -1,4 +1,4 @@
-"""Which of several settings is the fastest: found out while warming up, a step of the work at a time."""
+"""Finds the fastest of several settings while the work warms up, one step at a time."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import time
 from collections.abc import Callable, Mapping
 
 _ROUNDS = 3
-_HOPELESS = 3.0  # times the fastest: not tried again
+_HOPELESS = 3.0  # a setting slower than the fastest by this factor is not tried again
 
 
 class Trial:
-    """Steps of the same work, each with the next setting, until one is chosen.
+    """Runs the steps of the same work with one setting after another until the fastest is chosen.
 
-    A step is a batch rather than an epoch: with more threads than idle cores an epoch can take a hundred times as long.
+    A step should be a batch rather than an epoch: with more threads than idle cores, an epoch can take a hundred times
+    as long.
 
     Args:
-        settings: what to call for each; the fastest one is called again at the end.
+        settings: name → function that applies the setting; that of the fastest is called again at the end.
     """
 
     def __init__(self, settings: Mapping[str, Callable[[], object]]) -> None:
         self._settings = settings
         names = list(settings)
-        # The very first step warms up the library and is nobody's.
+        # The very first step warms up the library and counts for no setting.
         self._waiting = [names[0], *names * _ROUNDS] if len(names) > 1 else []
         self._seconds: dict[str, list[float]] = {name: [] for name in names}
         self._warm = False
@@ -35,11 +36,11 @@ class Trial:
 
     @property
     def chosen(self) -> str:
-        """The name of the fastest setting so far, empty if there is none."""
+        """The name of the fastest setting so far; empty if there is none."""
         return min(self._seconds, key=lambda name: min(self._seconds[name], default=float("inf")), default="")
 
     def begin_step(self) -> None:
-        """A step begins, and with it ends the one before."""
+        """Ends the previous step and begins the next one."""
         self.end_step()
         if self._waiting:
             self._settings[self._waiting[0]]()

@@ -1,7 +1,7 @@
-"""Contenders, each a process, that take turns: whatever else the machine does disturbs all alike.
+"""Contenders, each in its own process, that take turns, so that other load on the machine affects all alike.
 
-The process that measures holds a `Contender` for each of them; in a contender's own process (`benchmarks.contender`)
-there is a `Turns`, which times a turn and waits for leave to begin the next one.
+The measuring process has a `Contender` for each of them. The contender's process (`benchmarks.contender`) has a
+`Turns`, which times each turn and waits for permission to start the next one.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ _ROOT = Path(__file__).parents[1]
 
 
 class Case(Protocol):
-    """What contenders do in a turn; sent to their processes as it is."""
+    """What contenders do in a turn; it is sent to their processes."""
 
     @property
     def amount(self) -> int:
-        """How much there is to do in one turn, in whatever unit the contenders count it."""
+        """The amount of work in one turn, in the unit that the contenders count."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn: how long it took, how much was done in it, and with which setting.
+    """One turn: how long it took, how much was done, and with which setting.
 
     Attributes:
         seconds: time taken.
-        processor_seconds: what all threads of the process took together; says more on a machine that is shared.
-        times: how often it would have to be done for a whole turn.
-        amount: what was done, counted where it was done.
-        note: the setting that was chosen, or what else to know about it.
-        ready: whether turns count from the next one on; False while settings are tried.
+        processor_seconds: processor time of all threads of the process; more reliable on a shared machine.
+        times: how often this work makes up a whole turn.
+        amount: the work that was done, as counted by the contender.
+        note: the setting that was chosen, or other remarks.
+        ready: whether turns count from the next one on; False while settings are being tried.
     """
 
     seconds: float
@@ -53,7 +53,7 @@ class Turn:
 
 
 class Turns:
-    """In a contender's process: begin a turn, end it, wait for the next one. The first turn never counts."""
+    """In a contender's process: starts and ends turns, and waits for the next one. The first turn never counts."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -61,22 +61,22 @@ class Turns:
         self._began = self._processor_began = 0.0
 
     def try_settings(self, settings: Mapping[str, Callable[[], object]]) -> None:
-        """Find out in the first turns' steps which of these settings is the fastest, and go on with that one."""
+        """Tries these settings in the steps of the first turns, and continues with the fastest one."""
         self._trial = Trial(settings)
 
     def begin(self) -> None:
         self._began, self._processor_began = time.perf_counter(), time.process_time()
 
     def step(self) -> None:
-        """A step of a turn begins: where settings are tried, each step tries one."""
+        """Starts a step of a turn; while settings are being tried, each step tries one."""
         self._trial.begin_step()
 
     def end(self, amount: int, times: int = 1, note: str = "") -> bool:
-        """Tell what was done, and wait.
+        """Reports what was done, and waits.
 
         Args:
-            amount: what was done in this turn.
-            times: how often it would have to be done for a whole turn.
+            amount: the work done in this turn.
+            times: how often this work makes up a whole turn.
             note: what a reader of the table should know.
 
         Returns:
@@ -84,14 +84,14 @@ class Turns:
         """
         seconds, processor_seconds = time.perf_counter() - self._began, time.process_time() - self._processor_began
         self._trial.end_step()
-        said = ", ".join(part for part in (self._trial.chosen, note) if part)
-        self._connection.send(Turn(seconds, processor_seconds, times, amount, said, ready=self._trial.is_over))
+        remarks = ", ".join(part for part in (self._trial.chosen, note) if part)
+        self._connection.send(Turn(seconds, processor_seconds, times, amount, remarks, ready=self._trial.is_over))
         return bool(self._connection.recv())
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """Who takes part: its name in tables, `module:function` to run, and the Python to run it with."""
+    """A participant: its name in tables, the `module:function` to run, and the Python interpreter to run it with."""
 
     name: str
     runner: str
@@ -100,7 +100,7 @@ class Entrant:
 
 @dataclass
 class Measured:
-    """A contender's turns: seconds of the very first (compiling) and of each one that counts, and what it notes."""
+    """A contender's turns: seconds of the very first one, which compiles, and of each one that counts, and its note."""
 
     first: float
     note: str
@@ -118,7 +118,7 @@ class Measured:
 
 
 def report(measured: Mapping[str, Measured]) -> dict[str, Any]:
-    """What was measured of each contender, for JSON."""
+    """What was measured for each contender, for JSON."""
     return {
         "seconds": {name: one.seconds for name, one in measured.items()},
         "processor_seconds": {name: one.processor_seconds for name, one in measured.items()},
@@ -128,7 +128,7 @@ def report(measured: Mapping[str, Measured]) -> dict[str, Any]:
 
 
 class Contender:
-    """A contender's process, seen from the one that measures."""
+    """A contender's process, as seen from the measuring process."""
 
     def __init__(self, entrant: Entrant, cores: set[int]) -> None:
         self.name = entrant.name
@@ -152,7 +152,7 @@ class Contender:
         try:
             return self._connection.recv()
         except EOFError:
-            raise RuntimeError(f"{self.name}: its process has ended, see above") from None
+            raise RuntimeError(f"{self.name}: its process has ended; see its output above") from None
 
     def turn(self) -> Turn:
         self.send(True)
@@ -160,11 +160,11 @@ class Contender:
         return turn
 
     def dismiss(self) -> None:
-        """No more cases: the process ends by itself."""
+        """Ends the cases; the process then ends by itself."""
         self._connection.close()
 
     def wait(self) -> None:
-        """Until the process has ended, by force if need be."""
+        """Waits until the process has ended; kills it if necessary."""
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -174,7 +174,7 @@ class Contender:
 
 @contextlib.contextmanager
 def contenders(entrants: Sequence[Entrant], cores: set[int]) -> Iterator[dict[str, Contender]]:
-    """All processes, started side by side; all have imported what they need when this gives them out."""
+    """Starts all processes in parallel; when they are yielded, all have finished their imports."""
     started: dict[str, Contender] = {}
     try:
         for entrant in entrants:
@@ -190,13 +190,13 @@ def contenders(entrants: Sequence[Entrant], cores: set[int]) -> Iterator[dict[st
 
 
 def by_turns(case: Case, taking_part: Sequence[Contender], runs: int, side_by_side: bool) -> dict[str, Measured]:
-    """Let each contender do the case once to warm up, then `runs` times by turns.
+    """Lets each contender run the case once to warm up, then `runs` times, taking turns.
 
     Args:
         case: what to do.
-        taking_part: who does it.
-        runs: turns of each that count.
-        side_by_side: warm up all at once, which is faster where there are idle cores.
+        taking_part: the contenders.
+        runs: turns of each contender that count.
+        side_by_side: warm up in parallel, which is faster if there are idle cores.
     """
     measured: dict[str, Measured] = {}
     for together in [taking_part] if side_by_side else [[one] for one in taking_part]:
@@ -204,7 +204,7 @@ def by_turns(case: Case, taking_part: Sequence[Contender], runs: int, side_by_si
             contender.send(case)
         for contender in together:
             measured[contender.name] = _first_turn(case, contender)
-    for contender in taking_part:  # one after the other: settings are compared undisturbed
+    for contender in taking_part:  # one after the other, so that settings are compared undisturbed
         while not measured[contender.name].ready:
             turn = _checked(case, contender, contender.turn())
             measured[contender.name].note, measured[contender.name].ready = turn.note, turn.ready
@@ -222,8 +222,8 @@ def _first_turn(case: Case, contender: Contender) -> Measured:
 
 
 def _checked(case: Case, contender: Contender, turn: Turn) -> Turn:
-    """The turn, after a check that all of it was done: a comparison of different work would be none."""
+    """The turn, after a check that all of its work was done: otherwise the comparison would be unfair."""
     done = turn.amount * turn.times
     if done != case.amount:
-        raise RuntimeError(f"{contender.name} did {done} in a turn, expected {case.amount} ({case})")
+        raise RuntimeError(f"{contender.name}: expected {case.amount} units of work in a turn, found {done} ({case})")
     return turn

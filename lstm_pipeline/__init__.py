@@ -1,9 +1,14 @@
-"""Forecasting pipelines of one LSTM a feature group, on Dagster and Keras.
+"""Forecasting pipelines: one LSTM per feature group, one versioned ensemble, on Dagster and Keras.
 
 from lstm_pipeline import Ensemble, load_project
 
-ensemble = Ensemble.load("storage", "manufacturing_forecast")
-forecast = ensemble.predict(frame, horizon=30)
+project = load_project("projects/plant.yaml")  # train, publish, forecast and back-test without Dagster
+project.train()
+project.publish()
+project.forecast()
+
+ensemble = Ensemble.load("storage", "plant")  # a published version, in a service that has no spec
+ensemble.predict(frame, horizon=30)
 """
 
 from __future__ import annotations
@@ -11,20 +16,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lstm_pipeline.api import Project, load_project
     from lstm_pipeline.forecasting.ensemble import Ensemble
-    from lstm_pipeline.projects.project import Project, load_project
 
 __all__ = ["Ensemble", "Project", "load_project"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports on first use: the command line's help needs none of it."""
+    """Imports on first use: the command line's help needs none of this."""
     if name == "Ensemble":
         from lstm_pipeline.forecasting.ensemble import Ensemble
 
         return Ensemble
     if name in ("Project", "load_project"):
-        from lstm_pipeline.projects import project
+        from lstm_pipeline import api
 
-        return getattr(project, name)
+        return getattr(api, name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -1,4 +1,4 @@
-"""The command `lstm-pipeline`. Exit status: 0 done, 1 the run failed, 2 the spec (or the command line) is wrong."""
+"""The command `lstm-pipeline`. Exit status: 0 success, 1 the run failed, 2 the spec or the command line is wrong."""
 
 from __future__ import annotations
 
@@ -21,12 +21,20 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 RUN_FAILED, SPEC_WRONG = 1, 2
+_FORMER = "lstm_pipeline.refit_every"
 
 
 def _storage(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    """Sets the storage root for everything below, Dagster's definitions included."""
+    """Sets the storage root for everything that follows, Dagster's definitions included."""
     if value:
         os.environ[STORAGE_VARIABLE] = value
+
+
+def _renamed(context: click.Context, parameter: click.Parameter, value: int | None) -> None:
+    """An option's former name: it still works and says so."""
+    if value is not None:
+        click.echo("note: --refit-every is now called --retrain-every; the old name still works", err=True)
+        context.meta[_FORMER] = value
 
 
 def with_storage(command: F) -> F:
@@ -45,16 +53,16 @@ def with_storage(command: F) -> F:
 as_of_option = click.option(
     "--as-of",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="What current_date() is in the spec's conditions. Default: today.",
+    help="The date that current_date() returns in the spec's SQL. Default: today.",
 )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lstm-pipeline")
 def cli() -> None:
-    """Train one LSTM for each feature group, publish versions of the ensemble, forecast.
+    """Train one LSTM per feature group, publish versions of the ensemble, and forecast.
 
-    SPEC is a project spec (YAML or JSON), or the name of a project in the projects folder.
+    SPEC is a project spec (YAML or JSON) or the name of a project in the projects folder.
     """
 
 
@@ -62,14 +70,14 @@ def cli() -> None:
 @click.argument("spec")
 @with_storage
 def validate(spec: str) -> None:
-    """Check SPEC, and its inputs' columns; print every problem."""
+    """Check SPEC against the columns of its inputs, and list every problem."""
     from lstm_pipeline.projects.checks import data_problems
 
     project = _load(spec)
     problems = data_problems(project)
     if problems:
         raise SpecError(project.loaded.source, problems)
-    click.echo(f"{project.loaded.source}: the spec is right, and fits its inputs")
+    click.echo(f"{project.loaded.source}: the spec is valid and fits its inputs")
     for group in project.groups:
         members = (project.spec.training.feature_groups or {}).get(group)
         click.echo(f"  {group}: {', '.join(members) if members else 'every numeric column'}")
@@ -77,33 +85,37 @@ def validate(spec: str) -> None:
 
 @cli.command()
 @click.argument("spec")
-@click.option("--only", type=click.Choice(["train", "predict"]), help="Do one half only.")
-@click.option("--group", "groups", multiple=True, help="Train this group only (may be given several times).")
+@click.option("--only", type=click.Choice(["train", "predict"]), help="Only train, or only forecast.")
+@click.option("--group", "groups", multiple=True, help="Train only this group (can be repeated).")
 @as_of_option
 @with_storage
 def run(spec: str, only: str | None, groups: tuple[str, ...], as_of: dt.datetime | None) -> None:
-    """Train SPEC's groups, publish a version, and forecast."""
+    """Train SPEC's groups, publish a version and forecast."""
     project = _load(spec)
     unknown = [group for group in groups if group not in project.groups]
     if unknown:
         raise click.BadParameter(
-            f"no group of this project: {', '.join(unknown)}; groups: {', '.join(project.groups)}", param_hint="--group"
+            f"not groups of this project: {', '.join(unknown)}; its groups are {', '.join(project.groups)}",
+            param_hint="--group",
         )
     if groups and only == "predict":
-        raise click.BadParameter("--group chooses what is trained; it does not go with --only predict")
+        raise click.BadParameter("--group selects what to train, so it cannot be combined with --only predict")
     _run(project, train=only != "predict", predict=only != "train", groups=groups or None, as_of=as_of)
 
 
 @cli.command()
 @click.argument("spec")
 @click.option(
-    "--origins", type=click.IntRange(min=1), help="So many origins, evenly spread. Default: all, at most 512."
+    "--origins", type=click.IntRange(min=1), help="Number of origins, spread evenly. Default: all, at most 512."
 )
-@click.option("--stride", type=click.IntRange(min=1), help="An origin every so many rows, instead of --origins.")
+@click.option("--stride", type=click.IntRange(min=1), help="Rows from one origin to the next, instead of --origins.")
 @click.option(
-    "--retrain-every", type=click.IntRange(min=1), help="Train anew after so many origins, instead of taking a version."
+    "--retrain-every",
+    type=click.IntRange(min=1),
+    help="Train anew after this many origins, instead of scoring a published version.",
 )
-@click.option("--version", metavar="vN", help="Which version. Default: the one in use.")
+@click.option("--refit-every", type=click.IntRange(min=1), hidden=True, expose_value=False, callback=_renamed)
+@click.option("--version", metavar="vN", help="Version to score. Default: the one in use.")
 @as_of_option
 @with_storage
 def backtest(
@@ -114,14 +126,17 @@ def backtest(
     version: str | None,
     as_of: dt.datetime | None,
 ) -> None:
-    """Forecast from many origins of the rows that SPEC's version has not seen, and score that beside simpler methods.
+    """Forecast from many origins in the rows that SPEC's version has not seen, and score it beside simpler methods.
 
-    With --retrain-every nothing is published: each training is for this back-test alone.
+    With --retrain-every nothing is published: the models are trained for this back-test alone.
     """
+    retrain_every = retrain_every or click.get_current_context().meta.get(_FORMER)
     if origins is not None and stride is not None:
-        raise click.BadParameter("--origins and --stride exclude each other")
+        raise click.BadParameter("--origins and --stride cannot be combined")
     if version is not None and retrain_every is not None:
-        raise click.BadParameter("--version takes a published version, --retrain-every trains anew; give one of them")
+        raise click.BadParameter(
+            "--version scores a published version and --retrain-every trains anew; use one of them"
+        )
     project = _load(spec)
     from lstm_pipeline.backtesting.backtest import BacktestOptions
 
@@ -132,7 +147,7 @@ def backtest(
 @as_of_option
 @with_storage
 def demo(as_of: dt.datetime | None) -> None:
-    """Simulate a plant's data, then train and forecast the shipped project on it."""
+    """Simulate a plant's data, then train and forecast with the shipped project."""
     from lstm_pipeline.defs.simulated_plant import simulated_plant
     from lstm_pipeline.orchestration.runs import materialize
     from lstm_pipeline.projects.demo import DEMO
@@ -148,7 +163,7 @@ def demo(as_of: dt.datetime | None) -> None:
 @click.argument("spec")
 @with_storage
 def versions(spec: str) -> None:
-    """List SPEC's versions: how good they are, which models they pin, which one is in use."""
+    """List SPEC's versions: how accurate they are, which models they pin, and which one is in use."""
     from lstm_pipeline.reporting.terminal import make_console, versions_table
 
     registry = _load(spec).registry
@@ -162,7 +177,7 @@ def versions(spec: str) -> None:
 @click.argument("version")
 @with_storage
 def rollback(spec: str, version: str) -> None:
-    """Use VERSION of SPEC from now on, until something newer is published. Nothing is deleted."""
+    """Use VERSION of SPEC until something newer is published. Nothing is deleted."""
     registry = _load(spec).registry
     before = registry.resolve()
     registry.roll_back(version)
@@ -171,13 +186,13 @@ def rollback(spec: str, version: str) -> None:
 
 @cli.command()
 @click.argument("spec")
-@click.option("--keep", type=click.IntRange(min=1), required=True, help="How many of the last versions stay.")
-@click.option("--dry-run", is_flag=True, help="Only list what would go.")
+@click.option("--keep", type=click.IntRange(min=1), required=True, help="How many of the latest versions to keep.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 @with_storage
 def prune(spec: str, keep: int, dry_run: bool) -> None:
-    """Remove old versions of SPEC, and models and candidates that nothing needs any more.
+    """Remove old versions of SPEC, and the models and candidates that are no longer needed.
 
-    The version in use and every model that a kept version pins stay.
+    The version in use and every model that a kept version pins are kept.
     """
     from lstm_pipeline.registry.housekeeping import prune as remove
 
@@ -189,7 +204,7 @@ def prune(spec: str, keep: int, dry_run: bool) -> None:
 
 
 def main() -> None:
-    """Entry point: a user's mistake ends in its message, never in a traceback."""
+    """Entry point: a user's mistake ends in a message, never in a traceback."""
     try:
         status = cli.main(standalone_mode=False)
     except click.ClickException as error:
@@ -208,7 +223,7 @@ def main() -> None:
 
 
 def _leave(status: int) -> NoReturn:
-    """Ends the process at once where TensorFlow is in it, which takes seconds to take itself apart."""
+    """Exits at once if TensorFlow has been loaded, which would otherwise take seconds to shut down."""
     if "tensorflow" in sys.modules:
         atexit._run_exitfuncs()
         sys.stdout.flush()
@@ -268,7 +283,7 @@ def _backtest(project: Project, options: BacktestOptions, as_of: dt.date | None)
 
 
 def _report(console: Any, project: Project, predict: bool) -> None:
-    """Where things are, and how good they are."""
+    """Prints how good the version is, and where everything is."""
     import pyarrow.parquet as pq
 
     from lstm_pipeline.reporting.terminal import coverage_line, forecast_table, metrics_table

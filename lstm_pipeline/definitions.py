@@ -1,4 +1,4 @@
-"""The code location: every project's assets and jobs."""
+"""The code location: the assets and jobs of every project."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def defs() -> dg.Definitions:
     folder = Path(__file__).parent / "defs"
     shipped = dg.load_from_defs_folder(path_within_project=folder)
     own = user_projects(taken=[path.parent.name for path in folder.glob("*/defs.yaml")])
-    # in one process: a run pays for TensorFlow's import once, and a run launcher decides where the run is
+    # in one process: a run imports TensorFlow once, and the run launcher decides where the run takes place
     shared = dg.Definitions(resources=resources(), executor=dg.in_process_executor)
     return dg.Definitions.merge(shipped, own, shared)

@@ -1,4 +1,4 @@
-"""A mill: a daily series of four features, two groups of one tiny network each, and a column that is context."""
+"""A mill, the project of most tests: a daily series of four features, two groups with a tiny network each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import yaml
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models
 from lstm_pipeline.forecasting.publishing import publish
-from lstm_pipeline.forecasting.training import train_group, train_groups
+from lstm_pipeline.forecasting.training import TrainingRun, train_group, train_groups
 from lstm_pipeline.projects.inputs import training_input
 from lstm_pipeline.projects.project import Project, load_project
 from lstm_pipeline.registry.registry import Registry, StoredModel, Version
@@ -43,7 +43,7 @@ STEP = {
 
 
 def mill_table(rows: int = ROWS, first: str = "2023-12-20") -> pa.Table:
-    """Rows over a leap year's month ends; `parts` is a whole number, `wind` is context, `note` is text."""
+    """Rows over the month ends of a leap year; `parts` is an integer, `wind` is context, `note` is text."""
     days, noise = np.arange(rows), np.random.default_rng(7).normal(size=(3, rows))
     load = 40 + 6 * np.sin(2 * np.pi * days / 7) + noise[0]
     return pa.table(
@@ -121,7 +121,8 @@ def respecified(project: Project, change: Callable[[dict[str, Any]], None] | Non
 def train_mill(project: Project, run_id: str, groups: Sequence[str] | None = None) -> dict[str, StoredModel]:
     step = project.spec.training
     dataset = build_dataset(training_input(project, AS_OF), step, "UTC")
-    return train_groups(dataset, step, groups or project.groups, project.registry, horizon=HORIZON, run_id=run_id)
+    run = TrainingRun(dataset, step, project.registry, horizon=HORIZON, run_id=run_id)
+    return train_groups(run, groups or project.groups)
 
 
 def publish_mill(project: Project, run_id: str = "publishing") -> Version:
@@ -129,14 +130,14 @@ def publish_mill(project: Project, run_id: str = "publishing") -> Version:
 
 
 def trained_member(folder: Path, group: str, dataset: Dataset, step: TrainingStep) -> GroupModel:
-    """Trains one group and opens what was stored."""
+    """Trains one group and loads the stored model."""
     registry = Registry(Store(str(folder)), "models", "mill")
-    model = train_group(dataset, step, group, registry, horizon=HORIZON, run_id="run")
+    model = train_group(TrainingRun(dataset, step, registry, horizon=HORIZON, run_id="run"), group)
     return load_models(registry, {group: model})[0]
 
 
 def weights_of(member: GroupModel) -> list[bytes]:
-    """Equal only if every bit is."""
+    """The weights as bytes, equal only if every bit is."""
     return [weight.tobytes() for weight in member.network.get_weights()]
 
 
@@ -184,7 +185,7 @@ def linear_member(
 
 
 def linear_ensemble(dataset: Dataset, terms: Any, scalers: Any = None, length: int = LENGTH) -> Ensemble:
-    """Every group as a linear network; `scalers`: group → kind."""
+    """An ensemble of one linear network per group; `scalers` maps a group to its kind of scaler."""
     kinds = scalers or {}
     members = [
         linear_member(dataset, group, terms, kinds.get(group, "standard"), length) for group in dataset.features.groups
@@ -209,7 +210,7 @@ def selected(source: str, output: str, *expressions: str) -> dict[str, Any]:
 
 
 def poisoned(table: pa.Table, first: int, poison: float) -> pa.Table:
-    """Every feature holds `poison` from a row on; only that row stays, for NaN alone would leave nothing to test."""
+    """Every feature is `poison` after row `first`, which is 50: a test part of NaN alone would be refused."""
     for name in FEATURES:
         values = table[name].to_numpy().astype(np.float64)
         values[first:] = poison

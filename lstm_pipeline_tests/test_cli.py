@@ -38,7 +38,7 @@ def test_validate_says_that_all_is_right(place: Path) -> None:
     result = command(place, "validate", "tiny.yaml")
     assert result.returncode == 0
     assert result.stdout.splitlines() == [
-        "tiny.yaml: the spec is right, and fits its inputs",
+        "tiny.yaml: the spec is valid and fits its inputs",
         "  energy: power",
         "  water: flow, passes",
     ]
@@ -72,16 +72,16 @@ def test_columns_are_checked_without_training(place: Path) -> None:
     (place / "wrong.yaml").write_text(yaml.safe_dump(wrong, sort_keys=False))
     result = command(place, "validate", "wrong.yaml")
     assert "Did you mean 'power'?" in result.stderr
-    assert "transformations[1].frequency: frequency '10 minutes or so' is no pandas offset" in result.stderr
+    assert "transformations[1].frequency: frequency '10 minutes or so' is not a pandas offset" in result.stderr
 
 
 def test_unknown_project_group_and_storage(place: Path) -> None:
     result = command(place, "validate", "nowhere")
     assert result.returncode == 2
-    assert "no project of that name. Projects: manufacturing_forecast" in result.stderr
+    assert "no file or project has this name. Known projects: manufacturing_forecast" in result.stderr
     result = command(place, "run", "tiny.yaml", "--group", "energie")
     assert result.returncode == 2
-    assert "groups: energy, water" in result.stderr
+    assert "its groups are energy, water" in result.stderr
     result = command(place, "versions", "tiny.yaml")
     assert result.returncode == 1
     assert "has no version yet" in result.stderr
@@ -105,7 +105,7 @@ def test_run_versions_rollback(place: Path) -> None:
     assert "v1 (in use)" in command(place, "versions", "tiny.yaml").stdout
     result = command(place, "rollback", "tiny.yaml", "v7")
     assert result.returncode == 1
-    assert "has no version v7; there are v1, v2" in result.stderr
+    assert "has no version v7; its versions are v1, v2" in result.stderr
     result = command(place, "run", "tiny.yaml", "--only", "predict", "--as-of", "2030-01-01")
     assert result.returncode == 1
     assert result.stderr.startswith("failed: 'recent' has no rows")

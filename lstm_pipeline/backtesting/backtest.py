@@ -1,4 +1,4 @@
-"""The back-test: forecasts from many held-out moments, beside what simpler methods would have said."""
+"""The back-test: forecasts from many held-out origins, scored beside those of simpler methods."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lstm_pipeline.backtesting.contenders import (
     STATISTICAL_ORIGINS,
     Contest,
     OnStage,
-    contest,
+    contest_of,
     joined,
     with_statistical,
 )
@@ -25,7 +25,6 @@ from lstm_pipeline.backtesting.retraining import retrain, with_split
 from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble, load_models
-from lstm_pipeline.forecasting.evaluation import training_scale
 from lstm_pipeline.forecasting.publishing import require_fit
 from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, held_out_origins, roll_from
 from lstm_pipeline.forecasting.training import OnEpoch
@@ -33,22 +32,23 @@ from lstm_pipeline.projects.project import Project
 from lstm_pipeline.registry.registry import Version
 from lstm_pipeline.statistics.significance import overlapping_origins
 from lstm_pipeline.timeseries.windows import Split
+from lstm_pipeline.wording import counted, listed
 
 PROTOCOL = b"lstm_pipeline/backtest"
 """Key of the table's schema metadata that holds the protocol as JSON."""
 _MAX_CELLS = 2**24
-_HELD_IN = ("train", "validation")
+_SEEN = ("train", "validation")
 
 
 @dataclass(frozen=True)
 class BacktestOptions:
-    """What a user asks of a back-test.
+    """A user's choices for a back-test.
 
     Attributes:
-        version: which version; None for the one in use.
-        origins: so many, evenly spread over the test part; None for all, at most `MAX_ORIGINS`.
-        stride: an origin every so many rows instead.
-        retrain_every: train anew after so many origins, instead of taking a version.
+        version: the version's name, e.g. `v2`; None for the version in use.
+        origins: number of origins, spread evenly over the test part; None for all of them, up to `MAX_ORIGINS`.
+        stride: rows between two origins, in place of `origins`.
+        retrain_every: retrain after this number of origins, in place of a version.
     """
 
     version: str | None = None
@@ -57,10 +57,10 @@ class BacktestOptions:
     retrain_every: int | None = None
 
     def check(self) -> None:
-        """Finds what cannot be meant.
+        """Checks the choices.
 
         Raises:
-            DataError: a number below 1, or two wishes that exclude each other.
+            DataError: a number is below 1, or two choices cannot be combined.
         """
         for name in ("origins", "stride", "retrain_every"):
             value = getattr(self, name)
@@ -68,19 +68,32 @@ class BacktestOptions:
                 raise DataError(f"{name}: expected at least 1, found {value}")
         for first, second in (("origins", "stride"), ("version", "retrain_every")):
             if getattr(self, first) is not None and getattr(self, second) is not None:
-                raise DataError(f"{first} and {second} exclude each other; give one of them")
+                raise DataError(f"{first} and {second} cannot be combined; give one of them")
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Where the forecasts of a back-test start, and how far they go.
+
+    Attributes:
+        first: (B,) the first row that each origin forecasts.
+        horizon: steps per forecast.
+    """
+
+    first: Integers
+    horizon: int
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """Forecasts from many origins, and how good they were.
+    """Forecasts from many origins, and their scores.
 
     Attributes:
-        origins: (B,) stamps on the wall clock: the first step that each origin forecasts.
-        contest: every method's forecasts and what came.
-        comparisons: every method beside the ensemble.
+        origins: (B,) timestamps on the wall clock: the first step that each origin forecasts.
+        contest: the forecasts of every method and the observed values.
+        comparisons: every other method compared with the ensemble.
         table: scores by method, group, feature and lead time (`comparison.SCHEMA`), with the protocol in its metadata.
-        protocol: which version, which origins, how many steps.
+        protocol: the version, the origins, the horizon and the data of this back-test.
     """
 
     origins: pd.DatetimeIndex
@@ -98,21 +111,21 @@ def backtest(
     on_stage: OnStage = lambda text: None,
     on_epoch: OnEpoch | None = None,
 ) -> Backtest:
-    """Forecasts the whole horizon from many origins of the held-out rows and scores it beside other methods.
+    """Forecasts the whole horizon from many origins in the held-out rows and scores it beside other methods.
 
-    A version is taken as it was published; its held-out rows are all that come after those it was trained and
-    validated on, so that nothing that is scored was ever seen. With `retrain_every`, networks are trained anew on the
-    rows before an origin, and serve that one and those after it until it is time for the next.
+    A version is used as it was published. All rows after those it was trained and validated on are held out, so that
+    it is scored only on rows it has never seen. With `retrain_every`, networks are retrained on the rows before an
+    origin and used for it and the following ones until the next retraining.
 
     Args:
         table: the training input after its transformations.
-        on_stage: hears, in a line, of what takes long or is left out.
-        on_epoch: hears of every epoch of a training.
+        on_stage: a progress listener, called with a line of text before each long stage and when methods are left out.
+        on_epoch: a progress listener, called after each epoch of a retraining.
 
     Raises:
-        RegistryError: there is no such version, or it does not fit the spec.
-        DataError: options exclude each other; the table does not fit the spec; nothing is held out.
-        TrainingError: a group could not be trained anew.
+        RegistryError: the version does not exist or does not fit the spec.
+        DataError: options cannot be combined, the table does not fit the spec, or nothing is held out.
+        TrainingError: the retraining of a group failed.
     """
     options = options or BacktestOptions()
     options.check()
@@ -120,53 +133,55 @@ def backtest(
     if options.retrain_every is None:
         version = project.registry.load(options.version or project.spec.prediction.version)
         dataset = held_out_of(dataset, project, version)
-        first, horizon = _origins(dataset, project, options, _length(version))
-        found = _published(dataset, project, version, first, horizon)
+        origins = _origins(dataset, project, options, _length(version))
+        contest = _published(dataset, project, version, origins)
     else:
         version = None
-        first, horizon = _origins(dataset, project, options, project.spec.training.sequence_length)
-        found = _retrained(dataset, project, options.retrain_every, first, horizon, on_stage, on_epoch)
+        origins = _origins(dataset, project, options, project.spec.training.sequence_length)
+        contest = _retrained(dataset, project, options.retrain_every, origins, on_stage, on_epoch)
     if is_installed():
-        found = with_statistical(dataset, found, on_stage)
+        contest = with_statistical(dataset, contest, on_stage)
     else:
-        on_stage(f"{' and '.join(STATISTICAL)} are left out; pip install 'lstm-pipeline[statistics]' brings them")
-    return _scored(dataset, found, _protocol(dataset, found, options, version))
+        on_stage(f"{' and '.join(STATISTICAL)} are left out; to include them: pip install 'lstm-pipeline[statistics]'")
+    return _scored(dataset, contest, _protocol(dataset, contest, options, version))
 
 
 def read_protocol(table: pa.Table) -> dict[str, Any]:
-    """The protocol that a back-test's table carries."""
-    found: dict[str, Any] = json.loads(table.schema.metadata[PROTOCOL])
-    return found
+    """The protocol in the metadata of a back-test's table."""
+    protocol: dict[str, Any] = json.loads(table.schema.metadata[PROTOCOL])
+    return protocol
 
 
 def held_out_of(dataset: Dataset, project: Project, version: Version) -> Dataset:
-    """The dataset split where a version's own training was: data may have come, or its first rows gone, since then.
+    """The dataset, split at the times at which the version's own training data was split.
+
+    Since that training, rows may have been added at the end of the data or dropped at its beginning.
 
     Raises:
         RegistryError: the version was trained on other groups, columns or another frequency.
-        DataError: nothing comes after what it has seen, or that is not there.
+        DataError: the data ends with the rows that the version has seen, or no longer contains them.
     """
     name, models = version.record.version, version.models
     if set(models) != set(project.groups):
         raise RegistryError(
-            f"{name} has the groups {', '.join(models)}, the spec {', '.join(project.groups)}; train again"
+            f"{name} has the groups {listed(models)}, but the spec has {listed(project.groups)}; train again"
         )
     require_fit(dataset, models, f"model in {name}")
-    seen = [model.record.metadata.training_rows for model in models.values()]
-    clock, trained, validated = _clock(dataset), *(max(rows[part]["last"] for rows in seen) for part in _HELD_IN)
+    rows_seen = [model.record.metadata.training_rows for model in models.values()]
+    clock, trained, validated = _clock(dataset), *(max(rows[part]["last"] for rows in rows_seen) for part in _SEEN)
     validation, test = (int((clock <= pd.Timestamp(last)).sum()) for last in (trained, validated))
     evaluated = version.record.metadata.evaluation.get("rows")
-    if evaluated:  # models may be older than the version, whose blend was fitted on what came before these rows
+    if evaluated:  # models may be older than the version, whose blend was fitted on the rows before these
         test = max(test, int((clock < pd.Timestamp(evaluated["first"])).sum()))
     if test >= len(clock):
         raise DataError(
-            f"nothing is held out: {name} was trained and validated on rows up to {validated}, and the data ends at "
-            f"{clock[-1].isoformat()}; give a later as-of date, or train again"
+            f"no rows are held out: {name} was trained and validated on rows up to {validated}, and the data ends at "
+            f"{clock[-1].isoformat()}; give a later as-of date or train again"
         )
     if validation <= _length(version):
         raise DataError(
-            f"the rows that {name} was trained on, up to {trained}, are no longer in the data, which begins at "
-            f"{clock[0].isoformat()}; simpler methods need them too: let the input reach further back, or train again"
+            f"the simpler methods need the rows that {name} was trained on (up to {trained}), but the data begins at "
+            f"{clock[0].isoformat()}; extend the input further back or train again"
         )
     split = Split(validation, test, len(clock))
     return dataset if split == dataset.split else with_split(dataset, project.spec.training, split)
@@ -176,8 +191,8 @@ def _length(version: Version) -> int:
     return next(iter(version.models.values())).record.metadata.sequence_length
 
 
-def _origins(dataset: Dataset, project: Project, options: BacktestOptions, length: int) -> tuple[Integers, int]:
-    """First forecast rows, and steps of a forecast: the prediction step's, or all of a shorter test part."""
+def _origins(dataset: Dataset, project: Project, options: BacktestOptions, length: int) -> Origins:
+    """The chosen origins; the horizon is the prediction step's, cut to the length of the test part."""
     split = dataset.split
     horizon = min(project.spec.prediction.forecast_horizon, split.rows - split.test)
     most = max(64, _MAX_CELLS // (horizon * len(dataset.features.predicted)))
@@ -187,72 +202,69 @@ def _origins(dataset: Dataset, project: Project, options: BacktestOptions, lengt
         first = first[(first - split.test) % options.stride == 0]
     if not len(first):
         raise DataError(
-            f"no origin in the {split.rows - split.test} rows of the test part: each needs {length} usable rows "
-            f"before it and {horizon} rows from it on"
+            f"no origin fits into the test part ({counted(split.rows - split.test, 'row')}): each one needs "
+            f"{counted(length, 'usable row')} before it and {counted(horizon, 'row')} from it on; use a shorter "
+            "forecast_horizon or a larger max_gap, or extend the data"
         )
     if len(first) > most:
         raise DataError(
-            f"{len(first)} origins of {horizon} steps and {len(dataset.features.predicted)} features do not fit into "
-            f"memory; at most {most} do: give fewer origins, or a longer stride"
+            f"{counted(len(first), 'origin')} of {counted(horizon, 'step')} and "
+            f"{counted(len(dataset.features.predicted), 'feature')} do not fit into memory; expected at most "
+            f"{most:,}: give fewer origins or a longer stride"
         )
-    return first, horizon
+    return Origins(first, horizon)
 
 
-def _published(dataset: Dataset, project: Project, version: Version, first: Integers, horizon: int) -> Contest:
-    """Forecasts of a version's networks, of those that never saw the held-out rows."""
-    members = load_models(project.registry, version.models, held_out=True)
+def _published(dataset: Dataset, project: Project, version: Version, origins: Origins) -> Contest:
+    """Forecasts of a version, by the networks that have not seen the held-out rows."""
+    models = load_models(project.registry, version.models, held_out=True)
     metadata = version.record.metadata
-    ensemble = Ensemble(members, metadata.version, metadata.calibration)
-    rolled = roll_from(dataset, ensemble, first, horizon)
-    found = contest(dataset, dataset, rolled, ensemble.calibration, _length(version))
-    return joined([found], blended=ensemble.calibration.is_blend)
+    ensemble = Ensemble(models, metadata.version, metadata.calibration)
+    rolled = roll_from(dataset, ensemble, origins.first, origins.horizon)
+    part = contest_of(dataset, dataset, rolled, ensemble.calibration, _length(version))
+    return joined([part], blended=ensemble.calibration.is_blend)
 
 
 def _retrained(
-    dataset: Dataset,
-    project: Project,
-    every: int,
-    first: Integers,
-    horizon: int,
-    on_stage: OnStage,
-    on_epoch: OnEpoch | None,
+    dataset: Dataset, project: Project, every: int, origins: Origins, on_stage: OnStage, on_epoch: OnEpoch | None
 ) -> Contest:
-    """Forecasts of networks that are trained anew after each `every` origins."""
-    step, clock = project.spec.training, _clock(dataset)
+    """Forecasts of networks that are retrained after every `every` origins."""
+    step, train_horizon, clock = project.spec.training, project.spec.prediction.forecast_horizon, _clock(dataset)
     parts, blended = [], False
-    stretches = [first[begin : begin + every] for begin in range(0, len(first), every)]
-    for number, stretch in enumerate(stretches, 1):
-        origin = int(stretch[0])
-        on_stage(f"training {number} of {len(stretches)}: on the {origin} rows before {clock[origin]}")
-        train_horizon = project.spec.prediction.forecast_horizon
-        fresh = retrain(dataset, step, origin, train_horizon=train_horizon, horizon=horizon, on_epoch=on_epoch)
-        rolled = roll_from(dataset, fresh.ensemble, stretch, horizon)
-        parts.append(contest(dataset, fresh.dataset, rolled, fresh.calibration, step.sequence_length))
-        blended = blended or fresh.calibration.is_blend
+    stretches = [origins.first[begin : begin + every] for begin in range(0, len(origins.first), every)]
+    for number, first in enumerate(stretches, 1):
+        origin = int(first[0])
+        on_stage(f"retraining {number} of {len(stretches)}: on the {counted(origin, 'row')} before {clock[origin]}")
+        retrained = retrain(
+            dataset, step, origin, train_horizon=train_horizon, horizon=origins.horizon, on_epoch=on_epoch
+        )
+        rolled = roll_from(dataset, retrained.ensemble, first, origins.horizon)
+        parts.append(contest_of(dataset, retrained.dataset, rolled, retrained.calibration, step.sequence_length))
+        blended = blended or retrained.calibration.is_blend
     return joined(parts, blended=blended)
 
 
-def _scored(dataset: Dataset, found: Contest, protocol: dict[str, Any]) -> Backtest:
-    scale = training_scale(dataset, found.names)
-    compared = compare(found, scale)
+def _scored(dataset: Dataset, contest: Contest, protocol: dict[str, Any]) -> Backtest:
+    scale = dataset.error_scale[dataset.columns(contest.names)]
+    compared = compare(contest, scale)
     groups: Mapping[str, Sequence[str]] = dataset.features.groups
-    table = score_table(found, groups, scale, compared)
+    table = score_table(contest, groups, scale, compared)
     table = table.replace_schema_metadata({PROTOCOL: json.dumps(protocol)})
-    return Backtest(_clock(dataset)[found.first], found, tuple(compared), table, protocol)
+    return Backtest(_clock(dataset)[contest.first], contest, tuple(compared), table, protocol)
 
 
-def _protocol(dataset: Dataset, found: Contest, options: BacktestOptions, version: Version | None) -> dict[str, Any]:
-    stamps = _clock(dataset)[found.first]
+def _protocol(dataset: Dataset, contest: Contest, options: BacktestOptions, version: Version | None) -> dict[str, Any]:
+    timestamps = _clock(dataset)[contest.first]
     return {
         "version": version.record.version if version else None,
         "retrain_every": options.retrain_every,
-        "horizon": found.horizon,
-        "origins": len(found.first),
-        "first_origin": stamps[0].isoformat(),
-        "last_origin": stamps[-1].isoformat(),
-        "overlapping_origins": overlapping_origins(found.first, found.horizon),
+        "horizon": contest.horizon,
+        "origins": len(contest.first),
+        "first_origin": timestamps[0].isoformat(),
+        "last_origin": timestamps[-1].isoformat(),
+        "overlapping_origins": overlapping_origins(contest.first, contest.horizon),
         "season_length": dataset.season,
-        "statistical_origins": min(STATISTICAL_ORIGINS, len(found.first)) if is_installed() else 0,
+        "statistical_origins": min(STATISTICAL_ORIGINS, len(contest.first)) if is_installed() else 0,
         "data_fingerprint": dataset.fingerprint(),
     }
 

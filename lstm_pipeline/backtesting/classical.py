@@ -1,4 +1,4 @@
-"""Classical forecasts of single series, by the optional library statsforecast (the extra `statistics`)."""
+"""Classical forecasts of single series by statsforecast, an optional library (the extra `statistics`)."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ from lstm_pipeline.arrays import Float64
 
 STATISTICAL = ("ets", "theta")
 FITTED_ROWS = 1000
-"""Rows that a model is fitted on, or four seasons where those are more: what is older hardly counts in them."""
+"""A model is fitted on the latest 1,000 rows, or on four seasons if that is more: older rows hardly matter to it."""
 _FEWEST = 10
 
 
 def is_installed() -> bool:
-    """Whether the extra is there."""
+    """Whether the extra is installed."""
     return importlib.util.find_spec("statsforecast") is not None
 
 
 def statistical_forecasts(values: Float64, horizon: int, season: int) -> Float64:
-    """Forecasts each feature on its own from all it was, with parameters fitted anew.
+    """Forecasts each feature from its own past, with models fitted for this origin.
 
     Args:
-        values: (N, F) up to the origin; a missing value counts as the last one before.
+        values: (N, F) values before the origin; a missing one is replaced by the last value before it.
+        horizon: steps to forecast (H).
+        season: number of steps in a season.
 
     Returns:
-        (2, H, F): exponential smoothing, its form chosen by AICc (Hyndman & Khandakar 2008), without a season where
-        that is longer than 24 steps; the Theta method (Assimakopoulos & Nikolopoulos 2000). NaN where a feature has
-        fewer than ten values.
+        (2, H, F) forecasts of the methods in `STATISTICAL`. ETS is exponential smoothing with its form chosen by AICc
+        (Hyndman & Khandakar 2008), without a season if that is longer than 24 steps. Theta is the Theta method
+        (Assimakopoulos & Nikolopoulos 2000). NaN for features with fewer than ten values.
     """
     from statsforecast.models import AutoETS, Theta  # two seconds of import
 
@@ -44,13 +46,13 @@ def statistical_forecasts(values: Float64, horizon: int, season: int) -> Float64
             continue
         for index, make in enumerate(makers):
             with warnings.catch_warnings(), np.errstate(all="ignore"):
-                warnings.simplefilter("ignore")  # of constant series, and of seasons that are too long
+                warnings.simplefilter("ignore")  # about constant series and long seasons
                 result[index, :, feature] = make().forecast(y=history, h=horizon)["mean"]
     return result
 
 
 def _filled_forward(values: Float64) -> Float64:
-    """(N,) -> (n,) without what is before the first value."""
+    """(N,) -> (n,) gaps filled with the last value; without the rows before the first value."""
     known = ~np.isnan(values)
     before = np.maximum.accumulate(np.where(known, np.arange(len(values)), -1))
     return values[before[before >= 0]]

@@ -1,4 +1,4 @@
-"""Forecasts of the same rows by different methods, side by side."""
+"""Forecasts of the same rows by the ensemble and by simpler methods."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from lstm_pipeline.forecasting.calibration import Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.rolling import Rolled
 from lstm_pipeline.statistics.baselines import BASELINES, drift_forecasts
-from lstm_pipeline.statistics.linear import fit_linear
+from lstm_pipeline.statistics.linear import LinearForm, fit_linear
 from lstm_pipeline.timeseries.windows import window_starts
 
 OnStage = Callable[[str], None]
+"""A progress listener, called with one line of text."""
 
 ENSEMBLE = "ensemble"
 STATISTICAL_ORIGINS = 20
-"""Origins from which the slow classical methods forecast, at most."""
+"""The largest number of origins from which the slow classical methods forecast."""
 
 
 @dataclass(frozen=True)
 class Contest:
-    """What several methods forecast from the same origins, and what came.
+    """Forecasts by several methods from the same origins, and the observed values.
 
     Attributes:
         names: (P,) features.
         first: (B,) the first row that each origin forecasts, ascending.
-        actual: (B, H, P) what was observed, in own units; NaN where nothing was.
-        forecasts: method → (B, H, P); NaN at origins that a method leaves out.
+        actual: (B, H, P) the observed values in their own units; NaN where nothing was observed.
+        forecasts: method → (B, H, P); NaN at the origins that a method leaves out.
     """
 
     names: tuple[str, ...]
@@ -45,21 +46,22 @@ class Contest:
         return int(self.actual.shape[1])
 
     def made(self, method: str) -> Flags:
-        """(B,) the origins from which a method forecasts anything."""
+        """(B,) flags of the origins from which a method forecasts."""
         return np.asarray(~np.isnan(self.forecasts[method]).all(axis=(1, 2)))
 
 
-def contest(dataset: Dataset, known: Dataset, rolled: Rolled, calibration: Calibration, length: int) -> Contest:
-    """The ensemble beside all fast methods.
+def contest_of(dataset: Dataset, known: Dataset, rolled: Rolled, calibration: Calibration, length: int) -> Contest:
+    """The ensemble's forecasts beside those of all fast methods.
 
     Args:
-        dataset: whose rows are forecast.
-        known: whose training part a linear map is fitted on.
-        rolled: the networks' forecasts and the naive ones.
-        length: rows of a window.
+        dataset: the rows that are forecast.
+        known: the linear map is fitted on its training part.
+        rolled: the forecasts of the networks and the naive ones.
+        calibration: the blend that makes the ensemble's forecast.
+        length: rows per window.
     """
     names, values = rolled.names, dataset.filled.values[:, dataset.columns(rolled.names)]
-    forecasts = {ENSEMBLE: rolled.blended(calibration), "network": rolled.method("network")}
+    forecasts = {ENSEMBLE: calibration.blended(rolled.forecasts), "network": rolled.method("network")}
     forecasts |= {name: rolled.method(name) for name in BASELINES}
     forecasts["drift"] = drift_forecasts(values, rolled.first, length, rolled.horizon)
     forecasts["linear"] = _linear(known, names, values, rolled.first, length, rolled.horizon)
@@ -67,10 +69,11 @@ def contest(dataset: Dataset, known: Dataset, rolled: Rolled, calibration: Calib
 
 
 def joined(parts: Sequence[Contest], *, blended: bool) -> Contest:
-    """Contests of later and later origins as one.
+    """Joins the contests of successive origins.
 
     Args:
-        blended: whether the ensemble is more than its networks, so that they are worth a line of their own.
+        blended: whether the ensemble blends its networks with naive forecasts; otherwise the method `network`, which is
+            the same as the ensemble, is dropped.
     """
     names = [name for name in parts[0].forecasts if blended or name != "network"]
     return Contest(
@@ -81,27 +84,27 @@ def joined(parts: Sequence[Contest], *, blended: bool) -> Contest:
     )
 
 
-def with_statistical(dataset: Dataset, found: Contest, on_stage: OnStage) -> Contest:
-    """Adds classical methods, from a few evenly spread origins."""
-    values = dataset.filled.values[:, dataset.columns(found.names)]
-    count = min(STATISTICAL_ORIGINS, len(found.first))
-    chosen = np.linspace(0, len(found.first) - 1, count).round().astype(np.int64)
-    made = np.full((len(STATISTICAL), *found.actual.shape), np.nan)
+def with_statistical(dataset: Dataset, fast: Contest, on_stage: OnStage) -> Contest:
+    """Adds the classical methods, which forecast from a few evenly spread origins."""
+    values = dataset.filled.values[:, dataset.columns(fast.names)]
+    count = min(STATISTICAL_ORIGINS, len(fast.first))
+    chosen = np.linspace(0, len(fast.first) - 1, count).round().astype(np.int64)
+    made = np.full((len(STATISTICAL), *fast.actual.shape), np.nan)
     for number, origin in enumerate(chosen, 1):
         on_stage(f"{' and '.join(STATISTICAL)}: origin {number} of {count}")
-        made[:, origin] = statistical_forecasts(values[: found.first[origin]], found.horizon, dataset.season)
-    forecasts = {**found.forecasts, **dict(zip(STATISTICAL, made, strict=True))}
-    return Contest(found.names, found.first, found.actual, forecasts)
+        made[:, origin] = statistical_forecasts(values[: fast.first[origin]], fast.horizon, dataset.season)
+    forecasts = {**fast.forecasts, **dict(zip(STATISTICAL, made, strict=True))}
+    return Contest(fast.names, fast.first, fast.actual, forecasts)
 
 
 def _linear(
     known: Dataset, names: Sequence[str], values: Float64, first: Integers, length: int, horizon: int
 ) -> Float64:
-    """(B, H, P) of a linear map that is fitted on the training rows, in scaled units."""
+    """(B, H, P) forecasts of a linear map fitted on the training part, in scaled units."""
     scaler = known.scaler("standard").subset(names)
     everything = np.ones(len(known.series), bool)
     starts = window_starts(known.filled.usable, known.filled.foreknowing, everything, length, horizon)
     training = starts[starts + length + horizon <= known.split.validation]
-    history = scaler.transform(known.filled.values[:, known.columns(names)])
-    found = fit_linear(history, training, length, horizon)
-    return scaler.inverse(found.forecast(scaler.transform(values), first))
+    scaled = scaler.transform(known.filled.values[:, known.columns(names)])
+    linear = fit_linear(scaled, training, LinearForm(length, horizon))
+    return scaler.inverse(linear.forecast(scaler.transform(values), first))

@@ -1,4 +1,4 @@
-"""Training as it would have been at an earlier time: on the rows before an origin, and on nothing else."""
+"""Retraining: training anew at an origin of a back-test, on the rows before it alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble, load_models
 from lstm_pipeline.forecasting.evaluation import calibrate
 from lstm_pipeline.forecasting.rolling import roll_held_out
-from lstm_pipeline.forecasting.training import GroupsFailed, OnEpoch, resolve_options, train_groups
+from lstm_pipeline.forecasting.training import GroupsFailed, OnEpoch, TrainingRun, resolve_options, train_groups
 from lstm_pipeline.registry.registry import Registry
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline.spec.steps import TrainingStep
@@ -27,12 +27,12 @@ from lstm_pipeline.timeseries.windows import Split
 
 @dataclass(frozen=True)
 class Retrained:
-    """Networks that know the rows before an origin.
+    """An ensemble trained on the rows before an origin.
 
     Attributes:
-        dataset: those rows, split into training and validation part; after them, blank rows in the test's place.
-        ensemble: trained on them.
-        calibration: how its networks are blended with naive forecasts.
+        dataset: those rows, split into a training and a validation part, with blank rows as the test part.
+        ensemble: trained on that dataset.
+        calibration: the blend of its networks with naive forecasts.
     """
 
     dataset: Dataset
@@ -43,17 +43,18 @@ class Retrained:
 def retrain(
     dataset: Dataset, step: TrainingStep, origin: int, *, train_horizon: int, horizon: int, on_epoch: OnEpoch | None
 ) -> Retrained:
-    """Trains all groups anew on the rows before an origin: the same options and seeds, steps a roll included.
+    """Trains all groups anew on the rows before an origin, with the spec's options, seeds and chunks.
 
-    Models are stored in a folder that is gone afterwards.
+    The models are stored in a temporary folder.
 
     Args:
         origin: the first row that is not known.
-        train_horizon: the steps that training is told will be forecast.
-        horizon: steps of the forecasts that the blend is fitted on.
+        train_horizon: the horizon that training prepares for.
+        horizon: steps per forecast when the blend is fitted.
+        on_epoch: a progress listener, or None.
 
     Raises:
-        TrainingError: a group failed.
+        TrainingError: the training of a group failed.
     """
     options = {group: resolve_options(dataset, step, group, train_horizon) for group in dataset.features.groups}
     known = known_before(dataset, step, origin, max(map(_steps_ahead, options.values())))
@@ -62,7 +63,7 @@ def retrain(
         registry = Registry(Store(folder), step.model_bucket, step.project_name)
         try:
             models = train_groups(
-                known, same, list(options), registry, horizon=train_horizon, run_id="retraining", on_epoch=on_epoch
+                TrainingRun(known, same, registry, train_horizon, "retraining", on_epoch), list(options)
             )
         except GroupsFailed as error:
             raise TrainingError(error.reasons) from None
@@ -71,10 +72,10 @@ def retrain(
 
 
 def known_before(dataset: Dataset, step: TrainingStep, origin: int, blank: int) -> Dataset:
-    """The rows before an origin, split anew and filled from themselves alone.
+    """The rows before an origin, split anew and with gaps filled from these rows alone.
 
-    Training wants a test part to score its networks on. Here it is `blank` rows of zeros, so that the rows from the
-    origin on cannot reach anything; what is scored on them is thrown away.
+    Training scores its networks on a test part. Here that is `blank` rows of zeros, so that no row from the origin on
+    can leak into the networks; their scores on it are discarded.
     """
     series = dataset.series
     later = series.timeline.next_steps(series.steps[origin - 1], blank)
@@ -85,7 +86,7 @@ def known_before(dataset: Dataset, step: TrainingStep, origin: int, blank: int) 
 
 
 def with_split(dataset: Dataset, step: TrainingStep, split: Split) -> Dataset:
-    """The dataset with other parts, each filled again from itself and those before it."""
+    """The dataset with another split; each part is filled again from itself and the parts before it."""
     filled = fill_gaps(dataset.series, rule=step.missing, max_gap=step.max_gap, part_ends=split.part_ends)
     return replace(dataset, split=split, filled=filled)
 
@@ -93,8 +94,8 @@ def with_split(dataset: Dataset, step: TrainingStep, split: Split) -> Dataset:
 def _calibrated(known: Dataset, ensemble: Ensemble, horizon: int, *, blends: bool) -> Calibration:
     if not blends:
         return Calibration.none(ensemble.predicted)
-    held_in = replace(known, split=replace(known.split, rows=known.split.test))
-    return calibrate(held_in, roll_held_out(held_in, ensemble, horizon), blends=True, levels=())
+    seen = replace(known, split=replace(known.split, rows=known.split.test))
+    return calibrate(seen, roll_held_out(seen, ensemble, horizon), blends=True, levels=())
 
 
 def _steps_ahead(options: ModelOptions) -> int:
@@ -102,5 +103,5 @@ def _steps_ahead(options: ModelOptions) -> int:
 
 
 def _without_refit(options: Mapping[str, ModelOptions]) -> dict[str, Any]:
-    """A network that is trained on all rows in the end, the blank ones included, is of no use here."""
-    return {group: found.model_copy(update={"refit": False}) for group, found in options.items()}
+    """Options without the refit, which would train on the blank rows as well."""
+    return {group: each.model_copy(update={"refit": False}) for group, each in options.items()}

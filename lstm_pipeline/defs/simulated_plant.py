@@ -1,4 +1,4 @@
-"""The demo's input: simulated, so that the demo needs no data of anybody's."""
+"""The demo's input, simulated so that the demo needs no one's data."""
 
 import dagster as dg
 

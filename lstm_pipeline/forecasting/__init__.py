@@ -1,0 +1,53 @@
+"""Forecasting: a model's life, from the cleaned table to a forecast.
+
+Here live the dataset that networks train on, the training of groups, the evaluation and calibration on held-out rows,
+publishing, the ensemble of a version, and its forecasts. The networks themselves live in `network`, stored versions in
+`registry`, and comparisons with other methods in `backtesting`. TensorFlow is imported by the functions that need it.
+"""
+
+from lstm_pipeline.forecasting.calibration import METHODS, Calibration
+from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
+from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models, training_log
+from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
+from lstm_pipeline.forecasting.forecast import Forecast, forecast
+from lstm_pipeline.forecasting.history import History
+from lstm_pipeline.forecasting.publishing import Published, publish, require_fit
+from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, Rolled, held_out_origins, roll_from, roll_held_out
+from lstm_pipeline.forecasting.training import (
+    GroupsFailed,
+    OnEpoch,
+    TrainingRun,
+    resolve_options,
+    train_group,
+    train_groups,
+)
+
+__all__ = [
+    "MAX_ORIGINS",
+    "METHODS",
+    "Calibration",
+    "Dataset",
+    "Ensemble",
+    "Forecast",
+    "GroupModel",
+    "GroupsFailed",
+    "History",
+    "OnEpoch",
+    "Published",
+    "Rolled",
+    "TrainingRun",
+    "build_dataset",
+    "calibrate",
+    "evaluate",
+    "forecast",
+    "held_out_origins",
+    "load_models",
+    "publish",
+    "require_fit",
+    "resolve_options",
+    "roll_from",
+    "roll_held_out",
+    "train_group",
+    "train_groups",
+    "training_log",
+]

@@ -1,4 +1,4 @@
-"""What held-out forecasts teach about the ones to come: how far to trust the networks, and how wide intervals are."""
+"""Calibration: the weights that blend networks with naive forecasts, and the width of prediction intervals."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.records import CalibrationRecord, Offsets
 from lstm_pipeline.statistics.baselines import BASELINES
 from lstm_pipeline.statistics.blending import blend
+from lstm_pipeline.wording import listed
 
 METHODS = ("network", *BASELINES)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the networks' forecasts become the ensemble's.
+    """Turns the networks' forecasts into the ensemble's.
 
     Attributes:
         names: (P,) features.
-        weights: (P, M) of the forecasts that `METHODS` names.
-        offsets: level in percent → how far its interval reaches below and above a forecast, (H, P) each.
-        coverage: level → share of held-out values inside the interval, (P,).
+        weights: (P, M) weight of each of `METHODS` in the ensemble's forecast.
+        offsets: level in percent → lower and upper bound of its interval relative to a forecast, (H, P) each.
+        coverage: level in percent → share of held-out values inside the interval, (P,).
     """
 
     names: tuple[str, ...]
@@ -39,29 +40,30 @@ class Calibration:
 
     @property
     def is_blend(self) -> bool:
-        """Whether anything but the networks has a weight."""
+        """Whether a naive forecast has a weight."""
         return bool((self.weights[:, 1:] > 0).any())
 
     @property
     def needs_season(self) -> bool:
-        """Whether the seasonal naive has a weight."""
+        """Whether the seasonal naive forecast has a weight."""
         return bool((self.weights[:, METHODS.index("seasonal_naive")] > 0).any())
 
     def blended(self, forecasts: Float64) -> Float64:
-        """(M, B, H, P) -> (B, H, P)."""
+        """(M, B, H, P) forecasts of the methods -> (B, H, P) forecasts of the ensemble."""
         return blend(forecasts, self.weights)
 
     def interval(self, forecast: Float64, level: int) -> tuple[Float64, Float64]:
-        """Lower and upper bound of a forecast, (H, P) each; NaN for lead times that were never calibrated.
+        """Lower and upper bounds of a forecast (H, P), of the same shape; NaN at lead times that were not calibrated.
 
         Raises:
-            RegistryError: this version has no intervals of that level.
+            RegistryError: the version has no intervals of this level.
         """
         if level not in self.offsets:
-            known = ", ".join(str(other) for other in sorted(self.offsets)) or "none"
+            known = listed([str(other) for other in sorted(self.offsets)]) or "none"
             raise RegistryError(
-                f"this version has no {level} % intervals (it has: {known}); name the level in the prediction step's "
-                "prediction_intervals and publish again (materialise model_metadata, or run with --only train)"
+                f"this version has no {level} % intervals (available levels: {known}); add the level to "
+                "prediction_intervals of the prediction step and publish again (materialise model_metadata, or run "
+                "with --only train)"
             )
         bounds = []
         for offset in self.offsets[level]:
@@ -71,7 +73,7 @@ class Calibration:
         return bounds[0], bounds[1]
 
     def to_record(self) -> CalibrationRecord:
-        """As it is written down."""
+        """The record of this calibration in a version's metadata."""
         return CalibrationRecord(
             blend={
                 name: dict(zip(METHODS, map(float, weights), strict=True))
@@ -92,10 +94,10 @@ class Calibration:
 
     @staticmethod
     def from_record(record: CalibrationRecord, names: Sequence[str]) -> Calibration:
-        """The inverse of `to_record`, for features in this order.
+        """The inverse of `to_record`, with features in the given order.
 
         Raises:
-            RegistryError: the record is of other features.
+            RegistryError: the record does not cover these features.
         """
         if not record.blend:
             return Calibration.none(names)
@@ -114,7 +116,7 @@ class Calibration:
                 for level, shares in record.coverage.items()
             }
         except (KeyError, ValueError) as error:
-            raise RegistryError(f"the version's calibration does not fit its models: {error!r}") from None
+            raise RegistryError(f"the version's calibration does not match its models: {error!r}") from None
         return Calibration(tuple(names), weights, offsets, coverage)
 
 

@@ -1,4 +1,4 @@
-"""The ensemble: all groups' models as one, rolled forward together."""
+"""The ensemble: the models of all groups, rolled forward together as one."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from lstm_pipeline.arrays import Float32, Float64, Integers
+from lstm_pipeline.arrays import Float64, Integers
 from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting.calibration import Calibration
-from lstm_pipeline.forecasting.dataset import network_rows
 from lstm_pipeline.forecasting.history import History, read_history
+from lstm_pipeline.forecasting.inputs import NetworkInputs
 from lstm_pipeline.registry.layout import SCALER, TRAINING_LOG
 from lstm_pipeline.registry.records import CalibrationRecord, ModelMetadata
 from lstm_pipeline.registry.registry import Registry, StoredModel, Version
 from lstm_pipeline.spec.settings import storage_uri
-from lstm_pipeline.statistics.baselines import naive_forecasts, seasonal_rows
+from lstm_pipeline.statistics.baselines import naive_forecasts
 from lstm_pipeline.statistics.intervals import interval_columns
 from lstm_pipeline.statistics.scaling import Scaler
 from lstm_pipeline.storage.store import Store
-from lstm_pipeline.timeseries.calendar import calendar_matrix
 from lstm_pipeline.timeseries.gaps import Filled
 from lstm_pipeline.timeseries.series import Series
+from lstm_pipeline.wording import listed
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.rollout import RollOut
@@ -44,7 +44,7 @@ _AGREE = (
 
 @dataclass(frozen=True)
 class GroupModel:
-    """One group's model, in memory."""
+    """A group's model in memory: its metadata, the scaler of all features, and its network."""
 
     metadata: ModelMetadata
     scaler: Scaler
@@ -52,9 +52,9 @@ class GroupModel:
 
 
 class Ensemble:
-    """A version that forecasts.
+    """A model version that can forecast.
 
-    Load one with `Ensemble.load`; `predict` takes a data frame and needs neither Dagster nor a spec.
+    Load one with `Ensemble.load` and pass a data frame to `predict`; neither needs Dagster or a spec.
     """
 
     def __init__(
@@ -67,16 +67,17 @@ class Ensemble:
 
     @staticmethod
     def load(storage: str | None, project: str, version: str | None = None, *, bucket: str = "models") -> Ensemble:
-        """Loads a published version, checking every file against its record.
+        """Loads a published version and checks every file against its record.
 
         Args:
-            storage: storage root, a folder or a URI; None for the default one.
+            storage: the storage root, a folder or a URI; None for the default one.
             project: the project's name.
-            version: such as `v3`; None for the one in use (the latest, or the one rolled back to).
+            version: the version's name, e.g. `v3`; None for the version in use (the latest, or the one that was rolled
+                back to).
             bucket: the spec's `model_bucket`.
 
         Raises:
-            RegistryError: there is no such version, or a file is missing, altered or damaged.
+            RegistryError: the version does not exist, or a file is missing, altered or damaged.
         """
         registry = Registry(Store(storage or storage_uri()), bucket, project)
         return Ensemble.of(registry, registry.load(version))
@@ -89,17 +90,17 @@ class Ensemble:
 
     @property
     def metadata(self) -> ModelMetadata:
-        """What all groups' models share (frequency, columns, window) is the same in each; this is the first one's."""
+        """The first group model's metadata: frequency, columns and window are the same for all of them."""
         return self.models[0].metadata
 
     @property
     def predicted(self) -> list[str]:
         """Predicted features, group by group."""
-        return [name for member in self.models for name in member.metadata.predicted_features]
+        return [name for model in self.models for name in model.metadata.predicted_features]
 
     @property
     def context(self) -> list[str]:
-        """Features that are inputs only; they are extended by their seasonal naive."""
+        """Features that are inputs only; a roll extends them by their seasonal naive forecast."""
         return [name for name in self.metadata.series_features if name not in self.predicted]
 
     def predict(
@@ -108,17 +109,19 @@ class Ensemble:
         """Forecasts the steps that follow a frame.
 
         Args:
-            frame: the timestamp column and every feature; at least `sequence_length` steps, in any order of rows.
-            horizon: number of steps.
-            intervals: levels in percent, such as `[80, 95]`, of those that the version was published with.
+            frame: the timestamp column and every feature; at least `sequence_length` steps, rows in any order.
+            horizon: number of steps to forecast.
+            intervals: levels of the prediction intervals in percent, e.g. `[80, 95]`; the version must have been
+                published with them.
 
         Returns:
-            one row a step: the timestamp column, then every predicted feature in its own units, then the bounds of
-            the intervals: `<feature>_lo_80`, `<feature>_hi_80`, NaN beyond the horizon the version was published for.
+            One row per step: the timestamp column, then every predicted feature in its own units, then the bounds of
+            the intervals, e.g. `<feature>_lo_80` and `<feature>_hi_80`. Bounds are NaN beyond the horizon that the
+            version was published for.
 
         Raises:
-            RegistryError: the version has no intervals of such a level.
-            DataError: columns, frequency or values do not fit what the models were trained on, or there is no step.
+            RegistryError: the version has no intervals of a requested level.
+            DataError: the horizon is below 1, or columns, frequency or values do not match the training data.
         """
         if horizon < 1:
             raise DataError(f"horizon: expected at least 1 step, found {horizon}")
@@ -128,20 +131,24 @@ class Ensemble:
         return forecast
 
     def read_history(self, table: pa.Table) -> History:
-        """Checks an input and makes it regular.
+        """Checks a prediction input and gives it regular steps.
 
         Raises:
-            DataError: columns, frequency or values do not fit what the models were trained on.
+            DataError: columns, frequency or values do not match the training data.
         """
-        needs_season = self.calibration.needs_season
-        return read_history(self.metadata, table, needs_season=needs_season)
+        return read_history(self.metadata, table, needs_season=self.calibration.needs_season)
 
     def forecast_table(self, history: History, horizon: int, intervals: Sequence[int] = ()) -> pa.Table:
-        """The forecast as a table: timestamp column, every predicted feature (integer ones rounded), intervals."""
+        """The forecast as a table: the timestamp column, every predicted feature (integers rounded), the intervals.
+
+        Raises:
+            RegistryError: the version has no intervals of a requested level.
+            DataError: as `forecast`, or the name of an interval's column is also the name of a feature.
+        """
         values = self.forecast(history, horizon)
         steps = history.series.timeline.next_steps(history.series.steps[-1], horizon)
         columns = {self.metadata.timestamp_column: history.series.timeline.column_of(steps)}
-        integers = {name for member in self.models for name in member.metadata.integer_features}
+        integers = {name for model in self.models for name in model.metadata.integer_features}
         for index, name in enumerate(self.predicted):
             column = values[:, index]
             columns[name] = pa.array(np.rint(column).astype(np.int64) if name in integers else column)
@@ -151,21 +158,21 @@ class Ensemble:
                 for label, bound in zip(interval_columns(name, level), bounds, strict=True):
                     if label in columns:
                         raise DataError(
-                            f"the {level} % interval of '{name}' would take the place of the feature '{label}'; rename "
-                            "that feature, or leave this level out of prediction_intervals"
+                            f"the {level} % interval of '{name}' needs a column '{label}', but a predicted feature has "
+                            f"that name; rename the feature or remove {level} from prediction_intervals"
                         )
                     columns[label] = pa.array(bound[:, index], from_pandas=True)
         return pa.table(columns)
 
     def forecast(self, history: History, horizon: int) -> Float64:
-        """(H, P) forecast of the steps after the last row, in own units.
+        """(H, P) forecast of the steps after the last row, in the features' own units.
 
         Raises:
-            DataError: the plan of a future covariate is missing; the forecast is not finite.
+            DataError: a future covariate has no plan for a step, or the forecast is not finite.
         """
         history.require_plan(self.metadata.future_covariates, horizon)
         series, filled = history.series, history.filled
-        read = history.last(self.metadata.sequence_length)  # all that the networks read
+        read = history.last(self.metadata.sequence_length)
         rolled = self.roll(read.series, read.filled, np.array([0]), horizon, history.plan)  # (1, H, P)
         columns = [series.names.index(name) for name in self.predicted]
         season = self.metadata.season_length
@@ -173,78 +180,33 @@ class Ensemble:
         values: Float64 = self.calibration.blended(np.concatenate([rolled[None], naive]))[0]
         if not np.isfinite(values).all():
             bad = [self.predicted[column] for column in np.flatnonzero(~np.isfinite(values).all(axis=0))]
-            raise DataError(f"the forecast of {', '.join(bad)} is not finite; nothing was written. Retrain the group")
+            raise DataError(
+                f"the forecast of {listed(bad)} is not finite, so nothing was written; train its group again"
+            )
         return values
 
     def roll(
         self, series: Series, filled: Filled, starts: Integers, horizon: int, plan: Float64 | None = None
     ) -> Float64:
-        """Rolls the networks forward from several windows at once, without what a calibration makes of it.
+        """Rolls the networks forward from several windows at once, without the calibration.
 
         Args:
             starts: (B,) first rows of the windows.
-            plan: (N', V) future covariates of the rows after the last one; None: they stay as they are.
+            plan: (N', V) future covariates of the rows after the last one; None: they keep their last values.
 
         Returns:
-            (B, H, P) forecasts of the steps after each window, in own units.
+            (B, H, P) forecasts of the steps after each window, in the features' own units.
         """
-        length = self.metadata.sequence_length
-        metadata = self.metadata
-        rows = network_rows(
-            series, filled, self._common, metadata.calendar_features, metadata.future_covariates
-        )  # (N, D)
-        if plan is not None and len(plan):
-            covariates = self._common.subset(metadata.future_covariates)
-            rows[-1, rows.shape[1] - plan.shape[1] :] = covariates.transform(plan[0])
-        windows = rows[starts[:, None] + np.arange(length)]  # (B, L, D)
-        known = self._known(series, filled, windows, starts, horizon, plan)
+        shared, length = self.metadata, self.metadata.sequence_length
+        inputs = NetworkInputs(series, filled, self._common, shared.calendar_features, shared.future_covariates, plan)
+        windows = inputs.windows(starts, length)  # (B, L, D)
+        known = inputs.known(starts, length, horizon, self.context, shared.season_length)  # (B, H, C + K)
         scaled = self._rollout(windows, known)  # (B, H, P)
         return self._common.subset(self.predicted).inverse(scaled.astype(np.float64))
 
-    def _known(
-        self,
-        series: Series,
-        filled: Filled,
-        windows: Float32,
-        starts: Integers,
-        horizon: int,
-        plan: Float64 | None,
-    ) -> Float32:
-        """(B, H, K) what is known of each rolled row: its context, then the next step's calendar and covariates.
-
-        Context goes on as its seasonal naive, unless it is a future covariate: then as it was planned.
-        """
-        metadata, length = self.metadata, windows.shape[1]
-        repeated = seasonal_rows(length, horizon, metadata.season_length)
-        own = starts[:, None] + length + np.arange(horizon)  # (B, H)
-        covariates = self._covariates(series, filled, plan)  # (N + N', V)
-        last = len(covariates) - 1
-        context = [
-            covariates[np.minimum(own, last), metadata.future_covariates.index(name)]
-            if name in metadata.future_covariates
-            else windows[:, repeated, metadata.series_features.index(name)]
-            for name in self.context
-        ]
-        timeline = series.timeline
-        later = timeline.next_steps(series.steps[-1], horizon + 1)
-        steps = pd.DatetimeIndex(np.append(series.steps.to_numpy(), later.to_numpy()))
-        calendar = calendar_matrix(timeline.wall_clock(steps), metadata.calendar_features)  # (N + H + 1, ·)
-        # the first rolled row is `starts + length`, and a row carries what is known of the step after it
-        following = [calendar[own + 1], covariates[np.minimum(own + 1, last)]]
-        stacked = np.stack(context, axis=2) if context else np.empty((*own.shape, 0), np.float32)
-        return np.concatenate([stacked, *following], axis=2)
-
-    def _covariates(self, series: Series, filled: Filled, plan: Float64 | None) -> Float32:
-        """(N + N', V) observed and planned future covariates, in the roll's units."""
-        names = self.metadata.future_covariates
-        values = filled.values[:, [series.names.index(name) for name in names]]
-        if plan is not None:
-            values = np.concatenate([values, plan])
-        return np.nan_to_num(self._common.subset(names).transform(values), nan=0.0).astype(np.float32)
-
     @cached_property
     def _common(self) -> Scaler:
-        """The units in which a roll is carried on: the first member's."""
+        """The scaler whose units a roll uses: the first group model's."""
         return self.models[0].scaler
 
     @cached_property
@@ -253,23 +215,23 @@ class Ensemble:
 
         features, width = self.metadata.series_features, len(self.metadata.feature_columns)
         known = [*(features.index(name) for name in self.context), *range(len(features), width)]
-        return RollOut([self._roll_model(member) for member in self.models], np.array(known, np.int64), width)
+        return RollOut([self._roll_model(model) for model in self.models], np.array(known, np.int64), width)
 
-    def _roll_model(self, member: GroupModel) -> Any:
-        """A member with the affine maps from the roll's units to its own and back; the same unless scalers differ."""
+    def _roll_model(self, model: GroupModel) -> Any:
+        """A group model with the affine maps from the roll's units to its own and back."""
         from lstm_pipeline.network.rollout import RollModel
 
-        common, own = self._common, member.scaler
-        names = member.metadata.predicted_features
-        ones = np.ones(len(member.metadata.calendar_features))
-        planned = common.subset(member.metadata.future_covariates)
-        planned_own = own.subset(member.metadata.future_covariates)
+        common, own = self._common, model.scaler
+        names = model.metadata.predicted_features
+        ones = np.ones(len(model.metadata.calendar_features))
+        planned = common.subset(model.metadata.future_covariates)
+        planned_own = own.subset(model.metadata.future_covariates)
         scale = [common.scale / own.scale, ones, planned.scale / planned_own.scale]
         shift = [(common.centre - own.centre) / own.scale, 0 * ones]
         shift += [(planned.centre - planned_own.centre) / planned_own.scale]
         target, target_common = own.subset(names), common.subset(names)
         return RollModel(
-            model=member.network,
+            model=model.network,
             columns=np.array([common.names.index(name) for name in names], np.int64),
             input_scale=np.concatenate(scale).astype(np.float32),
             input_shift=np.concatenate(shift).astype(np.float32),
@@ -279,14 +241,18 @@ class Ensemble:
 
 
 def load_models(registry: Registry, models: Mapping[str, StoredModel], *, held_out: bool = False) -> list[GroupModel]:
-    """Opens models' networks and scalers.
+    """Loads the networks and scalers of stored models.
 
     Args:
-        held_out: take networks that have not seen the test part: for scores.
+        models: group → model.
+        held_out: load the networks that have not seen the test part, to score them.
+
+    Raises:
+        RegistryError: a file is missing, altered or damaged, or a scaler does not fit its model.
     """
     from lstm_pipeline.network.persistence import load_network  # TensorFlow takes seconds to import
 
-    members = []
+    loaded = []
     for model in models.values():
         with registry.model_file(model, held_out) as path:
             network = load_network(path)
@@ -295,20 +261,20 @@ def load_models(registry: Registry, models: Mapping[str, StoredModel], *, held_o
             scaler = scaler.subset(model.record.metadata.series_features)
         except (DataError, ValueError) as error:
             raise RegistryError(f"{model.folder / SCALER} does not fit its model: {error}") from None
-        members.append(GroupModel(model.record.metadata, scaler, network))
-    return members
+        loaded.append(GroupModel(model.record.metadata, scaler, network))
+    return loaded
 
 
 def training_log(registry: Registry, model: StoredModel) -> dict[str, Any]:
-    """A model's history.json: loss, val_loss and learning rate by epoch."""
+    """A model's training log: loss, val_loss and learning rate by epoch."""
     return dict(registry.read_json(model, TRAINING_LOG))
 
 
 def require_agreement(records: Sequence[ModelMetadata]) -> None:
-    """Checks that models can step forward together. Scalers may differ: each model's units are converted.
+    """Checks that models can be rolled forward together. Their scalers may differ, as units are converted.
 
     Raises:
-        RegistryError: they were trained on different columns, frequencies or windows.
+        RegistryError: the models were trained on different columns, frequencies or window lengths.
     """
     first = records[0]
     for other in records[1:]:
@@ -316,6 +282,6 @@ def require_agreement(records: Sequence[ModelMetadata]) -> None:
             expected, found = getattr(first, name), getattr(other, name)
             if expected != found:
                 raise RegistryError(
-                    f"models '{first.model_name}' and '{other.model_name}' do not go together: {name} is {expected} in "
-                    f"the one and {found} in the other; retrain both groups"
+                    f"models '{first.model_name}' and '{other.model_name}' cannot be combined: {name} is {expected} in "
+                    f"the first and {found} in the second; train both groups again"
                 )

@@ -1,4 +1,4 @@
-"""Forecasting: the version in use, rolled forward from the last rows of the prediction input."""
+"""Forecasting: rolls the version in use forward from the end of the prediction input."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from lstm_pipeline.tables.schema import conform
 
 @dataclass(frozen=True)
 class Forecast:
-    """A forecast and what it came from.
+    """A forecast, its history and the ensemble that made it.
 
     Attributes:
-        table: as it is written: transformed and conforming to the schema.
-        raw: one row a step: timestamp, every predicted feature, intervals, `_predicted_at`, `model_version`.
-        history: the input it starts from.
-        ensemble: the version that made it.
-        levels: of its intervals, in percent.
+        table: the forecast as it is written: transformed, and conforming to the schema.
+        raw: one row per step: timestamp, every predicted feature, intervals, `_predicted_at`, `model_version`.
+        history: the input that the forecast starts from.
+        ensemble: the version that made the forecast.
+        levels: levels of its intervals in percent.
     """
 
     table: pa.Table
@@ -39,7 +39,7 @@ class Forecast:
 
     @property
     def bounds(self) -> dict[int, tuple[Float64, Float64]]:
-        """Level in percent → lower and upper bound of its interval, (H, P) each."""
+        """Level in percent → lower and upper bounds of its interval, (H, P) each."""
         names = self.ensemble.predicted
         pairs = {level: [interval_columns(name, level) for name in names] for level in self.levels}
         return {
@@ -49,10 +49,15 @@ class Forecast:
 
 
 def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at: dt.datetime) -> Forecast:
-    """Rolls the version in use forward from the last rows of the transformed prediction input.
+    """Rolls the version in use forward from the end of the transformed prediction input.
+
+    Args:
+        table: the transformed prediction input.
+        as_of: the run's date, for the transformations of the forecast.
+        predicted_at: when the forecast is made; written to `_predicted_at`.
 
     Raises:
-        RegistryError: there is no such version, or it is damaged.
+        RegistryError: the version does not exist or is damaged.
         DataError: the input does not fit the models, or the forecast does not fit the schema.
     """
     step = project.spec.prediction
@@ -61,11 +66,11 @@ def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at:
     if step.sequence_length not in (None, trained):
         raise DataError(
             f"sequence_length is {step.sequence_length} in the prediction step, but version {ensemble.version} was "
-            f"trained with {trained}; give the same number or leave it out"
+            f"trained with {trained}; set it to {trained} or remove it"
         )
     history = ensemble.read_history(table)
     levels = project.spec.interval_levels
-    if step.prediction_intervals is None:  # nobody asked: those that the version has
+    if step.prediction_intervals is None:  # the default levels, as far as the version has them
         levels = tuple(level for level in levels if level in ensemble.calibration.offsets)
     raw = ensemble.forecast_table(history, step.forecast_horizon, levels)
     stamp = pa.scalar(predicted_at.astimezone(dt.UTC), pa.timestamp("us", tz="UTC"))
@@ -79,5 +84,5 @@ def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at:
 
 
 def _matrix(table: pa.Table, names: Sequence[str]) -> Float64:
-    """(H, P) values of these columns."""
+    """(H, P) values of the named columns."""
     return np.column_stack([table[name].to_numpy().astype(np.float64) for name in names])

@@ -1,4 +1,4 @@
-"""Publishing: the newest models of all groups, scored together, become a version."""
+"""Publishing: scores the models of all groups together and stores them as a new version."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ ENSEMBLE_METRICS = ("rmse", "mae", "smape")
 
 @dataclass(frozen=True)
 class Published:
-    """A new version, and what was found when it was scored.
+    """A new version and its residuals.
 
     Attributes:
-        version: as it is stored.
-        residuals: feature → (n,) actual minus forecast, one step ahead, a value a row of the test part.
+        version: the stored version.
+        residuals: feature → (n,) observed value minus forecast one step ahead, one value per row of the test part.
     """
 
     version: Version
@@ -43,7 +43,7 @@ def publish(project: Project, table: pa.Table, trained: Mapping[str, StoredModel
 
     Raises:
         DataError: the table does not fit the spec.
-        RegistryError: models do not fit the spec or each other; nothing was published.
+        RegistryError: the models do not fit the spec or each other, and nothing was published.
     """
     dataset = build_dataset(table, project.spec.training, project.spec.timezone)
     evaluations: list[Evaluation] = []
@@ -83,27 +83,27 @@ def _score(dataset: Dataset, evaluation: Evaluation) -> Score:
 
 
 def require_fit(dataset: Dataset, models: Mapping[str, StoredModel], which: str = "newest model") -> None:
-    """Checks models against a dataset that was made by the spec.
+    """Checks stored models against the dataset that the spec describes.
 
     Args:
         models: group → model.
-        which: what a message calls them.
+        which: how a message refers to a model.
 
     Raises:
-        RegistryError: they were trained for other features or another frequency, or do not go together.
+        RegistryError: the models were trained on other features or another frequency, or cannot be combined.
     """
     require_agreement([model.record.metadata for model in models.values()])
     for group, model in models.items():
         metadata = model.record.metadata
-        wanted = {
+        required = {
             "predicted_features": list(dataset.features.groups[group]),
             "feature_columns": [*dataset.series.names, *dataset.known],
             "frequency": dataset.series.timeline.frequency,
         }
-        for name, expected in wanted.items():
+        for name, expected in required.items():
             found = getattr(metadata, name)
             if found != expected:
                 raise RegistryError(
-                    f"the {which} of group '{group}' does not fit the spec: {name} is {found}, "
-                    f"expected {expected}; train this group again"
+                    f"the {which} of group '{group}' does not fit the spec: expected {name} {expected}, found {found}; "
+                    "train this group again"
                 )

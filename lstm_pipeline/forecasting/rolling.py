@@ -1,4 +1,4 @@
-"""Forecasts from many origins of the held-out rows, beside what came and what naive forecasts said."""
+"""Forecasts from many origins in the held-out rows, beside naive forecasts and the observed values."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lstm_pipeline.arrays import Flags, Float64, Integers
-from lstm_pipeline.forecasting.calibration import METHODS, Calibration
+from lstm_pipeline.forecasting.calibration import METHODS
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.statistics.baselines import naive_forecasts
+from lstm_pipeline.statistics.metrics import Metrics, score
 from lstm_pipeline.timeseries.windows import window_starts
 
 if TYPE_CHECKING:
     from lstm_pipeline.forecasting.ensemble import Ensemble
 
 MAX_ORIGINS = 512
-"""Origins of an evaluation: enough for the tails of intervals, few enough to cost seconds."""
+"""Most origins of an evaluation: enough for the tails of intervals, few enough to take seconds."""
 _FEWEST_ORIGINS = 64
 _MAX_PASSES = 2048
 _MAX_CELLS = 2**24
@@ -25,19 +26,21 @@ _MAX_CELLS = 2**24
 
 @dataclass(frozen=True)
 class Rolled:
-    """Forecasts over a horizon from several origins, in time order, in own units.
+    """Forecasts over a horizon from several origins, in time order, in the features' own units.
 
     Attributes:
         names: (P,) features.
         first: (B,) the first row that each origin forecasts.
-        actual: (B, H, P) what was observed; NaN where nothing was, so that filled values never count.
-        forecasts: (M, B, H, P) the forecasts that `METHODS` names.
+        actual: (B, H, P) the observed values; NaN where nothing was observed.
+        forecasts: (M, B, H, P) one forecast for each of `METHODS`.
+        scale: (P,) the unit of mase.
     """
 
     names: tuple[str, ...]
     first: Integers
     actual: Float64
     forecasts: Float64
+    scale: Float64
 
     @property
     def horizon(self) -> int:
@@ -45,31 +48,31 @@ class Rolled:
         return int(self.actual.shape[1])
 
     def method(self, name: str) -> Float64:
-        """(B, H, P) of one of `METHODS`."""
+        """(B, H, P) the forecast of one of `METHODS`."""
         forecast: Float64 = self.forecasts[METHODS.index(name)]
         return forecast
 
     def within(self, start: int, end: int) -> Flags:
-        """(B,) origins whose whole horizon lies in the rows from `start` on and before `end`."""
+        """(B,) flags of the origins whose whole horizon lies in rows `start` to `end - 1`."""
         return np.asarray((self.first >= start) & (self.first + self.horizon <= end))
 
     def at(self, origins: Flags) -> Rolled:
-        """Some of the origins."""
+        """The flagged origins alone."""
         return replace(
             self, first=self.first[origins], actual=self.actual[origins], forecasts=self.forecasts[:, origins]
         )
 
-    def blended(self, calibration: Calibration) -> Float64:
-        """(B, H, P) what the ensemble forecasts."""
-        return calibration.blended(self.forecasts)
+    def score(self, forecast: Float64) -> dict[str, Metrics]:
+        """Feature → metrics of a forecast (B, H, P) from the same origins."""
+        return score(self.actual, forecast, self.method("seasonal_naive"), self.scale, self.names)
 
 
 def roll_held_out(dataset: Dataset, ensemble: Ensemble, horizon: int, most: int = MAX_ORIGINS) -> Rolled:
-    """Rolls an ensemble from origins spread evenly over the validation and the test part.
+    """Rolls an ensemble from origins spread evenly over the validation and test parts.
 
     Args:
-        horizon: steps of a forecast.
-        most: origins, at most.
+        horizon: steps per forecast.
+        most: the largest number of origins.
     """
     names, length = tuple(ensemble.predicted), ensemble.metadata.sequence_length
     passes = max(-(-horizon // member.metadata.chunk_length) for member in ensemble.models)
@@ -79,29 +82,32 @@ def roll_held_out(dataset: Dataset, ensemble: Ensemble, horizon: int, most: int 
 
 
 def roll_from(dataset: Dataset, ensemble: Ensemble, first: Integers, horizon: int) -> Rolled:
-    """Rolls an ensemble from these origins.
+    """Rolls an ensemble from the given origins.
 
     Args:
         first: (B,) the first row that each origin forecasts.
+        horizon: steps per forecast.
     """
     names = tuple(ensemble.predicted)
     columns = dataset.columns(names)
     rows = first[:, None] + np.arange(horizon)
-    observed = np.where(dataset.filled.observed, dataset.filled.values, np.nan)
     forecasts = np.empty((len(METHODS), len(first), horizon, len(names)))
     if len(first):
         starts = first - ensemble.metadata.sequence_length
         forecasts[0] = ensemble.roll(dataset.series, dataset.filled, starts, horizon)
         forecasts[1:] = naive_forecasts(dataset.filled.values, first, horizon, dataset.season)[..., columns]
-    return Rolled(names, first, observed[rows][..., columns], forecasts)
+    actual = dataset.observed_values[rows][..., columns]
+    return Rolled(names, first, actual, forecasts, dataset.error_scale[columns])
 
 
 def held_out_origins(dataset: Dataset, length: int, horizon: int, most: int, start: int | None = None) -> Integers:
-    """First forecast rows of at most `most` windows, evenly spread, whose whole horizon is held out.
+    """(B,) the first row that each of at most `most` evenly spread origins forecasts; its whole horizon is held out.
 
     Args:
-        length: rows a window.
-        start: row from which on everything is held out; None: the first row of the validation part.
+        length: rows per window.
+        horizon: steps per forecast.
+        most: the largest number of origins.
+        start: the first held-out row; None for the first row of the validation part.
     """
     everything = np.ones(len(dataset.series), bool)
     first = window_starts(dataset.filled.usable, dataset.filled.foreknowing, everything, length) + length

@@ -1,4 +1,4 @@
-"""Training groups: each on its own, several side by side."""
+"""Training: one network per group, several groups in parallel."""
 
 from __future__ import annotations
 
@@ -18,74 +18,96 @@ import numpy as np
 from lstm_pipeline.arrays import Integers
 from lstm_pipeline.errors import DataError, PipelineError, TrainingError
 from lstm_pipeline.forecasting.dataset import Dataset
-from lstm_pipeline.forecasting.evaluation import forecast_one_step, score_one_step
+from lstm_pipeline.forecasting.ensemble import GroupModel
+from lstm_pipeline.forecasting.evaluation import evaluate_one_step
 from lstm_pipeline.network.runtime import cores, group_seed
 from lstm_pipeline.registry.layout import HELD_OUT, MODEL, SCALER, TRAINING_LOG
 from lstm_pipeline.registry.records import IndividualRecord, ModelMetadata
 from lstm_pipeline.registry.registry import Registry, StoredModel
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline.spec.steps import TrainingStep
-from lstm_pipeline.statistics.linear import fit_linear
+from lstm_pipeline.statistics.linear import LinearForm, fit_linear
 from lstm_pipeline.statistics.metrics import mean_over_features
 from lstm_pipeline.statistics.scaling import Scaler
 from lstm_pipeline.storage.store import to_json
 from lstm_pipeline.timeseries.windows import Windows
+from lstm_pipeline.wording import counted, listed
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.architecture import Shape
     from lstm_pipeline.network.training import EpochReport, TrainingLog, WindowData
 
 
+LIBRARIES = ("lstm-pipeline", "tensorflow", "keras", "numpy", "pandas", "scikit-learn")
+
+OnEpoch = Callable[[str, "EpochReport"], None]
+"""A progress listener, called with the group's name and a report after each epoch."""
+
+
 class GroupsFailed(TrainingError):
-    """One or more groups failed, for these reasons; `finished` are the models of the others, which are stored."""
+    """The training of one or more groups failed.
+
+    Attributes:
+        reasons: which groups failed, and why.
+        finished: group → the stored model of each group that succeeded.
+    """
 
     def __init__(self, reasons: str, finished: dict[str, StoredModel]) -> None:
-        note = f" The candidates of {', '.join(finished)} are kept." if finished else ""
+        note = f" The candidates of {listed(finished)} are kept." if finished else ""
         super().__init__(f"{reasons}{note}")
         self.reasons = reasons
         self.finished = finished
 
 
-OnEpoch = Callable[[str, "EpochReport"], None]
-LIBRARIES = ("lstm-pipeline", "tensorflow", "keras", "numpy", "pandas", "scikit-learn")
+@dataclass(frozen=True)
+class TrainingRun:
+    """What the trainings of all groups share.
 
-
-def train_groups(
-    dataset: Dataset,
-    step: TrainingStep,
-    groups: Sequence[str],
-    registry: Registry,
-    *,
-    horizon: int,
-    run_id: str,
-    on_epoch: OnEpoch | None = None,
-) -> dict[str, StoredModel]:
-    """Trains groups side by side, as many as there are cores, and stores each as a candidate when it is done.
-
-    A group that fails does not stop the others: what they learnt is kept.
-
-    Raises:
-        GroupsFailed: one or more groups failed; says which, and why.
+    Attributes:
+        dataset: the data to train on.
+        step: the spec's training step.
+        registry: where candidates are stored.
+        horizon: steps that will be forecast; the default chunk depends on it.
+        run_id: the run that candidates are filed under.
+        on_epoch: a progress listener, or None.
     """
 
+    dataset: Dataset
+    step: TrainingStep
+    registry: Registry
+    horizon: int
+    run_id: str
+    on_epoch: OnEpoch | None = None
+
+
+def train_groups(run: TrainingRun, groups: Sequence[str]) -> dict[str, StoredModel]:
+    """Trains groups in parallel, one per core, and stores each as a candidate as soon as it is trained.
+
+    A group that fails does not stop the others, and their candidates are kept.
+
+    Raises:
+        GroupsFailed: the training of one or more groups failed.
+    """
     stopped = threading.Event()
 
-    def heard(group: str, report: EpochReport) -> None:
+    def report_epoch(group: str, report: EpochReport) -> None:
         if stopped.is_set():
             raise TrainingError("stopped")
-        if on_epoch is not None:
-            on_epoch(group, report)
+        if run.on_epoch is not None:
+            run.on_epoch(group, report)
 
-    def run(group: str) -> StoredModel | PipelineError:
+    stoppable = replace(run, on_epoch=report_epoch)
+
+    def trained(group: str) -> StoredModel | PipelineError:
         try:
-            return train_group(dataset, step, group, registry, horizon=horizon, run_id=run_id, on_epoch=heard)
+            return train_group(stoppable, group)
         except PipelineError as error:
             return error
 
     with ThreadPoolExecutor(max_workers=min(len(groups), cores())) as pool:
         try:
-            results = dict(zip(groups, pool.map(run, groups), strict=True))
-        except BaseException:  # Ctrl-C, or Dagster's terminate: the threads end after the epoch they are in
+            results = dict(zip(groups, pool.map(trained, groups), strict=True))
+        except BaseException:  # Ctrl-C, or Dagster's terminate: the threads stop after their current epoch
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -96,74 +118,64 @@ def train_groups(
     return finished
 
 
+def train_group(run: TrainingRun, group: str) -> StoredModel:
+    """Trains one group's network, scores it one step ahead on the test part, and stores it as a candidate.
+
+    The weights depend only on the data, the group's options, the seed and the group's name.
+
+    Raises:
+        DataError: there are too few rows.
+        TrainingError: the loss is not finite.
+    """
+    from lstm_pipeline.network.persistence import save_network  # TensorFlow takes seconds to import
+    from lstm_pipeline.network.training import TrainingSettings, train
+
+    step, on_epoch = run.step, run.on_epoch
+    task = prepare(run.dataset, step, group, run.horizon)
+    network = _untrained(task, task.windows.train)
+    settings = TrainingSettings(step.epochs, step.patience, step.batch_size, task.seed)
+    log = train(
+        network, task.data, task.options, settings, (lambda report: on_epoch(group, report)) if on_epoch else None
+    )
+    metadata = _metadata(run, task, log)
+    scores = evaluate_one_step(run.dataset, GroupModel(metadata, task.scaler, network)).metrics
+    metrics = {"metrics": {"one_step": mean_over_features(scores)}, "feature_metrics": {"one_step": scores}}
+    record = IndividualRecord(metadata=metadata.model_copy(update=metrics), model_path="", metadata_path="")
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder)
+        if task.options.refit:
+            save_network(network, files / HELD_OUT)
+            network = _refitted(task, step.batch_size, log)
+        save_network(network, files / MODEL)
+        (files / SCALER).write_bytes(to_json(task.scaler.to_dict()))
+        (files / TRAINING_LOG).write_bytes(to_json(log.to_dict()))
+        return run.registry.save_candidate(record, files)
+
+
 def resolve_options(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> ModelOptions:
-    """A group's options with all filled in that depends on the data or on other options."""
+    """A group's options, with those filled in that depend on the data or on other options."""
     options = step.options(group)
     chunk = dataset.chunk_length(options.output_chunk_length, horizon, step.sequence_length)
     known = chunk > 1 if options.known_future is None else options.known_future
     return options.model_copy(update={"network": options.parts, "output_chunk_length": chunk, "known_future": known})
 
 
-def train_group(
-    dataset: Dataset,
-    step: TrainingStep,
-    group: str,
-    registry: Registry,
-    *,
-    horizon: int,
-    run_id: str,
-    on_epoch: OnEpoch | None = None,
-) -> StoredModel:
-    """Trains one group's network, scores it one step ahead on the test part, and stores it as a candidate.
-
-    Its weights depend on the data, the group's options, the seed and the group's name, and on nothing else.
-
-    Raises:
-        DataError: too few rows.
-        TrainingError: a loss turned NaN.
-    """
-    from lstm_pipeline.network.persistence import save_network  # TensorFlow takes seconds to import
-    from lstm_pipeline.network.training import train
-
-    task = prepare(dataset, step, group, horizon)
-    model = _untrained(task, group, task.windows.train)
-    heard = (lambda report: on_epoch(group, report)) if on_epoch else None
-    log = train(
-        model,
-        task.data,
-        task.options,
-        epochs=step.epochs,
-        patience=step.patience,
-        batch_size=step.batch_size,
-        seed=task.seed,
-        on_epoch=heard,
-    )
-    record = _scored(dataset, task, model, _record(dataset, step, group, task, log, run_id))
-    with tempfile.TemporaryDirectory() as folder:
-        files = Path(folder)
-        if task.options.refit:
-            save_network(model, files / HELD_OUT)
-            model = _refitted(task, step, group, log)
-        save_network(model, files / MODEL)
-        (files / SCALER).write_bytes(to_json(task.scaler.to_dict()))
-        (files / TRAINING_LOG).write_bytes(to_json(log.to_dict()))
-        return registry.save_candidate(record, files)
-
-
 @dataclass(frozen=True)
 class TrainingTask:
-    """All that one group's training needs.
+    """The input of one group's training.
 
     Attributes:
+        group: the group's name.
         names: (T,) the features that are forecast.
-        options: resolved, so that nothing is left to the data.
+        options: the group's resolved options.
         scaler: of all features.
-        shape: of the network.
-        windows: by part.
-        data: for `network.training.train`.
-        seed: the group's own.
+        shape: the shape of the network.
+        windows: windows by part.
+        data: the argument of `network.training.train`.
+        seed: the group's own seed.
     """
 
+    group: str
     names: tuple[str, ...]
     options: ModelOptions
     scaler: Scaler
@@ -174,10 +186,10 @@ class TrainingTask:
 
 
 def prepare(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> TrainingTask:
-    """A group's training, ready to begin.
+    """Prepares one group's training.
 
     Raises:
-        DataError: too few rows.
+        DataError: there are too few rows, or a seasonal option needs longer windows.
     """
     from lstm_pipeline.network.architecture import Shape
     from lstm_pipeline.network.training import WindowData
@@ -191,8 +203,8 @@ def prepare(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> T
     for option, other in (("window_normalization", "last"), ("highway", "shared")):
         if getattr(options, option) == "seasonal" and length < dataset.season:
             raise DataError(
-                f"{option} seasonal needs a whole season in each window: sequence_length is {length}, a season has "
-                f"{dataset.season} steps; give a longer sequence_length, a season_length, or '{other}'"
+                f"{option}: 'seasonal' needs windows of at least one season ({counted(dataset.season, 'step')}), found "
+                f"sequence_length {length}; increase sequence_length, set season_length, or use '{other}'"
             )
     data = WindowData(
         values=rows,
@@ -205,18 +217,18 @@ def prepare(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> T
         target_columns=tuple(columns),
     )
     shape = Shape(length, len(dataset.series.names), len(dataset.known), tuple(columns), chunk, dataset.season)
-    return TrainingTask(names, options, scaler, shape, windows, data, group_seed(step.random_seed, group))
+    return TrainingTask(group, names, options, scaler, shape, windows, data, group_seed(step.random_seed, group))
 
 
-def _untrained(task: TrainingTask, group: str, starts: Integers) -> Any:
-    """The group's network before it is trained on the windows that begin at `starts`.
+def _untrained(task: TrainingTask, starts: Integers) -> Any:
+    """The group's network before its training on the windows that begin at `starts`.
 
-    Its highway starts from the ridge regression on these windows: the network learns what a linear map cannot
-    say from the first epoch on, however few epochs there are.
+    Its highway is initialised with the ridge regression on these windows. From the first epoch on, the network learns
+    what a linear map cannot represent, however few epochs there are.
     """
     from lstm_pipeline.network.architecture import build_network, start_highway
 
-    model = build_network(task.options, task.shape, seed=task.seed, name=group)
+    model = build_network(task.options, task.shape, seed=task.seed, name=task.group)
     options, shape = task.options, task.shape
     level = options.window_normalization
     if options.highway == "none" or (level != "last" and level != "mean"):
@@ -224,59 +236,33 @@ def _untrained(task: TrainingTask, group: str, starts: Integers) -> Any:
     values = np.where(task.data.observed > 0, task.data.targets, np.nan).astype(np.float64)
     maps = np.split(values, values.shape[1], axis=1) if options.highway == "per_feature" else [values]
     season = shape.season if options.highway == "seasonal" else 1
-    fitted = [
-        fit_linear(part, starts, shape.sequence_length, shape.steps, season=season, level=level).weights
-        for part in maps
-    ]
+    form = LinearForm(shape.sequence_length, shape.steps, season, level)
+    fitted = [fit_linear(part, starts, form).weights for part in maps]
     start_highway(model, np.stack(fitted) if options.highway == "per_feature" else fitted[0])
     return model
 
 
-def _scored(dataset: Dataset, task: TrainingTask, model: Any, record: IndividualRecord) -> IndividualRecord:
-    """The record with the model's metrics one step ahead on the test part."""
-    names, length, chunk = task.names, task.shape.sequence_length, task.shape.steps
-    targets, forecast = forecast_one_step(dataset, model, task.scaler, task.data.values, names, length, chunk)
-    by_feature = score_one_step(dataset, names, targets, forecast)
-    metrics = {"metrics": {"one_step": mean_over_features(by_feature)}, "feature_metrics": {"one_step": by_feature}}
-    return record.model_copy(update={"metadata": record.metadata.model_copy(update=metrics)})
-
-
-def _refitted(task: TrainingTask, step: TrainingStep, group: str, log: TrainingLog) -> Any:
-    """A network that starts from the same weights and is trained on all rows, through the epochs up to the best one."""
-    from lstm_pipeline.network.training import train
+def _refitted(task: TrainingTask, batch_size: int, log: TrainingLog) -> Any:
+    """A network trained anew on all rows, for as many epochs as the best one took and at the same learning rates."""
+    from lstm_pipeline.network.training import TrainingSettings, train
 
     every = task.windows.every
-    model = _untrained(task, group, every)
+    network = _untrained(task, every)
     data = replace(task.data, train_starts=every, validation_starts=every[:0])
-    train(
-        model,
-        data,
-        task.options,
-        epochs=log.best_epoch,
-        patience=None,
-        batch_size=step.batch_size,
-        seed=task.seed,
-        rates=log.learning_rate,
-    )
-    return model
+    settings = TrainingSettings(log.best_epoch, None, batch_size, task.seed, rates=log.learning_rate)
+    train(network, data, task.options, settings)
+    return network
 
 
-def _record(
-    dataset: Dataset,
-    step: TrainingStep,
-    group: str,
-    task: TrainingTask,
-    log: TrainingLog,
-    run_id: str,
-) -> IndividualRecord:
-    """Everything worth knowing about the model but its metrics and its place."""
+def _metadata(run: TrainingRun, task: TrainingTask, log: TrainingLog) -> ModelMetadata:
+    """The model's metadata, without its metrics and its version."""
+    dataset, step, names = run.dataset, run.step, task.names
     timeline, features = dataset.series.timeline, dataset.features
-    names = task.names
-    metadata = ModelMetadata(
-        model_name=group,
+    return ModelMetadata(
+        model_name=task.group,
         version=None,
         training_date=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        feature_group=group,
+        feature_group=task.group,
         timestamp_column=step.timestamp_col,
         predicted_features=list(names),
         feature_columns=[*dataset.series.names, *dataset.known],
@@ -308,17 +294,16 @@ def _record(
         random_seed=step.random_seed,
         library_versions=library_versions(),
         data_fingerprint=dataset.fingerprint(),
-        run_id=run_id,
+        run_id=run.run_id,
     )
-    return IndividualRecord(metadata=metadata, model_path="", metadata_path="")
 
 
 def _hyperparameters(step: TrainingStep, options: ModelOptions) -> dict[str, Any]:
-    """The group's options and the step's, as they were used."""
+    """The options that were used: the group's own and the step's."""
     keys = ("sequence_length", "epochs", "patience", "batch_size", "train_ratio", "validation_split", "scale_features")
     return {**options.model_dump(), **{key: getattr(step, key) for key in keys}}
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what a model's numbers depend on."""
+    """Versions of the libraries that a model's numbers depend on."""
     return {name: importlib.metadata.version(name) for name in LIBRARIES} | {"python": platform.python_version()}

@@ -1,4 +1,4 @@
-"""One group's network: from a window of all features to the next steps of the group's features."""
+"""A group's network: from a window of all features to the next steps of the group's features."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Shape:
     """What a network reads and forecasts.
 
     Attributes:
-        sequence_length: rows a window has (L).
-        feature_count: features of a row (F), whether the group predicts them or not; its first columns.
-        known_count: columns after them whose future is known (K): calendar, future covariates. D = F + K.
-        target_columns: (T,) the features that the group predicts.
-        steps: rows that are forecast at a time (C).
-        season: rows of a season, for what is seasonal: normalisation, highway.
+        sequence_length: rows of a window (L).
+        feature_count: features in a row (F), predicted by the group or not; the first columns of the row.
+        known_count: columns after the features whose future is known (K): calendar, future covariates. D = F + K.
+        target_columns: (T,) columns of the features that the group predicts.
+        steps: rows that are forecast in one pass (C).
+        season: rows of a season, for a seasonal normalisation or highway.
     """
 
     sequence_length: int
@@ -42,25 +42,25 @@ class Shape:
 
     @property
     def width(self) -> int:
-        """Columns of a row (D)."""
+        """Columns in a row (D)."""
         return self.feature_count + self.known_count
 
 
 def build_network(options: ModelOptions, shape: Shape, *, seed: int, name: str) -> keras.Model:
-    """Build one group's untrained network.
+    """Builds one group's untrained network.
 
-    Every layer gets a seed of its own from `seed`, so that weights and dropout depend on `seed` alone. Nothing is
-    drawn from, or left behind in, a random state the process shares: networks can be built in several threads.
+    Every layer gets its own seed, derived from `seed`, so that weights and dropout depend on `seed` alone. No random
+    state shared by the process is read or changed, so networks can be built in several threads.
 
     Args:
         options: the group's options.
-        shape: what it reads and forecasts.
+        shape: what the network reads and forecasts.
         seed: see `runtime.group_seed`.
         name: the model's name, stored in its file and used in error messages.
 
     Returns:
-        A functional model, float32. Inputs: the window (B, L, D) and, with `known_future`, the known columns of the
-        steps that are forecast (B, C, K). Output: (B, C, T).
+        A functional float32 model. Inputs: the window (B, L, D) and, with `known_future`, the known columns of the
+        forecast steps (B, C, K). Output: (B, C, T).
     """
     configure()
     seeds = _seed_stream(seed)
@@ -74,14 +74,14 @@ def build_network(options: ModelOptions, shape: Shape, *, seed: int, name: str) 
 
 
 def member_outputs(model: keras.Model) -> keras.Model:
-    """The same network with one output a member, of which `model` gives the mean: for training each on its own."""
+    """The same network with one output per member instead of their mean, so that each can be trained on its own."""
     if not any(layer.name == MEAN for layer in model.layers):
         return model
     return keras.Model(model.input, model.get_layer(MEAN).input, name=model.name)
 
 
 def start_highway(model: keras.Model, kernel: FloatArray) -> None:
-    """Gives each member's highway its first weights: its kernel's shape."""
+    """Sets the initial weights of every member's highway; `kernel` has the shape of the highway's kernel."""
     for layer in model.layers:
         if isinstance(layer, Highway):
             layer.kernel.assign(kernel)
@@ -94,7 +94,7 @@ def _seed_stream(seed: int) -> Iterator[int]:
 
 
 def _member(options: ModelOptions, shape: Shape, seeds: Iterator[int], inputs: list[Any], member: int) -> Any:
-    """One network of its own seeds: window (B, L, D), known future (B, C, K) -> (B, C, T)."""
+    """One member with seeds of its own: window (B, L, D), known future (B, C, K) -> (B, C, T)."""
     window, prefix = inputs[0], "" if options.members == 1 else f"member_{member}_"
     level = (options.window_normalization, shape.feature_count, shape.season)
     normalizes = options.window_normalization != "none"
@@ -109,7 +109,7 @@ def _member(options: ModelOptions, shape: Shape, seeds: Iterator[int], inputs: l
 
 
 def _parts(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: Any, prefix: str) -> list[Any]:
-    """What is added up to a forecast, (B, C, T) each: beside a highway, networks start at nothing."""
+    """The parts whose sum is the forecast, (B, C, T) each. With a highway, all other parts start at zero."""
     parts = []
     if options.parts in ("joint", "both"):
         parts.append(_joint(options, shape, seeds, window, prefix))
@@ -136,7 +136,7 @@ def _parts(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: An
 
 
 def _joint(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: Any, prefix: str) -> Any:
-    """The documented network and a linear output for each step of each feature: (B, L, D) -> (B, C, T)."""
+    """The documented network with a linear output for each step of each feature: (B, L, D) -> (B, C, T)."""
     features = read_jointly(options, seeds, window, prefix)  # (B, 2W) or (B, W)
     start = keras.initializers.GlorotUniform(seed=next(seeds))
     output = keras.layers.Dense(
@@ -149,7 +149,7 @@ def _joint(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: An
 
 
 def _known_future(shape: Shape, seeds: Iterator[int], known: Any, prefix: str) -> Any:
-    """What calendar and covariates of a step add to its forecast: (B, C, K) -> (B, C, T), at first nothing."""
+    """What calendar and covariates of a step add to its forecast, zero at first: (B, C, K) -> (B, C, T)."""
     hidden = keras.layers.Dense(
         _FUTURE_WIDTH,
         "relu",

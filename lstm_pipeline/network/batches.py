@@ -1,4 +1,4 @@
-"""Windows as views into one array: gathered by index when they are needed, never stored."""
+"""Windows as indices into one array: gathered when they are needed, never stored."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import tensorflow as tf
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 
-_LARGEST_BATCH = 64  # 128 took 5% longer, 512 took 15%: what a batch needs no longer fits the cache
-_ATTENTION_CELLS = 2**24  # 64 MB a head in float32
+_LARGEST_BATCH = 64  # 128 takes 5% longer, 512 takes 15%: the batch no longer fits in the cache
+_ATTENTION_CELLS = 2**24  # 64 MB per head in float32
 
 
 def gather_windows(values: tf.Tensor, starts: tf.Tensor, sequence_length: int) -> tf.Tensor:
-    """The windows that begin at `starts`: (N, D), (B,) -> (B, L, D)."""
+    """The windows that start at `starts`: (N, D), (B,) -> (B, L, D)."""
     rows = starts[:, None] + tf.range(sequence_length, dtype=starts.dtype)  # (B, L)
     return tf.gather(values, rows)  # (B, L, D)
 
 
 class Steps:
-    """A network as a function of rows: a window and, where it reads the known future, what is known of the rows after.
+    """A network as a function of rows: a window and, if it reads the known future, the known columns of later rows.
 
-    A row carries the calendar of the step after it. So what is known of the C steps that are forecast stands in the
-    last row of the window and in the C - 1 rows after it.
+    A row carries the calendar of the step after it. Therefore the known columns of the C forecast steps are in the last
+    row of the window and in the C - 1 rows after it.
 
     Args:
-        model: (B, L, D) -> (B, C, T), or with known future (B, L, D), (B, C, K) -> (B, C, T); with one output, or a
-            list of them. (B, T) of earlier releases is one step.
+        model: (B, L, D) -> (B, C, T), or with known future (B, L, D), (B, C, K) -> (B, C, T); with one output or a
+            list of outputs. An output (B, T), as in earlier releases, is one step.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -43,12 +43,12 @@ class Steps:
         self.targets = int(shape[-1])
 
     def gather(self, values: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
-        """The rows that the windows beginning at `starts` need: (N, D), (B,) -> (B, L, D) or (B, L + C - 1, D)."""
+        """The rows needed for the windows that start at `starts`: (N, D), (B,) -> (B, L, D) or (B, L + C - 1, D)."""
         return gather_windows(values, starts, self.sequence_length + (self.steps - 1 if self.known else 0))
 
     def __call__(self, rows: tf.Tensor, training: bool) -> list[tf.Tensor]:
-        """(B, L + C - 1, D) -> (B, C, T), one an output. Without known future, L rows are enough."""
-        # layers ask for lengths when they are traced, which a slice of rows of unknown number does not tell
+        """(B, L + C - 1, D) -> (B, C, T) per output. Without known future, L rows are enough."""
+        # layers need static lengths when they are traced, and slicing rows of unknown number loses them
         window = tf.ensure_shape(rows[:, : self.sequence_length], [None, self.sequence_length, self.width])
         last = self.sequence_length - 1
         future = rows[:, last : last + self.steps, self.width - self.known :]  # (B, C, K)
@@ -58,8 +58,8 @@ class Steps:
 
 
 def inference_batch(sequence_length: int) -> int:
-    """Windows to pass through a network at once, without gradients.
+    """How many windows to pass through a network at once, without gradients.
 
-    Attention compares every step with every other one, which bounds batches of long windows by L².
+    Attention compares every step with every other step, so the batch size for long windows is limited by L².
     """
     return int(np.clip(_ATTENTION_CELLS // sequence_length**2, 16, _LARGEST_BATCH))

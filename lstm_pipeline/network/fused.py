@@ -1,22 +1,22 @@
-"""Keras layers with a faster way through the same numbers. Named as theirs, so that weight files are the same."""
+"""Faster implementations of Keras layers with the same results. Their names match, so weight files are compatible."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-_LARGE = 32  # units from which the gradient by products over all steps is the faster one
+_LARGE = 32  # from this many units on, computing the gradient with products over all steps is faster
 
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
 class LSTM(keras.layers.LSTM):  # type: ignore[misc]
     """Keras's LSTM with a faster loop: same arguments, same weights, same outputs and gradients.
 
-    On the CPU Keras loops in the graph, a dozen small operations a step, which cost more than the arithmetic. Here
-    the loop is inside one operation, forwards and in the gradient, wherever the options allow (`_can_fuse`);
-    elsewhere (relu, recurrent dropout, masks, GPU) it is Keras's own.
+    On the CPU, Keras loops in the graph with a dozen small operations per step, which cost more than the arithmetic.
+    Here the loop runs inside one operation, forwards and in the gradient, wherever the options allow it (`_can_fuse`).
+    Otherwise (relu, recurrent dropout, masks, GPU) Keras's own loop is used.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -26,7 +26,7 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
         """(B, L, D), two states (B, U) -> last output (B, U), outputs (B, L, U) and both last states.
 
-        Backwards, the outputs are in the order in which the steps were read, as Keras has them.
+        With `go_backwards`, the outputs are in the order in which the steps were read, as in Keras.
         """
         if mask is not None or not self._can_fuse(training):
             return super().inner_loop(sequences, initial_state, mask=mask, training=training)
@@ -38,7 +38,7 @@ class LSTM(keras.layers.LSTM):  # type: ignore[misc]
         return outputs[-1], sequence, [outputs[-1], carries[-1]]
 
     def _can_fuse(self, training: bool) -> bool:
-        """Whether the operation computes what the options ask for, and is the best there is for the device."""
+        """Whether the fused operation supports the options, and is the fastest choice on this device."""
         cell = self.cell
         return (
             cell.activation is keras.activations.tanh
@@ -55,8 +55,8 @@ def fused_loop(cell: keras.layers.LSTMCell, steps: tf.Tensor, initial_state: Any
     """All steps of an LSTM with tanh and sigmoid, without dropout.
 
     Args:
-        cell: whose weights to use.
-        steps: (L, B, D), L from 1.
+        cell: the cell whose weights are used.
+        steps: (L, B, D), L at least 1.
         initial_state: output and carry before the first step, (B, U) each.
 
     Returns:
@@ -70,15 +70,15 @@ def fused_loop(cell: keras.layers.LSTMCell, steps: tf.Tensor, initial_state: Any
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _block_lstm(steps: tf.Tensor, output: tf.Tensor, carry: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> Any:
-    """TensorFlow's LSTM operation: its gates stand in Keras's order (input, forget, candidate, output).
+    """TensorFlow's LSTM operation, whose gates are in Keras's order (input, forget, candidate, output).
 
-    TensorFlow 2.21 registers the wrong gradient for it: that of the operation's first version, whose gates stand in
-    another order (`tensorflow/python/ops/rnn_grad.py`). The right operation is fast for small layers only.
+    TensorFlow 2.21 registers the wrong gradient for it: that of the operation's first version, whose gates are in a
+    different order (`tensorflow/python/ops/rnn_grad.py`). The correct operation is fast only for small layers.
     """
-    none = tf.zeros(tf.shape(bias) // 4)  # no peepholes
+    zeros = tf.zeros(tf.shape(bias) // 4)  # no peepholes
     arguments = {
         "seq_len_max": tf.shape(steps, tf.int64)[0], "x": steps, "h_prev": output, "cs_prev": carry, "w": weights,
-        "wci": none, "wcf": none, "wco": none, "b": bias, "use_peephole": False,
+        "wci": zeros, "wcf": zeros, "wco": zeros, "b": bias, "use_peephole": False,
     }  # fmt: skip
     loop = tf.raw_ops.BlockLSTMV2(**arguments, cell_clip=0.0)
 
@@ -87,12 +87,13 @@ def _block_lstm(steps: tf.Tensor, output: tf.Tensor, carry: tf.Tensor, weights: 
         return by.x_grad, by.h_prev_grad, by.cs_prev_grad, by.w_grad, by.b_grad
 
     def large_gradient(by_outputs: tf.Tensor, by_carries: tf.Tensor) -> Any:
-        """The loop finds the gradients by the gates; what follows from them is one product over all steps each."""
+        """The loop computes the gradients of the gates; every other gradient is one product over all steps."""
         width = tf.shape(steps)[-1]
         carries_before = tf.concat([carry[None], loop.cs[:-1]], axis=0)
         outputs_before = tf.concat([output[None], loop.h[:-1]], axis=0)
+        gates = _Gates(loop.i, loop.f, loop.ci, loop.o, loop.co)
         by_gates, by_output, by_carry = _gradients_by_gates(
-            weights[width:], carries_before, loop.i, loop.f, loop.ci, loop.o, loop.co, by_outputs, by_carries
+            weights[width:], carries_before, gates, by_outputs, by_carries
         )
         rows = tf.reshape(by_gates, [-1, tf.size(bias)])  # (L · B, 4U)
         by_steps = tf.matmul(rows, weights[:width], transpose_b=True)  # (L · B, D)
@@ -109,37 +110,45 @@ def _rows_product(sequence: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     return tf.matmul(tf.reshape(sequence, [-1, tf.shape(sequence)[-1]]), rows, transpose_a=True)
 
 
+class _Gates(NamedTuple):
+    """The values of an LSTM's gates at each step, (L, B, U) each, named as in Keras's `LSTMCell`.
+
+    Attributes:
+        i, f, o: input, forget and output gate, after the sigmoid.
+        g: the candidate, after the tanh.
+        tanh: of the new carry.
+    """
+
+    i: tf.Tensor
+    f: tf.Tensor
+    g: tf.Tensor
+    o: tf.Tensor
+    tanh: tf.Tensor
+
+
 @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
 def _gradients_by_gates(
-    recurrent: tf.Tensor,
-    carries_before: tf.Tensor,
-    input_gate: tf.Tensor,
-    forget_gate: tf.Tensor,
-    candidate: tf.Tensor,
-    output_gate: tf.Tensor,
-    squashed: tf.Tensor,
-    by_outputs: tf.Tensor,
-    by_carries: tf.Tensor,
+    recurrent: tf.Tensor, carries_before: tf.Tensor, gates: _Gates, by_outputs: tf.Tensor, by_carries: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """From the last step to the first, the gradients by what goes into the gates (before sigmoid and tanh).
+    """The gradients with respect to the inputs of the gates (before sigmoid and tanh), from the last step to the first.
 
-    With c' = f c + i g, h' = o tanh(c') of Keras's `LSTMCell`; i, f, o sigmoids, g a tanh.
+    With c' = f c + i g and h' = o tanh(c'), as in Keras's `LSTMCell`; i, f, o are sigmoids, g is a tanh.
 
     Args:
         recurrent: (U, 4U)
-        carries_before: (L, B, U) c of each step.
-        input_gate, forget_gate, candidate, output_gate, squashed: (L, B, U) i, f, g, o and tanh(c') of each step.
-        by_outputs, by_carries: (L, B, U) gradients by h' and c' of each step, from whatever uses them.
+        carries_before: (L, B, U) c at each step.
+        gates: their values at each step.
+        by_outputs, by_carries: (L, B, U) gradients with respect to h' and c' of each step, from everything that uses
+            them outside the loop.
 
     Returns:
-        (L, B, 4U) by the gates; (B, U) by the states before the first step: output and carry.
+        (L, B, 4U) with respect to the gates; (B, U) with respect to the states before the first step: output and carry.
     """
-    length, transposed = tf.shape(input_gate)[0], tf.transpose(recurrent)
-    gates = tf.TensorArray(tf.float32, size=length, element_shape=[None, recurrent.shape[1]])
+    length, transposed = tf.shape(gates.i)[0], tf.transpose(recurrent)
+    written = tf.TensorArray(tf.float32, size=length, element_shape=[None, recurrent.shape[1]])
 
-    def step(position: tf.Tensor, by_output: tf.Tensor, by_carry: tf.Tensor, gates: tf.TensorArray) -> Any:
-        i, f, g, o = (gate[position] for gate in (input_gate, forget_gate, candidate, output_gate))
-        tanh = squashed[position]
+    def step(position: tf.Tensor, by_output: tf.Tensor, by_carry: tf.Tensor, written: tf.TensorArray) -> Any:
+        i, f, g, o, tanh = (values[position] for values in gates)
         by_output = by_output + by_outputs[position]
         by_carry = by_carry + by_carries[position] + by_output * o * (1 - tanh * tanh)
         by_gates = [
@@ -149,10 +158,10 @@ def _gradients_by_gates(
             by_output * tanh * o * (1 - o),
         ]
         joined = tf.concat(by_gates, axis=-1)  # (B, 4U)
-        return position - 1, tf.matmul(joined, transposed), by_carry * f, gates.write(position, joined)
+        return position - 1, tf.matmul(joined, transposed), by_carry * f, written.write(position, joined)
 
-    nothing = tf.zeros_like(carries_before[0])
-    _, by_output, by_carry, gates = tf.while_loop(
-        lambda position, *_: position >= 0, step, (length - 1, nothing, nothing, gates)
+    zeros = tf.zeros_like(carries_before[0])
+    _, by_output, by_carry, written = tf.while_loop(
+        lambda position, *_: position >= 0, step, (length - 1, zeros, zeros, written)
     )
-    return gates.stack(), by_output, by_carry
+    return written.stack(), by_output, by_carry

@@ -1,4 +1,4 @@
-"""The documented network: stacked LSTM layers over all features at once, attention over the window."""
+"""The documented network: stacked LSTM layers over all features at once, with attention over the window."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from lstm_pipeline.spec.model_options import ModelOptions
 
 
 def read_jointly(options: ModelOptions, seeds: Iterator[int], window: Any, prefix: str) -> Any:
-    """What the documented network makes of a window: (B, L, D) -> (B, 2W) with attention, else (B, W).
+    """The documented network's features of a window: (B, L, D) -> (B, 2W) with attention, else (B, W).
 
     Args:
-        seeds: one is drawn for each initialiser and each dropout.
-        prefix: of the layers' names.
+        seeds: one is taken for each initialiser and each dropout.
+        prefix: of the names of the layers.
     """
-    hidden = _stack(options, seeds, window, prefix)  # (B, L, W) where attention follows, else (B, W)
+    hidden = _stack(options, seeds, window, prefix)  # (B, L, W) if attention follows, else (B, W)
     features = _attend(options, seeds, hidden, prefix) if options.attention_heads else hidden
     return _dropout(options, seeds, f"{prefix}dropout_output", features)
 
@@ -40,11 +40,11 @@ def _stack(options: ModelOptions, seeds: Iterator[int], sequence: Any, prefix: s
 def _recurrent(options: ModelOptions, seeds: Iterator[int], name: str, whole_sequence: bool) -> keras.layers.Layer:
     """One LSTM layer in one or both directions; W = units or 2 · units, forward half first.
 
-    Without the whole sequence, Keras itself joins the states after the last step read in each direction.
+    Without the whole sequence, Keras concatenates the states after the last step read in each direction.
     """
     if not options.bidirectional:
         return _lstm(options, seeds, name, whole_sequence)
-    # Keras would copy the forward layer, seeds included: both directions would start with the same weights.
+    # Keras would copy the forward layer including its seeds: both directions would start with the same weights.
     forward = _lstm(options, seeds, name, whole_sequence)
     backward = _lstm(options, seeds, f"backward_{name}", whole_sequence, backwards=True)
     return keras.layers.Bidirectional(forward, backward_layer=backward, merge_mode="concat", name=name)
@@ -68,19 +68,19 @@ def _lstm(
 
 
 def _batch_norm(name: str) -> keras.layers.Layer:
-    """Normalisation over batch and time, a channel at a time; `training.settle_batch_norm` sets its momentum.
+    """Normalisation of each channel over batch and time; `training.settle_batch_norm` sets its momentum.
 
-    LSTM outputs vary by about 0.01. A moving variance that starts at Keras's 1 would still be dominated by that 1
+    LSTM outputs vary by about 0.01. A moving variance that starts at 1, as in Keras, would still be dominated by that 1
     when only 1% of it is left; one that starts at 0 is then 1% too small.
     """
     return keras.layers.BatchNormalization(moving_variance_initializer="zeros", name=name)
 
 
 def _attend(options: ModelOptions, seeds: Iterator[int], sequence: Any, prefix: str) -> Any:
-    """Join the window's final state with a context that attention draws from all of its steps.
+    """Joins the final state of the window with a context that attention computes from all of its steps.
 
     self: every step queries all steps (scaled dot product, Vaswani et al. 2017), averaged over time.
-    luong: the final state queries all steps ("general" score of Luong et al. 2015, scaled; one a head).
+    luong: the final state queries all steps ("general" score of Luong et al. 2015, scaled; one per head).
 
     Args:
         sequence: (B, L, W)
@@ -109,11 +109,11 @@ def _attend(options: ModelOptions, seeds: Iterator[int], sequence: Any, prefix: 
 
 
 def _draw_kernels(attention: keras.layers.Layer, seeds: Iterator[int]) -> None:
-    """Draw each projection anew, as the matrix it is.
+    """Initialises each projection again, as the matrix it is.
 
-    Keras copies a seeded initialiser, so all projections came out of the same seed. And it takes the kernel of
-    several heads (W, heads, key) for that of a convolution, which makes Glorot's range √W times too small: attention
-    would start next to uniform.
+    Keras copies a seeded initialiser, so all projections start from the same seed. It also treats the kernel of several
+    heads (W, heads, key) like that of a convolution, which makes Glorot's range √W times too small: attention would be
+    almost uniform at first.
     """
     for weight in attention.trainable_weights:
         if weight.name == "kernel":
@@ -132,5 +132,5 @@ def _dropout(options: ModelOptions, seeds: Iterator[int], name: str, values: Any
 
 
 def l2(options: ModelOptions) -> keras.regularizers.Regularizer | None:
-    """The penalty on kernels that `l2_reg` asks for."""
+    """The penalty on kernels with the weight `l2_reg`; None if that is 0."""
     return keras.regularizers.L2(options.l2_reg) if options.l2_reg > 0 else None

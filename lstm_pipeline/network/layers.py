@@ -1,4 +1,4 @@
-"""This package's own Keras layers. A saved network needs this module imported before it is opened."""
+"""This package's own Keras layers. This module must be imported before a saved network is loaded."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
 class FinalState(keras.layers.Layer):  # type: ignore[misc]
-    """What a recurrent layer knows when it has read the whole window, taken from its sequence of outputs.
+    """The state of a recurrent layer after it has read the whole window, taken from its sequence of outputs.
 
-    A backward half has read the whole window at the *first* step; at the last step it has seen one row. So the state
-    of a bidirectional layer is the forward half of the last step joined with the backward half of the first one.
+    The backward half has read the whole window at the *first* step; at the last step it has seen only one row. So the
+    state of a bidirectional layer is the forward half of the last step and the backward half of the first step.
 
     Args:
-        bidirectional: the sequence is a concatenation of a forward and a backward half, in this order.
+        bidirectional: whether the sequence is a concatenation of a forward and a backward half, in this order.
 
     Call arguments:
-        sequence: (B, L, W); W even if bidirectional.
+        sequence: (B, L, W); W is even if bidirectional.
 
     Returns:
         (B, W)
@@ -46,10 +46,10 @@ class FinalState(keras.layers.Layer):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
 class MeanSelfAttention(keras.layers.MultiHeadAttention):  # type: ignore[misc]
-    """Keras's attention of a sequence to itself, averaged over time; the same weights, a fraction of the work.
+    """Keras's self-attention, averaged over time, with the same weights and a fraction of the work.
 
-    The mean over the steps that query is taken of the attention weights, before anything is multiplied with them:
-    what is read then is one row a head instead of one a step.
+    The mean over the querying steps is taken of the attention weights, before anything is multiplied by them. That
+    leaves one row per head to compute instead of one per step.
 
     Call arguments:
         sequence: (B, L, W)
@@ -67,14 +67,14 @@ class MeanSelfAttention(keras.layers.MultiHeadAttention):  # type: ignore[misc]
         attention = mean_attention(queries, keys)  # (B · H, L)
         attention = tf.reshape(attention, [-1, wq.shape[1], sequence.shape[1]])  # (B, H, L)
         read = tf.matmul(attention, sequence)  # (B, H, L), (B, L, W) -> (B, H, W)
-        values = tf.einsum("bhw,whk->bhk", read, wv) + bv  # weights of a mean add up to 1, so bv stays as it is
-        # the bias of the keys is used nowhere, see below; a gradient of zero keeps optimizers content
+        values = tf.einsum("bhw,whk->bhk", read, wv) + bv  # the weights add up to 1, so bv is unchanged
+        # the bias of the keys has no effect, see below; optimizers need a gradient for it, which is zero
         return tf.einsum("bhk,hkw->bw", values, wo) + bo + 0 * tf.reduce_sum(bk)
 
     def _queries_and_keys(self, sequence: Any, wq: Any, bq: Any, wk: Any) -> tuple[Any, Any]:
-        """What each step asks and what it is asked by: (B, L, W) -> (B · H, L, k) each.
+        """The query and the key of each step: (B, L, W) -> (B · H, L, k) each.
 
-        The bias of the keys is left out: it adds the same to all scores of a query, which a softmax does not see.
+        The bias of the keys is left out: it adds the same to all scores of a query, which does not affect a softmax.
         """
         width, heads, size = wq.shape
         wq, bq = wq / size**0.5, bq / size**0.5
@@ -96,10 +96,10 @@ class MeanSelfAttention(keras.layers.MultiHeadAttention):  # type: ignore[misc]
 
 
 def mean_attention(queries: Any, keys: Any) -> Any:
-    """How much of each step is read, on average over the steps that query: (N, L, k), (N, L, k) -> (N, L).
+    """The attention weight of each step, averaged over the querying steps: (N, L, k), (N, L, k) -> (N, L).
 
-    Long windows have more scores (L² each) than a cache or a small machine holds. They are gone through a few at a
-    time, and computed again for the gradient instead of kept.
+    Long windows have more scores (L² each) than fit in a cache or a small machine's memory. They are processed a few
+    windows at a time, and computed again for the gradient instead of being stored.
     """
     scores = queries.shape[1] ** 2
     if scores <= _FEW_SCORES:
@@ -115,17 +115,17 @@ def _sliced_attention(queries: tf.Tensor, keys: tf.Tensor, at_once: tf.Tensor) -
     """`mean_attention`, `at_once` windows at a time."""
 
     def scores(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        asked, there = queries[first : first + at_once], keys[first : first + at_once]
-        return asked, there, tf.nn.softmax(tf.matmul(asked, there, transpose_b=True))  # (n, L, L)
+        query, key = queries[first : first + at_once], keys[first : first + at_once]
+        return query, key, tf.nn.softmax(tf.matmul(query, key, transpose_b=True))  # (n, L, L)
 
     def read(first: tf.Tensor) -> tuple[tf.Tensor]:
         return (tf.reduce_mean(scores(first)[2], axis=-2),)
 
     def gradient(by_mean: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
         def slice_gradient(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            asked, there, shares = scores(first)
+            query, key, shares = scores(first)
             by_scores = _by_scores(shares, by_mean[first : first + at_once])
-            return tf.matmul(by_scores, there), tf.matmul(by_scores, asked, transpose_a=True)
+            return tf.matmul(by_scores, key), tf.matmul(by_scores, query, transpose_a=True)
 
         by_queries, by_keys = _in_slices(slice_gradient, tf.shape(queries)[0], at_once, outputs=2)
         return by_queries, by_keys, None
@@ -134,20 +134,20 @@ def _sliced_attention(queries: tf.Tensor, keys: tf.Tensor, at_once: tf.Tensor) -
 
 
 def _in_slices(function: Any, count: tf.Tensor, at_once: tf.Tensor, outputs: int) -> list[tf.Tensor]:
-    """Joins what a function of the first row of each slice returns; one slice after the other."""
+    """Calls a function with the first row of each slice, one slice after the other, and joins the results."""
     slices = (count + at_once - 1) // at_once
     arrays = tuple(tf.TensorArray(tf.float32, slices, infer_shape=False) for _ in range(outputs))
 
     def step(index: tf.Tensor, *arrays: tf.TensorArray) -> Any:
-        found = function(index * at_once)
-        return index + 1, *(array.write(index, part) for array, part in zip(arrays, found, strict=True))
+        parts = function(index * at_once)
+        return index + 1, *(array.write(index, part) for array, part in zip(arrays, parts, strict=True))
 
     _, *arrays = tf.while_loop(lambda index, *_: index < slices, step, (0, *arrays), parallel_iterations=1)
     return [array.concat() for array in arrays]
 
 
 def _by_scores(shares: tf.Tensor, by_mean: tf.Tensor) -> tf.Tensor:
-    """Gradient by the scores: shares (..., L, L), by the mean (..., L) -> (..., L, L)."""
+    """Gradient with respect to the scores: shares (..., L, L), gradient of the mean (..., L) -> (..., L, L)."""
     by_mean = by_mean / tf.cast(tf.shape(shares)[-2], shares.dtype)
     by_query = tf.matmul(shares, by_mean[..., None])  # (..., L, 1)
     return shares * (by_mean[..., None, :] - by_query)
@@ -155,9 +155,9 @@ def _by_scores(shares: tf.Tensor, by_mean: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def mean_softmax(scores: tf.Tensor) -> Any:
-    """Softmax over the last axis, mean over the one before: (..., L, L) -> (..., L).
+    """Softmax over the last axis, mean over the one before it: (..., L, L) -> (..., L).
 
-    With its own gradient: TensorFlow's would write the mean's gradient out L times.
+    It has its own gradient, because TensorFlow's would store the gradient of the mean L times.
     """
     shares = tf.nn.softmax(scores)
     return tf.reduce_mean(shares, axis=-2), lambda by_mean: _by_scores(shares, by_mean)

@@ -1,4 +1,4 @@
-"""What a network is trained to make small: the error on the targets that were really observed."""
+"""The losses that training minimises, computed on observed targets only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 ErrorLoss = Callable[[tf.Tensor], tf.Tensor]
-HUBER_DELTA = 1.0  # in scaled units, so about one standard deviation
+HUBER_DELTA = 1.0  # in scaled units, so roughly one standard deviation
 
 
 def _huber(error: tf.Tensor) -> tf.Tensor:
@@ -16,16 +16,16 @@ def _huber(error: tf.Tensor) -> tf.Tensor:
 
 
 LOSSES: dict[str, ErrorLoss] = {"mse": tf.square, "mae": tf.abs, "huber": _huber}
-"""Loss of one error, by the name of the option; each is 0 at 0. Huber (1964) with `HUBER_DELTA`."""
+"""The loss of a single error, by the option's name; each is 0 at 0. Huber (1964) with `HUBER_DELTA`."""
 
 
 def masked_sums(
     loss: ErrorLoss, prediction: tf.Tensor, target: tf.Tensor, observed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Sum of the losses of observed targets, and how many there are; sums so that batches add up exactly.
+    """The sum of the losses of all observed targets, and their number; with sums, batches add up exactly.
 
-    An unobserved target has no influence, whatever it holds: its error is set to zero, not multiplied by zero, since
-    0 · NaN is NaN in value and gradient.
+    An unobserved target has no influence, whatever its value: its error is set to zero, not multiplied by zero, since
+    0 · NaN is NaN in both value and gradient.
 
     Args:
         prediction, target, observed: (B, T); observed is 1 or 0.
@@ -38,5 +38,5 @@ def masked_sums(
 
 
 def masked_mean(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """Mean loss of the observed targets; 0 where none was observed."""
+    """The mean loss of the observed targets; 0 if none was observed."""
     return total / tf.maximum(count, 1)

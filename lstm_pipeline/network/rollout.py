@@ -1,4 +1,4 @@
-"""Roll an ensemble forward: all networks step together, what is predicted becomes the input of what comes after."""
+"""Rolls an ensemble forward: all networks step together, and their predictions are inputs of the next steps."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from lstm_pipeline.network.runtime import cores
 
 @dataclass(frozen=True)
 class RollModel:
-    """One group's network and the units it was trained in.
+    """A group's network and the units it was trained in.
 
     Attributes:
-        model: (B, L, D) -> (B, C, T), as built by `build_network`; members may differ in C, the steps a roll.
-        columns: (T,) the columns of a row that it predicts.
+        model: (B, L, D) -> (B, C, T), as built by `build_network`; C, the steps per pass, may differ between groups.
+        columns: (T,) the columns of a row that the network predicts.
         input_scale, input_shift: (D,) common units · scale + shift = the units of the network's inputs.
         output_scale, output_shift: (T,) the network's outputs · scale + shift = common units.
     """
@@ -36,26 +36,26 @@ class RollModel:
 
 
 class RollOut:
-    """Several networks as one: from windows to the rows that follow them.
+    """Several groups' networks as one: from windows to the rows that follow them.
 
-    Compiled on the first call, once for all numbers of origins and steps.
+    Compiled on the first call, once for any number of origins and steps.
 
     Args:
-        members: the groups' networks; together they predict each of their columns once.
-        known_columns: (K,) the columns no member predicts, whose future is given (calendar, context).
-        width: columns a row has (D).
+        models: the groups' networks; no column is predicted by more than one of them.
+        known_columns: (K,) the columns that no network predicts, whose future is given (calendar, context).
+        width: columns in a row (D).
 
     Raises:
-        ValueError: members and known columns are not a partition of the columns, or a network's shape does not fit.
+        ValueError: predicted and known columns are not a partition of all columns, or a network's shape does not fit.
     """
 
-    def __init__(self, members: Sequence[RollModel], known_columns: IntArray, width: int) -> None:
-        self._order = _column_order(members, known_columns, width)
-        self._sequence_length = _sequence_length(members, width)
+    def __init__(self, models: Sequence[RollModel], known_columns: IntArray, width: int) -> None:
+        self._order = _column_order(models, known_columns, width)
+        self._sequence_length = _sequence_length(models, width)
         self._known_count = len(known_columns)
         self._width = width
-        self._members = [_CompiledModel(member) for member in members]
-        self._stride = math.gcd(*(member.steps for member in self._members))
+        self._models = [_CompiledModel(model) for model in models]
+        self._stride = math.gcd(*(model.steps for model in self._models))
         self._roll = tf.function(
             self._steps,
             input_signature=[
@@ -65,16 +65,15 @@ class RollOut:
         )
 
     def __call__(self, windows: FloatArray, known: FloatArray) -> npt.NDArray[np.float32]:
-        """Predict the H rows after each window.
+        """Predicts the H rows after each window.
 
         Args:
             windows: (B, L, D) in common units.
-            known: (B, H, K) the known columns of each predicted row, in the order of `known_columns`. What
-                `known[:, h]` holds stands in the same row as the predictions of step h; it is an input from step
-                h + 1 on.
+            known: (B, H, K) the known columns of each predicted row, in the order of `known_columns`. `known[:, h]`
+                belongs to the same row as the predictions of step h; it is an input from step h + 1 on.
 
         Returns:
-            (B, H, P) predictions in common units; P: the members' columns, one member after the other.
+            (B, H, P) predictions in common units; P: the predicted columns, one network after the other.
 
         Raises:
             ValueError: the shapes do not fit.
@@ -89,28 +88,28 @@ class RollOut:
             part = (tf.constant(rows[first : first + chunk], tf.float32) for rows in (windows, known))
             return np.asarray(self._roll(*part))
 
-        with ThreadPoolExecutor(cores()) as pool:  # within a part the steps wait for each other; parts do not
+        with ThreadPoolExecutor(cores()) as pool:  # the steps of a part depend on each other; parts do not
             return np.concatenate(list(pool.map(roll, range(0, max(1, len(windows)), chunk))))
 
     def _steps(self, window: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
         """(B, L, D), (B, H, K) -> (B, H, P).
 
-        Each member forecasts anew when its last forecast is used up; the roll advances by the largest number of steps
-        that divides all members' (S), mostly their own.
+        Each network makes a new forecast when its last one is used up. The roll advances by the greatest common
+        divisor of the networks' steps (S), which is usually the number they all have.
         """
         horizon, stride = tf.shape(known)[1], self._stride
-        longest = max(member.steps for member in self._members)
-        known = tf.concat([known, tf.repeat(known[:, -1:], longest, axis=1)], axis=1)  # a last forecast may be too long
+        longest = max(model.steps for model in self._models)
+        known = tf.concat([known, tf.repeat(known[:, -1:], longest, axis=1)], axis=1)  # the last pass may exceed H
         pieces = tf.TensorArray(tf.float32, size=-(-horizon // stride))
-        chunks = [tf.zeros([tf.shape(window)[0], member.steps, member.targets]) for member in self._members]
+        chunks = [tf.zeros([tf.shape(window)[0], model.steps, model.targets]) for model in self._models]
         for piece in tf.range(-(-horizon // stride)):
             step = piece * stride
-            chunks = [self._forecast(*pair, window, known, step) for pair in zip(self._members, chunks, strict=True)]
-            places = [step % member.steps for member in self._members]
+            chunks = [self._forecast(*pair, window, known, step) for pair in zip(self._models, chunks, strict=True)]
+            places = [step % model.steps for model in self._models]
             used = [chunk[:, place : place + stride] for chunk, place in zip(chunks, places, strict=True)]
             predicted = tf.concat(used, axis=-1)  # (B, S, P)
             pieces = pieces.write(piece, predicted)
-            rows = tf.concat([predicted, known[:, step : step + stride]], axis=-1)  # (B, S, P + K) in members' order
+            rows = tf.concat([predicted, known[:, step : step + stride]], axis=-1)  # (B, S, P + K) in the models' order
             rows = tf.gather(rows, self._order, axis=-1)  # (B, S, D) in the order of columns
             window = tf.concat([window, rows], axis=1)[:, -self._sequence_length :]  # (B, L, D)
             window = tf.ensure_shape(window, [None, self._sequence_length, self._width])
@@ -118,35 +117,35 @@ class RollOut:
         return tf.reshape(rolled, [tf.shape(window)[0], -1, rolled.shape[-1]])[:, :horizon]
 
     def _forecast(
-        self, member: _CompiledModel, chunk: tf.Tensor, window: tf.Tensor, known: tf.Tensor, step: tf.Tensor
+        self, model: _CompiledModel, chunk: tf.Tensor, window: tf.Tensor, known: tf.Tensor, step: tf.Tensor
     ) -> tf.Tensor:
-        """The member's forecast that is in use at a step, (B, C, T): its last one, unless that is used up."""
+        """The network's forecast in use at a step, (B, C, T): the last one, or a new one if that is used up."""
 
-        def anew() -> tf.Tensor:
-            # of the steps that are forecast the first one's calendar stands in the window's last row
-            future = known[:, step : step + member.steps - 1]
-            return member(window, future)
+        def new_chunk() -> tf.Tensor:
+            # the calendar of the first forecast step is in the last row of the window
+            future = known[:, step : step + model.steps - 1]
+            return model(window, future)
 
-        if member.steps == self._stride:
-            return anew()
-        return tf.cond(step % member.steps == 0, anew, lambda: chunk)
+        if model.steps == self._stride:
+            return new_chunk()
+        return tf.cond(step % model.steps == 0, new_chunk, lambda: chunk)
 
 
 class _CompiledModel:
-    """A member as a function of tensors in common units."""
+    """A network as a function of tensors in common units."""
 
-    def __init__(self, member: RollModel) -> None:
-        self._network = Steps(member.model)
+    def __init__(self, model: RollModel) -> None:
+        self._network = Steps(model.model)
         self.steps, self.targets = self._network.steps, self._network.targets
-        self._input_scale = tf.constant(member.input_scale, tf.float32)
-        self._input_shift = tf.constant(member.input_shift, tf.float32)
-        self._output_scale = tf.constant(member.output_scale, tf.float32)
-        self._output_shift = tf.constant(member.output_shift, tf.float32)
+        self._input_scale = tf.constant(model.input_scale, tf.float32)
+        self._input_shift = tf.constant(model.input_shift, tf.float32)
+        self._output_scale = tf.constant(model.output_scale, tf.float32)
+        self._output_shift = tf.constant(model.output_shift, tf.float32)
 
     def __call__(self, window: tf.Tensor, future: tf.Tensor) -> tf.Tensor:
         """Window (B, L, D), known columns of the C - 1 rows after it (B, C - 1, K) -> (B, C, T)."""
         rows = window
-        if self._network.known:  # the last known columns are the calendar; nothing else of a future row is read
+        if self._network.known:  # the last known columns; no other column of a future row is read
             calendar = future[..., -self._network.known :]
             unread = self._network.width - self._network.known
             rows = tf.concat([window, tf.pad(calendar, [[0, 0], [0, 0], [unread, 0]])], axis=1)
@@ -154,36 +153,35 @@ class _CompiledModel:
         return outputs * self._output_scale + self._output_shift
 
 
-def _column_order(members: Sequence[RollModel], known_columns: IntArray, width: int) -> IntArray:
-    """Where each column of a row stands among the members' columns followed by the known ones: (D,)."""
-    columns = np.concatenate([*(member.columns for member in members), known_columns]).astype(np.int64)
+def _column_order(models: Sequence[RollModel], known_columns: IntArray, width: int) -> IntArray:
+    """The position of each column of a row among the predicted columns followed by the known ones: (D,)."""
+    columns = np.concatenate([*(model.columns for model in models), known_columns]).astype(np.int64)
     if sorted(columns.tolist()) != list(range(width)):
         raise ValueError(
-            f"expected every column from 0 to {width - 1} once among the members' and the known columns, "
+            f"expected every column from 0 to {width - 1} exactly once among the predicted and the known columns, "
             f"got {columns.tolist()}"
         )
     return np.argsort(columns)
 
 
-def _sequence_length(members: Sequence[RollModel], width: int) -> int:
-    """The window length all members share, after a check that each fits its description."""
-    if not members:
-        raise ValueError("expected at least one member, got none")
-    length = Steps(members[0].model).sequence_length
-    for member in members:
-        network = Steps(member.model)
+def _sequence_length(models: Sequence[RollModel], width: int) -> int:
+    """The window length that all networks share; also checks that each network fits its description."""
+    if not models:
+        raise ValueError("expected at least one model, got none")
+    length = Steps(models[0].model).sequence_length
+    for model in models:
+        network = Steps(model.model)
         shapes = (network.sequence_length, network.width), (network.targets,)
-        expected = (length, width), (len(member.columns),)
+        expected = (length, width), (len(model.columns),)
         if shapes != expected:
             raise ValueError(
-                f"{member.model.name}: expected a network {expected[0]} -> {expected[1]}, "
-                f"got {shapes[0]} -> {shapes[1]}"
+                f"{model.model.name}: expected a network {expected[0]} -> {expected[1]}, got {shapes[0]} -> {shapes[1]}"
             )
-        for name, count in (("input", width), ("output", len(member.columns))):
-            scale, shift = getattr(member, f"{name}_scale"), getattr(member, f"{name}_shift")
+        for name, count in (("input", width), ("output", len(model.columns))):
+            scale, shift = getattr(model, f"{name}_scale"), getattr(model, f"{name}_shift")
             if scale.shape != (count,) or shift.shape != (count,):
                 raise ValueError(
-                    f"{member.model.name}: expected {name} scale and shift of shape ({count},), got {scale.shape} "
+                    f"{model.model.name}: expected {name} scale and shift of shape ({count},), got {scale.shape} "
                     f"and {shift.shape}"
                 )
     return length

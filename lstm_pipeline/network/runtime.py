@@ -1,4 +1,4 @@
-"""Process-wide settings of TensorFlow, and one seed a group. Free of TensorFlow until `configure` is called."""
+"""Process-wide settings of TensorFlow, and one seed per group. TensorFlow is imported only when a function needs it."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ _configured = False
 
 
 def configure(threads: int | None = None) -> None:
-    """Set TensorFlow's threads and determinism, once a process; later calls change nothing.
+    """Sets TensorFlow's threads and determinism once per process; later calls have no effect.
 
-    One thread inside an op: the matrices of these networks are too small to share, and a sum is then always added
-    up in the same order. Ops that do not depend on each other (directions, groups) run side by side.
+    Each op uses one thread: the matrices of these networks are too small to split, and sums are then always computed in
+    the same order. Ops that do not depend on each other (directions, groups) run in parallel.
 
-    Where another library has already started TensorFlow, its thread settings stay. `build_network` and
-    `load_network` call this, so that a caller needs it only to set `threads`.
+    If another library has already started TensorFlow, its thread settings are kept. `build_network` and `load_network`
+    call this function, so callers need it only to set `threads`.
 
     Args:
-        threads: ops at a time; all cores this process may use by default.
+        threads: ops that may run in parallel; by default as many as this process may use cores.
     """
     global _configured
     with _lock:
         if _configured:
             return
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # one function a network is no needless retracing
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # one function per network is not needless retracing
         _set_threads(threads or cores())
         _prepare_gpus()
         _configured = True
 
 
 def import_quietly() -> None:
-    """Import TensorFlow without the notices that its C++ side writes before any setting can reach it.
+    """Imports TensorFlow without the notices that its C++ code writes before any setting can suppress them.
 
-    They are written to file descriptor 2 itself, so that is what is turned away for as long as the import takes:
-    for the main thread of a command line, where nothing else writes then. Errors are exceptions and come through.
+    They go directly to file descriptor 2, which is therefore redirected during the import. Call this only from the main
+    thread of a command, where nothing else writes at that time. Errors are exceptions and are not suppressed.
     """
     with open(os.devnull, "w") as nowhere:
         kept = os.dup(2)
         try:
             os.dup2(nowhere.fileno(), 2)
-            with contextlib.suppress(ImportError):  # whoever needs it will say so
+            with contextlib.suppress(ImportError):  # reported by the code that needs it
                 import tensorflow  # noqa: F401
         finally:
             os.dup2(kept, 2)
@@ -52,7 +52,7 @@ def import_quietly() -> None:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -64,7 +64,7 @@ def _set_threads(threads: int) -> None:
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
-    except RuntimeError:  # TensorFlow has run an op already and takes no new settings
+    except RuntimeError:  # TensorFlow has already run an op and accepts no new settings
         return
 
 
@@ -77,22 +77,22 @@ def _prepare_gpus() -> None:
     tf.config.experimental.enable_op_determinism()  # the CPU kernels used here are deterministic without it
     try:
         for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)  # runs side by side share the card
-    except RuntimeError:  # the device is in use already
+            tf.config.experimental.set_memory_growth(gpu, True)  # parallel runs share the card
+    except RuntimeError:  # the device is already in use
         return
 
 
 def group_seed(seed: int, group: str) -> int:
-    """A seed for one group that depends on nothing but the project's seed and the group's name.
+    """A seed for one group that depends only on the project's seed and the group's name.
 
-    So a group trains to the same weights whatever other groups there are, and in whatever order they are trained.
+    So a group is trained to the same weights whatever other groups exist and in whatever order they are trained.
 
     Args:
         seed: the project's `random_seed`.
         group: the feature group's name.
 
     Returns:
-        A number in [0, 2^31): the first 31 bits of SHA-256 over both.
+        A number in [0, 2^31): the first 31 bits of the SHA-256 of both.
     """
     digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1

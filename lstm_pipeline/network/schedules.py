@@ -1,4 +1,4 @@
-"""When to slow down and when to stop: plain arithmetic on validation losses."""
+"""When to lower the learning rate and when to stop: plain arithmetic on validation losses."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import math
 from dataclasses import dataclass
 
 _PLATEAU_FACTOR = 0.5
-_PLATEAU_FLOOR = 0.01  # of the first rate
+_PLATEAU_FLOOR = 0.01  # share of the initial rate
 _DECAY = 0.8
 
 
 @dataclass
 class Progress:
-    """Follows the validation loss.
+    """Tracks the validation loss.
 
-    The *best* epoch is the one with the lowest loss. *Progress* is a drop of more than `min_delta` below the last
-    loss that counted as progress; small drops add up to one.
+    The *best* epoch is the one with the lowest loss. *Progress* is a drop of more than `min_delta` below the last loss
+    that counted as progress, so small drops add up.
 
     Attributes:
-        min_delta: smallest drop that counts, in units of the loss.
+        min_delta: the drop that must be exceeded, in units of the loss.
         best: lowest loss so far.
-        best_epoch: its epoch, from 1; 0 before the first.
+        best_epoch: its epoch, from 1; 0 before the first epoch.
         waited: epochs since the last progress.
     """
 
@@ -31,7 +31,7 @@ class Progress:
     _mark: float = math.inf
 
     def update(self, epoch: int, val_loss: float) -> bool:
-        """Take in one epoch's loss; True if it is the lowest so far."""
+        """Records the loss of an epoch. Returns whether it is the lowest so far."""
         if val_loss < self._mark - self.min_delta:
             self._mark, self.waited = val_loss, 0
         else:
@@ -44,20 +44,19 @@ class Progress:
 
 @dataclass
 class LearningRate:
-    """Learning rate of each epoch.
+    """The learning rate of each epoch.
 
     - constant: `initial` throughout.
     - reduce_on_plateau: halved after max(1, patience // 3) epochs without progress, never below initial / 100.
     - cosine: initial · (1 + cos(π · (epoch - 1) / epochs)) / 2, the half wave of SGDR (Loshchilov & Hutter 2017)
       without restarts: the first epoch has the initial rate, the one after the last would have 0.
-
     - exponential: initial · 0.8^(epoch - 1), whatever the number of epochs.
 
     Attributes:
         schedule: constant, reduce_on_plateau, cosine or exponential.
         initial: rate of the first epoch.
-        epochs: most epochs to train.
-        patience: epochs without progress that end training.
+        epochs: the maximum number of epochs.
+        patience: the number of epochs without progress after which training ends.
     """
 
     schedule: str
@@ -76,7 +75,7 @@ class LearningRate:
         return self.initial * self._factor
 
     def update(self, progressed: bool) -> None:
-        """Take in whether the last epoch made progress."""
+        """Records whether the last epoch made progress."""
         if self.schedule != "reduce_on_plateau":
             return
         self._waited = 0 if progressed else self._waited + 1

@@ -1,4 +1,4 @@
-"""One LSTM that all features share, fed a segment of rows a step."""
+"""One LSTM that all features share and that reads one segment of rows per step."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from lstm_pipeline.network import fused
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
 class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
-    """SegRNN (Lin et al. 2023) with an LSTM: reads each feature alone, all with the same weights.
+    """SegRNN (Lin et al. 2023) with an LSTM: reads each feature separately, all with the same weights.
 
     A window is cut into segments; each is projected to the LSTM's width and is one of its steps. The state after the
-    last one is copied once for each segment of the forecast; each copy takes one more step, whose input is a learned
-    embedding of the segment's position beside one of the feature, and is projected to the segment's rows. So the
-    forecast is made in one go, and the LSTM takes few steps: rows that do not fill a segment are the oldest ones and
-    are left out.
+    last step is copied once for each segment of the forecast. Each copy takes one more step, whose input consists of a
+    learned embedding of the segment's position and one of the feature, and is projected to the rows of the segment. So
+    the whole forecast is made in one pass and the LSTM takes few steps. The oldest rows, if they do not fill a segment,
+    are ignored.
 
-    With context, the state of a forecast feature then asks the states of all features (attention, Vaswani et al. 2017)
-    and takes up what they answer, at first nothing: so a feature is read alone until others prove useful.
+    With context, the state of each forecast feature also attends to the states of all features (Vaswani et al. 2017).
+    The result is added with weights that start at zero, so a feature is read alone until others prove useful.
 
     Args:
         steps: rows that are forecast (C).
-        targets: (T,) the features that are forecast, among those that are read.
-        segment_length: rows of a segment; at most the window's. A segment of the forecast has at most C rows.
+        targets: (T,) the features that are forecast, as indices of those that are read.
+        segment_length: rows of a segment, at most those of the window. A segment of the forecast has at most C rows.
         units: LSTM cells (U).
-        dropout: share of the decoded states that is dropped.
-        context: whether the features that are forecast take others into account; else nothing but them is read.
-        silent: whether it forecasts zeros before training, beside a part that has a start.
-        seeds: eleven, for the initialisers and the dropout.
+        dropout: share of the decoded states that is dropped in training.
+        context: whether forecasts take other features into account; otherwise only the forecast features are read.
+        silent: whether the layer forecasts zeros before training, because another part provides the initial forecast.
+        seeds: eleven seeds, for the initialisers and the dropout.
 
     Call arguments:
         series: (B, L, F)
@@ -111,18 +111,18 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
         return tf.transpose(rows[..., : self.steps], [0, 2, 1])  # (B, T, C) -> (B, C, T)
 
     def _context(self, states: Any) -> Any:
-        """What the targets take up of all features' states: (B, F, U) -> (B, T, U)."""
+        """What attention adds to the states of the targets: (B, F, U) -> (B, T, U)."""
         names = tf.convert_to_tensor(self.feature)[None]  # (1, F, U - U/2)
         named = tf.concat([states, tf.repeat(names, tf.shape(states)[0], axis=0)], axis=-1)
-        asked = self.ask(tf.gather(named, self.targets, axis=1))  # (B, T, U)
-        scores = tf.matmul(asked, self.key(named), transpose_b=True) / self.units**0.5  # (B, T, F)
+        queries = self.ask(tf.gather(named, self.targets, axis=1))  # (B, T, U)
+        scores = tf.matmul(queries, self.key(named), transpose_b=True) / self.units**0.5  # (B, T, F)
         return self.take_up(tf.matmul(tf.nn.softmax(scores), self.answer(named)))
 
     def _decode(self, output: Any, carry: Any) -> Any:
         """One more step from each state for each segment of the forecast: (B · T, U) twice -> (B, T, M, U).
 
-        What the LSTM makes of a state is the same for all segments, and of a segment's query for all windows: both
-        products are taken once and added, instead of one product for each pair.
+        The LSTM's product with a state is the same for all segments, and its product with a segment's query is the same
+        for all windows. Both are computed once and added, instead of one product for each pair.
         """
         cell, targets = self.lstm.cell, len(self.targets)
         by_state = tf.reshape(tf.matmul(output, cell.recurrent_kernel), [-1, targets, 1, 4 * self.units])
@@ -130,7 +130,7 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
         return _last_step(by_state + by_query, tf.reshape(carry, [-1, targets, 1, self.units]))
 
     def _queries(self) -> Any:
-        """Which segment of which target is asked for: (T, M, U)."""
+        """The embedding of each segment of each target: (T, M, U)."""
         names = tf.convert_to_tensor(self.feature)
         names = tf.gather(names, self.targets) if self.context else names  # (T, U - U/2)
         feature = tf.repeat(names[:, None], self.out_segments, axis=1)  # (T, M, U - U/2)
@@ -146,7 +146,7 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _last_step(gates: Any, carry: Any) -> Any:
-    """An LSTM's output from what goes into its gates, in Keras's order: (…, 4U), (…, U) -> (…, U)."""
+    """The output of an LSTM step from the inputs of its gates, in Keras's order: (…, 4U), (…, U) -> (…, U)."""
     into, forget, candidate, out = tf.split(gates, 4, axis=-1)
     carry = tf.sigmoid(forget) * carry + tf.sigmoid(into) * tf.tanh(candidate)
     return tf.sigmoid(out) * tf.tanh(carry)

@@ -1,7 +1,7 @@
-"""Train one group's network: a compiled loop over windows gathered by index.
+"""Trains a group's network: a compiled loop over windows that are gathered by index.
 
-No `fit` and no `tf.data`: the series fits in memory, and a data pipeline costs more than it brings at these sizes
-(tearing down an autotuned iterator alone can take seconds an epoch).
+It uses neither `fit` nor `tf.data`: the series fits in memory, and at these sizes a data pipeline costs more than it
+saves (shutting down an autotuned iterator alone can take seconds per epoch).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from lstm_pipeline.network.batches import FloatArray, IntArray, Steps, gather_wi
 from lstm_pipeline.network.losses import LOSSES, ErrorLoss, masked_mean, masked_sums
 from lstm_pipeline.network.schedules import LearningRate, Progress
 from lstm_pipeline.spec.model_options import ModelOptions
+from lstm_pipeline.wording import counted, number
 
 _OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
     "adam": keras.optimizers.Adam,
@@ -39,20 +40,20 @@ _LEFT_AFTER_ONE_EPOCH = 0.01
 
 @dataclass(frozen=True)
 class WindowData:
-    """What one group trains on.
+    """The data that one group trains on.
 
     Window i covers rows `starts[i]` to `starts[i] + L - 1`; its targets are the H rows from `starts[i] + L` on.
 
     Attributes:
-        values: (N, D) scaled inputs; every window is a view into them.
-        targets: (N, T) scaled targets; missing ones hold 0.
-        observed: (N, T) 1 where a target was really observed, else 0: only those count in the loss.
+        values: (N, D) scaled inputs; windows are gathered from them.
+        targets: (N, T) scaled targets; 0 where they are missing.
+        observed: (N, T) 1 where a target was observed, else 0; only observed targets count in the loss.
         train_starts: (n,) first rows of the training windows.
         validation_starts: (m,) first rows of the validation windows.
-        sequence_length: rows a window has (L).
-        horizon: rows that count in the loss of a window (H), a multiple of what the network forecasts at a time (C);
-            where it is more than C, training rolls: what was forecast is the next window's input.
-        target_columns: (T,) the columns of `values` that hold the targets; for a roll only.
+        sequence_length: rows of a window (L).
+        horizon: rows after a window that count in its loss (H), a multiple of the steps the network forecasts per pass
+            (C). If it is more than C, training rolls: forecasts become inputs of the next pass.
+        target_columns: (T,) the columns of `values` that contain the targets; needed only for a roll.
     """
 
     values: FloatArray
@@ -70,12 +71,12 @@ class EpochReport:
     """One finished epoch.
 
     Attributes:
-        epoch, epochs: its number, from 1, and the most there can be.
-        loss: mean loss of the observed training targets while training (dropout on), without the L2 penalty.
+        epoch, epochs: its number, from 1, and the maximum number of epochs.
+        loss: mean loss of the observed training targets during training (dropout on), without the L2 penalty.
         val_loss: mean loss of the observed validation targets after the epoch (dropout off), without the penalty.
-        learning_rate: the rate it was trained with.
+        learning_rate: the rate of the epoch.
         seconds: time for training and validation.
-        improved: its validation loss is the lowest so far.
+        improved: whether its validation loss is the lowest so far.
     """
 
     epoch: int
@@ -89,7 +90,7 @@ class EpochReport:
 
 @dataclass
 class TrainingLog:
-    """A training run, epoch by epoch (see `EpochReport`); the weights kept are those of `best_epoch`, from 1."""
+    """A training run, epoch by epoch (see `EpochReport`); the network ends with the weights of `best_epoch`, from 1."""
 
     loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
@@ -107,43 +108,55 @@ class TrainingLog:
             self.best_epoch = report.epoch
 
     def to_dict(self) -> dict[str, Any]:
-        """Lists and numbers only, for JSON."""
+        """A JSON-serialisable dictionary."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How long to train, and on which batches.
+
+    Attributes:
+        epochs: maximum number of epochs, at least 1.
+        patience: number of epochs without progress after which training ends, at least 1. None: train all epochs
+            without validation and keep the last weights.
+        batch_size: maximum number of windows per step; the windows of an epoch are distributed evenly over as few
+            batches as this allows.
+        seed: for the order of the windows.
+        rates: the learning rate of each epoch; None for the schedule of the group's options.
+    """
+
+    epochs: int
+    patience: int | None
+    batch_size: int
+    seed: int
+    rates: Sequence[float] | None = None
 
 
 def train(
     model: keras.Model,
     data: WindowData,
     options: ModelOptions,
-    *,
-    epochs: int,
-    patience: int | None,
-    batch_size: int,
-    seed: int,
-    rates: Sequence[float] | None = None,
+    settings: TrainingSettings,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> TrainingLog:
-    """Train `model` in place; it ends with the weights of the epoch with the lowest validation loss.
+    """Trains `model` in place; it ends with the weights of the epoch with the lowest validation loss.
 
-    The same model, data, options and seed give the same weights, bit for bit, on one machine, whatever else trains
-    at the same time.
+    The same model, data, options and settings give the same weights, bit for bit, on the same machine, whatever else is
+    trained at the same time.
 
     Args:
         model: (B, L, D) -> (B, C, T), as built by `build_network`.
         data: windows and targets.
         options: loss, optimizer, learning rate and its schedule, min_delta.
-        epochs: most epochs to train, from 1.
-        patience: epochs without progress that end training, from 1; None: train all epochs without validation and
-            keep the last weights.
-        batch_size: most windows a step; an epoch's windows are dealt out evenly to as few batches as this allows.
-        seed: for the order of the windows.
-        rates: learning rate of each epoch; None: as the options' schedule has it.
-        on_epoch: called after each epoch. An exception it raises ends training and is passed on.
+        settings: epochs, patience, batches and seed.
+        on_epoch: called after each epoch. An exception that it raises ends training and is passed on.
 
     Raises:
-        TrainingError: there is nothing to train or to validate on, or a loss is not finite.
-        ValueError: shapes do not fit together.
+        TrainingError: there is nothing to train or validate on, or a loss is not finite.
+        ValueError: shapes do not match.
     """
+    epochs, patience, batch_size = settings.epochs, settings.patience, settings.batch_size
     _check(model, data, validates=patience is not None)
     optimizer = _OPTIMIZERS[options.optimizer](learning_rate=options.learning_rate)
     optimizer.build(model.trainable_variables)
@@ -153,11 +166,11 @@ def train(
     validate = _validation_function(model, loss, tensors)
     validation_starts = tf.constant(data.validation_starts, tf.int64)
     schedule = LearningRate(options.learning_rate_schedule, options.learning_rate, epochs, patience or epochs)
-    progress, log, generator = Progress(options.min_delta), TrainingLog(), np.random.default_rng(seed)
+    progress, log, generator = Progress(options.min_delta), TrainingLog(), np.random.default_rng(settings.seed)
     best_weights = model.get_weights()
 
     for epoch in range(1, epochs + 1):
-        began, rate = time.perf_counter(), schedule.at(epoch) if rates is None else rates[epoch - 1]
+        began, rate = time.perf_counter(), schedule.at(epoch) if settings.rates is None else settings.rates[epoch - 1]
         optimizer.learning_rate.assign(rate)
         train_loss = float(run_epoch(tf.constant(generator.permutation(data.train_starts), tf.int64)))
         val_loss = train_loss if patience is None else float(validate(validation_starts))
@@ -180,13 +193,13 @@ def train(
 def predict_steps(
     model: keras.Model, values: FloatArray, starts: IntArray, sequence_length: int
 ) -> npt.NDArray[np.float32]:
-    """What `model` predicts for the rows after each window, in the units of its targets.
+    """The predictions of `model` for the rows after each window, in the units of its targets.
 
     Args:
         model: (B, L, D) -> (B, C, T).
         values: (N, D) scaled inputs.
         starts: (n,) first row of each window.
-        sequence_length: rows a window has (L).
+        sequence_length: rows of a window (L).
 
     Returns:
         (n, C, T), in the order of `starts`.
@@ -206,11 +219,11 @@ def predict_steps(
 
 
 def settle_batch_norm(model: keras.Model, steps_per_epoch: int) -> None:
-    """Let the moving averages of batch normalisation forget their initial values within one epoch.
+    """Sets the momentum of batch normalisation so that its averages forget their initial values within one epoch.
 
-    With Keras's momentum of 0.99 and 20 steps an epoch, 82% of what the averages started with would still be in them
-    when the first validation uses them, and the validation loss would tell more about that than about the weights.
-    The momentum is chosen so that 1% is left after one epoch; from 459 steps on it is 0.99.
+    With Keras's momentum of 0.99 and 20 steps per epoch, 82% of the initial values would remain when the first
+    validation uses the averages, and the validation loss would say more about them than about the weights. The momentum
+    is chosen so that 1% remains after one epoch; from 459 steps on it is 0.99.
     """
     momentum = min(_SLOWEST_MOMENTUM, _LEFT_AFTER_ONE_EPOCH ** (1 / steps_per_epoch))
     for layer in model.layers:
@@ -219,7 +232,7 @@ def settle_batch_norm(model: keras.Model, steps_per_epoch: int) -> None:
 
 
 class _Tensors:
-    """The arrays of `WindowData` as tensors, of which batches are gathered."""
+    """The arrays of `WindowData` as tensors from which batches are gathered."""
 
     def __init__(self, data: WindowData) -> None:
         self.values = tf.constant(data.values, tf.float32)  # (N, D)
@@ -229,16 +242,17 @@ class _Tensors:
         self.target_columns = list(data.target_columns)
 
     def batch(self, starts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """(B,) -> rows but the last one (B, L + H - 1, D), targets (B, H, T), observed (B, H, T)."""
+        """(B,) -> all rows but the last (B, L + H - 1, D), targets (B, H, T), observed (B, H, T)."""
         first = starts + self.sequence_length  # (B,)
         rows = gather_windows(self.values, starts, self.sequence_length + self.horizon - 1)
         targets, observed = (gather_windows(part, first, self.horizon) for part in (self.targets, self.observed))
         return rows, targets, observed
 
     def forecasts(self, network: Steps, rows: tf.Tensor, training: bool) -> list[tf.Tensor]:
-        """What each member forecasts, rolled as far as the horizon reaches: (B, L + H - 1, D) -> (B, H, T) each.
+        """The forecast of each member, rolled over the whole horizon: (B, L + H - 1, D) -> (B, H, T) each.
 
-        In a roll the group's features are what was forecast (the members' mean), all others what really came.
+        In a roll, the group's own features are replaced by the mean of the members' forecasts; all other columns keep
+        their observed values.
         """
         length, steps = self.sequence_length, network.steps
         rolled = [network(rows[:, : length + steps - 1], training)]
@@ -249,7 +263,7 @@ class _Tensors:
         return [tf.concat(member, axis=1) for member in zip(*rolled, strict=True)]
 
     def _replace(self, rows: tf.Tensor, first: int, forecast: tf.Tensor) -> tf.Tensor:
-        """Writes a forecast into the target columns of the rows from the `first` on."""
+        """Writes a forecast into the target columns of the rows from `first` on."""
         steps, width = forecast.shape[1], rows.shape[-1]
         places = np.zeros((len(self.target_columns), width), np.float32)
         places[np.arange(len(self.target_columns)), self.target_columns] = 1
@@ -262,7 +276,7 @@ class _Tensors:
 def _epoch_function(
     model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: ErrorLoss, tensors: _Tensors, batch_size: int
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """One compiled call an epoch: window starts in training order (n,) -> mean loss of all observed targets."""
+    """One compiled call per epoch: window starts in training order (n,) -> mean loss of all observed targets."""
     members = Steps(member_outputs(model))
 
     def step(starts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -271,7 +285,7 @@ def _epoch_function(
             forecasts = tensors.forecasts(members, rows, training=True)
             sums = [masked_sums(loss, forecast, targets, observed) for forecast in forecasts]
             total, count = tf.add_n([each[0] for each in sums]), tf.add_n([each[1] for each in sums])
-            # each member learns as if it were alone, so the mean is a member's; model.losses: the L2 penalties
+            # each member learns as if it were alone: the mean over all, times their number; losses: L2 penalties
             objective = tf.add_n([masked_mean(total, count) * len(sums), *members.model.losses])
         variables = model.trainable_variables
         optimizer.apply(tape.gradient(objective, variables), variables)
@@ -282,7 +296,7 @@ def _epoch_function(
         batches = (size + batch_size - 1) // batch_size
         total, count = tf.zeros((), tf.float64), tf.zeros((), tf.float64)
         for batch in tf.range(batches):
-            # Batches differ by one window at most: a last batch of one or two windows would shift the moving
+            # Batches differ by at most one window: a last batch of only one or two windows would shift the moving
             # averages of batch normalisation just before they are used.
             step_total, step_count = step(order[batch * size // batches : (batch + 1) * size // batches])
             total, count = total + tf.cast(step_total, tf.float64), count + tf.cast(step_count, tf.float64)
@@ -316,7 +330,7 @@ def _compiled(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor
 
 
 def _check(model: keras.Model, data: WindowData, validates: bool) -> None:
-    """Refuse what would train on nothing, or on the wrong numbers without a sound."""
+    """Rejects data that would train on nothing, or silently on the wrong numbers."""
     rows, length, network = len(data.values), data.sequence_length, Steps(model)
     expected = (length, data.values.shape[1]), (data.targets.shape[1],)
     got = (network.sequence_length, network.width), (network.targets,)
@@ -324,29 +338,29 @@ def _check(model: keras.Model, data: WindowData, validates: bool) -> None:
         raise ValueError(f"expected a network {expected[0]} -> {expected[1]} for this data, got {got[0]} -> {got[1]}")
     if data.targets.shape != data.observed.shape or len(data.targets) != rows:
         raise ValueError(
-            f"expected {rows} rows of targets and as many flags, got {data.targets.shape} and {data.observed.shape}"
+            f"expected {rows} rows of targets and of flags, got {data.targets.shape} and {data.observed.shape}"
         )
     if data.horizon > network.steps and len(data.target_columns) != network.targets:
         raise ValueError(f"expected {network.targets} target columns for a roll, got {len(data.target_columns)}")
     if data.horizon % network.steps:
-        raise ValueError(f"expected a horizon that is a multiple of {network.steps} steps, got {data.horizon}")
+        raise ValueError(f"expected the horizon to be a multiple of {network.steps} steps, got {data.horizon}")
     ahead = np.arange(data.horizon)
     parts = {"training": data.train_starts, "validation": data.validation_starts}
     for part, starts in parts.items() if validates else [("training", data.train_starts)]:
         if len(starts) == 0:
             raise TrainingError(
-                f"{model.name}: no {part} windows. One window takes {length} rows and the {data.horizon} after them: "
-                "provide more rows, a smaller sequence_length, or other split ratios."
+                f"{model.name}: no {part} windows. A window takes {counted(length, 'row')} and the {data.horizon} "
+                "after it: provide more rows, a smaller sequence_length or different split ratios."
             )
         if starts.min() < 0 or starts.max() + length + data.horizon > rows:
             raise ValueError(
-                f"expected {part} windows that start between 0 and {rows - length - data.horizon}, got {starts.min()} "
+                f"expected {part} windows to start between 0 and {rows - length - data.horizon}, got {starts.min()} "
                 f"to {starts.max()}"
             )
         if not any(data.observed[starts + length + step].any() for step in ahead):
             raise TrainingError(
-                f"{model.name}: not one observed target among {len(starts)} {part} windows. All its features are "
-                "missing there: provide more data or other split ratios."
+                f"{model.name}: no observed target in {counted(len(starts), f'{part} window')}. All of the group's "
+                "features are missing there: provide more data or different split ratios."
             )
 
 
@@ -355,10 +369,10 @@ def _require_finite(model: keras.Model, data: WindowData, epoch: int, loss: floa
         return
     not_finite = int(np.count_nonzero(~np.isfinite(data.values)))
     if not_finite:
-        inputs = f"{not_finite} input values are not finite"
+        inputs = f"{not_finite:,} of the input values are not finite"
     else:
-        inputs = f"inputs reach {np.abs(data.values).max():.3g} (a few units when well scaled)"
+        inputs = f"inputs reach {number(float(np.abs(data.values).max()))}, where well-scaled ones reach a few units"
     raise TrainingError(
         f"{model.name}: the loss is not finite in epoch {epoch} (training {loss}, validation {val_loss}); {inputs}. "
-        "Lower learning_rate, use activation tanh instead of relu, or look at the scaling (scale_features, scaler)."
+        "Lower learning_rate, use activation tanh instead of relu, or check the scaling (scale_features, scaler)."
     )

@@ -1,4 +1,4 @@
-"""Layers around the network: what is taken off each window and put back on its forecast, and the linear highway."""
+"""Layers around the network: normalisation of each window and its inverse on the forecast, and the linear highway."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-_SMALLEST_SPREAD = 1e-5  # as RevIN has it; squared units
+_SMALLEST_SPREAD = 1e-5  # as in RevIN; squared units
 
 
 class _Windowing(keras.layers.Layer):  # type: ignore[misc]
-    """A window's own level and spread, of its first `feature_count` columns; the calendar after them stays as it is.
+    """The level and spread of a window's first `feature_count` columns; the calendar after them is left unchanged.
 
     Kinds:
         last: the level is the last row (NLinear, Zeng et al. 2023).
         mean: the level is the window's mean.
-        seasonal: the level of a row is the row of the last season with the same place in it.
+        seasonal: the level of a row is the row of the last season at the same position.
         standard: level and spread are the window's mean and standard deviation (RevIN, Kim et al. 2022, without its
             affine map).
 
     Args:
         kind: last, mean, seasonal or standard.
         feature_count: columns that are normalised (F).
-        season: rows of a season (S), for seasonal; at most the window's.
+        season: rows of a season (S), for seasonal; at most those of the window.
     """
 
     def __init__(self, kind: str, feature_count: int, season: int, **kwargs: Any) -> None:
@@ -33,7 +33,7 @@ class _Windowing(keras.layers.Layer):  # type: ignore[misc]
         self.season = season if kind == "seasonal" else 1
 
     def level(self, window: Any, first: int, count: int) -> Any:
-        """The level of `count` rows from the `first` on, counted from the window's start: (B, count or 1, F)."""
+        """The level of `count` rows starting with row `first` of the window: (B, count or 1, F)."""
         if self.kind in ("mean", "standard"):
             return tf.reduce_mean(window[..., : self.feature_count], axis=1, keepdims=True)
         length = window.shape[1]
@@ -43,7 +43,7 @@ class _Windowing(keras.layers.Layer):  # type: ignore[misc]
         return tf.gather(window[..., : self.feature_count], rows, axis=1)
 
     def spread(self, window: Any) -> Any:
-        """(B, 1, F), or 1 where only the level is taken off."""
+        """(B, 1, F), or 1 if only the level is removed."""
         if self.kind != "standard":
             return 1.0
         variance = tf.math.reduce_variance(window[..., : self.feature_count], axis=1, keepdims=True)
@@ -56,7 +56,7 @@ class _Windowing(keras.layers.Layer):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
 class NormalizeWindow(_Windowing):
-    """Takes a window's level and spread off it: (B, L, D) -> (B, L, D)."""
+    """Removes the level and spread of a window: (B, L, D) -> (B, L, D)."""
 
     def call(self, window: Any) -> Any:
         values, calendar = window[..., : self.feature_count], window[..., self.feature_count :]
@@ -69,10 +69,10 @@ class NormalizeWindow(_Windowing):
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
 class RestoreLevel(_Windowing):
-    """Puts back on a forecast what was taken off its window: (B, C, T), (B, L, D) -> (B, C, T).
+    """Restores the level and spread of the window on a forecast: (B, C, T), (B, L, D) -> (B, C, T).
 
     Args:
-        target_columns: (T,) the window's columns that are forecast.
+        target_columns: (T,) the columns of the window that are forecast.
     """
 
     def __init__(self, kind: str, feature_count: int, season: int, target_columns: list[int], **kwargs: Any) -> None:
@@ -97,7 +97,7 @@ class RestoreLevel(_Windowing):
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
 class Columns(keras.layers.Layer):  # type: ignore[misc]
-    """Picks columns: (B, L, D) -> (B, L, T)."""
+    """Selects columns: (B, L, D) -> (B, L, T)."""
 
     def __init__(self, columns: list[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -115,18 +115,18 @@ class Columns(keras.layers.Layer):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
 class Highway(keras.layers.Layer):  # type: ignore[misc]
-    """A linear map over time, beside the network (LSTNet's autoregressive part, Lai et al. 2018; NLinear).
+    """A linear map over time, parallel to the network (LSTNet's autoregressive part, Lai et al. 2018; NLinear).
 
-    With a season, rows of the window are mapped to the rows of the forecast that have the same place in the season, by
-    the same weights for all places (SparseTSF, Lin et al. 2024): few weights, that cannot learn noise.
+    With a season, rows of the window are mapped to the rows of the forecast at the same position in the season, with
+    the same weights for all positions (SparseTSF, Lin et al. 2024): few weights, which cannot fit noise.
 
-    It starts at zero: what is forecast then is the level that was taken off, which is a naive forecast. Training may
-    give it a better start (`architecture.start_highway`).
+    It starts at zero, so that the initial forecast is the level of the window, which is a naive forecast.
+    `architecture.start_highway` can set better initial weights.
 
     Args:
         steps: rows that are forecast (C).
-        per_feature: a map for each feature instead of one for all.
-        season: rows of a season (S), at most the window's; the oldest rows that do not fill one are left out.
+        per_feature: one map for each feature instead of one for all.
+        season: rows of a season (S), at most those of the window; the oldest rows that do not fill one are ignored.
 
     Call arguments:
         series: (B, L, T)

@@ -1,4 +1,4 @@
-"""From projects to Dagster definitions."""
+"""Dagster definitions of projects: the shipped ones, the user's own, and those whose spec is wrong."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 
 
 def project_definitions(project: Project) -> dg.Definitions:
-    """A project's assets and jobs; resources are the code location's (see `resources`)."""
+    """A project's assets and jobs; the code location supplies the resources (see `resources`)."""
     return dg.Definitions(assets=build_assets(project), jobs=build_jobs(project))
 
 
 def resources(storage: str | None = None, progress: Progress | None = None) -> dict[str, object]:
-    """What the assets need: IO managers on one storage root, and somebody who hears of progress."""
+    """What the assets need: IO managers on one storage root, and a progress listener."""
     store = Store(storage or storage_uri())
     return {
         "parquet_io_manager": ParquetIOManager(store),
@@ -37,10 +37,10 @@ def resources(storage: str | None = None, progress: Progress | None = None) -> d
 
 
 def user_projects(taken: Iterable[str] = ()) -> dg.Definitions:
-    """The projects of the user's own folder. A broken spec shows as such and takes no other down.
+    """The projects in the user's own folder. A broken spec is shown as such and does not affect the others.
 
     Args:
-        taken: names of projects that are there already.
+        taken: names of projects that exist already.
     """
     found: list[dg.Definitions] = []
     names = {slug(name): "a shipped project" for name in taken}
@@ -58,6 +58,6 @@ def user_projects(taken: Iterable[str] = ()) -> dg.Definitions:
 
 
 def broken(path: Path, error: SpecError) -> dg.Definitions:
-    """Definitions that show why a spec was not loaded."""
+    """Definitions that show why a spec could not be loaded."""
     logger.error("%s", error)
     return dg.Definitions(assets=[broken_spec_asset(path.stem, error)])

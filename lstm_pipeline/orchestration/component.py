@@ -20,11 +20,11 @@ from lstm_pipeline.spec.settings import storage_uri
 
 
 class ForecastProjectAttributes(RootModel[dict[str, Any]]):
-    """A project spec, as in a file of its own. It is checked as a whole, so that every problem shows at once."""
+    """A project spec, as in a file of its own. It is validated as a whole, so that every problem is shown at once."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """What an editor and `dg check` see is the spec's own schema."""
+        """Shows editors and `dg check` the spec's own schema."""
         return handler(ProjectSpec.__pydantic_core_schema__)
 
 
@@ -42,7 +42,7 @@ class ForecastProject(dg.Component):
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> ForecastProject:
-        """Takes the attributes as they stand; they are checked when definitions are built."""
+        """Takes the attributes unchecked; they are validated when the definitions are built."""
         data = attributes.root if isinstance(attributes, ForecastProjectAttributes) else {}
         return cls(data, Path(context.path))
 

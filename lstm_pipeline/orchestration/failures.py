@@ -1,4 +1,4 @@
-"""A user's mistake shows in Dagster as its message, not as a traceback."""
+"""Shows a user's mistake in Dagster as a message instead of a traceback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lstm_pipeline.errors import PipelineError
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Turns a `PipelineError` into a failure that carries its message; trying again would not help."""
+    """Turns a `PipelineError` into a failure with its message. It is not retried: the mistake would still be there."""
     try:
         yield
     except PipelineError as error:

@@ -1,6 +1,13 @@
-"""Where assets are kept: frames as Parquet, models in the registry. The same on the local disk and on S3."""
+"""Where assets are kept: frames as Parquet, models in the registry; the same on the local disk and on S3.
+
+These are subclasses of Dagster's UPathIOManager rather than the stock ones, because a model is several files, because
+exactly one partition has to arrive as a dict like any other number, and because nothing may be pickled.
+"""
 
 from __future__ import annotations
+
+import io
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -10,15 +17,17 @@ from upath import UPath
 
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.orchestration.failures import user_errors
+from lstm_pipeline.orchestration.frames import Frame, drawn
 from lstm_pipeline.orchestration.keys import BUCKET, WRITE_MODE
 from lstm_pipeline.registry.registry import Registry, StoredModel
 from lstm_pipeline.storage.store import Store
+from lstm_pipeline.tables.frames import append_rows, from_parquet, to_parquet
 
 Context = dg.InputContext | dg.OutputContext
 
 
 class _ProjectIOManager(dg.UPathIOManager):
-    """Puts a project's asset below `<bucket>/<project>/`."""
+    """Keeps a project's assets under `<bucket>/<project>/`."""
 
     folder: str
 
@@ -27,7 +36,7 @@ class _ProjectIOManager(dg.UPathIOManager):
         self.store = store
 
     def make_directory(self, path: UPath) -> None:
-        """The store makes the folders it needs; on an object store there are none."""
+        """Does nothing: the store creates folders as it needs them, and object stores have none."""
 
     def get_asset_relative_path(self, context: Context) -> UPath:
         """`<bucket>/<project>/<folder>/<asset>`."""
@@ -38,20 +47,35 @@ class _ProjectIOManager(dg.UPathIOManager):
 class ParquetIOManager(_ProjectIOManager):
     """Frames as Parquet files, `<bucket>/<project>/data/<asset>.parquet`.
 
-    A file is replaced as a whole or not at all. An input is an Arrow table, or a pandas frame where its type says so.
+    A file is replaced as a whole or not at all. An asset's value is a `Frame`, a table or a pandas frame; an input is
+    an Arrow table, or a pandas frame if the parameter is annotated so.
     """
 
     extension = ".parquet"
     folder = "data"
 
-    def dump_to_path(self, context: dg.OutputContext, obj: pa.Table | pd.DataFrame, path: UPath) -> None:
-        """Writes the frame; in the mode `append` after the rows that are there."""
-        table = obj if isinstance(obj, pa.Table) else pa.Table.from_pandas(obj, preserve_index=False)
+    def dump_to_path(self, context: dg.OutputContext, obj: Frame | pa.Table | pd.DataFrame, path: UPath) -> None:
+        """Writes the frame; in the mode `append` after the existing rows, of which no rival's are lost."""
+        table = _table(obj)
         with user_errors():
-            if context.definition_metadata.get(WRITE_MODE) == "append" and self.store.exists(path):
-                table = _append(self._read(path), table, path)
+            if context.definition_metadata.get(WRITE_MODE) == "append":
+                self.store.update(path, lambda before: self._appended(before, table, context.run_id, path))
+                return
             with self.store.writing(path) as file:
                 pq.write_table(table, file, compression="zstd")
+
+    def _appended(self, before: bytes | None, table: pa.Table, run_id: str, path: UPath) -> bytes:
+        existing = None if before is None else from_parquet(io.BytesIO(before), path)
+        try:
+            return to_parquet(append_rows(existing, table, run_id))
+        except DataError as error:
+            raise DataError(
+                f"cannot append to {path}: {error}; set write_config.mode to overwrite, or move the file away"
+            ) from None
+
+    def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, dg.MetadataValue]:
+        """Draws the frame's plots. Dagster calls this once the data is written."""
+        return drawn(obj.plots, self.store, context.log) if isinstance(obj, Frame) else {}
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pa.Table | pd.DataFrame:
         """Reads the frame."""
@@ -61,37 +85,34 @@ class ParquetIOManager(_ProjectIOManager):
 
     def _read(self, path: UPath) -> pa.Table:
         with self.store.opening(path) as file:
-            try:
-                return pq.read_table(file)
-            except pa.ArrowInvalid as error:
-                raise DataError(f"{path} is damaged: {error}; materialise it again") from None
+            return from_parquet(file, path)
 
 
 class ModelIOManager(_ProjectIOManager):
     """Models in the registry, `<bucket>/<project>/candidates/<group>/<run id>/`.
 
-    Training stores each candidate as soon as it is done, so that one group's failure loses nothing of the others;
-    what passes through here are references. An input is always a dict, group → the model the next version takes,
-    also when there is one group only.
+    Training stores each candidate as soon as it is trained, so that one group's failure loses nothing of the others;
+    only references pass through here. An input is always a dict, group → the model that the next version takes, even
+    if there is only one group.
     """
 
     folder = "candidates"
 
     def handle_output(self, context: dg.OutputContext, obj: dict[str, StoredModel]) -> None:
-        """Nothing is left to write; several partitions may come from one run, which the base class cannot take."""
+        """Does nothing: training has written the files, and the base class cannot take several partitions at once."""
 
     def load_input(self, context: dg.InputContext) -> dict[str, StoredModel]:
-        """Group → model, for every group asked for."""
+        """Group → model, for every requested group."""
         registry = Registry(self.store, _bucket(context), context.asset_key.path[0])
         with user_errors():
             return registry.next_models(list(context.asset_partition_keys))
 
     def dump_to_path(self, context: dg.OutputContext, obj: StoredModel, path: UPath) -> None:
-        """Not called: training writes the files (see the class)."""
+        """Never called: training writes the files."""
         raise NotImplementedError
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> StoredModel:
-        """Not called: `load_input` reads them."""
+        """Never called: `load_input` reads the files."""
         raise NotImplementedError
 
 
@@ -101,10 +122,7 @@ def _bucket(context: Context) -> str:
     return str(metadata[BUCKET])
 
 
-def _append(before: pa.Table, table: pa.Table, path: UPath) -> pa.Table:
-    if before.schema != table.schema:
-        raise DataError(
-            f"cannot append to {path}: it has the columns {before.schema.to_string()}, the new rows have "
-            f"{table.schema.to_string()}; set write_config.mode to overwrite, or move the file away"
-        )
-    return pa.concat_tables([before, table])
+def _table(value: Frame | pa.Table | pd.DataFrame) -> pa.Table:
+    if isinstance(value, Frame):
+        return value.table
+    return value if isinstance(value, pa.Table) else pa.Table.from_pandas(value, preserve_index=False)

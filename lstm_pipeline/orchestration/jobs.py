@@ -40,7 +40,7 @@ def _job(project: Project, kind: str) -> Any:
     return dg.define_asset_job(
         job_name(project.name, kind),
         selection=dg.AssetSelection.assets(*(asset_key(project.name, asset) for asset in _JOBS[kind])),
-        executor_def=dg.in_process_executor,
+        executor_def=dg.in_process_executor,  # TensorFlow is imported once per run, not once per step
         tags=run_tags(product),
         description={
             TRAIN: "Clean the data, train every group, publish a version.",

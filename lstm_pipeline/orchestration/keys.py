@@ -10,6 +10,9 @@ from lstm_pipeline.projects.project import Project
 from lstm_pipeline.spec.project import DataProduct, DataProductInput
 
 AS_OF_TAG = "lstm_pipeline/as_of"
+TRAINED_BY_TAG = "lstm_pipeline/trained_by"
+"""Ids of the runs that trained what a run publishes, where they are others, with commas between them."""
+
 BUCKET = "lstm_pipeline/bucket"
 WRITE_MODE = "lstm_pipeline/write_mode"
 
@@ -23,7 +26,7 @@ BACKTEST_ASSETS = (CLEANED, BACKTEST)
 
 
 def slug(name: str) -> str:
-    """A project's name as Dagster allows it for groups and jobs."""
+    """A project's name in the characters that Dagster allows for groups and jobs."""
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
@@ -33,12 +36,12 @@ def asset_key(project: str, asset: str) -> dg.AssetKey:
 
 
 def source_key(project: Project, product: DataProduct, name: str) -> dg.AssetKey:
-    """Key of an input, which some other code makes: the last part is its identifier, or its file's name."""
+    """Key of an input, which is made elsewhere: it ends in the input's identifier, or in its file's name."""
     source = product.inputs[name]
     last = source.identifier if isinstance(source, DataProductInput) else source.uri.rstrip("/").rsplit("/", 1)[-1]
     return dg.AssetKey(["sources", project.name, re.sub(r"[^A-Za-z0-9_.\-]", "_", last)])
 
 
 def run_tags(product: DataProduct) -> dict[str, str]:
-    """The builder's cluster settings as tags, for a run launcher that can use them."""
+    """The builder's cluster settings as tags, for run launchers that can use them."""
     return {f"lstm_pipeline/{key}": str(value) for key, value in product.config.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,6 @@ from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.forecast import Forecast
 from lstm_pipeline.registry.records import EnsembleMetadata, IndividualRecord
 from lstm_pipeline.registry.registry import Version
-from lstm_pipeline.reporting.charts import loss_chart
 from lstm_pipeline.statistics.metrics import NAMES, Metrics
 from lstm_pipeline.tables.schema import describe
 
@@ -58,13 +56,11 @@ def dataset_metadata(dataset: Dataset) -> Metadata:
     }
 
 
-def model_metadata(record: IndividualRecord, history: Mapping[str, Any]) -> Metadata:
+def model_metadata(record: IndividualRecord) -> Metadata:
     """A group's loss curve, its metrics as numbers, and its settings."""
     metadata = record.metadata
     one_step = metadata.metrics.get("one_step", {})
-    image = loss_chart(metadata.feature_group, _curves(history), int(history["best_epoch"]))
     return {
-        "loss_curve": dg.MetadataValue.md(picture(image, "loss by epoch")),
         "metrics": dg.MetadataValue.md(metrics_table(metadata.feature_metrics.get("one_step", {}))),
         **{f"one_step_{name}": value for name, value in one_step.items() if value is not None},
         "val_loss": metadata.training["val_loss"],
@@ -79,12 +75,8 @@ def model_metadata(record: IndividualRecord, history: Mapping[str, Any]) -> Meta
     }
 
 
-def version_metadata(version: Version, residual_plot: bytes) -> Metadata:
-    """A version: its metrics, and which model predicts which feature.
-
-    Args:
-        residual_plot: PNG.
-    """
+def version_metadata(version: Version) -> Metadata:
+    """A version: its metrics, and which model predicts which feature."""
     record = version.record.metadata
     members = {
         member.model_name: (member.version, version.models[member.model_name].record.metadata.predicted_features)
@@ -100,7 +92,6 @@ def version_metadata(version: Version, residual_plot: bytes) -> Metadata:
         "metrics_one_step": dg.MetadataValue.md(metrics_table(record.feature_metrics["one_step"])),
         "baselines_rolled": dg.MetadataValue.md(metrics_table(record.baseline_metrics)),
         **_calibration_metadata(record),
-        "residual_plot": dg.MetadataValue.md(picture(residual_plot, "residuals one step ahead")),
         "metric_definitions": dict(record.metric_definitions),
         "evaluation_origins": record.evaluation["origins"],
         "evaluation_horizon": record.evaluation["horizon"],
@@ -125,12 +116,8 @@ def _calibration_metadata(record: EnsembleMetadata) -> Metadata:
     return found
 
 
-def forecast_metadata(forecast: Forecast, timestamp_col: str, plot: bytes) -> Metadata:
-    """The forecast with the history it starts from.
-
-    Args:
-        plot: the forecast plot as PNG.
-    """
+def forecast_metadata(forecast: Forecast, timestamp_col: str) -> Metadata:
+    """The forecast, and which model made which part of it."""
     predicted = {
         name: f"{member.metadata.feature_group} {member.metadata.version or ''}".strip()
         for member in forecast.ensemble.models
@@ -140,25 +127,19 @@ def forecast_metadata(forecast: Forecast, timestamp_col: str, plot: bytes) -> Me
     return {
         **frame_metadata(forecast.table, timestamp_col, preview=10),
         "version": str(forecast.ensemble.version),
-        "forecast": dg.MetadataValue.md(picture(plot, "forecast with recent history")),
         "predicted_by": dg.MetadataValue.md("\n".join(["| feature | model |", "| --- | --- |", *rows])),
         "filled_values": sum(forecast.history.filled.counts.values()),
     }
 
 
-def backtest_metadata(result: Backtest, plot: bytes) -> Metadata:
-    """A back-test: mean metrics of every method, and errors by lead time.
-
-    Args:
-        plot: of errors by lead time, as PNG.
-    """
+def backtest_metadata(result: Backtest) -> Metadata:
+    """A back-test: the mean metrics of every method, and the ensemble's by feature."""
     rows = result.table.filter(pc.field("lead").is_null()).to_pylist()
     methods = {row["method"]: _shown(row) for row in rows if row["group"] is None}
     features = {row["feature"]: _shown(row) for row in rows if row["feature"] and row["method"] == ENSEMBLE}
     protocol = {name: value for name, value in result.protocol.items() if value is not None}
     return {
         "dagster/row_count": result.table.num_rows,
-        "errors_by_lead": dg.MetadataValue.md(picture(plot, "error by lead time")),
         "methods": dg.MetadataValue.md(metrics_table(methods)),
         "features": dg.MetadataValue.md(metrics_table(features)),
         **protocol,
@@ -182,17 +163,8 @@ def markdown_table(table: pa.Table) -> str:
     return "\n".join(lines)
 
 
-def picture(png: bytes, text: str) -> str:
-    """A PNG inside Markdown."""
-    return f"![{text}](data:image/png;base64,{base64.b64encode(png).decode()})"
-
-
 def _shown(row: Mapping[str, Any]) -> Metrics:
     return {name: row[name] for name in (*NAMES, "relative_rmse", "p_value")}
-
-
-def _curves(history: Mapping[str, Any]) -> dict[str, list[float]]:
-    return {name: [float(value) for value in history[name]] for name in ("loss", "val_loss")}
 
 
 def _number(value: float | None) -> str:

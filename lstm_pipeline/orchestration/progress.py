@@ -1,4 +1,4 @@
-"""Telling a person how training goes."""
+"""Reports to a person how training is going."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ if TYPE_CHECKING:
     from lstm_pipeline.network.training import EpochReport
 
 LINES = 20
-"""Log lines a group writes at most: the event log is kept for ever."""
+"""At most so many log lines per group: the event log is kept for ever."""
 
 
 class Progress(Protocol):
-    """Hears of every epoch; may be called from several threads."""
+    """A progress listener; it may be called from several threads."""
 
     def on_epoch(self, log: dg.DagsterLogManager, group: str, report: EpochReport) -> None:
-        """One epoch is done."""
+        """An epoch has ended."""
 
     def on_stage(self, log: dg.DagsterLogManager, text: str) -> None:
-        """Something that takes long begins."""
+        """Something that takes a while begins."""
 
 
 class LogProgress:
-    """Writes some epochs to the run's log."""
+    """Writes some of the epochs to the run's log."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
     def on_epoch(self, log: dg.DagsterLogManager, group: str, report: EpochReport) -> None:
-        """Logs the first, the last and evenly spread epochs between."""
+        """Logs the first epoch, the last, and some evenly spread between them."""
         every = max(1, report.epochs // LINES)
         if report.epoch % every and report.epoch not in (1, report.epochs):
             return
@@ -43,5 +43,5 @@ class LogProgress:
             )
 
     def on_stage(self, log: dg.DagsterLogManager, text: str) -> None:
-        """Logs it."""
+        """Logs the line."""
         log.info(text)

@@ -1,4 +1,4 @@
-"""Running a project's jobs in this process, on the same definitions and instance that the UI uses."""
+"""Runs a project's jobs in this process, with the same definitions and the same instance as the UI."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from typing import Any
 
 import dagster as dg
 import yaml
-from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster._core.instance import InstanceRef
 
 from lstm_pipeline.backtesting.backtest import BacktestOptions
 from lstm_pipeline.errors import PipelineError
@@ -33,7 +31,7 @@ from lstm_pipeline.orchestration.progress import Progress
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline.spec.settings import home
 
-CONFIG = "dagster.yaml"
+CONFIG, DERIVED = "dagster.yaml", "lstm-pipeline.yaml"
 _NOT_CAPTURED = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 """What this process prints is for the terminal; capturing it would send the progress bars through a file."""
 
@@ -41,23 +39,25 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 
 
 class RunFailedError(PipelineError):
-    """A run failed; its message is what the failed step said."""
+    """A run failed; the message is that of the failed step."""
 
 
 @contextmanager
 def instance() -> Iterator[dg.DagsterInstance]:
-    """The instance the UI uses: `DAGSTER_HOME`, else as dagster.yaml of the working folder says.
+    """The instance that the UI uses: `DAGSTER_HOME`, else the one described by dagster.yaml in the working folder.
 
-    Where there is none either, one is made in `.dagster/`, which the UI finds as `DAGSTER_HOME=.dagster`.
+    If neither exists, one is created in `.dagster/`, which the UI finds with `DAGSTER_HOME=.dagster`. Dagster takes
+    relative paths in its settings as relative to the current folder; here they are relative to dagster.yaml. The
+    settings that follow from this are written beside the instance, where Dagster reads them.
     """
     base = Path(os.environ["DAGSTER_HOME"]).expanduser() if os.environ.get("DAGSTER_HOME") else home() / ".dagster"
     folder = base if os.environ.get("DAGSTER_HOME") or not (home() / CONFIG).is_file() else home()
     base.mkdir(parents=True, exist_ok=True)
     if not (folder / CONFIG).is_file():
         (folder / CONFIG).write_text("telemetry:\n  enabled: false\n")
-    overrides = {**_absolute_paths(folder), "compute_logs": _NOT_CAPTURED}
-    found = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(base), config_dir=str(folder), overrides=overrides))
-    with found:
+    settings = _absolute(yaml.safe_load((folder / CONFIG).read_text()) or {}, folder)
+    _write_whole(base / DERIVED, yaml.safe_dump({**settings, "compute_logs": _NOT_CAPTURED}))
+    with dg.DagsterInstance.from_config(str(base), DERIVED) as found:
         yield found
 
 
@@ -73,13 +73,13 @@ def run_project(
     """Materialises a project's assets.
 
     Args:
-        train: clean the data, train groups, publish a version.
+        train: clean the data, train the groups and publish a version.
         predict: forecast with the version in use.
-        groups: which groups to train; None for all. The others keep their models.
+        groups: the groups to train; None for all. The others keep their models.
         as_of: what `current_date()` is; None for today.
 
     Raises:
-        RunFailedError: a step failed; its message.
+        RunFailedError: a step failed; with its message.
     """
     definitions = dg.Definitions.merge(
         project_definitions(project), dg.Definitions(resources=resources(project.storage, progress))
@@ -100,10 +100,10 @@ def run_backtest(
     as_of: dt.date | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Materialises a project's back-test, on the training input read anew.
+    """Materialises a project's back-test on freshly read training input.
 
     Raises:
-        RunFailedError: a step failed; its message.
+        RunFailedError: a step failed; with its message.
     """
     definitions = dg.Definitions.merge(
         project_definitions(project), dg.Definitions(resources=resources(project.storage, progress))
@@ -117,10 +117,10 @@ def run_backtest(
 
 
 def materialize(asset: dg.AssetsDefinition, project: Project, *, as_of: dt.date) -> None:
-    """Materialises one asset that is no project's own.
+    """Materialises a single asset that does not belong to a project.
 
     Raises:
-        RunFailedError: it failed; its message.
+        RunFailedError: it failed; with its message.
     """
     definitions = dg.Definitions(assets=[asset], resources=resources(project.storage), executor=dg.in_process_executor)
     with instance() as here:
@@ -140,7 +140,7 @@ def execute(
         settings: name of a step → its run config.
 
     Raises:
-        RunFailedError: a step failed; its message.
+        RunFailedError: a step failed; with its message.
     """
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     result = job.execute_in_process(
@@ -157,10 +157,10 @@ def execute(
 def _parts(
     project: Project, train: bool, predict: bool, groups: Sequence[str] | None
 ) -> list[tuple[tuple[str, ...], list[str]]]:
-    """The runs to make: which assets, for which groups.
+    """The runs to start: which assets, for which groups.
 
-    One run does everything, so that what a start costs is paid once. A run takes groups that follow each other; for
-    others there is a run for each stretch, and one to publish.
+    One run does everything if it can, so that start-up is paid once. Dagster runs several partitions at once only as a
+    range, so groups that are not neighbours get one run per stretch, and another one publishes.
     """
     after = FORECAST_ASSETS if predict else ()
     if not train:
@@ -175,7 +175,7 @@ def _parts(
 
 
 def _stretches(groups: Sequence[str], wanted: Sequence[str]) -> list[list[str]]:
-    """The wanted groups, in stretches that follow each other in the order of all groups."""
+    """The wanted groups as stretches of neighbours, in the order of all groups."""
     stretches: list[list[str]] = []
     for index, group in enumerate(groups):
         if group not in wanted:
@@ -191,25 +191,23 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
             failure: Any = event.step_failure_data
-            if failure.error.cls_name == DagsterExecutionInterruptedError.__name__:
+            if failure.error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
                 raise KeyboardInterrupt
             if failure.user_failure_data is not None and failure.user_failure_data.description:
                 return str(failure.user_failure_data.description)
-            return f"defect in step {event.step_key}:\n{failure.error_display_string}"
+            return f"a defect in step {event.step_key}; please report it:\n{failure.error_display_string}"
     return "the run failed before its first step; see the run in Dagster's UI"
 
 
-def _absolute_paths(folder: Path) -> dict[str, Any]:
-    """The sections of dagster.yaml with a relative `base_dir`, made absolute.
-
-    Dagster takes such paths as relative to the current folder; they are meant to be relative to dagster.yaml.
-    """
-    config = yaml.safe_load((folder / CONFIG).read_text()) or {}
-    made = {key: _absolute(section, folder) for key, section in config.items()}
-    return {key: section for key, section in made.items() if section != config[key]}
+def _write_whole(path: Path, text: str) -> None:
+    """Other processes may be reading the file: they see it whole, old or new."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
 
 
 def _absolute(section: Any, folder: Path) -> Any:
+    """A section of the settings with every relative `base_dir` made absolute."""
     if not isinstance(section, dict):
         return section
     return {

@@ -1,0 +1,49 @@
+"""A user's project: its spec together with its data and its storage.
+
+Here projects are found, loaded and compared with the columns of their inputs; inputs are read and transformed. The
+demo's simulated data lives here as well. What a spec may say is decided in `spec`; models are trained in `forecasting`.
+Names are imported on first use: checks and transformations need DuckDB and sqlglot, which take a second to import, and
+loading a project does not.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lstm_pipeline.projects.checks import data_problems
+    from lstm_pipeline.projects.demo import DEMO, write_demo_data
+    from lstm_pipeline.projects.inputs import chain_to, finish, input_preview, prediction_input, training_input
+    from lstm_pipeline.projects.project import Project, find_spec, load_project, spec_files
+    from lstm_pipeline.projects.simulation import simulate_plant
+
+__all__ = [
+    "DEMO",
+    "Project",
+    "chain_to",
+    "data_problems",
+    "find_spec",
+    "finish",
+    "input_preview",
+    "load_project",
+    "prediction_input",
+    "simulate_plant",
+    "spec_files",
+    "training_input",
+    "write_demo_data",
+]
+
+_NAMES = {
+    "checks": ("data_problems",),
+    "demo": ("DEMO", "write_demo_data"),
+    "inputs": ("chain_to", "finish", "input_preview", "prediction_input", "training_input"),
+    "project": ("Project", "find_spec", "load_project", "spec_files"),
+    "simulation": ("simulate_plant",),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name on first use."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

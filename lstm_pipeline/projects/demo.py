@@ -1,4 +1,4 @@
-"""The demo project's data."""
+"""The data of the demo project."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from lstm_pipeline.projects.simulation import simulate_plant
 from lstm_pipeline.storage.store import Store
 
 DEMO = "manufacturing_forecast"
+"""Name of the shipped demo project."""
+
 DATA = ("demo", "simulated_plant.parquet")
-"""Where its spec reads its input, below the storage root."""
+"""Path of its input under the storage root, as in its spec."""
 
 
 def write_demo_data(project: Project, as_of: dt.date) -> tuple[str, pa.Table]:
-    """Simulates the plant up to a day and writes it where the demo's spec reads it.
+    """Simulates the plant up to a day and writes the data to where the demo's spec reads it.
+
+    Args:
+        project: the demo project; its random seed is that of the simulation.
+        as_of: the last day of the data.
 
     Returns:
-        the URI and the table.
+        the path or URI of the file, and the table.
     """
     table = simulate_plant(as_of, seed=project.spec.training.random_seed)
     store = Store(project.storage)

@@ -1,4 +1,4 @@
-"""The chain of frames around the training and the prediction step: reading inputs and running SQL steps."""
+"""Reads a project's inputs and runs the SQL steps before and after its training and prediction steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def training_input(project: Project, as_of: dt.date) -> pa.Table:
     """The training input after its transformations (`cleaned_data`).
 
     Raises:
-        DataError: an input cannot be read, or a transformation does not fit it.
+        DataError: the input cannot be read, a transformation does not match its columns, or no rows remain.
     """
     return _frame(project, project.spec.model_metadata, project.spec.training.input, as_of)
 
@@ -28,19 +28,30 @@ def prediction_input(project: Project, as_of: dt.date) -> pa.Table:
     """The prediction input after its transformations (`recent_data`).
 
     Raises:
-        DataError: an input cannot be read, or a transformation does not fit it.
+        DataError: the input cannot be read, a transformation does not match its columns, or no rows remain.
     """
     return _frame(project, project.spec.predictions, project.spec.prediction.input, as_of)
 
 
 def input_preview(project: Project, product: DataProduct, frame: str) -> tuple[str, int]:
-    """URI of the input a frame is made of, and how many of its rows the user wants to see."""
+    """The URI of the input that a frame derives from, and its preview limit in rows."""
     name = chain_to(product, frame)[0]
     return project.input_uri(product, name), product.inputs[name].preview_limit
 
 
 def finish(project: Project, product: DataProduct, start: str, table: pa.Table, as_of: dt.date) -> pa.Table:
-    """Runs the transformations from the frame `start` to the one that is written."""
+    """Runs the SQL steps that lead from the frame `start` to the frame that is written.
+
+    Args:
+        project: the project that the data product belongs to.
+        product: the data product.
+        start: name of the frame in `table`, e.g. the output of the prediction step.
+        table: the rows of that frame.
+        as_of: the date that `current_date()` returns.
+
+    Raises:
+        DataError: a transformation does not match the columns of its input.
+    """
     _, steps = chain_to(product, product.finalisers.input, start)
     for step in steps:
         table = _run(step, table, as_of, project.spec.timezone)
@@ -48,13 +59,19 @@ def finish(project: Project, product: DataProduct, start: str, table: pa.Table, 
 
 
 def chain_to(product: DataProduct, frame: str, start: str | None = None) -> tuple[str, list[SqlStep]]:
-    """The SQL steps that lead to a frame, first one first, and the input (or `start`) they begin with."""
+    """Returns the name of the input (or `start`) that a frame derives from, and the SQL steps in between, in order.
+
+    Raises:
+        DataError: a training or prediction step is in between.
+    """
     by_output = {step.output: step for step in product.transformations}
     steps: list[SqlStep] = []
     while frame != start and frame not in product.inputs:
         step = by_output[frame]
         if not isinstance(step, FilterStep | SelectStep):
-            raise DataError(f"'{frame}' comes from {step.transform}; only SQL steps can stand before it")
+            raise DataError(
+                f"expected only SQL steps up to this frame, but '{frame}' is the output of {step.transform}"
+            )
         steps.insert(0, step)
         frame = step.input
     return frame, steps
@@ -69,8 +86,8 @@ def _frame(project: Project, product: DataProduct, frame: str, as_of: dt.date) -
         table = _run(step, table, as_of, project.spec.timezone)
     if table.num_rows == 0:
         raise DataError(
-            f"'{frame}' has no rows: {name} ({project.input_uri(product, name)}) after "
-            f"{', '.join(f'{step.transform} → {step.output}' for step in steps) or 'no transformation'}, as of {as_of}"
+            f"'{frame}' has no rows. Input: {name} ({project.input_uri(product, name)}). Transformations: "
+            f"{', '.join(f'{step.transform} → {step.output}' for step in steps) or 'none'}. As-of date: {as_of}"
         )
     return table
 

@@ -1,4 +1,4 @@
-"""A project: its spec, where its inputs are, and its registry."""
+"""A project: its spec, the locations of its inputs, and its registry. How projects are found."""
 
 from __future__ import annotations
 
@@ -16,46 +16,50 @@ from lstm_pipeline.spec.project import DataProduct, DataProductInput, ProjectSpe
 from lstm_pipeline.spec.settings import projects_folder, resolve_uri, storage_uri
 from lstm_pipeline.spec.steps import DEFAULT_GROUP
 from lstm_pipeline.storage.store import Store
+from lstm_pipeline.wording import did_you_mean, listed
 
 SUFFIXES = (".yaml", ".yml", ".json")
+"""Suffixes of spec files."""
+
 SHIPPED = Path(__file__).parent.parent / "defs"
+"""Folder of the projects that come with the package."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """A checked spec together with a storage root."""
+    """A validated spec together with a storage root (a folder or a URI)."""
 
     loaded: LoadedSpec
     storage: str
 
     @property
     def spec(self) -> ProjectSpec:
-        """What the user wrote."""
+        """The validated spec."""
         return self.loaded.spec
 
     @property
     def name(self) -> str:
-        """The project's name: asset key prefix and folder in the bucket."""
+        """The project's name: its asset key prefix and its folder in the bucket."""
         return self.spec.project_name
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Names of the feature groups, in the spec's order."""
+        """Names of the feature groups, in the order of the spec."""
         return tuple(self.spec.training.feature_groups or {DEFAULT_GROUP: None})
 
     @cached_property
     def registry(self) -> Registry:
-        """The project's models and versions."""
+        """The registry of the project's models and versions."""
         return Registry(Store(self.storage), self.spec.training.model_bucket, self.name)
 
     def input_uri(self, product: DataProduct, name: str) -> str:
-        """Where an input of a data product is, as an absolute path or a full URI."""
+        """The location of a data product's input, as an absolute path or a full URI."""
         source = product.inputs[name]
         uri = self.spec.catalog[source.identifier] if isinstance(source, DataProductInput) else source.uri
         return resolve_uri(uri, self.loaded.folder)
 
     def today(self) -> dt.date:
-        """Today in the project's time zone: the as-of date where none is given."""
+        """The current date in the project's time zone: the default as-of date."""
         return dt.datetime.now(ZoneInfo(self.spec.timezone)).date()
 
 
@@ -63,11 +67,11 @@ def load_project(reference: str | Path, storage: str | None = None) -> Project:
     """Loads a project.
 
     Args:
-        reference: a spec file, or the name of a project in the projects folder or among those that are shipped.
-        storage: storage root (a folder or a URI); by default `LSTM_PIPELINE_STORAGE`, else `storage/`.
+        reference: a spec file, or the name of a project in the projects folder or of one that comes with the package.
+        storage: storage root (a folder or a URI); by default `LSTM_PIPELINE_STORAGE`, else `storage/` in the workspace.
 
     Raises:
-        SpecError: with every problem of the spec, or because there is no such project.
+        SpecError: the spec is invalid (lists every problem), or no such project exists.
     """
     path = Path(reference)
     loaded = load_spec(path if path.suffix.lower() in SUFFIXES else find_spec(str(reference)))
@@ -75,7 +79,7 @@ def load_project(reference: str | Path, storage: str | None = None) -> Project:
 
 
 def spec_files() -> list[Path]:
-    """Specs that every run of the code location looks at: the user's own ones."""
+    """The spec files in the projects folder, sorted by name: the user's own projects."""
     folder = projects_folder()
     if not folder.is_dir():
         return []
@@ -83,23 +87,28 @@ def spec_files() -> list[Path]:
 
 
 def find_spec(name: str) -> Path:
-    """The spec file of a project's name."""
+    """Finds the spec file of a project, given the project's name or the name of its file without suffix.
+
+    Raises:
+        SpecError: no such project exists.
+    """
     known = {}
     for path in [*sorted(SHIPPED.glob("*/defs.yaml")), *spec_files()]:
         known[path.parent.name if path.name == "defs.yaml" else path.stem] = path
         known |= {project: path for project in [_project_name(path)] if project}
     if name not in known:
-        there = ", ".join(sorted(known)) or "none"
-        raise SpecError(name, [Problem("", f"no such file, and no project of that name. Projects: {there}")])
+        names = sorted(known)
+        message = f"no file or project has this name.{did_you_mean(name, names)} Known projects: {listed(names)}"
+        raise SpecError(name, [Problem("", message)])
     return known[name]
 
 
 def _is_project(path: Path) -> bool:
-    """Whether a file says it is a project; parts of one (a schema, a builder) may stand beside it."""
+    """Whether a file is a project spec, and not a part of one (a schema or a builder), which may lie beside it."""
     try:
         data = read_document(path).data
     except PipelineError:
-        return True  # it will be shown as a broken spec
+        return True  # the code location shows it as a broken spec
     return isinstance(data, dict) and bool({"model_metadata", "predictions", "catalog"} & set(data))
 
 

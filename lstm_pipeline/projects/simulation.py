@@ -1,4 +1,4 @@
-"""A simulated plant: data for the demo. Nothing in it was measured anywhere.
+"""A simulated plant: data for the demo. No value in it was measured.
 
 Nine daily columns in three domains with weekly and yearly cycles. The domains drive each other: utilisation drives
 volume, downtime lowers both and raises defects a day later, defects drive rework, and all of them drive the money.
@@ -14,20 +14,22 @@ import pyarrow as pa
 
 FIRST_DAY = dt.date(2022, 1, 1)
 MISSING_SHARE = 0.01
+"""Share of the days that have no row."""
 
 
 def simulate_plant(last_day: dt.date, seed: int = 42) -> pa.Table:
     """Simulates the plant from 2022 to a day.
 
     Args:
-        last_day: last row; the same seed and day give the same rows, and an earlier day the same rows up to it.
-        seed: of the random numbers.
+        last_day: day of the last row. Rows depend only on the seed and their day: an earlier last day gives the same
+            rows up to that day.
+        seed: seed of the random numbers.
 
     Returns:
         columns `date`, the nine features, and `non_numeric_field`; about 1 % of the rows are missing.
     """
     days = pd.date_range(FIRST_DAY, last_day, freq="D")
-    # a generator of its own for each noise, so that one more day changes no earlier one
+    # one random generator per series, so that an additional day does not change earlier ones
     noise = [np.random.default_rng([seed, stream]).normal(size=len(days)) for stream in range(9)]
     slow = [_smooth(np.random.default_rng([seed, 100 + stream]).normal(size=len(days)), 0.97) for stream in range(2)]
     year = 2 * np.pi * np.asarray(days.dayofyear) / 365.25
@@ -67,7 +69,7 @@ def simulate_plant(last_day: dt.date, seed: int = 42) -> pa.Table:
 
 
 def _smooth(noise: np.ndarray, memory: float) -> np.ndarray:
-    """A slowly wandering series of unit variance: x(t) = memory x(t-1) + noise."""
+    """A first-order autoregressive series of unit variance: x(t) = memory x(t-1) + sqrt(1 - memory²) noise(t)."""
     out = np.empty_like(noise)
     level = 0.0
     for index, shock in enumerate(noise):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -9,7 +12,8 @@ from lstm_pipeline.backtesting.backtest import read_protocol
 from lstm_pipeline.backtesting.comparison import errors_by_lead
 from lstm_pipeline.forecasting.forecast import Forecast
 from lstm_pipeline.forecasting.publishing import Published
-from lstm_pipeline.reporting.charts import error_chart, forecast_chart, residual_chart
+from lstm_pipeline.registry import IndividualRecord
+from lstm_pipeline.reporting.charts import error_chart, forecast_chart, loss_chart, residual_chart
 
 
 def draw_forecast(forecast: Forecast) -> bytes:
@@ -45,3 +49,13 @@ def draw_backtest(table: pa.Table) -> bytes:
     """
     protocol = read_protocol(table)
     return error_chart(f"{protocol['version'] or 'retrained'}, {protocol['origins']} origins", errors_by_lead(table))
+
+
+def draw_losses(record: IndividualRecord, log: Mapping[str, Any]) -> bytes:
+    """A group's loss curves, as PNG.
+
+    Args:
+        log: the model's history.json.
+    """
+    curves = {name: [float(value) for value in log[name]] for name in ("loss", "val_loss")}
+    return loss_chart(record.metadata.feature_group, curves, int(log["best_epoch"]))

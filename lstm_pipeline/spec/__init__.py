@@ -1,0 +1,67 @@
+"""What a user writes: the models of a project spec, its validation, and messages that say how to fix it.
+
+Specs are read from YAML or JSON and validated in one pass that reports every problem with its line; settings from the
+environment (storage root, projects folder, variables in URIs) are resolved here too. Whether a spec matches its data is
+not decided here but in `projects`. Pydantic has its home here. It takes a quarter of a second to import, so every name
+that needs it is imported on first use: the command line answers `--help` without it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lstm_pipeline.spec.settings import STORAGE_VARIABLE, home, projects_folder, resolve_uri, storage_uri
+
+if TYPE_CHECKING:
+    from lstm_pipeline.spec.documents import Document, Loc, read_document
+    from lstm_pipeline.spec.loading import LoadedSpec, load_data, load_spec
+    from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
+    from lstm_pipeline.spec.project import DataProduct, DataProductInput, ProjectSpec
+    from lstm_pipeline.spec.steps import (
+        DEFAULT_GROUP,
+        FilterStep,
+        PredictionStep,
+        SelectStep,
+        SqlStep,
+        TrainingStep,
+    )
+
+__all__ = [
+    "DEFAULT_GROUP",
+    "DOCUMENTED",
+    "STORAGE_VARIABLE",
+    "DataProduct",
+    "DataProductInput",
+    "Document",
+    "FilterStep",
+    "LoadedSpec",
+    "Loc",
+    "ModelOptions",
+    "PredictionStep",
+    "ProjectSpec",
+    "SelectStep",
+    "SqlStep",
+    "TrainingStep",
+    "home",
+    "load_data",
+    "load_spec",
+    "projects_folder",
+    "read_document",
+    "resolve_uri",
+    "storage_uri",
+]
+
+_NAMES = {
+    "documents": ("Document", "Loc", "read_document"),
+    "loading": ("LoadedSpec", "load_data", "load_spec"),
+    "model_options": ("DOCUMENTED", "ModelOptions"),
+    "project": ("DataProduct", "DataProductInput", "ProjectSpec"),
+    "steps": ("DEFAULT_GROUP", "FilterStep", "PredictionStep", "SelectStep", "SqlStep", "TrainingStep"),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name on first use."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -1,4 +1,4 @@
-"""Rules of a spec that concern more than one key. Each yields every place that breaks it."""
+"""Rules of a spec that involve more than one key. Each function yields every violation with its place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lstm_pipeline.spec.documents import Loc
 from lstm_pipeline.spec.project import DataProduct, DataProductInput, FileInput, ProjectSpec
 from lstm_pipeline.spec.settings import expand
 from lstm_pipeline.spec.steps import DEFAULT_GROUP, PredictionStep, Step, TrainingStep
-from lstm_pipeline.wording import did_you_mean
+from lstm_pipeline.wording import did_you_mean, listed
 
 Finding = tuple[Loc, str]
 ModelStep = type[TrainingStep] | type[PredictionStep]
@@ -19,7 +19,7 @@ T = TypeVar("T", bound=Step)
 
 
 def check_project(spec: ProjectSpec) -> Iterator[Finding]:
-    """All rules that need the whole spec."""
+    """Yields every violation of the rules that need the whole spec."""
     yield from _check_chain(spec.model_metadata, TrainingStep, ("model_metadata",))
     yield from _check_chain(spec.predictions, PredictionStep, ("predictions",))
     yield from _check_inputs(spec)
@@ -31,32 +31,32 @@ def check_project(spec: ProjectSpec) -> Iterator[Finding]:
         if spec.name is not None and spec.name != step.project_name:
             yield ("name",), f"expected the training step's project_name '{step.project_name}', found '{spec.name}'"
     if training and prediction:
-        index, wanted = prediction
-        yield from _check_agreement(training[1], wanted, ("predictions", "transformations", index))
+        index, prediction_step = prediction
+        yield from _check_agreement(training[1], prediction_step, ("predictions", "transformations", index))
 
 
 def check_training(step: TrainingStep, loc: Loc) -> Iterator[Finding]:
-    """Feature groups, dropped columns and per-group options fit together."""
+    """Checks that feature groups, column lists and per-group options are consistent."""
     groups = step.feature_groups
     if groups is not None:
         yield from _check_groups(step, groups, (*loc, "feature_groups"))
     known = list(groups) if groups else [DEFAULT_GROUP]
     for group in step.models_config:
         if group not in known:
-            expected = ", ".join(known)
-            yield (*loc, "models_config", group), f"is no feature group.{did_you_mean(group, known)} Groups: {expected}"
+            hint = did_you_mean(group, known)
+            yield (*loc, "models_config", group), f"is not a feature group.{hint} Known groups: {listed(known)}"
     for key in ("features_to_predict", "drop_cols", "future_covariates"):
         columns = getattr(step, key) or []
         for column, count in Counter(columns).items():
             if count > 1:
-                yield (*loc, key), f"'{column}' stands {count} times; name it once"
+                yield (*loc, key), f"'{column}' is listed {count} times; list it once"
             if column == step.timestamp_col:
-                yield (*loc, key), f"'{column}' is the timestamp column, which is neither a feature nor dropped"
+                yield (*loc, key), f"'{column}' is the timestamp column; it can be neither a feature nor dropped"
     if step.features_to_predict == []:
-        yield (*loc, "features_to_predict"), "is an empty list; name features, or null for every numeric column"
+        yield (*loc, "features_to_predict"), "is empty; list the features, or use null for every numeric column"
     for column in step.features_to_predict or []:
         if column in step.drop_cols:
-            yield (*loc, "features_to_predict"), f"'{column}' is also in drop_cols; remove it from one of them"
+            yield (*loc, "features_to_predict"), f"'{column}' is also in drop_cols; remove it from one of the two"
     predicted = {
         *(step.features_to_predict or []),
         *(name for group in (step.feature_groups or {}).values() for name in group),
@@ -65,77 +65,89 @@ def check_training(step: TrainingStep, loc: Loc) -> Iterator[Finding]:
         if column in predicted:
             yield (
                 (*loc, "future_covariates"),
-                f"'{column}' is predicted; its future is not given. Remove it from one of them",
+                f"'{column}' is also predicted, but a covariate's future must be known; remove it from one of the two",
             )
         if column in step.drop_cols:
-            yield (*loc, "future_covariates"), f"'{column}' is also in drop_cols; remove it from one of them"
+            yield (*loc, "future_covariates"), f"'{column}' is also in drop_cols; remove it from one of the two"
     if step.enable_mlflow:
         yield (*loc, "enable_mlflow"), "MLflow tracking is not available in this version; set it to false"
 
 
 def _check_groups(step: TrainingStep, groups: Mapping[str, Sequence[str]], loc: Loc) -> Iterator[Finding]:
     if not groups:
-        yield loc, "names no group; leave it out for one group with every feature"
+        yield loc, "is empty; add a group, or remove this key to train one group with every feature"
     for folded, count in Counter(name.lower() for name in groups).items():
         if count > 1:
             yield (
                 loc,
-                f"groups differ only by upper and lower case ('{folded}'), which not every storage can tell apart",
+                f"group names differ only in case ('{folded}'), which not every storage system supports; rename one",
             )
-    home: dict[str, str] = {}
+    group_of: dict[str, str] = {}
     for group, members in groups.items():
         if not members:
-            yield (*loc, group), "is empty; name its features or remove the group"
+            yield (*loc, group), "is empty; list its features or remove the group"
         for column, count in Counter(members).items():
             if count > 1:
-                yield (*loc, group), f"'{column}' stands {count} times in this group; name it once"
-            if column in home:
-                yield (*loc, group), f"'{column}' is already in group '{home[column]}'; a feature belongs to one group"
-            home.setdefault(column, group)
+                yield (*loc, group), f"'{column}' is listed {count} times in this group; list it once"
+            if column in group_of:
+                yield (
+                    (*loc, group),
+                    f"'{column}' is already in group '{group_of[column]}'; each feature belongs to exactly one group",
+                )
+            group_of.setdefault(column, group)
             if column in step.drop_cols:
-                yield (*loc, group), f"'{column}' is dropped by drop_cols; remove it from one of them"
+                yield (*loc, group), f"'{column}' is also in drop_cols; remove it from one of the two"
             if column == step.timestamp_col:
                 yield (*loc, group), f"'{column}' is the timestamp column, not a feature"
             if step.features_to_predict is not None and column not in step.features_to_predict:
                 hint = did_you_mean(column, step.features_to_predict)
                 yield (*loc, group), f"'{column}' is not in features_to_predict.{hint}"
-    missing = [column for column in step.features_to_predict or [] if column not in home]
+    missing = [column for column in step.features_to_predict or [] if column not in group_of]
     if missing:
-        yield loc, f"features to predict are in no group: {', '.join(missing)}"
+        yield loc, f"no group contains these features to predict: {listed(missing)}; add each to a group"
 
 
-def _check_chain(product: DataProduct, wanted: ModelStep, loc: Loc) -> Iterator[Finding]:
-    """Frames are made before they are used, once each, and the product's step leads to what is written."""
-    made = set(product.inputs)
-    derived: set[str] = set()  # frames that come from the training or prediction step
-    special = 0
+def _check_chain(product: DataProduct, expected: ModelStep, loc: Loc) -> Iterator[Finding]:
+    """Checks the chain of frames: each is produced once, before it is used, and the output derives from `expected`."""
+    produced = set(product.inputs)
+    derived: set[str] = set()  # frames that derive from the training or prediction step
+    model_steps = 0
     for index, step in enumerate(product.transformations):
         place = (*loc, "transformations", index)
-        if step.input not in made:
-            yield (*place, "input"), _unknown_frame(step.input, made)
-        if step.output in made:
+        if step.input not in produced:
+            yield (*place, "input"), _unknown_frame(step.input, produced)
+        if step.output in produced:
             yield (
                 (*place, "output"),
-                f"the name '{step.output}' is taken by an input or an earlier step; choose another",
+                f"the name '{step.output}' is already used by an input or an earlier step; choose another",
             )
-        made.add(step.output)
-        if step.input in derived or isinstance(step, wanted):
+        produced.add(step.output)
+        if step.input in derived or isinstance(step, expected):
             derived.add(step.output)
         if isinstance(step, TrainingStep | PredictionStep):
-            special += 1
-            if not isinstance(step, wanted):
-                yield (*place, "transform"), f"belongs into the other data product; here goes {_tag(wanted)}"
-            elif special > 1:
-                yield (*place, "transform"), f"expected one {_tag(wanted)}, found another one"
+            model_steps += 1
+            if not isinstance(step, expected):
+                yield (
+                    (*place, "transform"),
+                    f"this step belongs in the other data product; expected {_tag(expected)} here",
+                )
+            elif model_steps > 1:
+                yield (*place, "transform"), f"expected exactly one {_tag(expected)} step, found a second one"
             elif step.input in derived:
-                yield (*place, "input"), f"'{step.input}' is made by this step itself"
-    if not special:
-        yield (*loc, "transformations"), f"expected one {_tag(wanted)} step, found none"
+                yield (
+                    (*place, "input"),
+                    f"'{step.input}' is this step's own output; name an input or the output of an earlier step",
+                )
+    if not model_steps:
+        yield (*loc, "transformations"), f"expected exactly one {_tag(expected)} step, found none"
     final = product.finalisers.input
-    if final not in made:
-        yield (*loc, "finalisers", "input"), _unknown_frame(final, made)
-    elif special and final not in derived:
-        yield (*loc, "finalisers", "input"), f"'{final}' does not come from the {_tag(wanted)} step"
+    if final not in produced:
+        yield (*loc, "finalisers", "input"), _unknown_frame(final, produced)
+    elif model_steps and final not in derived:
+        yield (
+            (*loc, "finalisers", "input"),
+            f"expected the output of the {_tag(expected)} step or of a step after it, found '{final}'",
+        )
 
 
 def _check_inputs(spec: ProjectSpec) -> Iterator[Finding]:
@@ -151,7 +163,7 @@ def _check_inputs(spec: ProjectSpec) -> Iterator[Finding]:
                 yield (
                     (*loc, "identifier"),
                     f"'{identifier}' is not in the catalog.{did_you_mean(identifier, spec.catalog)} "
-                    f"Add to the spec: catalog: {{{identifier}: <path or s3:// URI>}}",
+                    f"Add it to the spec: catalog: {{{identifier}: <path or s3:// URI>}}",
                 )
 
 
@@ -160,31 +172,33 @@ def _check_uri(uri: str, loc: Loc) -> Iterator[Finding]:
         expand(uri)
     except KeyError as error:
         name = error.args[0]
-        yield loc, f"the environment variable {name} is not set; set it, or give a default: ${{{name}:-…}}"
+        yield loc, f"the environment variable {name} is not set; set it, or provide a default: ${{{name}:-…}}"
 
 
 def _check_agreement(training: TrainingStep, prediction: PredictionStep, loc: Loc) -> Iterator[Finding]:
     for key in ("project_name", "model_bucket", "timestamp_col"):
-        trained, asked = getattr(training, key), getattr(prediction, key)
-        if trained != asked:
-            yield (*loc, key), f"expected '{trained}' as in the training step, found '{asked}'"
+        expected, found = getattr(training, key), getattr(prediction, key)
+        if expected != found:
+            yield (*loc, key), f"expected '{expected}', as in the training step, found '{found}'"
     if prediction.sequence_length not in (None, training.sequence_length):
         yield (
             (*loc, "sequence_length"),
-            f"is {prediction.sequence_length}, but the models are trained with {training.sequence_length}; "
-            "give the same number or leave it out",
+            f"expected {training.sequence_length}, as in the training step, found {prediction.sequence_length}; "
+            "use the same number or remove this key",
         )
     if prediction.enable_mlflow:
         yield (*loc, "enable_mlflow"), "MLflow tracking is not available in this version; set it to false"
 
 
 def _only(product: DataProduct, kind: type[T]) -> tuple[int, T] | None:
-    found = [(index, step) for index, step in enumerate(product.transformations) if isinstance(step, kind)]
-    return found[0] if len(found) == 1 else None
+    """The product's only step of a kind, with its index; None if there is none or more than one."""
+    steps = [(index, step) for index, step in enumerate(product.transformations) if isinstance(step, kind)]
+    return steps[0] if len(steps) == 1 else None
 
 
-def _unknown_frame(name: str, made: set[str]) -> str:
-    return f"no earlier step or input makes '{name}'.{did_you_mean(name, made)} There are: {', '.join(sorted(made))}"
+def _unknown_frame(name: str, known: set[str]) -> str:
+    hint = did_you_mean(name, sorted(known))
+    return f"no input or earlier step is named '{name}'.{hint} Known names: {listed(sorted(known))}"
 
 
 def _tag(kind: ModelStep) -> str:

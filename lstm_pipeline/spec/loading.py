@@ -1,4 +1,4 @@
-"""From files to a checked `ProjectSpec`: one pass that reports every problem."""
+"""Loads files into a validated `ProjectSpec`, in one pass that reports every problem."""
 
 from __future__ import annotations
 
@@ -13,20 +13,28 @@ from pydantic import ValidationError
 from lstm_pipeline.errors import Problem, SpecError
 from lstm_pipeline.spec.checks import Finding, check_project
 from lstm_pipeline.spec.documents import Document, Loc, place_of, read_document
-from lstm_pipeline.spec.messages import Broken, problems_of, show
+from lstm_pipeline.spec.messages import InvalidValue, problems_of, show
 from lstm_pipeline.spec.project import ProjectSpec
 
 PRODUCTS = ("model_metadata", "predictions")
 
 STAND_IN = "stand-in_for.what-is.wrong"
-"""Takes the place of a name that is missing or wrong. A finding that names it is about nothing the user wrote."""
+"""Replaces a name that is missing or invalid. A finding that quotes it is not about anything the user wrote."""
 
 STAND_IN_LENGTH = 987_654_321_987_654_321
+"""Replaces an invalid sequence length, for the same purpose."""
 
 
 @dataclass(frozen=True)
 class LoadedSpec:
-    """A checked spec, and where it stands: relative URIs are relative to `folder`."""
+    """A validated spec and its origin.
+
+    Attributes:
+        spec: the validated spec.
+        source: the file it was read from, as messages name it.
+        folder: what relative URIs are relative to.
+        document: the parsed document, which knows the line of each value.
+    """
 
     spec: ProjectSpec
     source: str
@@ -34,28 +42,28 @@ class LoadedSpec:
     document: Document
 
     def problem(self, loc: Loc, message: str) -> Problem:
-        """A problem at a place of this spec's document, found later (by looking at the data)."""
+        """A problem at a place in this spec, found after loading, e.g. by comparing the spec with its data."""
         return Problem(place_of(loc), message, self.document.line(loc))
 
 
 def load_spec(path: Path) -> LoadedSpec:
-    """Reads and checks a project spec.
+    """Reads and validates a project spec.
 
-    A data product may stand in the spec itself, in a file of its own (its path), or in several files that are
-    joined (a list of paths, or of what would stand in them): schema and builder, as the two are often kept apart. A
-    component's `defs.yaml` is read as the spec in its `attributes`.
+    A data product may be written in the spec itself, in a file of its own (given by its path), or in several parts
+    that are joined (a list of paths or of mappings): schema and builder are often kept apart. Of a component's
+    `defs.yaml`, the spec under `attributes` is read.
 
     Raises:
         SpecError: with every problem found.
     """
     document = read_document(path)
     if isinstance(document.data, dict) and {"type", "attributes"} <= set(document.data):
-        document = document.below("attributes")
+        document = document.subdocument("attributes")
     return load_data(document, path.parent)
 
 
 def load_data(document: Document, folder: Path) -> LoadedSpec:
-    """Checks a spec that was read already; `folder` is where its relative paths begin.
+    """Validates a document that has been parsed already; relative paths in it are relative to `folder`.
 
     Raises:
         SpecError: with every problem found.
@@ -65,7 +73,7 @@ def load_data(document: Document, folder: Path) -> LoadedSpec:
 
 
 def check_document(document: Document, folder: Path) -> LoadedSpec:
-    """Checks a parsed document.
+    """Validates a parsed document whose data products have been joined already.
 
     Raises:
         SpecError: with every problem found.
@@ -76,60 +84,60 @@ def check_document(document: Document, folder: Path) -> LoadedSpec:
             Problem("", f"expected a mapping with model_metadata and predictions, found {show(document.data)}")
         )
         raise SpecError(document.source, problems)
-    spec, broken = _validate(document)
+    spec, invalid = _validate(document)
     unread = [(key,) for key in document.unread]
-    problems += [value.problem for value in broken if value.kind != "missing" or value.loc[:-1] not in unread]
+    problems += [value.problem for value in invalid if value.kind != "missing" or value.loc[:-1] not in unread]
     problems += [
         Problem(place_of(loc), message, document.line(loc))
         for loc, message in (check_project(spec) if spec else ())
-        if not any(_follows((loc, message), value.loc) for value in broken)
+        if not any(_follows((loc, message), value.loc) for value in invalid)
     ]
     if problems or spec is None:
         raise SpecError(document.source, sorted(problems, key=lambda problem: (problem.line or 0, problem.place)))
     return LoadedSpec(spec, document.source, folder, document)
 
 
-def _follows(finding: Finding, broken: Loc) -> bool:
-    """Whether a finding may only be there because a broken value was replaced before the rule was checked."""
+def _follows(finding: Finding, invalid: Loc) -> bool:
+    """Whether a finding may only be a consequence of the stand-in for the invalid value at this place."""
     loc, message = finding
     if STAND_IN in loc or STAND_IN in message or str(STAND_IN_LENGTH) in message:
         return True
-    if loc[: len(broken)] == broken:
+    if loc[: len(invalid)] == invalid:
         return True
-    if len(broken) == 3 and loc == broken[:2]:  # no training step: it may be the one that cannot be read
+    if len(invalid) == 3 and loc == invalid[:2]:  # a missing training step may be the one that is invalid
         return True
-    return loc[-1] == "feature_groups" and broken[: len(loc)] == loc  # the feature that no group has may be that one
+    return loc[-1] == "feature_groups" and invalid[: len(loc)] == loc  # a missing feature may be the invalid member
 
 
-def _validate(document: Document) -> tuple[ProjectSpec | None, list[Broken]]:
-    """Validates; where values are wrong, puts others in their place, so that the other rules can be checked."""
+def _validate(document: Document) -> tuple[ProjectSpec | None, list[InvalidValue]]:
+    """Validates the document. Stand-ins replace invalid values, so that all other rules can still be checked."""
     try:
         return ProjectSpec.model_validate(document.data), []
     except ValidationError as error:
-        broken = problems_of(error, ProjectSpec, document)
+        invalid = problems_of(error, ProjectSpec, document)
     data = copy.deepcopy(document.data)
-    for value in sorted(broken, key=lambda value: value.kind == "key"):  # places hold as long as keys do
+    for value in sorted(invalid, key=lambda value: value.kind == "key"):  # keys last: renaming them moves places
         _replace(data, value)
     try:
-        return ProjectSpec.model_validate(data), broken
+        return ProjectSpec.model_validate(data), invalid
     except ValidationError:
-        return None, broken
+        return None, invalid
 
 
-def _replace(data: Any, broken: Broken) -> None:
-    """Puts a stand-in where a value is missing or wrong, or removes it where it can be left out."""
-    *path, last = broken.loc
+def _replace(data: Any, invalid: InvalidValue) -> None:
+    """Replaces a missing or invalid value by a stand-in, or removes it if it is optional."""
+    *path, last = invalid.loc
     for part in path:
         data = data[part]
     parent = str(path[-1]) if path else ""
-    if broken.kind == "key":
+    if invalid.kind == "key":
         value = data.pop(last, None)
         if value is not None and parent in ("feature_groups", "inputs"):
             data[STAND_IN] = value
-    elif isinstance(data, list) or (parent in _ENTRIES and broken.kind == "value"):
+    elif isinstance(data, list) or (parent in _ENTRIES and invalid.kind == "value"):
         stand_in = _ENTRIES.get(parent, _text)
         data[last] = stand_in(data[last])
-    elif last in _VALUES and broken.kind != "unknown":
+    elif last in _VALUES and invalid.kind != "unknown":
         data[last] = _VALUES[last](data.get(last))
     else:
         data.pop(last, None)
@@ -142,10 +150,10 @@ def _text(_: Any) -> Any:
 _ENDS = ("input", "output")
 
 
-def _step(found: Any) -> dict[str, Any]:
-    """A step that keeps the chain of names, as far as they are known, and the numbering."""
-    names = found if isinstance(found, dict) else {}
-    ends = {key: value if isinstance(value := names.get(key), str) and value else STAND_IN for key in _ENDS}
+def _step(value: Any) -> dict[str, Any]:
+    """A valid step in place of an invalid one. It keeps the names of the frames, as far as they are valid."""
+    names = value if isinstance(value, dict) else {}
+    ends = {key: name if isinstance(name := names.get(key), str) and name else STAND_IN for key in _ENDS}
     return {"transform": "select_expression", "expressions": ["*"], **ends}
 
 
@@ -162,7 +170,7 @@ _ENTRIES: dict[str, Callable[[Any], Any]] = {
     "calendar_features": lambda _: "hour",
     "catalog": _text,
 }
-"""What stands in for an entry of a mapping or list, by the name of that."""
+"""Stand-ins for an entry of a mapping or list, by the key of that mapping or list."""
 
 _VALUES: dict[str | int, Callable[[Any], Any]] = {
     **dict.fromkeys((*_ENDS, "timestamp_col", "model_bucket", "project_name", "condition"), _text),
@@ -178,11 +186,11 @@ _VALUES: dict[str | int, Callable[[Any], Any]] = {
     "model_metadata": _product,
     "predictions": _product,
 }
-"""What stands in for a value that cannot be left out, by its key."""
+"""Stand-ins for a required value, by its key."""
 
 
 def _join_products(document: Document, folder: Path) -> None:
-    """Puts the documents that a data product names in its place."""
+    """Replaces data products given as files or parts by the mapping they join to."""
     if not isinstance(document.data, dict):
         return
     for key in PRODUCTS:
@@ -192,24 +200,26 @@ def _join_products(document: Document, folder: Path) -> None:
 
 
 def _join(document: Document, key: str, parts: list[Any], folder: Path) -> dict[str, Any]:
+    """Joins the parts of a data product, each a mapping or the path of a file, to one mapping."""
     joined: dict[str, Any] = {}
-    at = document.line((key,))
+    line = document.line((key,))
     for index, part in enumerate(parts):
         if isinstance(part, str):
-            # lines of another file would mislead: its values are said to be on the line that names it
+            # line numbers of another file would mislead: its values get the line that names the file
             part, problems = _read_part(folder / part)
-            document.problems += [Problem(key, f"{parts[index]}: {problem}", at) for problem in problems]
+            document.problems += [Problem(key, f"{parts[index]}: {problem}", line) for problem in problems]
         elif isinstance(part, dict):
-            inside = {loc: line for loc, line in document.lines.items() if loc[:2] == (key, index)}
-            document.lines |= {(key, *loc[2:]): line for loc, line in inside.items() if len(loc) > 2}
+            inside = {loc: at for loc, at in document.lines.items() if loc[:2] == (key, index)}
+            document.lines |= {(key, *loc[2:]): at for loc, at in inside.items() if len(loc) > 2}
         else:
-            document.problems.append(Problem(key, f"expected a file name or a mapping, found {show(part)}", at))
+            document.problems.append(Problem(key, f"expected a file name or a mapping, found {show(part)}", line))
         if not isinstance(part, dict):
             document.unread.add(key)
             continue
         for name, value in part.items():
             if name in joined:
-                document.problems.append(Problem(f"{key}.{name}", "stands in two of the joined documents; keep one"))
+                message = "appears in two of the joined documents; keep only one"
+                document.problems.append(Problem(place_of((key, name)), message))
             joined[name] = value
     return joined
 

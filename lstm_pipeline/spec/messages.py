@@ -1,4 +1,4 @@
-"""Turns pydantic's errors into problems a user can mend: place, expected, found, nearest known name."""
+"""Turns pydantic's errors into problems a user can fix: place, expected, found, nearest known name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from lstm_pipeline.errors import Problem
 from lstm_pipeline.spec.documents import Document, Loc, place_of
-from lstm_pipeline.wording import did_you_mean
+from lstm_pipeline.wording import counted, did_you_mean, listed
 
 Kind = Literal["missing", "unknown", "key", "value"]
 
@@ -22,26 +22,34 @@ _EXPECTED = {
     "int_from_float": "a whole number",
     "float_type": "a number",
     "string_type": "text (put it in quotes)",
+    "string_unicode": "valid Unicode text",
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "a mapping of keys to values",
     "model_type": "a mapping of keys to values",
     "model_attributes_type": "a mapping of keys to values",
     "finite_number": "a finite number",
-    "string_too_short": "some text",
+    "string_too_short": "non-empty text",
     "too_short": "at least one entry",
     "invalid_key": "a key that is text (put it in quotes)",
 }
+_BOUNDS = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+"""Pydantic's error type → the words for the bound, and where its error keeps it."""
 
 
 @dataclass(frozen=True)
-class Broken:
-    """A value that a model does not take.
+class InvalidValue:
+    """A value that failed validation.
 
     Attributes:
         loc: its place in the document.
-        kind: `missing`, `unknown` (no such key), `key` (the key itself is wrong) or `value`.
-        problem: what to say of it.
+        kind: `missing`, `unknown` (no such key), `key` (the key itself is invalid) or `value`.
+        problem: the message for the user.
     """
 
     loc: Loc
@@ -50,32 +58,34 @@ class Broken:
 
 
 def show(value: Any, limit: int = 60) -> str:
-    """A found value, as short as it needs to be."""
+    """A value of the document in at most `limit` characters; lists and mappings by their size."""
     if isinstance(value, dict | list):
-        return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(value)}"
+        kind, noun = ("mapping", "key") if isinstance(value, dict) else ("list", "item")
+        return f"a {kind} of {counted(len(value), noun)}" if value else f"an empty {kind}"
     words = {"None": "nothing", "True": "true", "False": "false"}
     text = words.get(repr(value), repr(value))
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def problems_of(error: ValidationError, model: type[BaseModel], document: Document) -> list[Broken]:
-    """One problem for each wrong value, with its place in the document.
+def problems_of(error: ValidationError, model: type[BaseModel], document: Document) -> list[InvalidValue]:
+    """Returns one problem for each invalid value, with its place in the document.
 
     Args:
-        model: the model whose validation raised `error`.
-        document: what was validated.
+        error: what pydantic raised.
+        model: the model whose validation raised it.
+        document: the document that was validated.
     """
     groups: dict[tuple[Loc, Kind], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         groups.setdefault((_document_loc(detail, document.data), _kind(detail)), []).append(detail)
-    found = []
+    invalid = []
     for (loc, kind), details in groups.items():
-        # a value that may be one thing or another gets an error for each; where one went deeper, that one was meant
+        # a union reports an error for each of its branches; an error deeper inside shows which branch was meant
         if details[0]["loc"][-1:] != loc[-1:] and kind == "value" and any(_within(other, loc) for other, _ in groups):
             continue
         message = _message(details[0], model) if len(details) == 1 else _expected_one_of(details)
-        found.append(Broken(loc, kind, Problem(place_of(loc), message, document.line(loc))))
-    return found
+        invalid.append(InvalidValue(loc, kind, Problem(place_of(loc), message, document.line(loc))))
+    return invalid
 
 
 def _within(inner: Loc, outer: Loc) -> bool:
@@ -90,12 +100,12 @@ def _kind(detail: ErrorDetails) -> Kind:
 
 
 def _document_loc(detail: ErrorDetails, data: Any) -> Loc:
-    """Pydantic's location without the parts that stand for a union's branch or for a key itself."""
+    """Pydantic's location without the parts that name a branch of a union or a key itself."""
     place: list[str | int] = []
     for index, part in enumerate(detail["loc"]):
         if isinstance(data, dict):
-            if part not in data:  # a key that is no text, such as `null`, is reported as its text
-                part = next((key for key in data if not isinstance(key, str) and str(key) == part), part)
+            if part not in data:
+                part = next((key for key in data if _as_reported(key) == part), part)
             if part in data or (detail["type"] == "missing" and index == len(detail["loc"]) - 1):
                 place.append(part)
                 data = data.get(part)
@@ -105,8 +115,13 @@ def _document_loc(detail: ErrorDetails, data: Any) -> Loc:
     return tuple(place)
 
 
+def _as_reported(key: Any) -> str:
+    """A key as pydantic reports it: converted to text, each byte of a lone surrogate replaced by U+FFFD."""
+    return str(key).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
 def _expected_one_of(details: Sequence[ErrorDetails]) -> str:
-    """The message for a value that is none of the things it could be."""
+    """The message for a value that matches no branch of its union."""
     expected = [_EXPECTED.get(detail["type"]) or detail.get("ctx", {}).get("expected", "") for detail in details]
     *first, last = expected
     return f"expected {', '.join(first)} or {last}, found {show(details[0]['input'])}"
@@ -116,29 +131,33 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
     kind, found, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "extra_forbidden":
         known = _known_keys(model, detail["loc"][:-1])
-        return f"unknown key.{did_you_mean(str(detail['loc'][-1]), known) or ' Known here: ' + ', '.join(known)}"
+        return f"unknown key.{did_you_mean(str(detail['loc'][-1]), known) or ' Known keys: ' + listed(known, 40)}"
     if kind == "missing":
-        return "missing, and there is no default for it"
+        return "required, but missing"
     if kind == "union_tag_not_found":
-        return f"missing {context['discriminator']}, which says what this entry is"
+        return f"the key {context['discriminator']} is missing; it says which kind of entry this is"
     if kind in ("literal_error", "union_tag_invalid"):
         expected = context.get("expected") or context.get("expected_tags", "")
         tag = context.get("tag", found)
         known = re.findall(r"'([^']*)'", expected)
-        return f"expected {expected}, found {show(tag)}.{did_you_mean(str(tag), known)}"
+        hint = did_you_mean(str(tag), known)
+        return f"expected {expected}, found {show(tag)}" + (f".{hint}" if hint else "")
     if kind == "value_error":
         return f"{context['error']}, found {show(found)}"
     if kind == "string_pattern_mismatch":
-        return f"expected a version such as v3, found {show(found)}"
+        return f"expected a version such as 'v3', found {show(found)}"
     if kind == "string_too_long":
         return f"expected at most {context['max_length']} characters, found {len(found)}"
+    if kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        return f"expected {words} {context[bound]:g}, found {show(found)}"
     if kind in _EXPECTED:
         return f"expected {_EXPECTED[kind]}, found {show(found)}"
-    return f"{detail['msg'].replace('Input should', 'should')}, found {show(found)}"
+    return f"{detail['msg'].replace('Input should be', 'expected')}, found {show(found)}"
 
 
 def _known_keys(annotation: Any, loc: Loc) -> list[str]:
-    """Names of the fields that are known where pydantic met an unknown key."""
+    """Names of the fields of the model in which pydantic found an unknown key."""
     annotation = _plain(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if not loc:
@@ -162,7 +181,7 @@ def _plain(annotation: Any) -> Any:
 
 
 def _tag(branch: Any) -> str | None:
-    """The literal that names a branch of a tagged union."""
+    """The literal that selects this branch of a tagged union."""
     for name in ("transform", "input_type"):
         if isinstance(branch, type) and issubclass(branch, BaseModel) and name in branch.model_fields:
             return str(get_args(branch.model_fields[name].annotation)[0])

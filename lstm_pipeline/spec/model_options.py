@@ -1,4 +1,4 @@
-"""What a user can set for one group's network (`models_config`)."""
+"""The options of one group's network that a user can set (`models_config`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class SpecModel(BaseModel):
-    """Base of everything a user writes: no unknown keys, no silent conversions, immutable once read."""
+    """Base of every part of a spec: unknown keys are errors, values are never converted, instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -21,56 +21,96 @@ class SpecModel(BaseModel):
 class ModelOptions(SpecModel):
     """Architecture and training options of one group's network.
 
-    The first sixteen have the documented defaults. Those after them did not exist in the documented system; their
-    defaults were chosen by measurement (`benchmarks.accuracy`), and `DOCUMENTED` turns them off.
+    The first sixteen have the documented defaults. The others did not exist in the documented system. Their defaults
+    were chosen by measurement (`benchmarks.accuracy`), and `DOCUMENTED` turns them off.
     """
 
-    units: Count = Field(32, description="LSTM cells in each layer and direction")
-    num_layers: Count = Field(2, description="stacked LSTM layers")
-    dropout: Fraction = Field(0.2, description="share of connections dropped between layers")
-    recurrent_dropout: Fraction = Field(0.0, description="share of recurrent connections dropped")
-    batch_norm: bool = Field(True, description="batch normalisation after each LSTM layer")
-    activation: Literal["tanh", "relu"] = "tanh"
-    learning_rate: Positive = 0.0002
-    learning_rate_schedule: Literal["constant", "reduce_on_plateau", "cosine", "exponential"] = "constant"
-    bidirectional: bool = Field(True, description="read the window in both directions (never past its end)")
-    optimizer: Literal["adam", "sgd", "rmsprop", "adagrad", "adadelta", "adamax", "nadam"] = "adam"
-    l2_reg: NonNegative = Field(0.0001, description="L2 penalty on LSTM and output kernels")
-    attention_heads: int = Field(1, ge=0, description="0 turns attention off")
-    attention_type: Literal["self", "luong"] = "self"
-    loss: Literal["mse", "mae", "huber"] = "mse"
-    min_delta: NonNegative = Field(0.0, description="smallest drop of validation loss that counts as progress")
-    scaler: Literal["standard", "minmax", "robust"] = "standard"
+    units: Count = Field(32, description="LSTM cells per layer and direction; at least 1")
+    num_layers: Count = Field(2, description="number of stacked LSTM layers; at least 1")
+    dropout: Fraction = Field(0.2, description="share of the activations dropped between layers; from 0 to below 1")
+    recurrent_dropout: Fraction = Field(
+        0.0, description="share of the recurrent activations dropped in each LSTM step; from 0 to below 1"
+    )
+    batch_norm: bool = Field(True, description="whether to apply batch normalisation after each LSTM layer")
+    activation: Literal["tanh", "relu"] = Field("tanh", description="activation function of the LSTM cells")
+    learning_rate: Positive = Field(0.0002, description="initial learning rate of the optimizer; above 0")
+    learning_rate_schedule: Literal["constant", "reduce_on_plateau", "cosine", "exponential"] = Field(
+        "constant", description="how the learning rate changes during training"
+    )
+    bidirectional: bool = Field(
+        True, description="whether to read the window in both directions; neither direction reads past its end"
+    )
+    optimizer: Literal["adam", "sgd", "rmsprop", "adagrad", "adadelta", "adamax", "nadam"] = Field(
+        "adam", description="Keras optimizer that trains the network"
+    )
+    l2_reg: NonNegative = Field(
+        0.0001, description="weight of the L2 penalty on the LSTM and output kernels; at least 0, 0 turns it off"
+    )
+    attention_heads: int = Field(1, ge=0, description="number of attention heads; at least 0, 0 turns attention off")
+    attention_type: Literal["self", "luong"] = Field(
+        "self", description="self: multi-head attention over the sequence; luong: the last state queries the sequence"
+    )
+    loss: Literal["mse", "mae", "huber"] = Field(
+        "mse", description="training loss over the group's features: squared error, absolute error or Huber loss"
+    )
+    min_delta: NonNegative = Field(
+        0.0, description="smallest decrease of the validation loss that early stopping counts as progress; at least 0"
+    )
+    scaler: Literal["standard", "minmax", "robust"] = Field(
+        "standard",
+        description="how features are scaled: standard (mean and standard deviation), minmax (to the range 0 to 1) or "
+        "robust (median and interquartile range)",
+    )
 
     window_normalization: Literal["none", "last", "mean", "standard", "seasonal"] = Field(
-        "last", description="what is taken off each window and put back on its forecast"
+        "last",
+        description="level that is subtracted from each window and added back to its forecast: its last row, its "
+        "mean, or the row one season before; standard: its mean, and the window is divided by its standard deviation; "
+        "none: windows stay as they are",
     )
     highway: Literal["none", "shared", "per_feature", "seasonal"] = Field(
-        "shared", description="a linear map from window to forecast beside the network"
+        "shared",
+        description="linear map from window to forecast that is added to the network's output; shared: one for all "
+        "features; per_feature: one per feature; seasonal: one for all features, between rows with the same place in "
+        "the season; none: no such map",
     )
     network: Literal["joint", "segments", "both"] | None = Field(
         None,
-        description="joint: the documented one; segments: one LSTM that all features share, a segment of rows a step; "
-        "null: segments, or both if an option of the documented network is set",
+        description="joint: the documented network; segments: one LSTM shared by all features that reads a segment of "
+        "rows per LSTM step; both: their sum; null: segments, or both if an option of the documented network is set",
     )
-    segment_length: Count = Field(24, description="rows of a segment, at most the window and the steps a roll")
-    segment_context: bool = Field(True, description="the segment network's features attend to all others")
-    segment_units: int = Field(64, ge=2, description="LSTM cells of the segment network")
+    segment_length: Count = Field(
+        24, description="rows per segment; at least 1, limited to the window and to output_chunk_length"
+    )
+    segment_context: bool = Field(
+        True, description="whether each feature of the segment network attends to all other features"
+    )
+    segment_units: int = Field(64, ge=2, description="LSTM cells of the segment network; at least 2")
     known_future: bool | None = Field(
-        None, description="calendar and covariates of the forecast steps enter; null: with more than one step a roll"
+        None,
+        description="whether calendar and covariates of the forecast steps are inputs; null: yes if a pass forecasts "
+        "more than one step",
     )
-    output_chunk_length: Count | None = Field(None, description="steps a roll; null: the forecast horizon")
-    rollout_steps: Count = Field(1, description="rolls that training goes through")
-    members: Count = Field(1, description="networks of different seeds that are averaged")
-    refit: bool = Field(False, description="after the evaluation, train on all rows for the best number of epochs")
+    output_chunk_length: Count | None = Field(
+        None,
+        description="steps forecast in one pass of the network; at least 1; null: the forecast horizon, or fewer if "
+        "the parts of the split are short",
+    )
+    rollout_steps: Count = Field(1, description="consecutive passes that training rolls through; at least 1")
+    members: Count = Field(
+        1, description="number of networks, trained with different seeds, whose forecasts are averaged; at least 1"
+    )
+    refit: bool = Field(
+        False, description="whether to train again on all rows after the evaluation, for the best number of epochs"
+    )
 
     @property
     def parts(self) -> Literal["joint", "segments", "both"]:
-        """Which networks a forecast is the sum of; what a user sets an option of is there."""
-        return self.network or ("both" if _JOINT & self.model_fields_set else "segments")
+        """The networks whose outputs are added. Setting an option of the joint network includes it."""
+        return self.network or ("both" if _JOINT_OPTIONS & self.model_fields_set else "segments")
 
 
-_JOINT = {
+_JOINT_OPTIONS = {
     *("units", "num_layers", "recurrent_dropout", "batch_norm", "activation", "bidirectional"),
     *("attention_heads", "attention_type"),
 }
@@ -84,4 +124,4 @@ DOCUMENTED: dict[str, Any] = {
     "members": 1,
     "refit": False,
 }
-"""The documented network and its roll, one step at a time."""
+"""The documented network, rolled forward one step at a time."""

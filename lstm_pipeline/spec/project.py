@@ -1,4 +1,4 @@
-"""A project spec: the two data products a user writes, and where their inputs are."""
+"""A project spec: its two data products and the locations of their inputs."""
 
 from __future__ import annotations
 
@@ -24,66 +24,76 @@ def _timezone(name: str) -> str:
 
 def _cluster_key(key: str) -> str:
     if not re.fullmatch(r"docker_tag|(executor|driver)_[a-z_]+", key):
-        raise ValueError("unknown key, expected docker_tag, executor_… or driver_…")
+        raise ValueError("unknown key; expected docker_tag, executor_… or driver_…")
     return key
 
 
 class DataType(SpecModel):
     """Type of one output column."""
 
-    column_type: ColumnType
+    column_type: ColumnType = Field(description="name of the SQL type")
 
 
 class FieldSpec(SpecModel):
     """One column of a data product's output schema."""
 
-    name: str = Field(min_length=1)
-    data_type: DataType
-    primary: bool = False
-    optional: bool = True
-    classification: str | None = None
-    description: str | None = None
+    name: str = Field(min_length=1, description="name of the column")
+    data_type: DataType = Field(description="type of the column")
+    primary: bool = Field(
+        False, description="whether the column belongs to the primary key, whose values are unique and not null"
+    )
+    optional: bool = Field(True, description="whether the column may contain nulls")
+    classification: str | None = Field(None, description="data classification, e.g. internal; null: none")
+    description: str | None = Field(None, description="meaning of the column for its readers; null: none")
 
     @property
     def column_type(self) -> str:
-        """The type's name, such as DOUBLE."""
+        """The name of the column's SQL type, e.g. DOUBLE."""
         return self.data_type.column_type
 
 
 class Details(SpecModel):
     """Output schema of a data product."""
 
-    data_product_type: Literal["stored"] = "stored"
-    fields: list[FieldSpec] = Field(min_length=1)
+    data_product_type: Literal["stored"] = Field("stored", description="kind of the data product")
+    fields: list[FieldSpec] = Field(min_length=1, description="columns of the output, in this order")
 
 
 class DataProductInput(SpecModel):
     """An input named by its identifier in the project's catalog."""
 
-    input_type: Literal["data_product"]
-    identifier: str = Field(min_length=1)
-    preview_limit: int = Field(10, ge=0)
+    input_type: Literal["data_product"] = Field(description="kind of the input")
+    identifier: str = Field(min_length=1, description="key of the input in the catalog")
+    preview_limit: int = Field(10, ge=0, description="rows shown in the asset's preview; at least 0")
 
 
 class FileInput(SpecModel):
     """An input named by its URI."""
 
-    input_type: Literal["file"]
-    uri: str = Field(min_length=1)
-    preview_limit: int = Field(10, ge=0)
+    input_type: Literal["file"] = Field(description="kind of the input")
+    uri: str = Field(
+        min_length=1,
+        description="CSV or Parquet file, folder or glob, local or s3://; a relative path is relative to the spec; "
+        "${NAME} and ${NAME:-default} are environment variables",
+    )
+    preview_limit: int = Field(10, ge=0, description="rows shown in the asset's preview; at least 0")
 
 
 class WriteConfig(SpecModel):
     """How the output is written."""
 
-    mode: Literal["overwrite", "append"] = "overwrite"
+    mode: Literal["overwrite", "append"] = Field(
+        "overwrite", description="whether to replace the stored rows or to add to them"
+    )
 
 
 class Finalisers(SpecModel):
     """Which frame of the chain is written, and how."""
 
-    input: FrameName
-    write_config: WriteConfig = WriteConfig()
+    input: FrameName = Field(
+        description="frame to write: the output of the training or prediction step, or a later one"
+    )
+    write_config: WriteConfig = Field(WriteConfig(), description="how the frame is written")
 
 
 ClusterKey = Annotated[str, AfterValidator(_cluster_key)]
@@ -92,28 +102,38 @@ ClusterKey = Annotated[str, AfterValidator(_cluster_key)]
 class DataProduct(SpecModel):
     """Schema (`details`) and builder (the other four keys) of one data product."""
 
-    details: Details | None = None
-    config: dict[ClusterKey, str | int | float | bool] = {}
-    inputs: dict[FrameName, Annotated[DataProductInput | FileInput, Field(discriminator="input_type")]] = Field(
-        min_length=1
+    details: Details | None = Field(None, description="output schema; null: the schema of the data")
+    config: dict[ClusterKey, str | int | float | bool] = Field(
+        {}, description="cluster settings (docker_tag, executor_…, driver_…), passed on as run tags"
     )
-    transformations: list[AnyStep] = Field(min_length=1)
-    finalisers: Finalisers
+    inputs: dict[FrameName, Annotated[DataProductInput | FileInput, Field(discriminator="input_type")]] = Field(
+        min_length=1, description="frame name to the input it is read from"
+    )
+    transformations: list[AnyStep] = Field(
+        min_length=1, description="steps of the chain; each names the frame it reads and the frame it produces"
+    )
+    finalisers: Finalisers = Field(description="which frame is written, and how")
 
     @property
     def fields(self) -> list[FieldSpec] | None:
-        """Output schema, or None where it is what the data has."""
+        """The columns of the output schema; None: the output keeps the schema of the data."""
         return self.details.fields if self.details else None
 
 
 class ProjectSpec(SpecModel):
     """Everything a user writes for one forecasting project."""
 
-    name: PathPart | None = Field(None, description="the training step's project_name unless given")
-    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    catalog: dict[str, Annotated[str, Field(min_length=1)]] = Field({}, description="identifier of an input → its URI")
-    model_metadata: DataProduct
-    predictions: DataProduct
+    name: PathPart | None = Field(
+        None, description="name of the project; must equal the training step's project_name; null: that name"
+    )
+    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+        "UTC", description="IANA time zone of the as-of date, which current_date() returns, and of naive timestamps"
+    )
+    catalog: dict[str, Annotated[str, Field(min_length=1)]] = Field(
+        {}, description="identifier of an input to its URI: a CSV or Parquet file, folder or glob, local or s3://"
+    )
+    model_metadata: DataProduct = Field(description="the training data product: trained models and their records")
+    predictions: DataProduct = Field(description="the prediction data product: forecasts of the published ensemble")
 
     @property
     def training(self) -> TrainingStep:
@@ -127,13 +147,13 @@ class ProjectSpec(SpecModel):
 
     @property
     def interval_levels(self) -> tuple[int, ...]:
-        """Prediction intervals that a version is published with, in percent; with preset documented those asked for."""
-        asked = self.prediction.prediction_intervals
-        if asked is None:
+        """Levels of the prediction intervals that a version is published with, in percent."""
+        levels = self.prediction.prediction_intervals
+        if levels is None:
             return DEFAULT_INTERVALS if self.training.preset is None else ()
-        return tuple(asked)
+        return tuple(levels)
 
     @property
     def project_name(self) -> str:
-        """Asset key prefix and folder of the project."""
+        """The project's name: its asset key prefix and its folder in the bucket."""
         return self.training.project_name

@@ -1,4 +1,4 @@
-"""What the environment decides: where things are stored and where a user's projects are."""
+"""Settings from the environment: the storage root, the projects folder, and variables in URIs."""
 
 from __future__ import annotations
 
@@ -8,59 +8,61 @@ from collections.abc import Mapping
 from pathlib import Path
 
 STORAGE_VARIABLE = "LSTM_PIPELINE_STORAGE"
+"""The environment variable that sets the storage root."""
 PROJECTS_VARIABLE = "LSTM_PIPELINE_PROJECTS"
+"""The environment variable that sets the folder of the user's own projects."""
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def home() -> Path:
-    """The working folder: the nearest one upwards with a workspace.yaml, else the current one."""
+    """The workspace folder: the nearest one upwards that contains a workspace.yaml, else the current folder."""
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / "workspace.yaml").is_file()), here)
 
 
 def storage_uri() -> str:
-    """The storage root: `LSTM_PIPELINE_STORAGE`, else `storage/` in the working folder."""
-    given = os.environ.get(STORAGE_VARIABLE)
-    if not given:
+    """The storage root: `LSTM_PIPELINE_STORAGE`, else `storage/` in the workspace folder."""
+    root = os.environ.get(STORAGE_VARIABLE)
+    if not root:
         return str(home() / "storage")
-    return given if "://" in given else str(Path(given).expanduser().absolute())
+    return root if "://" in root else str(Path(root).expanduser().absolute())
 
 
 def projects_folder() -> Path:
-    """Where a user's own specs are: `LSTM_PIPELINE_PROJECTS`, else `projects/` in the working folder."""
-    given = os.environ.get(PROJECTS_VARIABLE)
-    return Path(given).expanduser().absolute() if given else home() / "projects"
+    """The folder of the user's own specs: `LSTM_PIPELINE_PROJECTS`, else `projects/` in the workspace folder."""
+    folder = os.environ.get(PROJECTS_VARIABLE)
+    return Path(folder).expanduser().absolute() if folder else home() / "projects"
 
 
 def environment() -> Mapping[str, str]:
-    """The variables a URI in a spec may use; the storage root is always among them."""
+    """The variables that a URI in a spec may use: the process environment and, always, the storage root."""
     return {**os.environ, STORAGE_VARIABLE: storage_uri()}
 
 
 def expand(uri: str) -> str:
-    """Replaces `${NAME}` and `${NAME:-default}` from the environment.
+    """Replaces `${NAME}` and `${NAME:-default}` by their values in the environment.
 
     Raises:
         KeyError: a variable without a default is not set.
     """
-    known = environment()
+    variables = environment()
 
     def value(match: re.Match[str]) -> str:
         name, default = match.groups()
-        found = known.get(name) or default
-        if found is None:
+        text = variables.get(name) or default
+        if text is None:
             raise KeyError(name)
-        return found
+        return text
 
     return _VARIABLE.sub(value, uri)
 
 
 def resolve_uri(uri: str, folder: Path) -> str:
-    """A URI of a spec as an absolute path or a full URI.
+    """Turns a URI from a spec into an absolute path or a full URI.
 
-    A relative path is relative to the spec's folder; where it starts with a variable that the environment sets, to
-    the current folder, as everything that is typed into a shell.
+    A relative path is relative to the spec's folder. If it starts with a variable that the environment sets, it is
+    relative to the current folder instead, like any path typed into a shell.
 
     Raises:
         KeyError: a variable without a default is not set.

@@ -1,4 +1,4 @@
-"""The transformation steps a data product's builder can chain."""
+"""The transformation steps that a data product's builder can chain."""
 
 from __future__ import annotations
 
@@ -16,36 +16,40 @@ CalendarFeature = Literal[
 ]  # fmt: skip
 
 DEFAULT_GROUP = "default"
+"""Name of the only group of a spec without feature groups."""
 
 
 def _path_part(name: str) -> str:
-    """Names of projects, buckets and groups become folders: nothing in them may lead anywhere else."""
+    """Names of projects, buckets and groups become folder names, so they must not lead out of their folder."""
     if not re.fullmatch(r"[A-Za-z0-9_.\-]+", name) or set(name) <= {"."} or ".." in name:
-        raise ValueError("expected letters, digits, '_', '-' and '.' only, and no '..' (it becomes a folder name)")
+        raise ValueError("expected only letters, digits, '_', '-' and '.', without '..' (it becomes a folder name)")
     return name
 
 
 def _country(code: str) -> str:
-    from holidays import list_supported_countries  # half a second of import: only for specs that name a country
+    # imported here because it takes half a second, which only specs that name a country should pay for
+    from holidays import list_supported_countries
 
-    country, _, part = code.partition("-")
+    country, _, subdivision = code.partition("-")
     known = list_supported_countries(include_aliases=False)
     if country not in known:
-        raise ValueError("expected the two letters of a country (ISO 3166) that the package 'holidays' knows")
-    if part and part not in known[country]:
-        parts = ", ".join(known[country]) or "none"
-        raise ValueError(f"expected a part of {country} that the package 'holidays' knows: {parts}")
+        raise ValueError("expected the two-letter code (ISO 3166) of a country that the holidays package supports")
+    if subdivision and subdivision not in known[country]:
+        supported = ", ".join(known[country]) or "none"
+        raise ValueError(f"expected a subdivision of {country} that the holidays package supports: {supported}")
     return code
 
 
 def _different(levels: list[int]) -> list[int]:
     if len(set(levels)) < len(levels):
-        raise ValueError("expected every level once")
+        raise ValueError("expected each level only once")
     return levels
 
 
 Level = Annotated[int, Field(ge=1, le=99)]
 DEFAULT_INTERVALS = (80, 95)
+"""Levels of the prediction intervals in percent, if a spec names none."""
+
 PathPart = Annotated[str, Field(max_length=128), AfterValidator(_path_part)]
 Column = Annotated[str, Field(min_length=1)]
 FrameName = Annotated[str, Field(min_length=1)]
@@ -53,61 +57,107 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Step(SpecModel):
-    """A link of the chain: reads the frame `input`, makes the frame `output`."""
+    """A link of the chain: reads the frame `input` and produces the frame `output`."""
 
-    input: FrameName
-    output: FrameName
+    input: FrameName = Field(description="frame this step reads: an input, or the output of an earlier step")
+    output: FrameName = Field(description="name of the frame this step produces; no other frame may have it")
 
 
 class FilterStep(Step):
     """Keeps the rows for which a Spark SQL condition is true."""
 
-    transform: Literal["filter_with_condition"]
-    condition: str = Field(min_length=1)
+    transform: Literal["filter_with_condition"] = Field(description="kind of the step")
+    condition: str = Field(min_length=1, description="Spark SQL condition over the input's columns")
 
 
 class SelectStep(Step):
-    """Makes a frame of Spark SQL expressions over the input's columns."""
+    """Produces a frame from Spark SQL expressions over the input's columns."""
 
-    transform: Literal["select_expression"]
-    expressions: list[str] = Field(min_length=1)
+    transform: Literal["select_expression"] = Field(description="kind of the step")
+    expressions: list[str] = Field(
+        min_length=1, description="Spark SQL expressions, one per output column; * selects all columns"
+    )
 
 
 class TrainingStep(Step):
     """Trains one LSTM for each feature group; its output is the metadata table of the published version."""
 
-    transform: Literal["regression_training_lstm"]
-    timestamp_col: Column
-    features_to_predict: list[Column] | None = Field(None, description="null: every numeric column")
-    drop_cols: list[Column] = []
-    feature_groups: dict[PathPart, list[Column]] | None = None
-    models_config: dict[str, ModelOptions] = {}
-    random_seed: int = Field(42, ge=0)
-    train_ratio: Share = 0.8
-    validation_split: Share = 0.2
-    scale_features: bool = True
-    sequence_length: Count = 90
-    epochs: Count = 100
-    patience: Count = 15
-    batch_size: Count = 32
-    model_bucket: PathPart
-    project_name: PathPart
-    enable_mlflow: bool = False
-    frequency: str | None = Field(None, description="pandas offset such as 10min, h, D, MS; null: inferred")
-    season_length: Count | None = Field(None, description="steps of one season; null: from the frequency")
-    on_duplicates: Literal["error", "mean", "last"] = "error"
-    missing: Literal["interpolate", "ffill", "mask", "error"] = "interpolate"
-    max_gap: int = Field(24, ge=0, description="longest run of missing steps that is filled")
-    calendar_features: Literal["documented"] | list[CalendarFeature] | None = None
-    future_covariates: list[Column] = Field([], description="columns whose future the prediction input supplies")
-    holidays: Annotated[str, AfterValidator(_country)] | None = Field(
-        None, description="country whose public holidays enter the calendar, such as DE or US-CA"
+    transform: Literal["regression_training_lstm"] = Field(description="kind of the step")
+    timestamp_col: Column = Field(description="name of the timestamp column")
+    features_to_predict: list[Column] | None = Field(
+        None,
+        description="columns to predict; other numeric columns remain inputs; null: every numeric column except future "
+        "covariates",
     )
-    preset: Literal["documented"] | None = Field(None, description="documented: the documented system to the letter")
-    blend_baseline: bool | None = Field(None, description="null: true, but false with preset documented")
+    drop_cols: list[Column] = Field([], description="columns to remove before anything else")
+    feature_groups: dict[PathPart, list[Column]] | None = Field(
+        None,
+        description="group name to the features its model predicts; each predicted feature belongs to exactly one "
+        "group; null: one group named default with all of them",
+    )
+    models_config: dict[str, ModelOptions] = Field(
+        {}, description="group name to the options of its network; groups left out use the defaults"
+    )
+    random_seed: int = Field(42, ge=0, description="seed of the initial weights and of shuffling; at least 0")
+    train_ratio: Share = Field(
+        0.8, description="share of the rows, from the start, for training; the rest is the test part; above 0, below 1"
+    )
+    validation_split: Share = Field(
+        0.2, description="share of the training part, at its end, for validation; above 0, below 1"
+    )
+    scale_features: bool = Field(True, description="whether to scale features with statistics of the training rows")
+    sequence_length: Count = Field(90, description="rows of the window that a network reads; at least 1")
+    epochs: Count = Field(100, description="maximum number of training epochs; at least 1")
+    patience: Count = Field(
+        15, description="epochs without a better validation loss after which training stops; at least 1"
+    )
+    batch_size: Count = Field(32, description="windows per training batch; at least 1")
+    model_bucket: PathPart = Field(description="folder for models under the storage root; up to 128 characters")
+    project_name: PathPart = Field(
+        description="name of the project, its asset keys and its folder in the bucket; up to 128 characters"
+    )
+    enable_mlflow: bool = Field(False, description="whether to track with MLflow; only false is supported")
+    frequency: str | None = Field(
+        None, description="time between rows as a pandas offset, e.g. 10min, h, D or MS; null: inferred from the data"
+    )
+    season_length: Count | None = Field(
+        None, description="steps per season; at least 1; null: derived from the frequency"
+    )
+    on_duplicates: Literal["error", "mean", "last"] = Field(
+        "error",
+        description="what to do with rows that have the same timestamp: fail, average them, or keep the last one",
+    )
+    missing: Literal["interpolate", "ffill", "mask", "error"] = Field(
+        "interpolate",
+        description="how missing steps and values are handled: interpolate between neighbours; ffill repeats the last "
+        "value; mask keeps them missing and excludes them from the loss; error fails",
+    )
+    max_gap: int = Field(
+        24, ge=0, description="longest run of missing steps that is filled; at least 0; no window crosses a longer gap"
+    )
+    calendar_features: Literal["documented"] | list[CalendarFeature] | None = Field(
+        None,
+        description="calendar features of each row; documented: those of the documented system; null: all that can "
+        "vary at the data's frequency",
+    )
+    future_covariates: list[Column] = Field(
+        [], description="columns that are not predicted and whose future values the prediction input contains"
+    )
+    holidays: Annotated[str, AfterValidator(_country)] | None = Field(
+        None,
+        description="ISO 3166 code of the country whose public holidays are a calendar feature, optionally with a "
+        "subdivision, e.g. DE or US-CA; null: no holidays",
+    )
+    preset: Literal["documented"] | None = Field(
+        None, description="documented: exactly the documented system; null: the measured defaults"
+    )
+    blend_baseline: bool | None = Field(
+        None,
+        description="whether forecasts are blended with naive forecasts; null: true, but false with preset documented",
+    )
 
     def options(self, group: str) -> ModelOptions:
-        """The group's network options, with the preset's values for what the user did not set."""
+        """The group's network options. The preset provides the values that the user did not set."""
         own = self.models_config.get(group, ModelOptions())
         if self.preset is None:
             return own
@@ -115,24 +165,30 @@ class TrainingStep(Step):
 
     @property
     def blends(self) -> bool:
-        """Whether forecasts are guarded by naive ones."""
+        """Whether forecasts are blended with naive forecasts."""
         return self.preset is None if self.blend_baseline is None else self.blend_baseline
 
 
 class PredictionStep(Step):
     """Rolls the published ensemble forward from the last rows of its input."""
 
-    transform: Literal["regression_prediction_lstm"]
-    timestamp_col: Column
-    model_bucket: PathPart
-    project_name: PathPart
-    version: Annotated[str, Field(pattern=r"^v[1-9][0-9]*$")] | None = None
-    forecast_horizon: Count = 30
-    sequence_length: Count | None = Field(None, description="null: what the models were trained with")
-    prediction_intervals: Annotated[list[Level], AfterValidator(_different)] | None = Field(
-        None, description="percent; null: 80 and 95, but none with preset documented"
+    transform: Literal["regression_prediction_lstm"] = Field(description="kind of the step")
+    timestamp_col: Column = Field(description="name of the timestamp column, as in the training step")
+    model_bucket: PathPart = Field(description="folder that holds the models, as in the training step")
+    project_name: PathPart = Field(description="name of the project, as in the training step")
+    version: Annotated[str, Field(pattern=r"^v[1-9][0-9]*$")] | None = Field(
+        None, description="version to forecast with, e.g. v2; null: the latest, or the one that was rolled back to"
     )
-    enable_mlflow: bool = False
+    forecast_horizon: Count = Field(30, description="steps to forecast; at least 1")
+    sequence_length: Count | None = Field(
+        None, description="rows of history; at least 1 and equal to the training step's; null: the training step's"
+    )
+    prediction_intervals: Annotated[list[Level], AfterValidator(_different)] | None = Field(
+        None,
+        description="levels of the prediction intervals in percent, each from 1 to 99; null: 80 and 95, but none with "
+        "preset documented",
+    )
+    enable_mlflow: bool = Field(False, description="whether to track with MLflow; only false is supported")
 
 
 SqlStep = FilterStep | SelectStep

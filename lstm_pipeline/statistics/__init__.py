@@ -1,0 +1,44 @@
+"""Statistics on plain arrays: metrics, naive baselines, linear maps, scaling, intervals, blending, tests, residuals.
+
+Arrays go in and arrays, or small frozen records of them, come out. Nothing here knows about files, timestamps or
+projects. SciPy and scikit-learn have their home here; both are imported inside the functions that need them.
+"""
+
+from lstm_pipeline.statistics.baselines import BASELINES, drift_forecasts, naive_forecasts, seasonal_rows
+from lstm_pipeline.statistics.blending import blend, fit_blend
+from lstm_pipeline.statistics.intervals import interval_columns, interval_offsets, rolling_coverage
+from lstm_pipeline.statistics.linear import LinearForm, LinearMap, fit_linear
+from lstm_pipeline.statistics.metrics import DEFINITIONS as METRIC_DEFINITIONS
+from lstm_pipeline.statistics.metrics import NAMES as METRIC_NAMES
+from lstm_pipeline.statistics.metrics import Metrics, mean_over_features, naive_scale, score
+from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUAL_DEFINITIONS
+from lstm_pipeline.statistics.residuals import residual_summary
+from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
+from lstm_pipeline.statistics.significance import diebold_mariano, overlapping_origins
+
+__all__ = [
+    "BASELINES",
+    "METRIC_DEFINITIONS",
+    "METRIC_NAMES",
+    "RESIDUAL_DEFINITIONS",
+    "LinearForm",
+    "LinearMap",
+    "Metrics",
+    "Scaler",
+    "blend",
+    "diebold_mariano",
+    "drift_forecasts",
+    "fit_blend",
+    "fit_linear",
+    "fit_scaler",
+    "interval_columns",
+    "interval_offsets",
+    "mean_over_features",
+    "naive_forecasts",
+    "naive_scale",
+    "overlapping_origins",
+    "residual_summary",
+    "rolling_coverage",
+    "score",
+    "seasonal_rows",
+]

@@ -1,4 +1,4 @@
-"""Prediction intervals from what earlier forecasts missed by: split conformal, lead time by lead time."""
+"""Prediction intervals from the errors of earlier forecasts: split conformal, one lead time at a time."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from lstm_pipeline.arrays import Float64, Integers
 def interval_offsets(errors: Float64, level: int) -> tuple[Float64, Float64]:
     """How far an interval reaches below and above a forecast.
 
-    Each side leaves out half of what the interval may leave out, so a skewed feature gets a skewed interval. With n
-    errors of a lead time the bounds are the ⌊(n + 1) a⌋-th smallest and the ⌈(n + 1)(1 - a)⌉-th, a = (100 - level) /
-    200 (Lei et al. 2018, each side for itself); with too few errors for that, the smallest and the largest one.
+    Each side leaves out half of the errors that the interval may miss, so a skewed feature has a skewed interval. With
+    n errors at a lead time, the bounds are the ⌊(n + 1) a⌋-th smallest and the ⌈(n + 1)(1 - a)⌉-th smallest error,
+    a = (100 - level) / 200 (Lei et al. 2018, applied to each side separately). With too few errors for that, they are
+    the smallest and the largest error.
 
     Args:
-        errors: (n, H, P) actual minus forecast, by origin, lead time and feature; NaN does not count.
-        level: percent that the interval is to hold.
+        errors: (n, H, P) actual minus forecast, by origin, lead time and feature; NaN is ignored.
+        level: percentage of values that the interval should contain.
 
     Returns:
-        Two arrays (H, P) to add to a forecast; NaN where there is no error to go by.
+        Two arrays (H, P) to add to a forecast; NaN where no error is known.
     """
     ordered = np.sort(errors, axis=0)  # NaN last
     counts = (~np.isnan(errors)).sum(axis=0)  # (H, P)
@@ -30,30 +31,30 @@ def interval_offsets(errors: Float64, level: int) -> tuple[Float64, Float64]:
 
 
 def rolling_coverage(errors: Float64, first: Integers, scored: Integers, level: int, recent: int) -> Float64:
-    """Share of values inside their interval, each interval made of errors that were known when it was needed.
+    """The share of values inside their interval, where each interval uses only errors already known at its origin.
 
     Args:
-        errors: (B, H, P) actual minus forecast, origins in time order.
+        errors: (B, H, P) actual minus forecast, with origins in time order.
         first: (B,) the first row that each origin forecasts.
-        scored: origins to score.
-        level: percent that intervals are to hold.
-        recent: how many of the latest complete origins an interval is made of.
+        scored: the origins to score.
+        level: percentage of values that the intervals should contain.
+        recent: how many of the latest complete origins each interval is based on.
 
     Returns:
         (P,); NaN where nothing could be scored.
     """
-    horizon, inside, counted = errors.shape[1], np.zeros(errors.shape[2]), np.zeros(errors.shape[2])
+    horizon, inside, scored_values = errors.shape[1], np.zeros(errors.shape[2]), np.zeros(errors.shape[2])
     for origin in scored:
         known = np.flatnonzero(first + horizon <= first[origin])[-recent:]
         if not len(known):
             continue
         lower, upper = interval_offsets(errors[known], level)
-        there = ~np.isnan(errors[origin]) & ~np.isnan(lower)
-        inside += (there & (errors[origin] >= lower) & (errors[origin] <= upper)).sum(axis=0)
-        counted += there.sum(axis=0)
-    return np.where(counted > 0, inside / np.maximum(counted, 1), np.nan)
+        comparable = ~np.isnan(errors[origin]) & ~np.isnan(lower)
+        inside += (comparable & (errors[origin] >= lower) & (errors[origin] <= upper)).sum(axis=0)
+        scored_values += comparable.sum(axis=0)
+    return np.where(scored_values > 0, inside / np.maximum(scored_values, 1), np.nan)
 
 
 def interval_columns(name: str, level: int) -> tuple[str, str]:
-    """Names of the columns that hold an interval's bounds."""
+    """The names of the columns that hold an interval's lower and upper bounds."""
     return f"{name}_lo_{level}", f"{name}_hi_{level}"

@@ -1,4 +1,7 @@
-"""Accuracy of a forecast, per feature, in the features' own units. Missing actual values do not count."""
+"""Accuracy of forecasts, per feature, in the features' own units. Missing actual values are ignored.
+
+scikit-learn's metrics reject NaN, and have neither MASE nor this SMAPE.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ DEFINITIONS = {
     "smape": "mean of 200 |actual - forecast| / (|actual| + |forecast|), in percent from 0 to 200, 0/0 = 0",
     "mase": "mae / mean |y(t) - y(t - season)| of the training rows (Hyndman & Koehler 2006)",
     "r2": "1 - mse / variance of the actual values",
-    "skill": "1 - mse / mse of the seasonal naive forecast at the same steps; below 0 is worse than it",
-    "one_step": "each forecast made from the true values of the window before it, over the held-out part",
-    "rolled": "forecasts rolled over the horizon from origins spread over the held-out part",
-    "ensemble": "rmse, mae, smape of the ensemble are means over features of the rolled values",
+    "skill": "1 - mse / mse of the seasonal naive forecast at the same steps; below 0 is worse than naive",
+    "one_step": "each forecast is made from the observed values of the window before it, over the test part",
+    "rolled": "forecasts over the whole horizon, each step fed back as input, from origins spread over the test part",
+    "ensemble": "rmse, mae and smape of the ensemble are means of the rolled metrics over all features",
 }
 
 NAMES = ("rmse", "mae", "smape", "mase", "r2", "skill")
@@ -46,15 +49,15 @@ def smape(actual: Float64, forecast: Float64) -> Float64:
 
 
 def r2(actual: Float64, forecast: Float64) -> Float64:
-    """(…, F), (…, F) → (F,); NaN where the actual values do not vary."""
+    """(…, F), (…, F) → (F,); NaN for features whose actual values do not vary."""
     mean = _mean(actual)
     spread = _mean((actual - mean) ** 2)
-    varies = spread > (1e-12 * mean) ** 2  # rounding of the mean gives constant values a tiny spread
+    varies = spread > (1e-12 * mean) ** 2  # rounding of the mean leaves constant values a tiny spread
     return 1 - _ratio(_mean((actual - forecast) ** 2), np.where(varies, spread, 0.0))
 
 
 def naive_scale(training: Float64, season: int) -> Float64:
-    """(N, F) training rows → (F,) mean absolute change over one season, the unit of mase."""
+    """(N, F) training rows → (F,) mean absolute change over one season: the denominator of MASE."""
     lag = season if season < len(training) else 1
     return _mean(np.abs(training[lag:] - training[:-lag]))
 
@@ -65,14 +68,14 @@ def score(
     """All metrics of each feature.
 
     Args:
-        actual, forecast, naive: (…, F) what came, what was forecast, what the seasonal naive said.
+        actual, forecast, naive: (…, F) observed values, forecast, seasonal naive forecast.
         scale: (F,) from `naive_scale`.
 
     Returns:
-        feature → metric → value; None where it is not defined (a constant feature's skill, say).
+        feature → metric → value; None where a metric is undefined, e.g. the skill of a constant feature.
     """
     error, naive_error = _mean((actual - forecast) ** 2), _mean((actual - naive) ** 2)
-    rounding = _ROUNDING * _mean(np.abs(actual))  # a naive error below it is none: the series repeats itself exactly
+    rounding = _ROUNDING * _mean(np.abs(actual))  # a naive error below it means the series repeats exactly
     columns = {
         "rmse": rmse(actual, forecast),
         "mae": mae(actual, forecast),
@@ -87,7 +90,7 @@ def score(
 
 
 def mean_over_features(by_feature: Mapping[str, Metrics]) -> Metrics:
-    """Mean of each metric over the features for which it is defined."""
+    """Mean of each metric over the features that have it."""
     means: Metrics = {}
     for metric in NAMES:
         defined = [value for metrics in by_feature.values() if (value := metrics.get(metric)) is not None]
@@ -96,14 +99,14 @@ def mean_over_features(by_feature: Mapping[str, Metrics]) -> Metrics:
 
 
 def _mean(values: Float64) -> Float64:
-    """Mean over all axes but the last, NaN left out."""
+    """Mean over all axes but the last; NaN is ignored."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a feature without any value has no mean
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of a feature without values is NaN
         return np.asarray(np.nanmean(values.reshape(-1, values.shape[-1]), axis=0))
 
 
 def _ratio(numerator: Float64, denominator: Float64, above: Float64 | float = 0.0) -> Float64:
-    """NaN where the denominator is not above a bound."""
+    """NaN where the denominator does not exceed a bound."""
     defined = denominator > above
     return np.where(defined, numerator / np.where(defined, denominator, 1.0), np.nan)
 

@@ -1,4 +1,4 @@
-"""Scaling of features, fitted once on training rows and kept by column name."""
+"""Scaling of features, fitted once on the training rows and stored by column name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.wording import listed
 
 KINDS = ("standard", "minmax", "robust", "none")
 
@@ -23,7 +24,7 @@ class Scaler:
         kind: standard (mean, standard deviation), minmax (minimum, range), robust (median, interquartile range), none.
         names: (F,) features.
         centre, scale: (F,) in the features' own units.
-        constant: features that do not vary in training; they scale by 1.
+        constant: features that do not vary in the training rows; their scale is 1.
     """
 
     kind: str
@@ -47,7 +48,7 @@ class Scaler:
         return Scaler(self.kind, tuple(names), self.centre[at], self.scale[at], constant)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-able values, by name."""
+        """A JSON-serialisable dictionary, by column name."""
         columns = {
             name: {"centre": float(centre), "scale": float(scale), "constant": name in self.constant}
             for name, centre, scale in zip(self.names, self.centre, self.scale, strict=True)
@@ -59,7 +60,7 @@ class Scaler:
         """The inverse of `to_dict`.
 
         Raises:
-            DataError: it is no scaler, or holds numbers that no scaler has.
+            DataError: the data does not describe a scaler, or has a centre or scale that is not valid.
         """
         try:
             columns = data["columns"]
@@ -68,11 +69,11 @@ class Scaler:
             constant = tuple(name for name, column in columns.items() if column["constant"])
             kind = data["kind"]
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise DataError(f"no valid scaler: {error!r}") from None
+            raise DataError(f"invalid scaler: {error!r}") from None
         if kind not in KINDS:
-            raise DataError(f"no valid scaler: expected one of {', '.join(KINDS)}, found {kind!r}")
+            raise DataError(f"invalid scaler: expected one of the kinds {listed(KINDS)}, found {kind!r}")
         if not (np.isfinite(centre).all() and np.isfinite(scale).all() and (scale > 0).all()):
-            raise DataError("no valid scaler: centres and scales must be finite, and scales positive")
+            raise DataError("invalid scaler: centres and scales must be finite, and scales must be positive")
         return Scaler(kind, tuple(columns), centre, scale, constant)
 
 
@@ -80,13 +81,13 @@ def fit_scaler(values: Float64, names: Sequence[str], kind: str) -> Scaler:
     """Fits a scaler in float64.
 
     Args:
-        values: (N, F) training rows in own units; NaN is left out.
+        values: (N, F) training rows in the features' own units; NaN is ignored.
         kind: standard, minmax, robust, or none.
 
     Raises:
-        DataError: columns without a value, or with values too large to be scaled.
+        DataError: a column has no values, or values too large to scale.
     """
-    from sklearn.preprocessing import (  # a second of import: only when fitting
+    from sklearn.preprocessing import (  # takes a second to import
         MinMaxScaler,
         RobustScaler,
         StandardScaler,
@@ -96,7 +97,7 @@ def fit_scaler(values: Float64, names: Sequence[str], kind: str) -> Scaler:
     if kind == "none":
         return Scaler(kind, tuple(names), np.zeros(width), np.ones(width))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # columns without a value are named below
+        warnings.simplefilter("ignore", RuntimeWarning)  # columns without values are reported below
         if kind == "minmax":
             minmax = MinMaxScaler().fit(values)
             centre, scale = minmax.data_min_, minmax.data_range_
@@ -109,8 +110,10 @@ def fit_scaler(values: Float64, names: Sequence[str], kind: str) -> Scaler:
         spread = np.nanmax(values, axis=0) - np.nanmin(values, axis=0)
     unfit = [name for name, *ends in zip(names, centre, spread, strict=True) if not np.isfinite(ends).all()]
     if unfit:
-        raise DataError(f"columns without a value in the training rows, or too large a one: {', '.join(unfit)}")
-    # rounding in a long sum can leave a constant column a tiny spread, hence relative to its size
+        raise DataError(
+            f"columns without values in the training rows, or with values too large to scale: {listed(unfit)}"
+        )
+    # rounding in a long sum can leave a constant column a tiny spread, so the spread is compared with the column's size
     constant = ~(spread > 1e-12 * np.abs(centre))
     scale = np.where(constant | ~(scale > 0), 1.0, scale)
     flagged = tuple(name for name, flag in zip(names, constant, strict=True) if flag)

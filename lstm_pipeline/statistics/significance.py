@@ -1,4 +1,4 @@
-"""Whether one forecast is better than another one by more than chance."""
+"""Whether one forecast is better than another by more than chance."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _ROUNDING = 1e-24
 
 @dataclass(frozen=True)
 class DieboldMariano:
-    """The outcome of a test.
+    """The result of a Diebold-Mariano test.
 
     Attributes:
-        statistic: above 0 where the losses of the first forecast are the larger ones.
-        p_value: chance of a statistic this far from 0, on either side, if both forecasts were equally good.
+        statistic: above 0 if the losses of the first forecast are larger.
+        p_value: two-sided; the probability of a statistic at least this far from 0 if both forecasts are equally good.
     """
 
     statistic: float
@@ -27,19 +27,20 @@ class DieboldMariano:
 def diebold_mariano(first: Float64, second: Float64, overlap: int) -> DieboldMariano | None:
     """Tests whether two forecasts of the same origins have the same expected loss.
 
-    d = first - second has mean m and the long-run variance w = g(0) + 2 Σ (1 - k / (q + 1)) g(k), k = 1 … q, of its
-    autocovariances g. The statistic m / √(w / n) (Diebold & Mariano 1995) is corrected for few origins and compared
+    d = first - second has the mean m and the long-run variance w = g(0) + 2 Σ (1 - k / (q + 1)) g(k), k = 1 … q, of its
+    autocovariances g. The statistic m / √(w / n) (Diebold & Mariano 1995) is corrected for small samples and compared
     with Student's t of n - 1 degrees of freedom (Harvey, Leybourne & Newbold 1997, with h = q + 1). Bartlett's weights
-    (Newey & West 1987) keep w from turning negative, which the plain sum of the two papers can.
+    (Newey & West 1987) keep w from becoming negative, as the unweighted sum in the other two papers can.
 
     Args:
-        first, second: (n,) losses by origin, in time order; an origin where one is NaN does not count.
-        overlap: q, up to how many origins apart the forecasts still cover common steps, so that losses are related.
+        first, second: (n,) losses by origin, in time order; an origin where either is NaN is ignored.
+        overlap: q, the largest distance, in origins, at which two forecasts still share steps, so that their losses are
+            correlated.
 
     Returns:
-        None where nothing can be said: too few origins for that overlap, or a difference that never varies.
+        The result, or None if there are too few origins for that overlap or the difference never varies.
     """
-    from scipy.special import stdtr  # a third of a second of import
+    from scipy.special import stdtr  # takes a third of a second to import
 
     difference = first - second
     difference = difference[~np.isnan(difference)]
@@ -55,9 +56,9 @@ def diebold_mariano(first: Float64, second: Float64, overlap: int) -> DieboldMar
 
 
 def overlapping_origins(first: Integers, horizon: int) -> int:
-    """Up to how many origins apart forecasts still have a step in common.
+    """The largest distance, in origins, at which two forecasts still have a step in common.
 
-    For origins `stride` rows apart that is ⌈horizon / stride⌉ - 1; where distances differ, the closest ones count.
+    For origins `stride` rows apart this is ⌈horizon / stride⌉ - 1; if distances differ, the smallest ones decide.
 
     Args:
         first: (B,) the first row that each origin forecasts, ascending.

@@ -1,6 +1,6 @@
-"""Calendar features: the time of day, week and year as numbers with constant periods.
+"""Calendar features: the time of day, week and year as numbers with fixed periods.
 
-One row's encoding never depends on other rows: a date encodes the same in training and in a forecast.
+The encoding of a row never depends on other rows: a date is encoded the same way in training and in a forecast.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ ALL = (*PERIODS, *(f"{unit}_{wave}" for unit in PERIODS for wave in ("sin", "cos
 
 _HOLIDAY = "holiday_"
 _LENGTH = {"hour": "1D", "dayofweek": "7D", "month": "85D", "quarter": "360D"}
-"""A unit can vary as long as a step is shorter than this (months and quarters: than the next unit's least length)."""
+"""A unit varies from step to step only if a step is shorter than this. Months and quarters have the value that the next
+longer frequency, a quarter or a year, is sure to exceed."""
 
 
 def calendar_names(frequency: str, choice: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Which calendar features enter.
+    """The names of the calendar features that a network reads.
 
     Args:
-        frequency: of the data; units that cannot vary from step to step are left out unless chosen by hand.
+        frequency: of the data; units that cannot vary from step to step are left out unless they are named.
         choice: None for all that vary, `documented` for the eight of the documented system, or a list of names.
     """
     if choice == "documented":
@@ -40,21 +41,21 @@ def calendar_names(frequency: str, choice: str | Sequence[str] | None) -> tuple[
 
 
 def holiday_name(country: str) -> str:
-    """Name of the calendar feature that is 1 on a country's public holidays; `country` such as DE or US-CA."""
+    """The name of the calendar feature that is 1 on public holidays; `country` is a code, e.g. DE or US-CA."""
     return f"{_HOLIDAY}{country}"
 
 
 def calendar_matrix(wall_clock: pd.DatetimeIndex, names: Sequence[str]) -> Float32:
-    """Encodes stamps.
+    """Encodes timestamps.
 
-    A plain unit runs from -0.5 to 0.5 over its period, counted from zero (January, the first quarter and Monday are
-    the lowest); `_sin` and `_cos` place it on the circle. `holiday_DE` is 1 on Germany's public holidays, else 0.
+    A plain unit runs from -0.5 to 0.5 over its period, starting with January, the first quarter and Monday. `_sin` and
+    `_cos` place it on a circle. `holiday_DE` is 1 on public holidays in Germany, otherwise 0.
 
     Args:
-        wall_clock: (N,) stamps as the wall clock shows them.
+        wall_clock: (N,) timestamps in wall-clock time.
 
     Returns:
-        (N, K) one column a name.
+        (N, K) one column per name.
     """
     columns = [
         _holidays(wall_clock, name.removeprefix(_HOLIDAY))
@@ -66,7 +67,7 @@ def calendar_matrix(wall_clock: pd.DatetimeIndex, names: Sequence[str]) -> Float
 
 
 def _holidays(wall_clock: pd.DatetimeIndex, code: str) -> np.ndarray:
-    from holidays import country_holidays  # half a second of import: only for projects that name a country
+    from holidays import country_holidays  # takes half a second to import, which only projects with holidays should pay
 
     country, _, part = code.partition("-")
     days = wall_clock.normalize()

@@ -1,8 +1,7 @@
-"""Which columns are predicted, by which group, and which only give context."""
+"""Which columns are predicted, by which group, and which only serve as context."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.spec.steps import DEFAULT_GROUP, TrainingStep
+from lstm_pipeline.wording import did_you_mean, listed
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class FeatureSet:
     Attributes:
         groups: group → the features it predicts.
         context: numeric inputs that no group predicts.
-        integers: features whose column holds whole numbers; their forecasts are rounded.
-        covariates: those of the context whose future the prediction input supplies.
+        integers: features with an integer column; their forecasts are rounded.
+        covariates: the context features whose future values the prediction input supplies.
     """
 
     groups: dict[str, tuple[str, ...]]
@@ -35,51 +35,51 @@ class FeatureSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All features in the order of a network's inputs: sorted, so that neither groups nor files decide it."""
+        """All features in the order of a network's inputs: sorted, whatever the order of groups or files."""
         return tuple(sorted((*self.predicted, *self.context)))
 
 
 def feature_problems(schema: pa.Schema, step: TrainingStep) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every place of the training step that does not fit the columns it gets: (key within the step, message)."""
+    """Every part of the training step that does not fit its input's columns: (keys within the step, message)."""
     if step.timestamp_col not in schema.names:
         yield ("timestamp_col",), _unknown(step.timestamp_col, schema.names)
     for column in step.drop_cols:
         if column not in schema.names:
             yield ("drop_cols",), _unknown(column, schema.names)
     numeric = _numeric(schema, step)
-    asked: list[tuple[tuple[str, ...], str]] = []
-    asked += [(("features_to_predict",), column) for column in step.features_to_predict or []]
-    asked += [(("future_covariates",), column) for column in step.future_covariates]
+    named: list[tuple[tuple[str, ...], str]] = []
+    named += [(("features_to_predict",), column) for column in step.features_to_predict or []]
+    named += [(("future_covariates",), column) for column in step.future_covariates]
     for group, members in (step.feature_groups or {}).items():
-        asked += [(("feature_groups", group), column) for column in members]
-    for place, column in asked:
+        named += [(("feature_groups", group), column) for column in members]
+    for keys, column in named:
         if column in step.drop_cols or column == step.timestamp_col:
-            continue  # said when the spec was read
+            continue  # reported when the spec was read
         if column not in schema.names:
-            yield place, _unknown(column, numeric)
+            yield keys, _unknown(column, numeric)
         elif column not in numeric:
-            use = "be a future covariate (cast it)" if place == ("future_covariates",) else "be predicted"
-            yield place, f"'{column}' is {schema.field(column).type}; only numeric columns can {use}"
+            use = "be future covariates; cast it" if keys == ("future_covariates",) else "be predicted"
+            yield keys, f"'{column}' is {schema.field(column).type}; only numeric columns can {use}"
     if step.features_to_predict is None and step.feature_groups is not None:
         grouped = {column for members in step.feature_groups.values() for column in members}
-        homeless = [column for column in numeric if column not in grouped and column not in step.future_covariates]
-        if homeless:
+        ungrouped = [column for column in numeric if column not in grouped and column not in step.future_covariates]
+        if ungrouped:
             yield (
                 ("feature_groups",),
-                f"numeric columns are in no group: {', '.join(homeless)}. Add them to a group, name them in drop_cols, "
-                "or list features_to_predict to keep the others as context",
+                f"some numeric columns are not in any group: {listed(ungrouped)}. Add them to a group, list them in "
+                "drop_cols, or set features_to_predict to keep them as context",
             )
     if not set(numeric) - set(step.future_covariates):
-        yield ("timestamp_col",), f"there is no numeric column beside it; columns: {', '.join(schema.names)}"
+        yield ("timestamp_col",), f"there is no numeric column besides it. Columns: {listed(schema.names)}"
 
 
 def resolve_features(schema: pa.Schema, step: TrainingStep) -> FeatureSet:
-    """Resolves the training step's features.
+    """Resolves the training step's features against the columns of its input.
 
     Raises:
-        DataError: they do not fit the columns; names every problem.
+        DataError: they do not fit the columns; the message lists every problem.
     """
-    problems = [f"{'.'.join(place)}: {message}" for place, message in feature_problems(schema, step)]
+    problems = [f"{'.'.join(keys)}: {message}" for keys, message in feature_problems(schema, step)]
     if problems:
         raise DataError("the training step does not fit its input:\n" + "\n".join(f"  - {text}" for text in problems))
     numeric = _numeric(schema, step)
@@ -96,7 +96,7 @@ def resolve_features(schema: pa.Schema, step: TrainingStep) -> FeatureSet:
 
 
 def _numeric(schema: pa.Schema, step: TrainingStep) -> list[str]:
-    """Names of the numeric columns that are inputs, sorted."""
+    """The names of all numeric columns that can be inputs, sorted."""
     return sorted(
         field.name
         for field in schema
@@ -110,8 +110,4 @@ def is_numeric(kind: pa.DataType) -> bool:
 
 
 def _unknown(column: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(column, known, n=1)
-    if close:
-        return f"there is no column '{column}'. Did you mean '{close[0]}'?"
-    shown = ", ".join(known[:20]) + (f", … ({len(known)} in all)" if len(known) > 20 else "")
-    return f"there is no column '{column}'. Columns: {shown}"
+    return f"there is no column '{column}'.{did_you_mean(column, known) or f' Columns: {listed(known)}'}"

@@ -1,7 +1,7 @@
-"""Missing values: what is filled, how, and which rows a window may use.
+"""Missing values: which are filled, how, and which rows a window may use.
 
-Filling never looks across a split: training rows are filled from training rows alone, validation rows from rows up to
-the end of validation, and so on. So nothing that comes later can reach what a model is trained on.
+Filling never looks across a split: training rows are filled from training rows only, validation rows from rows up to
+the end of validation, and so on. So no later value can leak into what a model is trained on.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ import pandas as pd
 from lstm_pipeline.arrays import Flags, Float64
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.timeseries.series import Series
+from lstm_pipeline.wording import listed
 
 
 @dataclass(frozen=True)
 class Filled:
-    """A series without holes inside its usable rows.
+    """A series with no missing values in its usable rows.
 
     Attributes:
-        values: (N, F) own units; NaN only in unusable rows, or anywhere under the rule `mask`.
-        observed: (N, F) True where the value was there: only those count in losses and metrics.
-        usable: (N,) False in rows of a gap that is too long to fill; no window crosses them.
-        foreknowing: (N,) True where a value was interpolated towards a later one: no window may end there, for its
-            last row would know something of the step it forecasts.
+        values: (N, F) in the features' own units; NaN only in unusable rows, or anywhere with the rule `mask`.
+        observed: (N, F) True where a value was observed: only these count in losses and metrics.
+        usable: (N,) False for rows in a gap that is too long to fill; no window contains them.
+        foreknowing: (N,) True where a value was interpolated towards a later one: no window may end there, because its
+            last row would contain information about the step it forecasts.
         counts: feature → number of values filled.
     """
 
@@ -42,23 +43,23 @@ def fill_gaps(series: Series, *, rule: str, max_gap: int, part_ends: Sequence[in
     """Fills missing values.
 
     Args:
-        rule: `interpolate` (in time between neighbours, the last value at an open end), `ffill` (the last value),
-            `mask` (stays missing; a network reads the last value in its place), `error`.
-        max_gap: longest run of missing steps that is filled.
-        part_ends: row after each part (training, validation, …), ascending; the last one is the number of rows.
+        rule: `interpolate` (linearly between neighbours; the last value at an open end), `ffill` (the last value),
+            `mask` (values stay missing, and a network reads the last value instead) or `error`.
+        max_gap: the longest run of missing steps that is filled.
+        part_ends: the row after each part (training, validation, …), ascending; the last is the number of rows.
 
     Raises:
-        DataError: rule `error` and something is missing, or a feature that has no value at all.
+        DataError: the rule is `error` and a value is missing, or a feature has no values at all.
     """
     observed = cast(Flags, ~np.isnan(series.values))
     _require_values(series, observed)
     if rule == "error" and not observed.all():
-        raise DataError(f"missing values, and the rule is 'error': {_describe(series, observed)}")
+        raise DataError(f"there are missing values, and the 'missing' rule is 'error': {_describe(series, observed)}")
     if rule == "mask":
         row_missing: Flags = np.asarray(~observed.any(axis=1, keepdims=True))
         usable: Flags = np.asarray(_run_lengths(row_missing)[:, 0] <= max_gap)
-        nothing = np.zeros(len(series), bool)
-        return Filled(series.values, observed, usable, nothing, _counts(series, ~observed & usable[:, None]))
+        none = np.zeros(len(series), bool)
+        return Filled(series.values, observed, usable, none, _counts(series, ~observed & usable[:, None]))
     values = series.values.copy()
     foreknowing = np.zeros(len(series), bool)
     start = 0
@@ -75,19 +76,19 @@ def fill_gaps(series: Series, *, rule: str, max_gap: int, part_ends: Sequence[in
 
 
 def _fill(values: Float64, observed: Flags, *, interpolate: bool, max_gap: int) -> Float64:
-    """Fills the holes of (N, F) values that are no longer than `max_gap`; leading ones stay."""
+    """Fills gaps of up to `max_gap` rows in (N, F) values; gaps at the start stay."""
     frame = pd.DataFrame(values)
     full = frame.interpolate(limit_area="inside").ffill() if interpolate else frame.ffill()
     return np.where(_run_lengths(~observed) <= max_gap, full.to_numpy(), values)
 
 
 def _last_seen(values: Float64, observed: Flags, max_gap: int) -> Float64:
-    """What filling forward alone would give."""
+    """The values that filling forward alone would give."""
     return _fill(np.where(observed, values, np.nan), observed, interpolate=False, max_gap=max_gap)
 
 
 def _run_lengths(missing: Flags) -> Float64:
-    """(N, F) length of the run of missing values each row is in, 0 where nothing is missing."""
+    """(N, F) length of the run of missing values that each value belongs to, 0 for values that are not missing."""
     rows = np.arange(len(missing))[:, None]
     before = np.maximum.accumulate(np.where(missing, -1, rows), axis=0)
     after = np.minimum.accumulate(np.where(missing, len(missing), rows)[::-1], axis=0)[::-1]
@@ -97,7 +98,7 @@ def _run_lengths(missing: Flags) -> Float64:
 def _require_values(series: Series, observed: Flags) -> None:
     empty = [name for name, any_value in zip(series.names, observed.max(axis=0), strict=True) if not any_value]
     if empty:
-        raise DataError(f"columns without a single value: {', '.join(empty)}; name them in drop_cols")
+        raise DataError(f"columns without a single value: {listed(empty)}; list them in drop_cols")
 
 
 def _describe(series: Series, observed: Flags) -> str:
@@ -105,7 +106,7 @@ def _describe(series: Series, observed: Flags) -> str:
     for index, name in enumerate(series.names):
         missing = np.flatnonzero(~observed[:, index])
         if len(missing):
-            parts.append(f"'{name}' {len(missing)} of {len(series)} (first at {series.steps[missing[0]]})")
+            parts.append(f"{len(missing):,} of {len(series):,} in '{name}' (first at {series.steps[missing[0]]})")
     return ", ".join(parts)
 
 

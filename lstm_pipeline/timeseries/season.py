@@ -1,4 +1,4 @@
-"""How many steps one natural season has."""
+"""The number of steps in a natural season."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from lstm_pipeline.timeseries.timeline import DAY, fixed_step, offset_of
 
 
 def season_length(frequency: str) -> int:
-    """Steps of one natural season: a day below a day, a week of days, a year of weeks, months or quarters."""
+    """Steps per season: per day for steps below a day, per week for days, per year for weeks, months and quarters."""
     offset = offset_of(frequency)
     step = fixed_step(offset)
     if step is not None:

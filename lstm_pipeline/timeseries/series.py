@@ -1,4 +1,4 @@
-"""From a table to a regular multivariate series: one row a step, NaN where nothing was observed."""
+"""From a table to a regular multivariate series: one row per step, NaN where nothing was observed."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from lstm_pipeline.timeseries.timeline import (
     regular_grid,
     to_steps,
 )
+from lstm_pipeline.wording import listed
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class Series:
     """A regular series.
 
     Attributes:
-        timeline: how to read and continue its stamps.
+        timeline: how to read and continue its timestamps.
         steps: (N,) every step from the first to the last, on the step clock.
         names: (F,) features.
-        values: (N, F) in own units, NaN where nothing was observed.
-        duplicates: rows that were merged away.
-        inserted: steps that had no row.
+        values: (N, F) in the features' own units, NaN where nothing was observed.
+        duplicates: number of rows removed by merging duplicates.
+        inserted: number of steps that had no row.
     """
 
     timeline: Timeline
@@ -48,14 +49,14 @@ class Series:
 
 
 def split_plan(series: Series, covariates: Sequence[str]) -> tuple[Series, Float64]:
-    """Takes the rows off a series that only say what is planned: those after the last observed feature.
+    """Splits off the rows that contain only planned covariates: those after the last observed feature.
 
     Args:
-        covariates: features whose future may be given.
+        covariates: features whose future values may be given.
 
     Returns:
-        The series up to the last row in which anything else was observed, and (N', V) the covariates of the rows
-        after it; NaN where they are not given.
+        The series up to the last row in which any other feature was observed, and (N', V) the covariates of the rows
+        after it, NaN where they are not given.
     """
     planned = np.isin(series.names, covariates)
     seen = np.flatnonzero(~np.isnan(series.values[:, ~planned]).all(axis=1))
@@ -73,16 +74,16 @@ def build_series(
     frequency: str | None = None,
     on_duplicates: str = "error",
 ) -> Series:
-    """Sorts rows, merges duplicates, finds the frequency and puts the rows on its grid.
+    """Sorts the rows, merges duplicates, infers the frequency if none is given, and puts the rows on its grid.
 
     Raises:
-        DataError: null or duplicate stamps, infinite values, stamps off the grid, a column that is not there.
+        DataError: null or duplicate timestamps, infinite values, timestamps off the grid, a missing column.
     """
     missing = [name for name in (timestamp_col, *names) if name not in table.column_names]
     if missing:
-        raise DataError(f"columns are missing: {', '.join(missing)}; found: {', '.join(table.column_names)}")
+        raise DataError(f"columns are missing: {listed(missing)}; found: {listed(table.column_names)}")
     if table.num_rows == 0:
-        raise DataError("there are no rows; does the filter leave any?")
+        raise DataError("there are no rows; check whether the filter removes all of them")
     stamps, kind = read_stamps(table[timestamp_col], timestamp_col)
     values = _matrix(table, names, stamps)
     sub_daily = is_sub_daily(frequency) if frequency else _mostly_sub_daily(stamps)
@@ -103,16 +104,16 @@ def _matrix(table: pa.Table, names: Sequence[str], stamps: pd.DatetimeIndex) -> 
     """(N, F) float64, nulls as NaN."""
     values = np.empty((table.num_rows, len(names)))
     for index, name in enumerate(names):
-        column = table[name].cast(pa.float64(), safe=False)  # whole numbers above 2**53 are rounded
+        column = table[name].cast(pa.float64(), safe=False)  # rounds integers above 2**53
         values[:, index] = pc.fill_null(column, np.nan).to_numpy()
     infinite = np.isinf(values)
     if infinite.any():
-        found = [
-            f"'{name}' {int(infinite[:, index].sum())} (first at {stamps[int(infinite[:, index].argmax())]})"
+        counts = [
+            f"{int(infinite[:, index].sum()):,} in '{name}' (first at {stamps[int(infinite[:, index].argmax())]})"
             for index, name in enumerate(names)
             if infinite[:, index].any()
         ]
-        raise DataError(f"infinite values in {', '.join(found)}; make them null or remove the rows")
+        raise DataError(f"infinite values: {', '.join(counts)}; set them to null or remove the rows")
     return values
 
 
@@ -125,7 +126,7 @@ def _mostly_sub_daily(stamps: pd.DatetimeIndex) -> bool:
 def _merge_duplicates(
     steps: pd.DatetimeIndex, values: Float64, column: str, rule: str
 ) -> tuple[pd.DatetimeIndex, Float64, int]:
-    """One row a stamp, by the rule `error`, `mean` or `last` (in the order of the input)."""
+    """One row per timestamp, by the rule `error`, `mean` or `last` (in the order of the input)."""
     extra = steps.duplicated()
     count = int(extra.sum())
     if not count:
@@ -133,7 +134,7 @@ def _merge_duplicates(
     if rule == "error":
         first = ", ".join(str(stamp) for stamp in steps[extra].unique()[:3])
         raise DataError(
-            f"timestamp column '{column}': {count} of {len(steps)} rows repeat a stamp (first: {first}); "
+            f"timestamp column '{column}': {count:,} of {len(steps):,} rows repeat a timestamp (first: {first}); "
             "remove them, or set on_duplicates to mean or last"
         )
     rows = pd.DataFrame(values).groupby(steps, sort=True)
@@ -147,6 +148,6 @@ def _require_on_grid(steps: pd.DatetimeIndex, frequency: str) -> None:
     if len(off):
         shown = ", ".join(str(stamp) for stamp in off[:3])
         raise DataError(
-            f"{len(off)} of {len(steps)} stamps do not stand on the grid of {frequency} from {steps[0]} "
-            f"(first: {shown}); declare another 'frequency', or put them on the grid with date_trunc"
+            f"{len(off):,} of {len(steps):,} timestamps are not on the grid of {frequency} from {steps[0]} "
+            f"(first: {shown}); set another 'frequency', or move them onto the grid with date_trunc"
         )

@@ -1,8 +1,8 @@
-"""The time axis: what the stamps are, how far apart they stand, and how they go on.
+"""The time axis: how timestamps are read, how far apart they are, and which ones come next.
 
-Steps are counted on one clock. Below a day that clock is UTC, so that a day of 23 or 25 hours has that many steps;
-from a day upwards it is the wall clock of the project's time zone, where a day is a day. Stamps without a time zone
-are read as wall-clock times of the project's time zone.
+Steps are counted on one clock, the *step clock*. For steps shorter than a day it is UTC, so that a day of 23 or 25
+hours has that many hourly steps. For steps of a day or more it is the wall clock of the project's time zone, where
+every day is one step. Timestamps without a time zone are read as wall-clock times in the project's time zone.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Flags
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.wording import counted
 
 Kind = Literal["date", "timestamp", "timestamptz"]
 
 DAY = pd.Timedelta(days=1)
 MAX_SPREAD = 50
-"""A grid this many times longer than its rows is taken for a wrong stamp, not for gaps."""
+"""If a grid has this many times more steps than there are rows, a wrong timestamp is assumed, not gaps."""
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Everything needed to read stamps, and to write the ones that follow.
+    """Everything needed to read timestamps and to write the ones that follow.
 
     Attributes:
         column: name of the timestamp column.
-        frequency: pandas offset alias of one step, such as `10min`, `D`, `MS`.
+        frequency: pandas offset alias of one step, e.g. `10min`, `D`, `MS`.
         timezone: IANA name of the wall clock.
-        kind: type of the column as the user has it.
+        kind: type of the user's column.
     """
 
     column: str
@@ -41,7 +42,7 @@ class Timeline:
     kind: Kind
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-able values."""
+        """A JSON-serialisable dictionary."""
         return asdict(self)
 
     def next_steps(self, last: pd.Timestamp, count: int) -> pd.DatetimeIndex:
@@ -49,13 +50,13 @@ class Timeline:
         return pd.date_range(last, periods=count + 1, freq=self.frequency)[1:]
 
     def wall_clock(self, steps: pd.DatetimeIndex) -> pd.DatetimeIndex:
-        """Steps as the wall clock shows them, without a time zone."""
+        """Steps in wall-clock time, without a time zone."""
         if is_sub_daily(self.frequency):
             return steps.tz_localize("UTC").tz_convert(self.timezone).tz_localize(None)
         return steps
 
     def column_of(self, steps: pd.DatetimeIndex) -> pa.Array:
-        """Steps as a column of the user's own kind."""
+        """Steps as a column of the same kind as the user's."""
         wall = self.wall_clock(steps)
         if self.kind == "date":
             return pa.array(wall.to_numpy().astype("datetime64[D]"))
@@ -76,8 +77,8 @@ def is_sub_daily(frequency: str) -> bool:
 
 
 def fixed_step(offset: pd.offsets.BaseOffset) -> pd.Timedelta | None:
-    """Length of a step that is always the same on the step clock; None for months, business days and the like."""
-    if isinstance(offset, pd.offsets.Day):  # no tick any more since pandas 3, but on our clock a day is a day
+    """The length of a step if it is constant on the step clock; None for months, business days and the like."""
+    if isinstance(offset, pd.offsets.Day):  # not a Tick since pandas 3, but constant on the step clock
         return pd.Timedelta(days=offset.n)
     return pd.Timedelta(offset) if isinstance(offset, pd.offsets.Tick) else None
 
@@ -86,19 +87,19 @@ def offset_of(frequency: str) -> pd.offsets.BaseOffset:
     """The pandas offset of an alias.
 
     Raises:
-        DataError: it is none, or does not lead forward.
+        DataError: it is not a pandas offset, does not move forward, or is finer than a microsecond.
     """
     start, reason = pd.Timestamp("2024-01-01"), ""
     try:
         offset = pd.tseries.frequencies.to_offset(frequency)
         if start + 12 * offset <= start:
-            reason = "does not lead forward"
+            reason = "it does not move forward"
         elif (start + offset).nanosecond:
-            reason = "is finer than a microsecond"
-    except (ValueError, OverflowError) as error:  # ValueError: also steps that lead out of what stamps can hold
+            reason = "it is finer than a microsecond"
+    except (ValueError, OverflowError) as error:  # also raised by steps beyond the range of timestamps
         reason = str(error)
     if reason:
-        raise DataError(f"frequency '{frequency}' is no pandas offset such as 10min, h, D, B, W-MON, MS: {reason}")
+        raise DataError(f"frequency '{frequency}' is not a pandas offset (e.g. 10min, h, D, B, W-MON, MS): {reason}")
     return offset
 
 
@@ -106,10 +107,10 @@ def read_stamps(column: pa.ChunkedArray, name: str) -> tuple[pd.DatetimeIndex, K
     """Reads the timestamp column.
 
     Returns:
-        the stamps (UTC where they have a time zone, else as they stand) and what kind of column it is.
+        The timestamps (in UTC if they have a time zone, else unchanged) and the kind of the column.
 
     Raises:
-        DataError: it holds no dates or times, or some are null.
+        DataError: it is not a date or timestamp column, or some values are null.
     """
     if pa.types.is_date(column.type):
         kind: Kind = "date"
@@ -118,26 +119,27 @@ def read_stamps(column: pa.ChunkedArray, name: str) -> tuple[pd.DatetimeIndex, K
     else:
         raise DataError(
             f"timestamp column '{name}': expected a date or a timestamp, found {column.type}; "
-            "convert it with a select_expression such as to_timestamp(…)"
+            "convert it with a select_expression, e.g. to_timestamp(…)"
         )
     if column.null_count:
         rows = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
         raise DataError(
-            f"timestamp column '{name}': {len(rows)} of {len(column)} are null (rows {_some(rows + 1)}); "
-            f"remove them with a filter: {name} is not null"
+            f"timestamp column '{name}': {len(rows):,} of {len(column):,} values are null (rows {_some(rows + 1)}); "
+            f"remove them with the filter: {name} is not null"
         )
     try:
         stamps = column.cast(pa.timestamp("us")).to_numpy()
-    except pa.ArrowInvalid as error:  # finer than a microsecond, or beyond its range
+    except pa.ArrowInvalid as error:  # finer than a microsecond, or out of range
         raise DataError(f"timestamp column '{name}': {error}; cast it to TIMESTAMP in a select_expression") from None
     return pd.DatetimeIndex(stamps).as_unit("us"), kind
 
 
 def to_steps(stamps: pd.DatetimeIndex, kind: Kind, timezone: str, *, sub_daily: bool) -> pd.DatetimeIndex:
-    """Puts stamps on the step clock (see the module's docstring).
+    """Converts timestamps to the step clock (see the module's docstring).
 
     Raises:
-        DataError: naive stamps that the time zone's clock never shows, or shows twice without a way to tell which.
+        DataError: a timestamp without a time zone does not exist in the project's time zone, or occurs twice there and
+            it is unclear which one is meant.
     """
     if kind == "timestamptz":
         return stamps if sub_daily else stamps.tz_localize("UTC").tz_convert(timezone).tz_localize(None)
@@ -147,19 +149,19 @@ def to_steps(stamps: pd.DatetimeIndex, kind: Kind, timezone: str, *, sub_daily: 
         return _instants(stamps, timezone)
     except ValueError as error:
         raise DataError(
-            f"the stamps are no wall-clock times of {timezone}: {error}. If they ignore daylight saving, "
-            "set the spec's timezone to UTC or to a fixed zone such as Etc/GMT-1"
+            f"the timestamps are not valid wall-clock times in {timezone}: {error}. If they ignore daylight saving, "
+            "set the spec's timezone to UTC or to a fixed zone, e.g. Etc/GMT-1"
         ) from None
 
 
 def _instants(stamps: pd.DatetimeIndex, timezone: str) -> pd.DatetimeIndex:
-    """Wall-clock stamps as UTC.
+    """Wall-clock timestamps as UTC.
 
-    Where the clock is set back, of two equal stamps the first row is the earlier hour and the second the later; a
-    stamp that stands once is the hour that the common step leads to.
+    When the clock is set back, the first of two equal timestamps is the earlier hour and the second the later one. A
+    timestamp that appears only once is the hour that lies on the common step.
 
     Raises:
-        ValueError: a stamp the clock never shows, or one of an hour that it shows twice and that cannot be told.
+        ValueError: a timestamp does not exist, or occurs twice on the clock and it is unclear which one is meant.
     """
     earlier, later = (
         stamps.tz_localize(timezone, ambiguous=np.full(len(stamps), first)).tz_convert("UTC").tz_localize(None)
@@ -172,44 +174,46 @@ def _instants(stamps: pd.DatetimeIndex, timezone: str) -> pd.DatetimeIndex:
         fits_earlier, fits_later = (_leads_to(sure, instants) for instants in (earlier, later))
         unclear = stamps[once & (fits_earlier == fits_later)]
         if len(unclear):
-            raise ValueError(f"{_some(unclear)} is shown twice when the clock is set back, but stands here once")
+            raise ValueError(f"{_some(unclear)} occurs twice when the clock is set back, but appears only once here")
         is_later |= once & fits_later
     return later.where(is_later, earlier)
 
 
 def _leads_to(sure: pd.DatetimeIndex, instants: pd.DatetimeIndex) -> Flags:
-    """Whether the common step of sure instants leads to others."""
+    """Which instants lie on the common step of the unambiguous ones."""
     if len(sure) < 2:
         return np.zeros(len(instants), bool)
     return np.asarray((instants - sure[0]) % common_step(sure) == pd.Timedelta(0))
 
 
 def infer_frequency(steps: pd.DatetimeIndex) -> str:
-    """The offset whose grid holds every step and has the fewest holes.
+    """Infers the offset whose grid contains every step and has the fewest gaps.
 
     Args:
         steps: sorted, unique.
 
     Raises:
-        DataError: fewer than three steps, or no grid holds them all.
+        DataError: there are fewer than three steps, or no grid contains them all.
     """
     if len(steps) < 3:
-        raise DataError(f"cannot infer the frequency from {len(steps)} distinct stamps; declare it with 'frequency'")
+        raise DataError(
+            f"cannot infer the frequency from {counted(len(steps), 'distinct timestamp')}; set it with 'frequency'"
+        )
     candidates = _candidates(common_step(steps))
     holes = {alias: _missing_steps(steps, alias) for alias in candidates}
     fitting = {alias: count for alias, count in holes.items() if count is not None}
     if not fitting:
         off = off_grid(steps, candidates[0])
         raise DataError(
-            f"cannot infer the frequency: most stamps are {common_step(steps)} apart, but {len(off)} of {len(steps)} "
-            f"do not stand on that grid (first: {_some(off)}); declare 'frequency', or put the stamps on a grid with "
-            "date_trunc in a select_expression"
+            f"cannot infer the frequency: most timestamps are {common_step(steps)} apart, but {len(off):,} of "
+            f"{len(steps):,} are not on that grid (first: {_some(off)}); set 'frequency', or move the timestamps "
+            "onto a grid with date_trunc in a select_expression"
         )
     return min(fitting, key=lambda alias: fitting[alias])
 
 
 def common_step(steps: pd.DatetimeIndex) -> pd.Timedelta:
-    """The most frequent distance between neighbours."""
+    """The most frequent distance between neighbouring steps; the shorter one of a tie."""
     distances, counts = np.unique(np.diff(steps.as_unit("us").asi8), return_counts=True)
     return pd.Timedelta(int(distances[counts.argmax()]), unit="us")
 
@@ -234,14 +238,14 @@ def _candidates(step: pd.Timedelta) -> list[str]:
 
 
 def _missing_steps(steps: pd.DatetimeIndex, frequency: str) -> int | None:
-    """How many steps of the grid have no stamp; None where some stamp is off the grid."""
+    """How many steps of the grid have no timestamp; None if a timestamp is off the grid."""
     if len(off_grid(steps, frequency)):
         return None
     return len(regular_grid(steps, frequency)) - len(steps)
 
 
 def off_grid(steps: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
-    """Steps that do not stand on the frequency's grid from the first step."""
+    """The steps that are not on the frequency's grid, which starts at the first step."""
     offset = offset_of(frequency)
     fixed = fixed_step(offset)
     if fixed is not None:
@@ -256,15 +260,15 @@ def regular_grid(steps: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
     """Every step from the first to the last.
 
     Raises:
-        DataError: the grid would be absurdly longer than the rows, as one wrong stamp makes it.
+        DataError: the grid would be far longer than the rows, as a single wrong timestamp can make it.
     """
     offset = offset_of(frequency)
     average = (pd.Timestamp("2024-01-01") + 12 * offset - pd.Timestamp("2024-01-01")) / 12
     expected = (steps[-1] - steps[0]) / average
     if expected > MAX_SPREAD * len(steps) + 10_000:
         raise DataError(
-            f"{len(steps)} rows from {steps[0]} to {steps[-1]} would be {expected:,.0f} steps of {frequency}: is a "
-            "stamp wrong, or the declared frequency?"
+            f"{counted(len(steps), 'row')} from {steps[0]} to {steps[-1]} would be {expected:,.0f} steps of "
+            f"{frequency}; check for a wrong timestamp or a wrong 'frequency'"
         )
     return pd.date_range(steps[0], steps[-1], freq=offset, unit="us")
 

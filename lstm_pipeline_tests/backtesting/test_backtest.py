@@ -1,7 +1,8 @@
-"""Back-tests of the mill: exact scores, no leak, and a user's mistakes."""
+"""Back-tests of the mill: exact scores, no leaks, and a user's mistakes."""
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from lstm_pipeline.arrays import Float64
-from lstm_pipeline.backtesting import backtest as module
 from lstm_pipeline.backtesting import contenders
 from lstm_pipeline.backtesting.backtest import Backtest, BacktestOptions, backtest, read_protocol
 from lstm_pipeline.backtesting.classical import STATISTICAL
@@ -41,6 +41,7 @@ from lstm_pipeline_tests.mill import (
 )
 from lstm_pipeline_tests.test_cli import command
 
+module = importlib.import_module("lstm_pipeline.backtesting.backtest")  # the room's face has a function of that name
 TEST, ROWS, SEASON = 96, 120, 7
 METHODS = ["ensemble", "seasonal_naive", "last_value", "drift", "linear"]
 
@@ -72,7 +73,7 @@ def test_the_ensemble_scores_as_it_did_when_it_was_published(mill: Project, foun
         assert scores[name] == pytest.approx(published[name])
     means = found.table.filter(pc.field("lead").is_null() & pc.field("group").is_null()).to_pylist()
     by_method = {row["method"]: row for row in means}
-    assert list(by_method) == METHODS  # the networks alone are the ensemble: it does not blend
+    assert list(by_method) == METHODS  # without a blend the ensemble is the networks alone, and `network` is dropped
     assert by_method["seasonal_naive"]["rmse"] == pytest.approx(record.baseline_metrics["seasonal_naive"]["rmse"])
     assert by_method["last_value"]["mase"] == pytest.approx(record.baseline_metrics["last_value"]["mase"])
     assert {row["origins"] for row in means} == {record.evaluation["origins"]} == {20}
@@ -129,7 +130,7 @@ def test_origins_are_spread_evenly_or_a_stride_apart(
 
 
 def test_all_that_a_version_has_not_seen_is_held_out(mill: Project) -> None:
-    """Whatever else the split of the data of today would say."""
+    """Even if today's data would be split elsewhere."""
     grown = backtest(mill, mill_table(rows=150), BacktestOptions(stride=10))
     assert grown.contest.first.tolist() == [96, 106, 116, 126, 136]
     shrunk = backtest(mill, mill_table().slice(20), BacktestOptions(origins=2))
@@ -140,12 +141,12 @@ def test_all_that_a_version_has_not_seen_is_held_out(mill: Project) -> None:
 
 
 def test_the_rows_from_an_origin_on_leave_its_forecasts_bit_identical(tmp_path: Path) -> None:
-    """Trained anew, blended anew: each origin's forecasts, those of the naive and the linear methods included."""
+    """With retraining and a new blend at each origin; this holds for the naive and linear methods as well."""
     project = mill_project(tmp_path, blend_baseline=True)
     options, stages = BacktestOptions(stride=10, retrain_every=1), []
     clean = backtest(project, mill_table(), options, on_stage=stages.append)
     assert clean.contest.first.tolist() == [96, 106]
-    assert stages[0] == "training 1 of 2: on the 96 rows before 2024-03-25 00:00:00"
+    assert stages[0] == "retraining 1 of 2: on the 96 rows before 2024-03-25 00:00:00"
     spoilt = backtest(project, poisoned(mill_table(), 106, 1e9), options)
     assert (clean.contest.actual[1] != spoilt.contest.actual[1]).any()
     assert set(clean.contest.forecasts) == {*METHODS, "network"}
@@ -157,21 +158,27 @@ def test_the_rows_from_an_origin_on_leave_its_forecasts_bit_identical(tmp_path: 
     assert not (tmp_path / "storage").exists()  # no candidate, no version
 
 
-def test_a_refit_serves_the_origins_up_to_the_next_and_depends_on_its_rows_alone(mill: Project, tmp_path: Path) -> None:
-    project, heard = mill_project(tmp_path), []
+def test_a_retraining_serves_the_origins_up_to_the_next_and_depends_on_its_rows_alone(
+    mill: Project, tmp_path: Path
+) -> None:
+    project, reports = mill_project(tmp_path), []
     options = BacktestOptions(stride=4, retrain_every=3)
-    found = backtest(project, mill_table(), options, on_epoch=lambda group, report: heard.append((group, report.epoch)))
+    found = backtest(
+        project, mill_table(), options, on_epoch=lambda group, report: reports.append((group, report.epoch))
+    )
     assert found.contest.first.tolist() == [96, 100, 104, 108, 112]
-    assert {group for group, _ in heard} == set(GROUPS)
-    assert len(heard) == 2 * 2 * 2  # trainings, groups, epochs
+    assert {group for group, _ in reports} == set(GROUPS)
+    assert len(reports) == 2 * 2 * 2  # retrainings, groups, epochs
     assert found.protocol["version"] is None
     later = backtest(project, poisoned(mill_table(), 108, 1e9), options)
     expected = found.contest.forecasts["ensemble"]
     np.testing.assert_array_equal(later.contest.forecasts["ensemble"][:4], expected[:4])
-    assert (later.contest.forecasts["ensemble"][4] != expected[4]).all()  # its window holds poison, its training none
+    assert (
+        later.contest.forecasts["ensemble"][4] != expected[4]
+    ).all()  # its window holds poison, its training rows do not
     once = backtest(mill, mill_table(), BacktestOptions(stride=4)).contest.forecasts["linear"]
     np.testing.assert_allclose(found.contest.forecasts["linear"][:3], once[:3])
-    assert (found.contest.forecasts["linear"][3:] != once[3:]).all()  # fitted anew, too
+    assert (found.contest.forecasts["linear"][3:] != once[3:]).all()  # fitted anew as well
 
 
 def test_what_is_known_before_an_origin() -> None:
@@ -190,37 +197,43 @@ def test_what_is_known_before_an_origin() -> None:
         (BacktestOptions(origins=0), "origins: expected at least 1, found 0"),
         (BacktestOptions(stride=-2), "stride: expected at least 1, found -2"),
         (BacktestOptions(retrain_every=0), "retrain_every: expected at least 1, found 0"),
-        (BacktestOptions(origins=2, stride=2), "origins and stride exclude each other"),
-        (BacktestOptions(version="v1", retrain_every=2), "version and retrain_every exclude each other"),
+        (BacktestOptions(origins=2, stride=2), "origins and stride cannot be combined"),
+        (BacktestOptions(version="v1", retrain_every=2), "version and retrain_every cannot be combined"),
     ],
 )
-def test_options_that_cannot_be_meant(mill: Project, options: BacktestOptions, message: str) -> None:
+def test_invalid_options(mill: Project, options: BacktestOptions, message: str) -> None:
     with pytest.raises(DataError, match=message):
         backtest(mill, mill_table(), options)
 
 
-def test_what_does_not_fit_is_one_clear_message(mill: Project, tmp_path: Path) -> None:
-    with pytest.raises(RegistryError, match="has no version v9; there are v1"):
+def test_what_does_not_fit_is_reported_in_one_clear_message(mill: Project, tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="has no version v9; its versions are v1"):
         backtest(mill, mill_table(), BacktestOptions(version="v9"))
     with pytest.raises(RegistryError, match="has no version yet"):
         backtest(mill_project(tmp_path / "none"), mill_table())
-    with pytest.raises(DataError, match="nothing is held out: v1 was trained and validated on rows up to 2024-03-24"):
+    with pytest.raises(DataError, match="no rows are held out: v1 was trained and validated on rows up to 2024-03-24"):
         backtest(mill, mill_table().slice(0, TEST))
-    with pytest.raises(DataError, match=r"the rows that v1 was trained on, up to 2024-03-05.*no longer in the data"):
+    with pytest.raises(
+        DataError, match=r"need the rows that v1 was trained on \(up to 2024-03-05.*but the data begins at 2024-02-28"
+    ):
         backtest(mill, mill_table().slice(70))
     holed = np.where(np.isin(np.arange(ROWS), [95, 103, 107]), np.nan, mill_table()["load"])
-    far = with_column(mill_table(), "load", holed)  # the first whole window ends at row 115, four rows from the end
-    with pytest.raises(DataError, match="no origin in the 24 rows of the test part: each needs 8 usable rows"):
+    far = with_column(
+        mill_table(), "load", holed
+    )  # the first window without a gap ends at row 115, four rows before the end
+    with pytest.raises(
+        DataError, match=r"test part \(24 rows\): each one needs 8 usable rows .* and 5 rows from it on"
+    ):
         backtest(mill_project(tmp_path / "far", max_gap=0), far, BacktestOptions(retrain_every=1))
     other = mill_project(tmp_path / "other", feature_groups={"all": PREDICTED}, models_config={})
-    with pytest.raises(RegistryError, match="v1 has the groups power, warmth, the spec all; train again"):
+    with pytest.raises(RegistryError, match="v1 has the groups power, warmth, but the spec has all; train again"):
         backtest(Project(other.loaded, mill.storage), mill_table())
 
 
-def test_too_many_origins_for_the_memory(mill: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_origins_for_memory(mill: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MAX_CELLS", 10)
     grown = mill_table(rows=200)
-    with pytest.raises(DataError, match="at most 64 do: give fewer origins, or a longer stride"):
+    with pytest.raises(DataError, match="expected at most 64: give fewer origins or a longer stride"):
         backtest(mill, grown, BacktestOptions(stride=1))
     assert len(backtest(mill, grown).contest.first) == 64
 
@@ -232,7 +245,7 @@ def test_a_horizon_longer_than_the_test_part_is_cut_to_it(mill: Project) -> None
     assert {test.p_value for test in found.comparisons} == {None}
 
 
-def test_slow_methods_start_from_a_few_origins_and_know_what_came_before_each(
+def test_slow_methods_start_from_a_few_origins_and_know_all_rows_before_each(
     mill: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def last_values(values: Float64, horizon: int, season: int) -> Float64:
@@ -252,14 +265,14 @@ def test_slow_methods_start_from_a_few_origins_and_know_what_came_before_each(
 
 
 def test_a_version_of_older_models_is_held_out_from_where_it_was_published(own_mill: Project) -> None:
-    """Its blend was fitted on the validation part of the data of that day."""
+    """Its blend was fitted on the validation part of the data it was published with."""
     publish(own_mill, mill_table(rows=150), {}, run_id="later")
     found = backtest(own_mill, mill_table(rows=150), BacktestOptions(origins=2))
     assert found.protocol["version"] == "v2"
     assert found.contest.first.tolist() == [120, 145]
 
 
-def test_networks_that_were_trained_on_all_rows_in_the_end_are_not_the_ones_that_are_tested(tmp_path: Path) -> None:
+def test_refitted_networks_are_not_the_ones_that_are_scored(tmp_path: Path) -> None:
     options = {**TINY, "refit": True}
     project = mill_project(tmp_path, models_config={"power": options, "warmth": options})
     train_mill(project, "run1")
@@ -271,7 +284,7 @@ def test_networks_that_were_trained_on_all_rows_in_the_end_are_not_the_ones_that
     assert (final != found.contest.forecasts["ensemble"]).any()
 
 
-def test_a_failed_training_is_one_clear_message(tmp_path: Path) -> None:
+def test_a_failed_retraining_is_reported_in_one_clear_message(tmp_path: Path) -> None:
     options = {**TINY, "learning_rate": 1e30, "activation": "relu"}
     project = mill_project(tmp_path, models_config={"power": options, "warmth": TINY})
     with pytest.raises(TrainingError, match="group 'power'") as caught:
@@ -300,10 +313,10 @@ def test_the_command_line(own_mill: Project) -> None:
     assert fast.select(["method", "lead", "rmse"]).equals(expected.select(["method", "lead", "rmse"]))
 
 
-def test_the_command_line_trains_anew_and_stores_no_model(tmp_path: Path) -> None:
+def test_the_command_line_retrains_and_stores_no_model(tmp_path: Path) -> None:
     result = run_cli(mill_project(tmp_path), "--stride", "20", "--retrain-every", "1")
     assert result.returncode == 0, result.stderr
-    assert "training 1 of 1: on the 96 rows before 2024-03-25 00:00:00" in result.stdout
+    assert "retraining 1 of 1: on the 96 rows before 2024-03-25 00:00:00" in result.stdout
     assert "power: epoch 2/2" in result.stdout
     assert "Back-test of trained anew every 1 origins: 1 origins" in result.stdout
     assert [path.name for path in (tmp_path / "storage" / "models" / "mill").iterdir()] == ["data"]
@@ -314,8 +327,8 @@ def test_mistakes_on_the_command_line(tmp_path: Path) -> None:
     for arguments, message in (
         (("--origins", "0"), "0 is not in the range x>=1"),
         (("--stride", "0"), "0 is not in the range x>=1"),
-        (("--origins", "2", "--stride", "2"), "--origins and --stride exclude each other"),
-        (("--version", "v1", "--retrain-every", "2"), "give one of them"),
+        (("--origins", "2", "--stride", "2"), "--origins and --stride cannot be combined"),
+        (("--version", "v1", "--retrain-every", "2"), "use one of them"),
     ):
         result = run_cli(project, *arguments)
         assert result.returncode == 2

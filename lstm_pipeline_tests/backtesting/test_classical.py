@@ -1,3 +1,5 @@
+"""The classical methods on series whose forecasts are known."""
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,7 @@ from lstm_pipeline.backtesting.classical import STATISTICAL, is_installed, stati
 pytestmark = pytest.mark.skipif(not is_installed(), reason="needs the extra 'statistics'")
 
 
-def test_a_season_is_carried_on() -> None:
+def test_a_season_is_continued() -> None:
     days = np.arange(210)
     values = np.stack([50 + 10 * np.sin(2 * np.pi * days / 7), np.full(210, 3.0)], axis=1)
     found = statistical_forecasts(values, 14, 7)
@@ -16,7 +18,7 @@ def test_a_season_is_carried_on() -> None:
     np.testing.assert_allclose(found[:, :, 1], 3.0)
 
 
-def test_gaps_are_filled_forward_and_too_little_is_no_forecast() -> None:
+def test_gaps_are_filled_forward_and_short_series_have_no_forecast() -> None:
     values = np.sin(np.arange(60.0))[:, None]
     holed = np.concatenate([np.full((5, 1), np.nan), values])
     holed[-1] = np.nan

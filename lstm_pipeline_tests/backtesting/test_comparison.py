@@ -1,4 +1,4 @@
-"""Scores and tests of forecasts that are written down by hand."""
+"""Scores of hand-written forecasts, and the tests that compare them."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ SCALE = np.array([2.0, 1.0, 0.0])
 
 
 def contest(**forecasts: np.ndarray) -> Contest:
-    """Four origins, two steps, three features; what came is always 10."""
+    """Four origins, two steps, three features; the observed values are always 10."""
     return Contest(("a", "b", "c"), np.array([20, 21, 22, 23]), np.full((4, 2, 3), 10.0), forecasts)
 
 
 def off_by(errors: list[list[float]]) -> np.ndarray:
-    """(4, 2, 3): the errors of feature a by origin and step; b misses by 1, c by nothing."""
+    """(4, 2, 3): the errors of feature a by origin and step; b is off by 1, c is exact."""
     a = np.array(errors, float)
     return 10 + np.stack([a, np.ones((4, 2)), np.zeros((4, 2))], axis=2)
 
@@ -64,7 +64,7 @@ def test_a_method_with_fewer_origins_is_scored_and_compared_on_these() -> None:
 
 
 def test_all_features_are_compared_in_units_of_their_naive_change() -> None:
-    """a by 2, b by 1; c, whose season explains it wholly, has no unit."""
+    """a by 2, b by 1; c repeats its season exactly and has no unit."""
     (everything,) = [found for found in compare(FOUND, SCALE) if (found.method, found.feature) == ("rare", None)]
     assert everything.relative_rmse == pytest.approx(np.sqrt((8 / 4 + 1) / (2.5 / 4 + 1)))
     assert everything.origins == 2

@@ -1,9 +1,9 @@
-"""Makes `golden/` anew: a published version, an input, and what the version forecasts from it.
+"""Makes `golden/` anew: a published version, an input, and the version's forecast from it.
 
     python -m lstm_pipeline_tests.forecasting.make_golden
 
-The golden version stands for every version that users have in their storage. Make it anew only when versions of
-before are meant to be unreadable, or when it should hold something more; never to turn a failing test green.
+The golden version represents the versions that users have in their storage. Make it anew only if earlier versions are
+meant to become unreadable or if it should contain more, never to make a failing test pass.
 """
 
 from __future__ import annotations

@@ -1,14 +1,10 @@
-"""What held-out forecasts teach: the guard by naive forecasts, and intervals; from numbers to the record and back."""
+"""Calibration: the blend with naive forecasts, prediction intervals, and their record in a version."""
 
-import datetime as dt
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import DataError, RegistryError
@@ -16,36 +12,21 @@ from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.evaluation import RECENT_ORIGINS, calibrate, evaluate
-from lstm_pipeline.forecasting.forecast import Forecast, forecast
 from lstm_pipeline.forecasting.rolling import roll_held_out
-from lstm_pipeline.forecasting.training import resolve_options
-from lstm_pipeline.projects.checks import data_problems
-from lstm_pipeline.projects.inputs import prediction_input
-from lstm_pipeline.projects.project import Project, load_project
 from lstm_pipeline.registry.records import CalibrationRecord, EnsembleMetadata
-from lstm_pipeline.spec.project import ProjectSpec
 from lstm_pipeline.statistics.blending import fit_blend
 from lstm_pipeline.statistics.intervals import interval_columns, interval_offsets
-from lstm_pipeline.statistics.residuals import DEFINITIONS, residual_summary
+from lstm_pipeline.statistics.residuals import residual_summary
 from lstm_pipeline_tests.forecasting.make_golden import INPUT, STORE
 from lstm_pipeline_tests.mill import (
-    AS_OF,
     HORIZON,
     LENGTH,
     PREDICTED,
-    TINY,
     linear_ensemble,
     mill_dataset,
-    mill_project,
-    mill_spec,
-    mill_step,
     mill_table,
-    project_of,
-    publish_mill,
-    train_mill,
     with_column,
 )
-from lstm_pipeline_tests.spec.example import PREDICTION, complaints, spec_data
 
 NAN = float("nan")
 OWN_UNITS = {"power": "none", "warmth": "none"}
@@ -54,7 +35,7 @@ WEIGHTS = {"load": (0.5, 0.3, 0.2), "parts": (0, 0, 1), "heat": (1, 0, 0)}
 
 
 def zeros(dataset: Dataset) -> Ensemble:
-    """Networks that forecast 0 in own units."""
+    """Networks that forecast 0 in the features' own units."""
     return linear_ensemble(dataset, {}, OWN_UNITS)
 
 
@@ -100,7 +81,7 @@ def test_the_coverage_comes_back_from_its_record() -> None:
     assert Calibration.from_record(given.to_record(), ["load"]).coverage == {80: pytest.approx([0.75])}
 
 
-def test_no_record_is_the_networks_alone() -> None:
+def test_without_a_record_the_ensemble_is_its_networks_alone() -> None:
     found = Calibration.from_record(CalibrationRecord(), ["load", "heat"])
     assert found.weights.tolist() == [[1, 0, 0]] * 2
     assert not found.is_blend
@@ -119,18 +100,20 @@ def test_what_a_blend_needs(weights: tuple[float, ...], is_blend: bool, needs_se
 
 def test_a_record_of_other_features_is_refused() -> None:
     record = Calibration(("load",), np.eye(3)[:1], {80: reach(2, 1)}).to_record()
-    with pytest.raises(RegistryError, match=r"the version's calibration does not fit its models: KeyError\('heat'\)"):
+    with pytest.raises(RegistryError, match=r"the version's calibration does not match its models: KeyError\('heat'\)"):
         Calibration.from_record(record, ["heat"])
     uneven = record.model_copy(update={"intervals": {**record.intervals, "heat": {}}, "blend": {
         "load": record.blend["load"], "heat": record.blend["load"]}})  # fmt: skip
-    with pytest.raises(RegistryError, match="does not fit its models: KeyError"):
+    with pytest.raises(RegistryError, match="does not match its models: KeyError"):
         Calibration.from_record(uneven, ["load", "heat"])
 
 
-def test_a_version_of_an_earlier_release_is_the_networks_alone() -> None:
+def test_a_version_of_an_earlier_release_is_its_networks_alone() -> None:
     ensemble = Ensemble.load(str(STORE), "mill")
     assert not ensemble.calibration.is_blend
-    with pytest.raises(RegistryError, match=r"this version has no 80 % intervals \(it has: none\); name the level"):
+    with pytest.raises(
+        RegistryError, match=r"this version has no 80 % intervals \(available levels: none\); add the level"
+    ):
         ensemble.predict(pq.read_table(INPUT), 3, intervals=[80])
     assert EnsembleMetadata.model_fields["calibration"].default == CalibrationRecord()
 
@@ -150,17 +133,18 @@ def test_an_interval_is_as_long_as_the_forecast() -> None:
         np.testing.assert_array_equal(upper, 100 + 10 * expected)
 
 
-def test_a_level_that_was_not_published_is_named_with_those_that_were() -> None:
+def test_an_unpublished_level_is_refused_with_the_published_ones() -> None:
     ensemble = calibrated(mill_dataset(), offsets={95: reach(3, 2), 80: reach(3, 1)})
     with pytest.raises(RegistryError) as caught:
         ensemble.predict(mill_table(), 3, intervals=[80, 90])
     assert str(caught.value) == (
-        "this version has no 90 % intervals (it has: 80, 95); name the level in the prediction step's "
-        "prediction_intervals and publish again (materialise model_metadata, or run with --only train)"
+        "this version has no 90 % intervals (available levels: 80, 95); add the level to "
+        "prediction_intervals of the prediction step and publish again (materialise model_metadata, or run with "
+        "--only train)"
     )
 
 
-def test_intervals_stand_after_the_features_and_are_missing_beyond_their_horizon() -> None:
+def test_intervals_follow_the_features_and_are_missing_beyond_their_horizon() -> None:
     ensemble = calibrated(mill_dataset(), offsets={95: reach(3, 2), 80: reach(3, 1)})
     plain, found = ensemble.predict(mill_table(), 4), ensemble.predict(mill_table(), 4, intervals=[95, 80])
     bounds = [label for level in (95, 80) for name in PREDICTED for label in interval_columns(name, level)]
@@ -174,7 +158,7 @@ def test_intervals_stand_after_the_features_and_are_missing_beyond_their_horizon
     assert table["load_lo_80"].null_count == 1
 
 
-def test_bounds_of_a_whole_number_are_around_what_it_was_rounded_from() -> None:
+def test_bounds_of_an_integer_are_around_its_unrounded_forecast() -> None:
     weights = {**WEIGHTS, "parts": (0.5, 0, 0.5)}
     found = calibrated(mill_dataset(), weights, {80: reach(1, 1)}).predict(mill_table(), 1, intervals=[80])
     half = last_values("parts")[0] / 2
@@ -182,7 +166,7 @@ def test_bounds_of_a_whole_number_are_around_what_it_was_rounded_from() -> None:
     assert found["parts_lo_80"][0] == pytest.approx(half - 2)
 
 
-def test_a_bound_never_takes_the_place_of_a_feature() -> None:
+def test_a_bound_never_replaces_a_feature() -> None:
     table = mill_table().append_column("load_lo_80", mill_table()["load"])
     groups = {"power": ["load", "load_lo_80", "parts"], "warmth": ["heat"]}
     names = [name for members in groups.values() for name in members]
@@ -205,7 +189,7 @@ def test_a_forecast_is_the_blend_of_networks_and_naive_forecasts(steps: int) -> 
     np.testing.assert_allclose(found["heat"], 0, atol=1e-4)
 
 
-def test_a_season_that_is_longer_than_a_window_is_read_from_the_rows_before() -> None:
+def test_a_season_longer_than_a_window_is_read_from_the_rows_before_it() -> None:
     dataset = mill_dataset(season_length=50)
     weights = dict.fromkeys(PREDICTED, (0, 1, 0))
     found = calibrated(dataset, weights).predict(mill_table(), 60)
@@ -213,13 +197,13 @@ def test_a_season_that_is_longer_than_a_window_is_read_from_the_rows_before() ->
     np.testing.assert_allclose(calibrated(dataset, weights).predict(mill_table().slice(70), 60)["load"], found["load"])
 
 
-def test_a_season_that_is_not_there_is_asked_for_where_it_is_needed() -> None:
+def test_a_history_shorter_than_a_season_is_refused_only_where_a_season_is_needed() -> None:
     dataset, short = mill_dataset(season_length=50), mill_table().slice(71)
     with pytest.raises(DataError) as caught:
         calibrated(dataset).predict(short, 3)
     assert str(caught.value) == (
-        "this version blends its networks with the seasonal naive, which needs the last 50 steps, found 49 "
-        "(2024-02-29 00:00:00 to 2024-04-17 00:00:00); let the prediction input reach further back"
+        "this version blends its networks with the seasonal naive forecast, which needs a history of 50 steps, found "
+        "49 (2024-02-29 00:00:00 to 2024-04-17 00:00:00); extend the prediction input further back"
     )
     without = dict.fromkeys(PREDICTED, (0.5, 0, 0.5))
     found = calibrated(dataset, without).predict(short, 3)
@@ -242,7 +226,7 @@ def columns_of(rows: Any) -> Float64:
 
 
 def held_out(first: Any, steps: int = HORIZON) -> tuple[Float64, Float64]:
-    """Actual values and the three forecasts of origins, by hand, for networks that say 0."""
+    """Observed values and the three methods' forecasts, computed by hand, for networks that forecast 0."""
     ahead = np.arange(steps)
     actual = columns_of(first[:, None] + ahead)
     seasonal = columns_of(first[:, None] - SEASON + ahead % SEASON)
@@ -250,7 +234,7 @@ def held_out(first: Any, steps: int = HORIZON) -> tuple[Float64, Float64]:
     return actual, np.stack([np.zeros_like(actual), seasonal, last])
 
 
-def test_weights_are_fitted_on_what_came_in_the_validation_part() -> None:
+def test_weights_are_fitted_on_the_observed_values_of_the_validation_part() -> None:
     dataset = mill_dataset()
     found = evaluate(dataset, zeros(dataset), HORIZON, blends=True).calibration
     first = np.arange(VALIDATION, TEST)
@@ -264,7 +248,7 @@ def test_weights_are_fitted_on_what_came_in_the_validation_part() -> None:
     assert alone.weights.tolist() == [[1, 0, 0]] * 3
 
 
-def test_a_validation_part_shorter_than_the_horizon_still_guards() -> None:
+def test_a_validation_part_shorter_than_the_horizon_still_gives_a_blend() -> None:
     dataset = mill_dataset()
     assert evaluate(dataset, zeros(dataset), 20, blends=True).calibration.is_blend
 
@@ -313,7 +297,7 @@ def test_only_the_latest_origins_make_an_interval() -> None:
     np.testing.assert_array_equal(again, found)
 
 
-def test_residuals_are_what_came_less_what_was_forecast_in_the_test_part() -> None:
+def test_residuals_are_observed_values_minus_forecasts_of_the_test_part() -> None:
     dataset = mill_dataset()
     found = evaluate(dataset, zeros(dataset), HORIZON).residuals
     assert list(found) == PREDICTED
@@ -321,7 +305,7 @@ def test_residuals_are_what_came_less_what_was_forecast_in_the_test_part() -> No
         np.testing.assert_allclose(residuals, last_values(name, ROWS - TEST), rtol=1e-6)
 
 
-def test_residuals_on_both_sides_of_a_gap_are_no_neighbours() -> None:
+def test_residuals_on_both_sides_of_a_gap_are_not_neighbours() -> None:
     values = mill_table()["load"].to_numpy().copy()
     values[105] = np.nan
     dataset = mill_dataset(with_column(mill_table(), "load", values), max_gap=0)
@@ -329,208 +313,3 @@ def test_residuals_on_both_sides_of_a_gap_are_no_neighbours() -> None:
     there = values.copy()
     there[105 : 105 + LENGTH + 1] = np.nan  # no window reaches these rows
     assert found == pytest.approx(residual_summary(there[TEST:]), rel=1e-5)
-
-
-# the steps a roll
-
-
-@pytest.mark.parametrize(
-    ("asked", "horizon", "expected"),
-    [(None, 1, 1), (None, 5, 5), (None, 9, 9), (None, 10, 9), (None, 500, 9), (3, 5, 3)],
-)
-def test_steps_a_roll_are_the_horizon_or_half_of_the_shortest_part(
-    asked: int | None, horizon: int, expected: int
-) -> None:
-    dataset = mill_dataset()  # 19 rows for validation, 24 for the test
-    assert dataset.chunk_length(asked, horizon, LENGTH) == expected
-    config = {"power": TINY, "warmth": {**TINY, "output_chunk_length": asked}}
-    step = mill_step(preset=None, models_config=config)
-    assert resolve_options(dataset, step, "warmth", horizon).output_chunk_length == expected
-    assert resolve_options(dataset, mill_step(), "warmth", horizon).output_chunk_length == 1  # as documented
-
-
-def test_parts_of_one_row_are_forecast_one_step_a_roll() -> None:
-    dataset = mill_dataset(mill_table(rows=20), train_ratio=0.9, validation_split=0.1)
-    assert (dataset.split.validation, dataset.split.test, dataset.split.rows) == (17, 18, 20)
-    assert dataset.chunk_length(None, 30, LENGTH) == 1
-
-
-@pytest.mark.parametrize("length", [70, 75])
-def test_what_can_be_trained_for_one_step_can_be_trained_by_default(length: int) -> None:
-    dataset = mill_dataset(sequence_length=length)
-    assert len(dataset.windows(["load"], length, dataset.chunk_length(None, 30, length)).train)
-
-
-# what a user writes
-
-
-@pytest.mark.parametrize(
-    ("levels", "message"),
-    [
-        ([80, 80], "prediction_intervals: expected every level once, found a list of 2"),
-        ([0], "prediction_intervals[0]: should be greater than or equal to 1, found 0"),
-        ([80, 100], "prediction_intervals[1]: should be less than or equal to 99, found 100"),
-        ([0.8], "prediction_intervals[0]: expected a whole number, found 0.8"),
-        (["80"], "prediction_intervals[0]: expected a whole number, found '80'"),
-        (80, "prediction_intervals: expected a list, found 80"),
-    ],
-)
-def test_levels_that_cannot_be(levels: Any, message: str) -> None:
-    assert complaints(spec_data((f"{PREDICTION}.prediction_intervals", levels))) == [f"{PREDICTION}.{message}"]
-
-
-@pytest.mark.parametrize(
-    ("preset", "asked", "expected"),
-    [
-        (None, None, (80, 95)),
-        ("documented", None, ()),
-        ("documented", [90], (90,)),
-        (None, [], ()),
-        (None, [99, 1], (99, 1)),
-    ],
-)
-def test_which_levels_are_published(preset: str | None, asked: Any, expected: tuple[int, ...]) -> None:
-    spec = mill_spec(preset=preset)
-    spec["predictions"]["transformations"][1]["prediction_intervals"] = asked
-    assert ProjectSpec.model_validate(spec).interval_levels == expected
-
-
-@pytest.mark.parametrize(
-    ("preset", "asked", "expected"),
-    [(None, None, True), ("documented", None, False), (None, False, False), ("documented", True, True)],
-)
-def test_whether_naive_forecasts_guard(preset: str | None, asked: bool | None, expected: bool) -> None:
-    assert mill_step(preset=preset, blend_baseline=asked).blends is expected
-
-
-def test_a_feature_with_the_name_of_a_bound_is_told_before_anything_is_trained(tmp_path: Path) -> None:
-    load = mill_table()["load"]
-    pq.write_table(
-        mill_table().append_column("load_lo_80", load).append_column("heat_hi_95", load), tmp_path / "mill.parquet"
-    )
-    names = [*PREDICTED, "load_lo_80", "heat_hi_95"]
-    spec = mill_spec(preset=None, features_to_predict=names, feature_groups=None, models_config={})
-    place = "predictions.transformations[1].prediction_intervals"
-    assert [str(problem.place) for problem in data_problems(project_of(tmp_path, spec), AS_OF)] == [place]
-    (problem,) = data_problems(project_of(tmp_path, spec), AS_OF)
-    assert problem.message == (
-        "the columns of the intervals would have names that features have: heat_hi_95, load_lo_80; rename these "
-        "features or leave their level out"
-    )
-    spec["predictions"]["transformations"][1]["prediction_intervals"] = [90]
-    assert not data_problems(project_of(tmp_path, spec), AS_OF)
-
-
-def test_bounds_are_columns_that_later_steps_can_use(tmp_path: Path) -> None:
-    spec = mill_spec(preset=None)
-    chain = spec["predictions"]["transformations"]
-    chain.append({"transform": "select_expression", "input": "forecast", "output": "final",
-                  "expressions": ["date", "load_hi_95 - load_lo_95 as width", "heat_lo_90"]})  # fmt: skip
-    spec["predictions"]["finalisers"]["input"] = "final"
-    (problem,) = data_problems(project_of(tmp_path, spec), AS_OF)
-    assert problem.place == "predictions.transformations[2].expressions[2]"
-    assert "unknown column 'heat_lo_90'" in problem.message
-
-
-def test_a_version_without_intervals_forecasts_where_nobody_asked_for_any(own_mill: Project) -> None:
-    """Published as documented or by an earlier release; the spec has the defaults of now."""
-    path = own_mill.loaded.folder / "mill.yaml"
-    path.write_text(yaml.safe_dump(mill_spec(preset=None), sort_keys=False))
-    assert forecast_of(load_project(path, own_mill.storage)).table.num_rows == HORIZON
-
-
-# from training to a forecast, with what a user gets who asks for nothing
-
-
-@pytest.fixture(scope="module")
-def by_default(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A published project whose options are the defaults, but for the sizes."""
-    small = {**TINY, "segment_units": 4}
-    config = {"power": small, "warmth": small}
-    project = mill_project(tmp_path_factory.mktemp("default"), preset=None, models_config=config)
-    train_mill(project, "run1")
-    publish_mill(project)
-    return project
-
-
-def forecast_of(project: Project) -> Forecast:
-    noon = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
-    return forecast(project, prediction_input(project, AS_OF), as_of=AS_OF, predicted_at=noon)
-
-
-def test_the_record_says_what_the_defaults_became(by_default: Project) -> None:
-    for model in by_default.registry.load().models.values():
-        record = model.record.metadata
-        assert record.hyperparameters.items() >= {
-            "output_chunk_length": HORIZON, "network": "both", "highway": "shared", "window_normalization": "last",
-            "rollout_steps": 1, "members": 1, "refit": False, "segment_length": 24, "segment_units": 4,
-        }.items()  # fmt: skip
-        assert record.chunk_length == HORIZON
-        # windows whose five rows all lie in their part: 69, 19 and 24 for one row each
-        assert record.training["windows"] == {"train": 77 - LENGTH - 4, "validation": 15, "test": 20}
-
-
-def test_the_version_says_how_networks_and_naive_forecasts_go_together(by_default: Project) -> None:
-    version = by_default.registry.ensemble_record().metadata
-    assert set(version.calibration.blend) == set(PREDICTED)
-    for weights in version.calibration.blend.values():
-        assert list(weights) == list(METHODS)
-        assert sum(weights.values()) == pytest.approx(1)
-        assert min(weights.values()) >= 0
-    for levels in version.calibration.intervals.values():
-        assert list(levels) == ["80", "95"]
-        assert {len(side) for offsets in levels.values() for side in (offsets.lower, offsets.upper)} == {HORIZON}
-    assert {level: set(shares) for level, shares in version.calibration.coverage.items()} == {
-        "80": set(PREDICTED),
-        "95": set(PREDICTED),
-    }
-    assert all(0 <= share <= 1 for shares in version.calibration.coverage.values() for share in shares.values())
-    assert set(version.baseline_metrics) >= {"seasonal_naive", "last_value"}
-    assert {name: set(numbers) for name, numbers in version.residuals.items()} == {
-        name: set(DEFINITIONS) for name in PREDICTED
-    }
-    assert set(version.metric_definitions) >= {f"residual_{name}" for name in DEFINITIONS}
-
-
-def test_a_default_forecast_has_intervals_one_inside_the_other(by_default: Project) -> None:
-    made = forecast_of(by_default)
-    bounds = [label for level in (80, 95) for name in PREDICTED for label in interval_columns(name, level)]
-    assert made.table.column_names == ["date", *PREDICTED, *bounds, "_predicted_at", "model_version"]
-    assert made.table.num_rows == HORIZON
-    frame = made.table.to_pandas()
-    for name in PREDICTED:
-        wide_low, low, high, wide_high = (frame[f"{name}_{side}"] for side in ("lo_95", "lo_80", "hi_80", "hi_95"))
-        assert (wide_low <= low).all()
-        assert (low < high).all()
-        assert (high <= wide_high).all()
-    assert {str(made.table.schema.field(label).type) for label in bounds} == {"double"}
-
-
-def test_a_default_version_forecasts_the_blend_of_its_parts(by_default: Project) -> None:
-    ensemble = Ensemble.of(by_default.registry, by_default.registry.load())
-    dataset = mill_dataset()
-    network = ensemble.roll(dataset.series, dataset.filled, np.array([ROWS - LENGTH]), 9)[0]
-    _, naive = held_out(np.array([ROWS - HORIZON]))  # for its shape alone
-    assert naive.shape == (3, 1, HORIZON, 3)
-    blend = by_default.registry.ensemble_record().metadata.calibration.blend
-    found = ensemble.predict(mill_table(), 9)
-    for index, name in enumerate(PREDICTED):
-        parts = (network[:, index], np.resize(last_values(name, SEASON), 9), last_values(name)[0])
-        expected = sum(blend[name][method] * part for method, part in zip(METHODS, parts, strict=True))
-        np.testing.assert_allclose(found[name], np.rint(expected) if name == "parts" else expected, rtol=1e-5)
-
-
-def test_a_default_version_rolls_on_beyond_its_steps(by_default: Project) -> None:
-    ensemble = Ensemble.of(by_default.registry, by_default.registry.load())
-    long = ensemble.predict(mill_table(), 2 * HORIZON + 3, intervals=[80])
-    assert np.isfinite(long[PREDICTED].to_numpy(float)).all()
-    assert long["load_lo_80"].isna().tolist() == [False] * HORIZON + [True] * (HORIZON + 3)
-    short = ensemble.predict(mill_table(), 3, intervals=[80])
-    assert long.head(3).equals(short) or np.allclose(long.head(3)[PREDICTED], short[PREDICTED], rtol=1e-6)
-
-
-def test_a_frame_that_begins_with_the_season_is_enough(by_default: Project) -> None:
-    ensemble = Ensemble.of(by_default.registry, by_default.registry.load())
-    rows = max(LENGTH, SEASON)
-    short: pa.Table = mill_table().slice(ROWS - rows)
-    assert ensemble.predict(short, HORIZON).equals(ensemble.predict(mill_table(), HORIZON))

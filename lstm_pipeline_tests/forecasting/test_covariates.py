@@ -1,4 +1,4 @@
-"""Columns whose future is given: a row carries the value of the step after it, and a forecast needs the plan."""
+"""Future covariates: a row carries the next step's value, and a forecast needs a plan."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ PLAN = [0.1, 0.4, 0.2, 0.35, 0.25]
 
 
 def with_plan(plan: list[float | None]) -> pa.Table:
-    """The mill's rows and, after them, rows that say nothing but what the wind will be."""
+    """The mill's rows, followed by rows that give the wind alone."""
     table = mill_table()
     first = pd.Timestamp(table["date"][-1].as_py()) + pd.Timedelta(days=1)
     days = pd.date_range(first, periods=len(plan)).to_numpy().astype("datetime64[D]")
@@ -61,7 +61,7 @@ def test_planned_rows_are_not_trained_on() -> None:
 
 
 def repeats_the_plan(dataset: Dataset) -> Any:
-    """Forecasts that the load is, in scaled units, the wind of the step that is forecast."""
+    """Forecasts the load as the wind of the same step, in scaled units."""
     return linear_ensemble(dataset, {"load": [(1, "next wind", 1.0)]})
 
 
@@ -78,21 +78,23 @@ def test_a_roll_reads_the_plan_of_each_step() -> None:
     )
 
 
-def test_held_out_forecasts_read_what_came() -> None:
+def test_held_out_forecasts_read_the_observed_covariates() -> None:
     dataset = mill_dataset(**COVARIATES)
     ensemble = repeats_the_plan(dataset)
     start = 60
     rolled = ensemble.roll(dataset.series, dataset.filled, np.array([start]), 5)[0, :, ensemble.predicted.index("load")]
     scaler, wind = dataset.scaler("standard"), FEATURES.index("wind")
-    came = dataset.series.values[start + LENGTH : start + LENGTH + 5, [wind]]
-    expected = scaler.subset(["load"]).inverse(scaler.subset(["wind"]).transform(came))[:, 0]
+    observed = dataset.series.values[start + LENGTH : start + LENGTH + 5, [wind]]
+    expected = scaler.subset(["load"]).inverse(scaler.subset(["wind"]).transform(observed))[:, 0]
     np.testing.assert_allclose(rolled, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("plan", [PLAN[:4], [0.1, None, 0.3, 0.2, 0.2], []])
 def test_a_forecast_without_a_plan_for_each_step_is_refused(plan: list[float | None]) -> None:
     ensemble = repeats_the_plan(mill_dataset(**COVARIATES))
-    with pytest.raises(DataError, match=r"future_covariates: .* what wind will be in each of the 5 steps"):
+    with pytest.raises(
+        DataError, match=r"future_covariates: expected values of wind for 5 steps after the last observed one"
+    ):
         ensemble.predict(with_plan(plan), 5)
 
 
@@ -111,7 +113,7 @@ def test_a_trained_project_forecasts_with_a_plan(tmp_path: Path) -> None:
     assert not np.allclose(calm, windy)
 
 
-def test_covariates_that_cannot_be_are_named(tmp_path: Path) -> None:
+def test_unknown_covariates_are_named(tmp_path: Path) -> None:
     project = mill_project(tmp_path, future_covariates=["wnd", "note2"])
     problems = [str(problem) for problem in data_problems(load_project(project.loaded.source, project.storage))]
     assert any("there is no column 'wnd'. Did you mean 'wind'?" in problem for problem in problems)
@@ -122,6 +124,6 @@ def test_a_covariate_that_is_predicted_is_refused(tmp_path: Path) -> None:
         mill_project(tmp_path, future_covariates=["load"])
 
 
-def test_a_country_that_is_not_known_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_country_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="ISO 3166"):
         mill_project(tmp_path, holidays="XX")

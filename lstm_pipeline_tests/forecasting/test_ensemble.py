@@ -1,4 +1,4 @@
-"""Rolling forward: what goes into each step, checked with networks whose weights are set by hand."""
+"""Rolling forward: the inputs of each step, checked with networks whose weights are set by hand."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +10,10 @@ import pytest
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import DataError, RegistryError
-from lstm_pipeline.forecasting.dataset import Dataset, build_dataset, network_rows
+from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.history import History
+from lstm_pipeline.forecasting.inputs import NetworkInputs
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline.timeseries.calendar import ALL, calendar_matrix
 from lstm_pipeline_tests.mill import (
@@ -32,7 +33,7 @@ def values_of(table: pa.Table, name: str) -> Float64:
     return np.asarray(table[name].to_numpy(), np.float64)
 
 
-# known sequences go on exactly
+# known sequences are continued exactly
 
 
 def test_persistence_repeats_the_last_row() -> None:
@@ -43,7 +44,7 @@ def test_persistence_repeats_the_last_row() -> None:
         np.testing.assert_allclose(forecast[name], [values_of(table, name)[-1]] * 6, rtol=1e-6)
 
 
-def test_a_line_goes_on_as_a_line() -> None:
+def test_a_line_is_continued() -> None:
     """y(t) = 2 y(t-1) - y(t-2): each step needs the one before it, in the right place of the window."""
     line = 100.0 - 2.5 * np.arange(120)
     table = with_column(mill_table(), "load", line)
@@ -53,7 +54,7 @@ def test_a_line_goes_on_as_a_line() -> None:
 
 
 @pytest.mark.parametrize("lag", [1, 3, LENGTH])
-def test_a_copy_of_the_step_some_lags_ago_repeats_that_stretch(lag: int) -> None:
+def test_a_copy_of_an_earlier_step_repeats_the_last_rows(lag: int) -> None:
     table = mill_table()
     ensemble = linear_ensemble(mill_dataset(table), {name: [(lag, name, 1.0)] for name in PREDICTED})
     forecast = ensemble.predict(table, 20)
@@ -63,7 +64,7 @@ def test_a_copy_of_the_step_some_lags_ago_repeats_that_stretch(lag: int) -> None
 
 
 def test_one_groups_forecast_is_another_groups_input_in_the_next_step() -> None:
-    """heat(t) = load(t-1), load(t) = heat(t-1), in scaled units, over two groups: the two swap places every step."""
+    """heat(t) = load(t-1), load(t) = heat(t-1), in scaled units, over two groups: the two swap at every step."""
     table, dataset = mill_table(), mill_dataset()
     ensemble = linear_ensemble(dataset, {"load": [(1, "heat", 1.0)], "heat": [(1, "load", 1.0)]})
     forecast, scaler = ensemble.predict(table, 4), dataset.scaler("standard")
@@ -88,7 +89,7 @@ def test_several_windows_at_once_roll_as_each_alone() -> None:
 
 
 def mixed_terms(dataset: Dataset, seed: int = 5) -> dict[str, Any]:
-    """Every target as a sum of every input at three lags, small enough not to grow."""
+    """Every target as a sum of every input at three lags, with weights small enough not to diverge."""
     columns, random = [*dataset.series.names, *dataset.calendar], np.random.default_rng(seed)
     return {
         target: [(lag, column, random.normal(0, 0.1)) for lag in (1, 2, LENGTH) for column in columns]
@@ -101,7 +102,7 @@ def window_of(dataset: Dataset) -> History:
 
 
 def rolled_in_numpy(dataset: Dataset, ensemble: Ensemble, horizon: int) -> Float64:
-    """(H, P) in float64 and own units; each network is called by itself, in the units it was trained in."""
+    """(H, P) in float64 and own units; each network is called alone, in the units it was trained in."""
     series = dataset.series
     values, calendar_names = dataset.filled.values[-LENGTH:].copy(), ensemble.metadata.calendar_features
     dates = series.steps[-LENGTH:].append(series.timeline.next_steps(series.steps[-1], horizon + 1))
@@ -131,7 +132,7 @@ def rolled_in_numpy(dataset: Dataset, ensemble: Ensemble, horizon: int) -> Float
     ],
     ids=lambda kinds: "-".join(kinds.values()),
 )
-def test_members_with_other_scalers_roll_as_the_reference(kinds: dict[str, str]) -> None:
+def test_group_models_with_different_scalers_roll_as_the_reference(kinds: dict[str, str]) -> None:
     dataset = mill_dataset()
     ensemble = linear_ensemble(dataset, mixed_terms(dataset), kinds)
     found = ensemble.forecast(window_of(dataset), 15)
@@ -186,13 +187,13 @@ def test_a_roll_feeds_the_calendar_that_training_rows_of_the_same_dates_have(
     table = spread(frequency, kind, timezone, first, rows)
     whole = build_dataset(table, step, timezone)
     assert len(whole.series) == rows
-    expected = network_rows(whole.series, whole.filled, whole.scaler("standard"), whole.calendar)[:, 2:]
+    expected = whole.rows(whole.scaler("standard"))[:, 2:]
     ensemble = linear_ensemble(whole, {})
     # from the end of a part of the rows, as a forecast
     part = build_dataset(table.slice(0, rows - horizon), step, timezone)
     fed = known_calendar(ensemble, part, [len(part.series) - LENGTH], horizon)
     np.testing.assert_array_equal(fed[0], expected[rows - horizon :])
-    # from within the rows, as an evaluation; the last one goes on past their end
+    # from within the rows, as an evaluation; the last roll continues past their end
     starts = [0, 13, rows - LENGTH - 30]
     fed = known_calendar(ensemble, whole, starts, 40)
     for index, start in enumerate(starts):
@@ -202,16 +203,14 @@ def test_a_roll_feeds_the_calendar_that_training_rows_of_the_same_dates_have(
 
 
 def known_calendar(ensemble: Ensemble, dataset: Dataset, starts: Sequence[int], horizon: int) -> Any:
-    """(B, H, K) the calendar columns of what a roll is given."""
-    at = np.array(starts)
-    rows = network_rows(dataset.series, dataset.filled, ensemble.models[0].scaler, dataset.calendar)
-    windows = rows[at[:, None] + np.arange(LENGTH)]
-    known = ensemble._known(dataset.series, dataset.filled, windows, at, horizon, None)
+    """(B, H, K) the calendar columns that a roll is given."""
+    inputs = NetworkInputs(dataset.series, dataset.filled, ensemble.models[0].scaler, dataset.calendar)
+    known = inputs.known(np.array(starts), LENGTH, horizon, ensemble.context, dataset.season)
     return known[:, :, len(ensemble.context) :]
 
 
 @pytest.mark.parametrize("name", ["month", "dayofweek", "quarter_sin"])
-def test_a_network_that_repeats_the_calendar_says_that_of_the_step_it_forecasts(name: str) -> None:
+def test_a_network_reads_the_calendar_of_the_step_it_forecasts(name: str) -> None:
     table = mill_table(first="2023-12-01")  # the last row is 29 March
     dataset = mill_dataset(table)
     assert name in dataset.calendar
@@ -226,7 +225,7 @@ def test_a_network_that_repeats_the_calendar_says_that_of_the_step_it_forecasts(
 
 
 @pytest.mark.parametrize(("season", "period"), [(None, 7), (3, 3), (LENGTH, LENGTH), (LENGTH + 1, 1)])
-def test_context_goes_on_by_seasonal_naive(season: int | None, period: int) -> None:
+def test_context_follows_its_seasonal_naive_forecast(season: int | None, period: int) -> None:
     """Read back through a network that repeats the last row's `wind` as `load`."""
     table = mill_table()
     dataset = mill_dataset(table, season_length=season)
@@ -238,16 +237,16 @@ def test_context_goes_on_by_seasonal_naive(season: int | None, period: int) -> N
     np.testing.assert_allclose(forecast["load"], scaler.subset(["load"]).inverse(scaled)[:, 0], rtol=1e-6)
 
 
-def test_context_is_no_forecast() -> None:
+def test_context_is_not_forecast() -> None:
     ensemble = linear_ensemble(mill_dataset(), {})
     assert ensemble.context == ["wind"]
     assert list(ensemble.predict(mill_table(), 2).columns) == ["date", *PREDICTED]
 
 
-# what comes out
+# the forecast
 
 
-def test_whole_numbers_are_rounded_half_to_even_to_the_nearest() -> None:
+def test_integers_are_rounded_half_to_even() -> None:
     wind = [1.0, 3.0, 5.0, 7.0, -1.0, -3.0, 4.98, 5.02]  # the last eight rows; halves of them are forecast in turn
     table = with_column(mill_table(), "wind", np.resize(wind, 120))
     terms = {"parts": [(LENGTH, "wind", 0.5)], "load": [(LENGTH, "wind", 0.5)]}
@@ -300,16 +299,16 @@ def test_a_forecast_that_is_not_finite_names_its_features() -> None:
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        ({"sequence_length": 9}, "sequence_length is 8 in the one and 9 in the other"),
+        ({"sequence_length": 9}, "sequence_length is 8 in the first and 9 in the second"),
         ({"calendar_features": ["month"]}, "feature_columns is"),
-        ({"frequency": "2D"}, "frequency is D in the one and 2D in the other"),
+        ({"frequency": "2D"}, "frequency is D in the first and 2D in the second"),
     ],
     ids=["sequence_length", "columns", "frequency"],
 )
-def test_models_that_do_not_go_together_are_told_apart(change: dict[str, Any], place: str) -> None:
+def test_models_that_cannot_be_combined_are_refused(change: dict[str, Any], place: str) -> None:
     every_other = mill_table().take(np.arange(0, 120, 2)) if "frequency" in change else mill_table()
     other = mill_dataset(every_other, **change)
     length = change.get("sequence_length", LENGTH)
     members = [linear_member(mill_dataset(), "power", {}), linear_member(other, "warmth", {}, length=length)]
-    with pytest.raises(RegistryError, match=f"'power' and 'warmth' do not go together: {place}"):
+    with pytest.raises(RegistryError, match=f"'power' and 'warmth' cannot be combined: {place}"):
         Ensemble(members)

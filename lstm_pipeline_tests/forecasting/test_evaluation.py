@@ -1,4 +1,4 @@
-"""Scores on the test part, recomputed by hand for networks that say zero, the truth, or the last value."""
+"""Scores on the test part, recomputed by hand for networks that forecast zero, the truth, or the last value."""
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ OWN_UNITS = {"power": "none", "warmth": "none"}
 
 
 def zeros(dataset: Dataset) -> Ensemble:
-    """Forecasts 0 in own units."""
+    """Forecasts 0 in the features' own units."""
     return linear_ensemble(dataset, {}, OWN_UNITS)
 
 
@@ -34,9 +34,9 @@ def column(table: pa.Table, name: str) -> Float64:
 
 
 def by_hand(actual: Float64, forecast: Float64, naive: Float64, training: Float64) -> dict[str, float]:
-    """The definitions, for one feature; NaN in `actual` does not count."""
-    there = ~np.isnan(actual)
-    actual, forecast, naive = actual[there], forecast[there], naive[there]
+    """The metrics of one feature by their definitions; NaN in `actual` does not count."""
+    observed = ~np.isnan(actual)
+    actual, forecast, naive = actual[observed], forecast[observed], naive[observed]
     error, size = actual - forecast, np.abs(actual) + np.abs(forecast)
     return {
         "rmse": float(np.sqrt((error**2).mean())),
@@ -99,7 +99,7 @@ def test_a_perfect_forecast_has_no_error_and_no_defined_skill_where_the_naive_on
             assert metrics["rmse"] == pytest.approx(0, abs=1e-5)
             assert metrics["r2"] == pytest.approx(1)
             assert metrics["skill"] == (None if name == "load" else pytest.approx(1))
-        assert evaluation.by_feature[part]["load"]["mase"] is None  # the season explains the training part wholly
+        assert evaluation.by_feature[part]["load"]["mase"] is None  # the training part repeats its season exactly
     assert evaluation.baselines["seasonal_naive"]["rmse"] > 0
     assert evaluation.baselines["last_value"]["skill"] < 1
 
@@ -112,7 +112,7 @@ def test_filled_values_never_count(rule: str) -> None:
     dataset = mill_dataset(with_column(table, "load", values), missing=rule)
     assert dataset.filled.counts == {"load": 5}
     found = evaluate(dataset, zeros(dataset), 5).by_feature
-    ends = [row - LENGTH for row in np.flatnonzero(dataset.filled.foreknowing) + 1]  # windows that may not be used
+    ends = [row - LENGTH for row in np.flatnonzero(dataset.filled.foreknowing) + 1]  # windows that must not be used
     targets = [row for row in range(TEST, ROWS) if row - LENGTH not in ends and not np.isnan(values[row])]
     expected = np.sqrt((values[targets] ** 2).mean())
     assert found["one_step"]["load"]["rmse"] == pytest.approx(expected)
@@ -124,13 +124,16 @@ def test_filled_values_never_count(rule: str) -> None:
     assert found["one_step"]["load"]["mase"] == pytest.approx(np.abs(values[targets]).mean() / scale)
 
 
-def test_an_interpolated_row_gives_no_window_away_what_follows_it() -> None:
-    """A window that ends in a value interpolated towards the next one would forecast what it has seen."""
+def test_no_window_ends_in_a_value_interpolated_towards_the_next_row() -> None:
+    """Such a window would already contain part of what it forecasts."""
     values = column(mill_table(), "load").copy()
     values[100] = np.nan
     dataset = mill_dataset(with_column(mill_table(), "load", values))
     targets = dataset.windows(["load"], LENGTH).test + LENGTH
-    assert sorted(set(range(TEST, ROWS)) - set(targets)) == [100, 101]  # nothing to score, and foreknown
+    assert sorted(set(range(TEST, ROWS)) - set(targets)) == [
+        100,
+        101,
+    ]  # the first is not observed, the second is foreknown
     assert 101 not in held_out_origins(dataset, LENGTH, 5, 100)
 
 
@@ -162,3 +165,18 @@ def test_rows_within_a_horizon_that_cannot_be_filled_do_not_count() -> None:
     evaluation = evaluate(dataset, zeros(dataset), 24)
     expected = np.sqrt(np.nanmean(values[TEST:] ** 2))
     assert evaluation.by_feature["rolled"]["heat"]["rmse"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("rule", ["interpolate", "ffill", "mask"])
+def test_observed_values_and_the_error_scale_are_free_of_filled_and_later_values(rule: str) -> None:
+    values = column(mill_table(), "load").copy()
+    values[[20, 30, 100]] = np.nan
+    dataset = mill_dataset(with_column(mill_table(), "load", values), missing=rule)
+    index = dataset.series.names.index("load")
+    np.testing.assert_array_equal(dataset.observed_values[:, index], values)
+    training = values[:VALIDATION]
+    expected = np.nanmean(np.abs(training[SEASON:] - training[:-SEASON]))
+    assert dataset.error_scale[index] == pytest.approx(expected, rel=1e-12)
+    values[VALIDATION:] *= 9
+    later = mill_dataset(with_column(mill_table(), "load", values), missing=rule)
+    np.testing.assert_array_equal(later.error_scale, dataset.error_scale)

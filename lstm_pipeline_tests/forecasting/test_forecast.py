@@ -1,4 +1,4 @@
-"""The prediction step: what it gives, and every input it refuses without touching what is stored."""
+"""The prediction step: its forecast, and every input it refuses while leaving the storage untouched."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -45,10 +45,10 @@ def with_values(name: str, rows: slice, value: float | None) -> pa.Table:
     return with_column(table, name, values)
 
 
-# what it gives
+# the forecast
 
 
-def test_one_row_a_step_with_every_feature_the_time_and_the_version(mill: Project) -> None:
+def test_one_row_per_step_with_every_feature_the_time_and_the_version(mill: Project) -> None:
     table = forecast_of(mill).table
     assert table.column_names == ["date", *PREDICTED, "_predicted_at", "model_version"]
     assert table.num_rows == HORIZON
@@ -78,74 +78,74 @@ def test_transformations_and_schema_are_applied_after_the_step(own_mill: Project
     assert result.table["half"].to_pylist() == [value / 2 for value in result.raw["load"].to_pylist()]
 
 
-def test_a_version_that_is_asked_for_or_rolled_back_to_makes_the_forecast(own_mill: Project) -> None:
+def test_a_requested_or_rolled_back_version_makes_the_forecast(own_mill: Project) -> None:
     train_mill(own_mill, "run2", ["warmth"])
     publish_mill(own_mill)
     assert forecast_of(own_mill).ensemble.version == "v2"
-    asked = respecified(own_mill, lambda spec: spec["predictions"]["transformations"][1].update(version="v1"))
-    assert forecast_of(asked).ensemble.version == "v1"
+    changed = respecified(own_mill, lambda spec: spec["predictions"]["transformations"][1].update(version="v1"))
+    assert forecast_of(changed).ensemble.version == "v1"
     own_mill.registry.roll_back("v1")
     assert set(forecast_of(own_mill).table["model_version"].to_pylist()) == {"v1"}
 
 
-# what it refuses
+# refused inputs
 
 REFUSED: dict[str, tuple[Callable[[], pa.Table], str]] = {
     "too few rows": (
         lambda: mill_table().slice(0, LENGTH - 1),
-        rf"starts from the last {LENGTH} steps \(the trained sequence_length\), found {LENGTH - 1} \(2023-12-20",
+        rf"needs a history of {LENGTH} steps \(the models' sequence_length\), found {LENGTH - 1} \(2023-12-20",
     ),
-    "one row": (lambda: mill_table().slice(0, 1), f"starts from the last {LENGTH} steps .*, found 1 "),
+    "one row": (lambda: mill_table().slice(0, 1), f"needs a history of {LENGTH} steps .*, found 1 "),
     "no rows": (lambda: mill_table().slice(0, 0), "there are no rows"),
     "columns that are missing": (
         lambda: mill_table().drop_columns(["heat", "wind"]),
-        "columns that this input does not have: heat, wind; it has: date, load, parts, note",
+        "lacks columns that the models were trained on: heat, wind; its columns: date, load, parts, note",
     ),
-    "no timestamps": (lambda: mill_table().drop_columns(["date"]), "does not have: date; it has: load"),
+    "no timestamps": (lambda: mill_table().drop_columns(["date"]), "models were trained on: date; its columns: load"),
     "text in a feature": (
         lambda: with_column(mill_table(), "load", ["forty"] * 120),
-        r"numbers in columns that hold none here: load \(string\)",
+        r"these are not numeric here: load \(string\)",
     ),
     "flags in a feature": (
         lambda: with_column(mill_table(), "wind", [True] * 120),
-        r"numbers in columns that hold none here: wind \(bool\)",
+        r"these are not numeric here: wind \(bool\)",
     ),
     "a feature without a value": (lambda: with_values("load", slice(None), None), "without a single value: load"),
     "weekly rows": (
         lambda: mill_table().take(np.arange(0, 120, 7)),
-        r"trained with steps of D \(1 days.*most rows here are 7 days",
+        r"trained with steps of D \(1 days.*found 7 days .* between most rows",
     ),
-    "every third day": (lambda: mill_table().take(np.arange(0, 120, 3)), "most rows here are 3 days"),
+    "every third day": (lambda: mill_table().take(np.arange(0, 120, 3)), "found 3 days .* between most rows"),
     "hourly rows": (
         lambda: with_column(mill_table(), "date", pd.date_range("2024-01-01", periods=120, freq="h").to_numpy()),
-        r"does not fit the models \(trained with step D\).*do not stand on the grid of D",
+        r"does not fit the models \(trained with steps of D\).*are not on the grid of D",
     ),
     "a long gap at the end": (
         lambda: with_values("heat", slice(95, None), None),
-        r"the last 8 steps hold a gap of more than max_gap 24 steps \(8 steps cannot be .*first at 2024-04-10",
+        r"the last 8 steps of the history have a gap longer than max_gap \(24\): 8 steps .*first at 2024-04-10",
     ),
     "a long gap before the last rows": (
         lambda: pa.concat_tables([mill_table().slice(0, 80), mill_table().slice(110)]).slice(0, 86),
-        r"hold a gap of more than max_gap 24 steps \(2 steps cannot be filled, the first at 2024-04-06",
+        r"have a gap longer than max_gap \(24\): 2 steps cannot be filled, the first at 2024-04-06",
     ),
     "infinite values": (
         lambda: with_values("wind", slice(117, 118), np.inf),
-        r"infinite values in 'wind' 1 \(first at 2024-04-15",
+        r"infinite values: 1 in 'wind' \(first at 2024-04-15",
     ),
-    "infinite values far back": (lambda: with_values("load", slice(0, 1), -np.inf), "infinite values in 'load' 1"),
-    "a stamp that stands twice": (
+    "infinite values far back": (lambda: with_values("load", slice(0, 1), -np.inf), "infinite values: 1 in 'load'"),
+    "a repeated timestamp": (
         lambda: pa.concat_tables([mill_table(), mill_table().slice(119)]),
-        r"1 of 121 rows repeat a stamp \(first: 2024-04-17",
+        r"1 of 121 rows repeat a timestamp \(first: 2024-04-17",
     ),
-    "a stamp that is null": (
+    "a null timestamp": (
         lambda: with_column(mill_table(), "date", [None, *mill_table()["date"].to_pylist()[1:]]),
-        "1 of 120 are null",
+        "1 of 120 values are null",
     ),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_an_input_that_does_not_fit_is_told_and_nothing_stored_changes(own_mill: Project, case: str) -> None:
+def test_an_unfit_input_is_refused_and_storage_stays_as_it_was(own_mill: Project, case: str) -> None:
     make, message = REFUSED[case]
     before = tree(own_mill.storage)
     with pytest.raises(DataError, match=message):
@@ -154,22 +154,22 @@ def test_an_input_that_does_not_fit_is_told_and_nothing_stored_changes(own_mill:
     assert own_mill.registry.resolve() == "v1"
 
 
-def test_a_single_row_with_values_is_no_series() -> None:
-    """One row with values, and one without any, ten days later: what lies between would all be made up."""
+def test_a_single_row_with_values_is_not_a_series() -> None:
+    """One row with values and, ten days later, one without: all steps between them would be made up."""
     table = mill_table().take([0, 10])
     for name in ("load", "heat", "wind", "parts"):
         table = with_column(table, name, [table[name][0].as_py(), None])
-    with pytest.raises(DataError, match=r"steps of D \(1 days.*; only one row here has values"):
+    with pytest.raises(DataError, match=r"steps of D \(1 days.*found a single row with values"):
         linear_ensemble(mill_dataset(), {}).read_history(table)
 
 
-def test_a_short_gap_at_the_end_goes_on_with_the_last_value() -> None:
+def test_a_short_gap_at_the_end_is_filled_with_the_last_value() -> None:
     window = linear_ensemble(mill_dataset(), {}).read_history(with_values("heat", slice(117, None), None))
     heat = mill_table()["heat"][116].as_py()
     np.testing.assert_array_equal(window.filled.values[-3:, 0], [heat] * 3)
 
 
-def test_rows_that_are_missing_far_back_do_no_harm() -> None:
+def test_missing_rows_before_the_window_do_not_matter() -> None:
     ensemble = linear_ensemble(mill_dataset(), {"load": [(1, "load", 1.0)]})
     table = pa.concat_tables([mill_table().slice(0, 10), mill_table().slice(70)])
     pd.testing.assert_frame_equal(ensemble.predict(table, 3), ensemble.predict(mill_table(), 3))
@@ -193,9 +193,11 @@ def test_a_sequence_length_other_than_the_trained_one_names_both(own_mill: Proje
         return lambda spec: spec["predictions"]["transformations"][1].update(sequence_length=length)
 
     before = tree(own_mill.storage)
-    with pytest.raises(SpecError, match="is 9, but the models are trained with 8"):
+    with pytest.raises(SpecError, match="expected 8, as in the training step, found 9"):
         respecified(own_mill, ask_for(9))
-    changed = respecified(own_mill, ask_for(9), sequence_length=9)  # both steps changed, but not trained again
+    changed = respecified(
+        own_mill, ask_for(9), sequence_length=9
+    )  # both steps of the spec change, but the models are not trained again
     with pytest.raises(
         DataError, match="sequence_length is 9 in the prediction step, but version v1 was trained with 8"
     ):
@@ -216,7 +218,7 @@ def test_a_file_with_another_checksum_is_named(own_mill: Project, name: str) -> 
     assert tree(own_mill.storage) == before
 
 
-def test_a_version_that_is_not_there_is_told_with_those_that_are(own_mill: Project) -> None:
-    asked = respecified(own_mill, lambda spec: spec["predictions"]["transformations"][1].update(version="v7"))
-    with pytest.raises(RegistryError, match="no version v7; there are v1"):
-        forecast_of(asked)
+def test_a_missing_version_is_refused_with_the_existing_ones(own_mill: Project) -> None:
+    changed = respecified(own_mill, lambda spec: spec["predictions"]["transformations"][1].update(version="v7"))
+    with pytest.raises(RegistryError, match="no version v7; its versions are v1"):
+        forecast_of(changed)

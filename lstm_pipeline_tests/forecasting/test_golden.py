@@ -1,4 +1,4 @@
-"""A version of an earlier release still loads, and forecasts what it forecast then (`make_golden.py` made it)."""
+"""A version of an earlier release, made by `make_golden.py`, still loads and forecasts the same numbers."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Nothing that comes later reaches what is trained, and nothing but names decides what a number means."""
+"""Later rows never reach training, and columns are matched by name alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lstm_pipeline.forecasting.dataset import Dataset, network_rows
+from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel
 from lstm_pipeline.forecasting.evaluation import evaluate
 from lstm_pipeline_tests.mill import (
@@ -33,7 +33,7 @@ STEP: dict[str, Any] = {"models_config": {"power": RANDOM, "warmth": RANDOM}}
 
 
 def holed(table: pa.Table) -> pa.Table:
-    """Holes on both sides of both splits, so that filling them is tempted to look ahead; one inside each part."""
+    """Holes on both sides of both splits, where filling could look ahead, and one inside each part."""
     for name in ("load", "heat", "wind"):
         values = table[name].to_numpy().copy()
         for row in (10, 11, VALIDATION - 2, VALIDATION - 1, VALIDATION, 85, TEST - 1, TEST, 110):
@@ -43,10 +43,10 @@ def holed(table: pa.Table) -> pa.Table:
 
 
 def training_windows(dataset: Dataset, names: list[str], end: int) -> Iterator[bytes]:
-    """What a group trains on: scaler, rows up to `end`, what counts in them, and where windows start."""
+    """What a group trains on: its scaler, the rows before `end`, the flags of observed values, the windows' starts."""
     scaler = dataset.scaler("standard")
     yield from (scaler.centre.tobytes(), scaler.scale.tobytes(), repr(scaler.constant).encode())
-    yield network_rows(dataset.series, dataset.filled, scaler, dataset.calendar)[:end].tobytes()
+    yield dataset.rows(scaler)[:end].tobytes()
     yield dataset.filled.observed[:end].tobytes()
     windows = dataset.windows(names, LENGTH)
     yield windows.train.tobytes()
@@ -65,7 +65,7 @@ def member(clean: Dataset, tmp_path_factory: pytest.TempPathFactory) -> GroupMod
     return trained_member(tmp_path_factory.mktemp("clean"), "power", clean, mill_step(**STEP))
 
 
-def test_parts_are_where_this_file_thinks(clean: Dataset) -> None:
+def test_the_parts_begin_where_this_file_assumes(clean: Dataset) -> None:
     assert (clean.split.validation, clean.split.test, clean.split.rows) == (VALIDATION, TEST, ROWS)
 
 
@@ -82,7 +82,7 @@ def test_later_rows_leave_scaler_and_windows_bit_identical(rule: str, part: int,
 
 
 def spread_poison(table: pa.Table, part: int, poison: float) -> pa.Table:
-    """As `poisoned`; where that is the validation part with NaN, the test part stays, so that there is one."""
+    """As `poisoned`, but NaN in the validation part leaves the test part as it is, since there must be one."""
     if part == TEST or not np.isnan(poison):
         return poisoned(table, part, poison)
     return pa.concat_tables([poisoned(table, part, poison).slice(0, TEST), table.slice(TEST)])
@@ -91,7 +91,7 @@ def spread_poison(table: pa.Table, part: int, poison: float) -> pa.Table:
 @pytest.mark.parametrize("rule", ["interpolate", "ffill", "mask"])
 def test_the_scaler_is_fitted_on_what_was_observed_in_the_training_rows(rule: str) -> None:
     values = mill_table()["load"].to_numpy().copy()
-    values[20:40] = np.nan  # filled, they would pull the mean towards one value
+    values[20:40] = np.nan  # filled values would pull the mean towards one value
     scaler = mill_dataset(with_column(mill_table(), "load", values), missing=rule).scaler("standard").subset(["load"])
     seen = values[:VALIDATION][~np.isnan(values[:VALIDATION])]
     np.testing.assert_allclose([scaler.centre[0], scaler.scale[0]], [seen.mean(), seen.std()], rtol=1e-12)
@@ -110,7 +110,7 @@ def test_test_rows_leave_the_trained_weights_bit_identical(
 
 
 def test_poison_in_the_training_part_does_change_the_weights(member: GroupModel, tmp_path: Path) -> None:
-    """Else the tests above would pass for a network that learns nothing."""
+    """Otherwise the tests above would pass for a network that learns nothing."""
     table = holed(mill_table())
     values = table["wind"].to_numpy().copy()
     values[VALIDATION - 3] += 0.01
@@ -166,12 +166,12 @@ def test_a_groups_weights_do_not_depend_on_the_other_groups(member: GroupModel, 
     assert weights_of(first) != weights_of(member)  # which predicts `parts` as well
 
 
-# the guard, and networks that forecast several rows from windows of their own level
+# the blend, and networks that forecast several rows from windows of their own level
 
 
 @pytest.mark.parametrize("poison", [1e9, np.nan], ids=["1e9", "NaN"])
 @pytest.mark.parametrize("rule", ["interpolate", "ffill", "mask"])
-def test_the_weights_of_the_guard_depend_on_no_row_of_the_test_part(rule: str, poison: float) -> None:
+def test_the_weights_of_the_blend_depend_on_no_row_of_the_test_part(rule: str, poison: float) -> None:
     def weights(table: pa.Table) -> Any:
         dataset = mill_dataset(table, missing=rule, max_gap=8)
         ensemble = linear_ensemble(dataset, {name: [(2, name, 0.9)] for name in PREDICTED})
@@ -179,7 +179,7 @@ def test_the_weights_of_the_guard_depend_on_no_row_of_the_test_part(rule: str, p
 
     table = holed(mill_table())
     clean = weights(table)
-    assert ((clean > 0.01).sum(axis=1) > 1).any()  # there is something to decide
+    assert ((clean > 0.01).sum(axis=1) > 1).any()  # the weights are not trivial
     np.testing.assert_array_equal(weights(poisoned(table, TEST, poison)), clean)
     assert not np.allclose(weights(poisoned(table, TEST - 6, 100.0)), clean)
 

@@ -1,4 +1,4 @@
-"""From training to a version that forecasts elsewhere: what is kept, pinned, refused."""
+"""From training to a version that forecasts in another process: its record, its pinned models, its failures."""
 
 import json
 import subprocess
@@ -51,7 +51,7 @@ assert "dagster" not in sys.modules
 """
 
 
-# what a version says
+# the record of a version
 
 
 def test_a_record_says_what_the_model_was_trained_on(mill: Project) -> None:
@@ -86,12 +86,12 @@ def test_hyperparameters_are_the_resolved_ones(mill: Project) -> None:
     assert used.items() >= {"sequence_length": LENGTH, "epochs": 2, "batch_size": 32, "train_ratio": 0.8}.items()
 
 
-def test_a_models_history_has_every_epoch(mill: Project) -> None:
+def test_a_models_training_log_has_every_epoch(mill: Project) -> None:
     model = mill.registry.load().models["warmth"]
-    history, training = training_log(mill.registry, model), model.record.metadata.training
-    assert len(history["loss"]) == len(history["val_loss"]) == training["epochs"] == 2
-    assert training["val_loss"] == min(history["val_loss"])
-    assert history["val_loss"].index(training["val_loss"]) + 1 == training["best_epoch"]
+    log, training = training_log(mill.registry, model), model.record.metadata.training
+    assert len(log["loss"]) == len(log["val_loss"]) == training["epochs"] == 2
+    assert training["val_loss"] == min(log["val_loss"])
+    assert log["val_loss"].index(training["val_loss"]) + 1 == training["best_epoch"]
 
 
 def test_an_ensembles_metrics_are_means_over_features_of_the_rolled_ones(mill: Project) -> None:
@@ -119,7 +119,7 @@ def test_a_models_own_scores_are_those_of_the_ensemble_one_step_ahead(mill: Proj
 
 
 def test_a_group_learns_its_own_features_each_in_its_own_place(tmp_path: Path) -> None:
-    """Two waves a quarter of a period apart: what was learnt for the one would be no forecast of the other."""
+    """Two waves a quarter of a period apart: the forecast of one would be wrong for the other."""
     angle = 2 * np.pi * np.arange(120) / 14
     table = with_column(mill_table(), "load", 5 + np.sin(angle))
     table = with_column(table, "parts", np.rint(500 + 400 * np.cos(angle)).astype(np.int64))
@@ -151,7 +151,7 @@ def test_the_metadata_table_has_the_seven_columns_and_a_row_for_each_model_and_t
 
 
 def test_a_fresh_process_forecasts_the_same_numbers(mill: Project, tmp_path: Path) -> None:
-    """Through the public door, with the files alone, without Dagster; with layers of this package and without."""
+    """Through the public API and the stored files alone, without Dagster; with and without layers of this package."""
     pq.write_table(mill_table(), tmp_path / "frame.parquet")
     storages = [mill.storage, str(STORE)]
     command = [sys.executable, "-c", FRESH, str(tmp_path / "frame.parquet"), *storages]
@@ -173,10 +173,10 @@ def test_a_version_is_loaded_by_name_from_a_bucket(own_mill: Project) -> None:
         Ensemble.load(own_mill.storage, "mill", bucket="elsewhere")
 
 
-# retraining
+# training one group again
 
 
-def test_retraining_one_group_pins_the_other_byte_for_byte_and_scores_anew(own_mill: Project) -> None:
+def test_training_one_group_again_pins_the_other_byte_for_byte_and_scores_both(own_mill: Project) -> None:
     storage = Path(own_mill.storage)
     before, first = tree(storage), Ensemble.load(own_mill.storage, "mill").predict(mill_table(), 5)
     changed = respecified(own_mill, random_seed=7)
@@ -200,16 +200,16 @@ def test_retraining_one_group_pins_the_other_byte_for_byte_and_scores_anew(own_m
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sequence_length": 6}, "'power' and 'warmth' do not go together: sequence_length is 8 .* and 6"),
-        ({"calendar_features": ["month"]}, "'power' and 'warmth' do not go together: feature_columns"),
+        ({"sequence_length": 6}, "'power' and 'warmth' cannot be combined: sequence_length is 8 .* and 6"),
+        ({"calendar_features": ["month"]}, "'power' and 'warmth' cannot be combined: feature_columns"),
         (
             {"feature_groups": {"power": ["load"], "warmth": ["heat", "parts"]}},
-            "newest model of group 'power' does not fit the spec: predicted_features is .*'load', 'parts'",
+            "newest model of group 'power' does not fit the spec: expected predicted_features .*, found .*'parts'",
         ),
     ],
     ids=["sequence_length", "calendar", "groups"],
 )
-def test_a_retrained_group_that_does_not_fit_the_others_is_not_published(
+def test_a_group_trained_again_that_does_not_fit_the_others_is_not_published(
     own_mill: Project, change: dict[str, Any], message: str
 ) -> None:
     changed = respecified(own_mill, **change)
@@ -221,8 +221,8 @@ def test_a_retrained_group_that_does_not_fit_the_others_is_not_published(
     assert changed.registry.resolve() == "v1"
 
 
-def test_a_group_may_be_retrained_with_another_scaler(own_mill: Project) -> None:
-    """Each model's units are converted to the others'; the forecast stays in the features' own."""
+def test_a_group_may_be_trained_again_with_another_scaler(own_mill: Project) -> None:
+    """Each model's units are converted; the forecast stays in the features' own units."""
     changed = respecified(own_mill, models_config={"power": TINY, "warmth": {**TINY, "scaler": "minmax"}})
     train_mill(changed, "run2", ["warmth"])
     version = publish_mill(changed)
@@ -251,11 +251,11 @@ def test_a_loss_that_turns_nan_names_the_group_and_keeps_the_others(own_mill: Pr
         f"models/mill/candidates/warmth/run2/{name}"
         for name in ("model.keras", "scaler.json", "history.json", "metadata.json")
     }
-    # the group is mended and trained alone; the version takes what was kept
-    mended = respecified(own_mill)
-    train_mill(mended, "run3", ["power"])
-    publish_mill(mended)
-    assert runs(mended.registry) == {"power": "run3", "warmth": "run2"}
+    # the group is fixed and trained alone; the version takes the other group's candidate
+    fixed = respecified(own_mill)
+    train_mill(fixed, "run3", ["power"])
+    publish_mill(fixed)
+    assert runs(fixed.registry) == {"power": "run3", "warmth": "run2"}
 
 
 def test_nothing_is_published_when_every_group_fails(tmp_path: Path) -> None:
@@ -275,6 +275,6 @@ def test_other_data_than_the_models_were_trained_on_is_scored_but_must_have_thei
     first, second = (project.registry.ensemble_record(version).metadata for version in ("v1", "v2"))
     assert first.evaluation["data_fingerprint"] != second.evaluation["data_fingerprint"]
     project = mill_project(own_mill.loaded.folder, more.rename_columns(["date", "load", "heat", "parts", "x", "note"]))
-    with pytest.raises(RegistryError, match="group 'power' does not fit the spec: feature_columns"):
+    with pytest.raises(RegistryError, match="group 'power' does not fit the spec: expected feature_columns"):
         publish_mill(project)
     assert project.registry.versions() == ["v1", "v2"]

@@ -46,7 +46,7 @@ def test_the_example_fits_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_the_example_forecasts_a_day_and_one_group_is_retrained(
+def test_the_example_forecasts_a_day_and_one_group_is_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = example(tmp_path, monkeypatch, epochs=1)

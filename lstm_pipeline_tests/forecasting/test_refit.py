@@ -1,4 +1,4 @@
-"""refit: what forecasts is trained on all rows, what is scored has not seen the test part."""
+"""Refit: the network that forecasts is trained on all rows, the scored one has not seen the test part."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def test_the_scored_network_is_kept_and_the_refitted_one_forecasts(tmp_path: Pat
         train_mill(project, "run1")
     expected, version = publish_mill(plain), publish_mill(refitted)
     one, other = expected.record.metadata, version.record.metadata
-    assert other.feature_metrics == one.feature_metrics  # scores of networks that have not seen what they are scored on
+    assert other.feature_metrics == one.feature_metrics  # scored on rows that the networks have not seen
 
     files = {member.model_name: {Path(file.path).name for file in member.files} for member in other.individual_models}
     assert files["power"] - files["warmth"] == {HELD_OUT}
@@ -37,14 +37,16 @@ def test_the_scored_network_is_kept_and_the_refitted_one_forecasts(tmp_path: Pat
     assert (Path(refitted.storage) / "models" / "mill" / "models" / "power" / "v1" / MODEL).is_file()
 
 
-def test_it_goes_through_the_best_epochs_again_on_every_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the rates they had, with the windows whose steps lie on both sides of a boundary."""
+def test_it_repeats_the_epochs_up_to_the_best_one_on_every_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the same learning rates, including the windows whose targets cross the boundary of a part."""
     calls: list[dict[str, Any]] = []
     train = training.train
 
-    def spied(model: Any, data: Any, options: Any, **settings: Any) -> Any:
-        history = train(model, data, options, **settings)
-        calls.append({"starts": data.train_starts, "history": history, **settings})
+    def spied(model: Any, data: Any, options: Any, settings: training.TrainingSettings, *listener: Any) -> Any:
+        history = train(model, data, options, settings, *listener)
+        calls.append({"starts": data.train_starts, "history": history, "patience": settings.patience})
         return history
 
     monkeypatch.setattr(training, "train", spied)

@@ -1,4 +1,4 @@
-"""What a network is before training, and what is refused before it begins."""
+"""Networks before their training, and options that are refused before it begins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting.training import _untrained, prepare
-from lstm_pipeline.statistics.linear import fit_linear
+from lstm_pipeline.statistics.linear import LinearForm, fit_linear
 from lstm_pipeline_tests.mill import GROUPS, HORIZON, LENGTH, TINY, mill_dataset, mill_step, mill_table
 from lstm_pipeline_tests.mill import with_column as replaced
 
@@ -17,14 +17,14 @@ SEASON = 3
 
 
 def untrained(**options: Any) -> tuple[Any, Any]:
-    """The task and the network of the group `power` on a table with a hole in its training part."""
+    """The task and the untrained network of the group `power` on a table with a gap in its training part."""
     table = mill_table()
     load = table["load"].to_numpy().copy()
     load[20:24] = np.nan
     config = {**TINY, "segment_units": 4, "segment_length": 4, "output_chunk_length": HORIZON, **options}
     step = {"preset": None, "models_config": {"power": config}, "season_length": SEASON}
     task = prepare(mill_dataset(replaced(table, "load", load), **step), mill_step(**step), "power", HORIZON)
-    return task, _untrained(task, "power", task.windows.train)
+    return task, _untrained(task, task.windows.train)
 
 
 @pytest.mark.parametrize("level", ["last", "mean"])
@@ -41,10 +41,10 @@ def test_training_starts_at_the_ridge_regression(highway: str, level: Any) -> No
     columns = [[0], [1]] if highway == "per_feature" else [[0, 1]]
     filled = data.targets.astype(np.float64)
     for part in columns:
-        fitted = fit_linear(values[:, part], task.windows.train, LENGTH, HORIZON, season=season, level=level)
+        fitted = fit_linear(values[:, part], task.windows.train, LinearForm(LENGTH, HORIZON, season, level))
         assert np.abs(fitted.weights).max() > 0.01
         forecast = fitted.forecast(filled[:, part], starts + LENGTH, HORIZON)
-        if level == "mean" and season > 1:  # the network's level is that of all rows, not only of whole seasons
+        if level == "mean" and season > 1:  # the network takes its level from all rows, the map from whole seasons only
             rows = filled[:, part][starts[:, None] + np.arange(LENGTH)]
             level_of_all, level_read = rows.mean(axis=1), rows[:, LENGTH % season :].mean(axis=1)
             share = np.repeat(1 - fitted.weights.sum(axis=0), season)[:HORIZON]
@@ -53,7 +53,7 @@ def test_training_starts_at_the_ridge_regression(highway: str, level: Any) -> No
 
 
 @pytest.mark.parametrize("level", ["none", "standard", "seasonal"])
-def test_other_levels_start_at_nothing(level: str) -> None:
+def test_other_levels_start_at_zero(level: str) -> None:
     _, model = untrained(highway="shared", window_normalization=level, network="segments")
     assert not model.get_layer("highway").kernel.numpy().any()
 
@@ -67,6 +67,6 @@ def test_a_window_shorter_than_a_season_is_refused(option: str, instead: str) ->
     with pytest.raises(DataError) as caught:
         prepare(mill_dataset(**step), mill_step(**step), "power", HORIZON)
     assert str(caught.value) == (
-        f"{option} seasonal needs a whole season in each window: sequence_length is 8, a season has 9 steps; give a "
-        f"longer sequence_length, a season_length, or {instead}"
+        f"{option}: 'seasonal' needs windows of at least one season (9 steps), found sequence_length 8; increase "
+        f"sequence_length, set season_length, or use {instead}"
     )

@@ -70,7 +70,7 @@ def test_default_options_give_the_documented_layers():
     assert model.name == "tiny"
 
 
-def test_options_that_are_off_leave_no_layer():
+def test_options_that_are_off_add_no_layer():
     model = tiny_network(tiny_options())
     assert [type(layer).__name__ for layer in model.layers] == ["InputLayer", "LSTM", "Dense", "Reshape"]
     assert not model.get_layer("lstm_1").return_sequences
@@ -150,7 +150,7 @@ def test_output_is_linear_in_state_and_context():
     np.testing.assert_allclose(model(WINDOWS)[:, 0], joined @ kernel + bias, atol=1e-5)
 
 
-def test_every_kernel_starts_different():
+def test_every_kernel_starts_with_different_weights():
     options = tiny_options(units=4, num_layers=2, bidirectional=True, attention_heads=1)
     model = build_network(options, Shape(4, 8, 0, (0, 1)), seed=0, name="square")
     kernels = [weight.numpy() for weight in model.weights if "kernel" in weight.name]
@@ -213,7 +213,7 @@ CHOICES = {
 
 
 def pairs():
-    """Twenty combinations in which every two values of different options meet."""
+    """Twenty combinations that contain every pair of values of different options."""
     for i, k in product(range(4), range(5)):
         yield tuple(values[at] for values, at in zip(
             CHOICES.values(), ((i + k) % 3, i, k, (i + k) % 2, (i + k // 2) % 2), strict=True
@@ -239,13 +239,13 @@ def check_combination(values, folder, **changes):
 
 
 @pytest.mark.parametrize("values", pairs(), ids=str)
-def test_any_two_choices_go_together(values, tmp_path):
+def test_any_two_choices_can_be_combined(values, tmp_path):
     check_combination(values, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("values", product(*CHOICES.values()), ids=str)
-def test_all_choices_go_together(values, tmp_path):
+def test_all_choices_can_be_combined(values, tmp_path):
     check_combination(values, tmp_path)
 
 
@@ -265,7 +265,7 @@ def test_a_shape_is_as_wide_as_features_and_known_columns():
     assert (Shape(7, 4, 0, (1,)).steps, Shape(7, 4, 0, (1,)).season) == (1, 1)
 
 
-def test_the_output_of_a_joint_network_has_step_after_step():
+def test_the_output_of_a_joint_network_is_ordered_by_step():
     """Output (c, t) of the dense layer is feature t of step c."""
     model = build_network(tiny_options(), SEVERAL, seed=1, name="ordered")
     model.set_weights([np.zeros(weight.shape) for weight in model.get_weights()])
@@ -282,7 +282,7 @@ def test_parts_of_a_forecast_are_added_up():
     np.testing.assert_allclose(outputs(model), np.sum(parts, axis=0), atol=1e-5)
 
 
-def test_one_member_is_itself():
+def test_a_single_member_is_not_averaged():
     model = tiny_network(tiny_options())
     assert member_outputs(model) is model
 
@@ -298,7 +298,7 @@ def test_members_are_different_networks_whose_mean_is_forecast():
 
 
 def alone(options, model, member):
-    """A network of one member's weights."""
+    """A network with the weights of one member."""
     single = build_network(options.model_copy(update={"members": 1}), TINY_STEPS, seed=1, name="alone")
     for layer in single.layers:
         if layer.get_weights():
@@ -309,8 +309,8 @@ def alone(options, model, member):
 TINY_STEPS = Shape(LENGTH, WIDTH, 0, (0, 1), steps=2)
 
 
-def test_members_learn_as_if_each_were_alone():
-    """With a third of the targets unobserved, whose share of a batch must count the same for all."""
+def test_each_member_learns_as_if_it_were_alone():
+    """With a third of the targets unobserved: their share of a batch must count the same for all members."""
     options = tiny_options(
         **SMALL, network="both", highway="shared", window_normalization="last", members=2, optimizer="sgd",
         learning_rate=0.05, l2_reg=0.01,
@@ -332,15 +332,17 @@ def test_members_learn_as_if_each_were_alone():
     np.testing.assert_allclose(history.loss, np.mean(losses, axis=0), rtol=1e-5)
 
 
-def test_the_known_future_is_the_calendar_of_the_steps_that_are_forecast():
+def test_the_known_future_is_the_calendar_of_the_forecast_steps():
     """A row carries the calendar of the step after it: the window's last row and the C - 1 after it are read."""
-    options = tiny_options(**SMALL, network="segments", known_future=True)  # it reads no calendar of its window
+    options = tiny_options(
+        **SMALL, network="segments", known_future=True
+    )  # which does not read the calendar of its window
     model = randomised(build_network(options, SEVERAL, seed=1, name="knowing"))
     values, start = np.random.default_rng(8).normal(size=(20, 5)).astype(np.float32), 6
     read = np.arange(start + LENGTH - 1, start + LENGTH + 3)
     poisoned = values.copy()
-    poisoned[np.setdiff1d(np.arange(20), read), 3:] = np.nan  # every other calendar
-    poisoned[:start], poisoned[start + LENGTH :, :3] = np.nan, np.nan  # and every value that comes later
+    poisoned[np.setdiff1d(np.arange(20), read), 3:] = np.nan  # the calendar of every other row
+    poisoned[:start], poisoned[start + LENGTH :, :3] = np.nan, np.nan  # and every later value
     changed = []
     for row in read:
         changed.append(values.copy())
@@ -353,7 +355,7 @@ def test_the_known_future_is_the_calendar_of_the_steps_that_are_forecast():
         assert (found != expected).any(axis=1).tolist() == [at == step for at in range(4)]
 
 
-def test_the_known_future_adds_nothing_at_first():
+def test_the_known_future_has_no_influence_at_first():
     options = tiny_options(known_future=True)
     model = build_network(options, SEVERAL, seed=1, name="knowing")
     np.testing.assert_array_equal(outputs(model), outputs(model, future=FUTURE + 7))

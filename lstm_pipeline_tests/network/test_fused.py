@@ -19,13 +19,13 @@ def normal(*shape):
 
 
 def randomised(layer):
-    """Weights that leave no gate and no bias untested: Keras's first biases are zeros and ones."""
+    """Random weights, so that every gate and bias is tested: Keras initialises biases with zeros and ones."""
     layer.set_weights([weight + 0.1 * normal(*weight.shape) for weight in layer.get_weights()])
     return layer
 
 
 def twins(layer, shape):
-    """A layer with Keras's own loops, and the same with fused ones, of the same weights."""
+    """A layer with Keras's own loops and the same layer with fused ones, with equal weights."""
     layer.build(shape)
     own = fused_twin(randomised(layer))
     own.build(shape)
@@ -46,7 +46,7 @@ def fused_twin(layer):
 
 
 def outputs_and_gradients(layer, *inputs, **call):
-    """All outputs, then the gradients of a sum in which each output counts differently."""
+    """All outputs, then the gradients of a sum in which each output has a different weight."""
     tensors = [tf.constant(value) for value in inputs]
 
     @tf.function
@@ -72,7 +72,7 @@ def assert_same(layers, *inputs, **call):
 
 @pytest.fixture
 def loops(monkeypatch):
-    """How often the fused loop was built."""
+    """Counts how often the fused loop is built."""
     built = []
 
     def counting(*args):
@@ -104,7 +104,7 @@ def test_outputs_and_gradients_of_all_sizes(units, batch, length, loops):
     ],
     ids=lambda options: "-".join(options) or "plain",
 )
-@pytest.mark.parametrize("units", [3, 32])  # one gradient each
+@pytest.mark.parametrize("units", [3, 32])  # one for each implementation of the gradient
 def test_outputs_and_gradients_of_all_options(options, units, loops):
     layers = twins(keras.layers.LSTM(units, **options), (None, 6, WIDTH))
     assert_same(layers, normal(5, 6, WIDTH))
@@ -125,19 +125,19 @@ def test_outputs_and_gradients_of_all_options(options, units, loops):
     ],
     ids=str,
 )
-def test_elsewhere_the_loop_is_keras_own(options, loops):
+def test_other_options_use_keras_own_loop(options, loops):
     layers = twins(keras.layers.LSTM(3, **options), (None, 6, WIDTH))
     assert_same(layers, normal(5, 6, WIDTH).astype(options.get("dtype", "float32")), training=True)
     assert loops == []
 
 
-def test_masked_steps_are_keras_own(loops):
+def test_masked_steps_use_keras_own_loop(loops):
     layers = twins(keras.layers.LSTM(3, return_sequences=True), (None, 6, WIDTH))
     assert_same(layers, normal(2, 6, WIDTH), mask=tf.constant([[True] * 4 + [False] * 2, [True] * 6]))
     assert loops == []
 
 
-def test_states_that_stay_between_batches(loops):
+def test_stateful_layers(loops):
     inputs = tf.constant(normal(2, 6, WIDTH))
     layers = twins(keras.layers.LSTM(3, stateful=True), (2, 6, WIDTH))
     for _ in range(2):
@@ -145,7 +145,7 @@ def test_states_that_stay_between_batches(loops):
     assert len(loops) == 2
 
 
-def test_gpus_get_keras_own(loops, monkeypatch):
+def test_gpus_use_keras_own_loop(loops, monkeypatch):
     layer = fused.LSTM(3)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
     assert not layer._can_fuse(training=False)
@@ -168,7 +168,7 @@ def stacked(lstm):
 
 
 def test_weights_and_saved_weights_are_those_of_keras(tmp_path):
-    """Both ways: what either saves, the other opens, by name and by position."""
+    """Each loads what the other saved, by name and by position."""
     standard, own = stacked(keras.layers.LSTM), stacked(fused.LSTM)
     assert [weight.path for weight in own.weights] == [weight.path for weight in standard.weights]
     windows = normal(4, 7, WIDTH)

@@ -1,4 +1,4 @@
-"""Windows are views: what training takes above the series does not grow with the windows' length."""
+"""Windows are never copied: the memory that training needs does not grow with their length."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,12 @@ from lstm_pipeline_tests.network.test_runtime import run_python
 ROWS, WIDTH, LENGTH = 33_000, 28, 864
 COPIED = (ROWS - LENGTH) * LENGTH * WIDTH * 4  # bytes
 STATUS = Path("/proc/self/status")
-# In a process of its own, whose peak is about nothing else. The network is a mean over time, which costs next to
-# nothing: so all windows can be trained on, and a copy shows whichever part of the code has made it.
+# In a process of its own, so that its peak measures nothing else. The network is a mean over time, which is cheap
+# enough to train on all windows: a copy would show, whichever part of the code made it.
 TRAINING = f"""
 import json, keras, numpy as np, tensorflow as tf
 from lstm_pipeline.network.runtime import configure
-from lstm_pipeline.network.training import WindowData, predict_steps, train
+from lstm_pipeline.network.training import TrainingSettings, WindowData, predict_steps, train
 from lstm_pipeline.spec.model_options import ModelOptions
 
 def megabytes(name):
@@ -30,7 +30,7 @@ targets = values[:, :2].copy()
 data = WindowData(values, targets, np.ones_like(targets), starts[:-6000], starts[-6000:], {LENGTH})
 window = keras.Input(({LENGTH}, {WIDTH}))
 model = keras.Model(window, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(window)))
-train(model, data, ModelOptions(), epochs=1, patience=1, batch_size=64, seed=0)
+train(model, data, ModelOptions(), TrainingSettings(epochs=1, patience=1, batch_size=64, seed=0))
 predict_steps(model, values, starts, {LENGTH})
 print(json.dumps([megabytes("VmHWM") - before, values.nbytes / 1e6]))
 """

@@ -84,7 +84,7 @@ def test_truncated_file_is_named(tmp_path, kept):
     save_network(tiny_network(tiny_options()), path)
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
-    with pytest.raises(RegistryError, match=r"model\.keras: not a network this package can open"):
+    with pytest.raises(RegistryError, match=r"model\.keras: not a network that this package can load"):
         load_network(path)
 
 
@@ -103,5 +103,5 @@ def test_file_with_code_in_it_is_refused(tmp_path):
 
 
 def test_other_suffix_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"ends with \.keras, got .*model\.h5"):
+    with pytest.raises(ValueError, match=r"ending with \.keras, got .*model\.h5"):
         save_network(tiny_network(tiny_options()), tmp_path / "model.h5")

@@ -18,7 +18,7 @@ GENERATOR = np.random.default_rng(3)
 
 
 def member(model, columns, width, scale=1.0, shift=0.0):
-    """A member whose own units are common units · scale + shift, each column with another pair."""
+    """A model whose units are common units · scale + shift, with a different pair for each column."""
     factor = 1 + np.arange(width) / 7 if scale != 1 else np.ones(width)
     input_scale, input_shift = scale * factor, shift * factor
     columns = np.array(columns)
@@ -42,7 +42,7 @@ def random_linear(width, targets, seed):
 
 
 def numpy_roll(members, matrices, known_columns, window, known):
-    """One origin, float64, one step and one member at a time, columns set by name: (L, D), (H, K) -> (H, P)."""
+    """One origin, in float64, one step and one model at a time, columns set one by one: (L, D), (H, K) -> (H, P)."""
     rows, window = [], window.astype(np.float64)
     for future in known:
         row, predicted = np.full(window.shape[1], np.nan), []
@@ -62,13 +62,13 @@ def no_known(origins, horizon):
 
 def test_persistence_with_a_constant_continues_a_known_sequence_exactly():
     start = np.arange(LENGTH, dtype=np.float32)
-    window = np.stack([start, 100 + start], axis=1)[None]  # both columns grow by one a row
+    window = np.stack([start, 100 + start], axis=1)[None]  # both columns grow by one per row
     roll = RollOut([member(step_network(1.0, 2, [0, 1]), [0, 1], 2)], np.array([], int), 2)
     expected = np.stack([LENGTH + np.arange(7), 100 + LENGTH + np.arange(7)], axis=1)
     np.testing.assert_array_equal(roll(window, no_known(1, 7)), expected[None])
 
 
-def test_constant_is_added_in_the_members_own_units():
+def test_constant_is_added_in_the_models_own_units():
     model = step_network(1.0, 1, [0])
     part = RollModel(model, np.array([0]), np.array([2.0]), np.array([3.0]), np.array([0.5]), np.array([-1.5]))
     roll = RollOut([part], np.array([], int), 1)
@@ -88,13 +88,13 @@ def test_one_step_is_the_one_step_prediction():
 
 
 def two_members():
-    """Columns 3 and 0, and 4, in units of their own; 1 and 2 are known."""
+    """Columns 3 and 0, and 4, each in different units; 1 and 2 are known."""
     (first, one), (second, two) = random_linear(5, 2, seed=1), random_linear(5, 1, seed=2)
     members = [member(first, [3, 0], 5, scale=2.5, shift=-0.7), member(second, [4], 5, scale=0.3, shift=1.1)]
     return members, [one, two], np.array([2, 1])
 
 
-def test_two_members_in_units_of_their_own_are_what_numpy_gives():
+def test_two_models_in_different_units_match_numpy():
     members, matrices, known_columns = two_members()
     windows = GENERATOR.normal(size=(4, LENGTH, 5)).astype(np.float32)
     known = GENERATOR.normal(size=(4, 9, 2)).astype(np.float32)
@@ -106,7 +106,7 @@ def test_two_members_in_units_of_their_own_are_what_numpy_gives():
         np.testing.assert_allclose(rolled[origin], expected, atol=1e-5)
 
 
-def test_known_values_stand_in_the_row_of_their_step():
+def test_known_values_belong_to_the_row_of_their_step():
     """A network that copies the last row's known columns: the window's own in step 0, known[:, h] in step h + 1."""
     model = step_network(0.0, 4, [1, 2])  # predicts columns 0 and 3 as copies of 1 and 2
     roll = RollOut([member(model, [0, 3], 4)], np.array([2, 1]), 4)
@@ -146,16 +146,16 @@ def test_inference_has_no_dropout():
 
 
 @pytest.mark.parametrize(("columns", "known"), [([0], [1]), ([0, 1], [1, 2]), ([0, 3], [1]), ([0, 2], [-1])])
-def test_members_and_known_columns_must_be_a_partition(columns, known):
+def test_predicted_and_known_columns_must_be_a_partition(columns, known):
     model = step_network(0.0, 3, columns[:1] * len(columns))
-    with pytest.raises(ValueError, match="every column from 0 to 2 once"):
+    with pytest.raises(ValueError, match="every column from 0 to 2 exactly once"):
         RollOut([RollModel(model, np.array(columns), *[np.ones(3)] * 2, *[np.ones(len(columns))] * 2)], known, 3)
 
 
-def test_descriptions_that_do_not_fit_are_refused():
+def test_shapes_that_do_not_match_are_refused():
     model = step_network(0.0, 2, [0], name="short")
     good = member(model, [0], 2)
-    with pytest.raises(ValueError, match="at least one member"):
+    with pytest.raises(ValueError, match="at least one model"):
         RollOut([], np.array([0, 1]), 2)
     with pytest.raises(ValueError, match=r"short: expected a network \(5, 2\) -> \(2,\), got \(5, 2\) -> \(1,\)"):
         RollOut([RollModel(model, np.array([0, 1]), *[np.ones(2)] * 4)], np.array([], int), 2)
@@ -168,7 +168,7 @@ def test_descriptions_that_do_not_fit_are_refused():
         roll(np.zeros((1, LENGTH, 2)), np.zeros((2, 3, 1)))
 
 
-# members that forecast several steps at a time
+# models that forecast several steps per pass
 
 
 def several(width, targets, steps, seed):
@@ -177,7 +177,7 @@ def several(width, targets, steps, seed):
 
 
 def numpy_chunks(members, matrices, steps, known_columns, window, known):
-    """As `numpy_roll`; a member forecasts anew when what it forecast last is used up."""
+    """As `numpy_roll`; a model makes a new forecast when its last one is used up."""
     rows, window, chunks = [], window.astype(np.float64), [None] * len(members)
     for step, future in enumerate(known):
         row, predicted = np.full(window.shape[1], np.nan), []
@@ -194,7 +194,7 @@ def numpy_chunks(members, matrices, steps, known_columns, window, known):
 
 
 @pytest.mark.parametrize("steps", [(1, 2, 3), (3, 2, 2), (2, 4, 6), (9, 1, 3), (8, 8, 8)], ids=str)
-def test_members_of_other_steps_a_roll_are_what_numpy_gives(steps):
+def test_models_with_different_steps_per_pass_match_numpy(steps):
     counts = (2, 1, 1)
     parts = [several(6, count, each, seed) for seed, (count, each) in enumerate(zip(counts, steps, strict=True))]
     columns = ([3, 0], [4], [1])
@@ -216,9 +216,9 @@ def test_members_of_other_steps_a_roll_are_what_numpy_gives(steps):
 
 
 @pytest.mark.parametrize("steps", [(1, 1), (1, 3), (2, 3), (5, 5)], ids=str)
-def test_a_known_future_is_that_of_the_rows_before_the_forecast_ones(steps):
-    """The calendar of step h stands in row h - 1: in the window's last row, then in `known`."""
-    # columns: 0 and 1 predicted, 2 context, 3 and 4 calendar; units of their own must not reach the calendar
+def test_the_known_future_comes_from_the_row_before_each_forecast_row(steps):
+    """The calendar of step h is in row h - 1: in the window's last row, then in `known`."""
+    # columns: 0 and 1 predicted, 2 context, 3 and 4 calendar; scaling must not affect the calendar
     members = [
         RollModel(
             knowing_network(count, 2, 5), np.array([column]), np.array([2, 3, 4, 1, 1.0]), np.array([1, 1, 1, 0, 0.0]),
@@ -234,7 +234,7 @@ def test_a_known_future_is_that_of_the_rows_before_the_forecast_ones(steps):
         np.testing.assert_allclose(roll(windows, known), np.stack([expected] * 2, axis=2), atol=1e-6)
 
 
-def test_a_longer_roll_of_several_steps_begins_with_the_shorter_one():
+def test_a_longer_roll_starts_with_the_shorter_one():
     model, _ = several(4, 2, 3, seed=1)
     roll = RollOut([member(model, [0, 1], 4)], np.array([2, 3]), 4)
     windows = np.random.default_rng(4).normal(size=(2, LENGTH, 4)).astype(np.float32)

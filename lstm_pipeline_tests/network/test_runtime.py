@@ -28,13 +28,13 @@ def test_package_sets_the_environment_without_importing_tensorflow():
     assert run_python(code) == "tensorflow False"
 
 
-def test_environment_the_user_has_set_stays():
+def test_environment_set_by_the_user_is_kept():
     code = "import os, lstm_pipeline.network; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
     assert run_python(code, TF_CPP_MIN_LOG_LEVEL="0") == "0"
 
 
-def test_configure_sets_one_thread_an_op_and_can_be_repeated():
-    code = (  # a process of its own: in this one another test may have started TensorFlow already
+def test_configure_sets_one_thread_per_op_and_can_be_repeated():
+    code = (  # a process of its own: in this one, another test may already have started TensorFlow
         "from lstm_pipeline.network.runtime import configure; configure(threads=3); configure(threads=7); "
         "import tensorflow as tf; t = tf.config.threading; "
         "print(t.get_intra_op_parallelism_threads(), t.get_inter_op_parallelism_threads())"

@@ -15,7 +15,7 @@ def test_constant_rate_stays():
     assert rates("constant", [False] * 5) == [0.8] * 5
 
 
-def test_plateau_halves_after_a_third_of_patience_and_starts_to_count_anew():
+def test_plateau_halves_after_a_third_of_patience_and_counts_again():
     progressed = [True, False, False, False, True, False, False, True]
     assert rates("reduce_on_plateau", progressed) == [0.8, 0.8, 0.8, 0.4, 0.4, 0.4, 0.4, 0.2]
 
@@ -31,7 +31,7 @@ def test_cosine_falls_from_the_initial_rate_to_almost_nothing():
     assert rates("cosine", [True] * 100, epochs=100, initial=1.0)[-1] < 0.001
 
 
-def test_exponential_falls_by_a_fifth_an_epoch_however_many_there_are():
+def test_exponential_falls_by_a_fifth_per_epoch_whatever_their_number():
     for epochs in (3, 100):
         assert rates("exponential", [True] * 3, epochs=epochs, initial=1.0) == pytest.approx([1, 0.8, 0.64])
 
@@ -42,7 +42,7 @@ def test_best_is_the_lowest_loss_and_progress_needs_more_than_min_delta():
         improved.append(progress.update(epoch, loss))
         waited.append(progress.waited)
     assert improved == [True, True, True, True, False]
-    assert waited == [0, 1, 2, 0, 1]  # 0.85 is progress against 1.0: small drops add up
+    assert waited == [0, 1, 2, 0, 1]  # 0.85 is progress from 1.0: small drops add up
     assert (progress.best, progress.best_epoch) == (0.85, 4)
 
 

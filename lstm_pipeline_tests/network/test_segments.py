@@ -1,4 +1,4 @@
-"""The network of segments against its definition in NumPy: which rows it reads, and that it reads features alone."""
+"""The segment network compared with its definition in NumPy: which rows and which features it reads."""
 
 import os
 import random
@@ -20,14 +20,17 @@ GENERATOR = np.random.default_rng(21)
 SEEDS = [11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21]
 
 
-def segments(steps=5, length=3, units=5, dropout=0.0, context=False, targets=(0, 1), seeds=SEEDS, rows=7, features=2):
-    layer = SegmentNetwork(steps, list(targets), length, units, dropout, context, seeds)
+def segments(steps=5, length=3, units=5, **changes):
+    """A built layer; `changes` are options of the layer, or its number of `rows` and `features`."""
+    options = {"dropout": 0.0, "context": False, "targets": (0, 1), "seeds": SEEDS, "rows": 7, "features": 2, **changes}
+    rows, features, targets = options.pop("rows"), options.pop("features"), list(options.pop("targets"))
+    layer = SegmentNetwork(steps, targets, length, units, **options)
     layer.build((None, rows, features))
     return layer
 
 
 def unbiased(layer):
-    """Nothing is left at zero: no bias, and not what other features add."""
+    """Random weights everywhere, also where biases and the influence of other features start at zero."""
     layer.set_weights([weight + 0.2 * GENERATOR.normal(size=weight.shape) for weight in layer.get_weights()])
     return layer
 
@@ -76,7 +79,7 @@ def numpy_segments(layer, windows):
 
 
 def numpy_context(layer, states, target):
-    """What one feature takes up of all: (F, U) -> (U,)."""
+    """What attention adds to the state of one feature: (F, U) -> (U,)."""
     named = np.concatenate([states, layer.feature.numpy()], axis=1)
     ask, key, answer, take_up = (part.get_weights() for part in (layer.ask, layer.key, layer.answer, layer.take_up))
     scores = (named @ key[0] + key[1]) @ (named[target] @ ask[0] + ask[1]) / np.sqrt(layer.units)
@@ -93,10 +96,10 @@ def numpy_context(layer, states, target):
         (2, 3, 7, 4),  # a forecast shorter than a segment
         (1, 4, 4, 2),
         (7, 1, 5, 3),
-        (3, 2, 9, 40),  # from 32 units on, the gradient is another one
+        (3, 2, 9, 40),  # from 32 units on, the gradient is computed differently
     ],
 )
-def test_the_network_is_its_definition(steps, length, rows, units, context, targets):
+def test_the_network_matches_its_definition(steps, length, rows, units, context, targets):
     windows = series(rows=rows, features=3)
     layer = unbiased(segments(steps, length, units, context=context, targets=targets, rows=rows, features=3))
     found = layer(windows).numpy()
@@ -105,17 +108,17 @@ def test_the_network_is_its_definition(steps, length, rows, units, context, targ
 
 
 @pytest.mark.parametrize("context", [False, True])
-def test_the_oldest_rows_that_fill_no_segment_are_left_out(context):
+def test_the_oldest_rows_that_fill_no_segment_are_ignored(context):
     layer, windows = unbiased(segments(rows=8, context=context)), series(rows=8)
     before = layer(windows).numpy()
-    windows[:, :2] = np.nan  # two segments of three are the last six
+    windows[:, :2] = np.nan  # two segments of three rows are the last six
     np.testing.assert_array_equal(layer(windows), before)
     windows[:, 2] = 1.0
     assert not np.allclose(layer(windows), before)
 
 
 def changed(layer, windows, feature):
-    """Which features' forecasts another one has a say in."""
+    """Which features' forecasts depend on another feature."""
     other = windows.copy()
     other[:, :, feature] += 1
     return (layer(other).numpy() != layer(windows).numpy()).any(axis=(0, 1)).tolist()
@@ -129,7 +132,7 @@ def test_without_context_every_feature_is_read_alone_and_nothing_but_the_targets
     assert np.isfinite(layer(windows)).all()
 
 
-def test_with_context_every_feature_counts_but_none_at_first():
+def test_with_context_every_feature_has_influence_but_not_at_first():
     layer, windows = segments(context=True, targets=(2, 0), features=4), series(features=4)
     assert [changed(layer, windows, feature) for feature in range(4)] == [
         [False, True], [False, False], [True, False], [False, False],
@@ -151,7 +154,7 @@ def test_features_share_all_weights_but_their_embedding(context):
     layer, order = unbiased(segments(features=3, targets=(0, 1, 2), context=context)), [2, 0, 1]
     windows = series(features=3)
     before = layer(windows).numpy()
-    assert not np.allclose(layer(windows[..., order]), before[..., order], atol=1e-3)  # the embeddings tell them apart
+    assert not np.allclose(layer(windows[..., order]), before[..., order], atol=1e-3)  # the embeddings distinguish them
     layer.feature.assign(layer.feature.numpy()[order])
     np.testing.assert_allclose(layer(windows[..., order]), before[..., order], atol=1e-6)
     layer.feature.assign(np.repeat(layer.feature.numpy()[:1], 3, axis=0))
@@ -160,7 +163,7 @@ def test_features_share_all_weights_but_their_embedding(context):
 
 
 @pytest.mark.parametrize("units", [2, 3, 8])
-def test_segments_of_a_forecast_are_told_apart_by_their_position(units):
+def test_segments_of_a_forecast_differ_by_their_position(units):
     found = segments(steps=6, length=3, units=units)(series()).numpy()
     assert not np.allclose(found[:, :3], found[:, 3:], atol=1e-5)
 
@@ -181,7 +184,7 @@ def test_networks_of_two_seeds_differ_and_of_one_seed_do_not():
     assert digest(first) == digest(same) != digest(other)
 
 
-def test_building_uses_no_random_state_that_others_share(monkeypatch):
+def test_building_uses_no_shared_random_state(monkeypatch):
     def refuse(*args: object) -> int:
         raise AssertionError("Keras drew a default seed from Python's shared random state")
 
@@ -200,7 +203,7 @@ def test_dropout_acts_in_training_only():
 
 
 @pytest.mark.parametrize("context", [False, True])
-def test_the_layer_comes_back_from_its_configuration(context):
+def test_config_round_trip(context):
     layer, windows = segments(dropout=0.25, context=context), series()
     again = SegmentNetwork.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
@@ -235,7 +238,7 @@ def test_a_fresh_process_opens_a_network_of_all_new_layers_in_safe_mode(tmp_path
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), model([window, known], training=False), atol=1e-6)
 
 
-@pytest.mark.parametrize("units", [4, 40])  # both ways to the gradient
+@pytest.mark.parametrize("units", [4, 40])  # both implementations of the gradient
 def test_gradients_are_those_of_kerass_own_lstm(monkeypatch, units):
     layer, windows = unbiased(segments(units=units, context=True)), tf.constant(series())
 
@@ -262,7 +265,7 @@ def test_it_learns_two_waves():
 
 
 @pytest.mark.parametrize("network", ["joint", "segments", "both"])
-def test_beside_a_highway_a_network_starts_at_nothing_and_learns(network):
+def test_with_a_highway_a_network_starts_at_zero_and_learns(network):
     kept = {"window_normalization": "last", "segment_length": 3, "segment_units": 4}
     options = tiny_options(network=network, highway="seasonal", **kept)
     model = build_network(options, Shape(6, 3, 0, (2, 0), 4, season=3), seed=1, name="silent")

@@ -9,7 +9,7 @@ import pytest
 from lstm_pipeline.errors import TrainingError
 from lstm_pipeline.network import training
 from lstm_pipeline.network.batches import gather_windows, inference_batch
-from lstm_pipeline.network.training import WindowData, predict_steps, settle_batch_norm, train
+from lstm_pipeline.network.training import TrainingSettings, WindowData, predict_steps, settle_batch_norm, train
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline_tests.network.tiny import (
     LENGTH,
@@ -27,7 +27,7 @@ from lstm_pipeline_tests.network.tiny import (
     trained_digest,
 )
 
-STILL = {"learning_rate": 1e-30, "optimizer": "sgd"}  # weights stay as they are: losses can be computed by hand
+STILL = {"learning_rate": 1e-30, "optimizer": "sgd"}  # the weights do not change, so losses can be computed by hand
 LOSSES = {
     "mse": np.square,
     "mae": np.abs,
@@ -65,7 +65,7 @@ def test_losses_by_hand_over_all_observed_targets(name):
     data, weights = with_gaps(tiny_data()), random_weights()
     history = train_tiny(tiny_options(loss=name, **STILL), linear_network(weights), data)
     expected = numpy_loss(data, weights, data.train_starts, LOSSES[name])
-    assert history.loss == pytest.approx([expected] * 2, rel=1e-5)  # 27 windows in batches of 8: uneven ones too
+    assert history.loss == pytest.approx([expected] * 2, rel=1e-5)  # 27 windows in batches of 8, so uneven ones too
     expected = numpy_loss(data, weights, data.validation_starts, LOSSES[name])
     assert history.val_loss == pytest.approx([expected] * 2, rel=1e-5)
 
@@ -78,7 +78,7 @@ def test_validation_averages_exactly_over_a_last_partial_batch(monkeypatch):
 
 
 def test_target_is_the_row_after_the_window():
-    """A network that repeats the last row has no error on a series shifted by one row, and only on that."""
+    """A network that repeats the last row has no error on a series shifted by one row, and only on such a series."""
     repeat_last = np.zeros((LENGTH * WIDTH, TARGETS), np.float32)
     repeat_last[(LENGTH - 1) * WIDTH :][:TARGETS] = np.eye(TARGETS)
     data = tiny_data()
@@ -89,7 +89,7 @@ def test_target_is_the_row_after_the_window():
 
 
 def test_training_is_stochastic_gradient_descent_on_masked_loss_and_l2():
-    """The whole loop against NumPy: batch order, even batches, mask, penalty, schedule, best weights."""
+    """The whole loop compared with NumPy: batch order, even batches, mask, penalty, schedule, best weights."""
     data, weights = with_gaps(tiny_data()), random_weights().astype(np.float64)
     window = keras.Input((LENGTH, WIDTH))
     flat = keras.layers.Flatten()(window)
@@ -125,7 +125,7 @@ def test_poisoned_unobserved_targets_change_no_weight(poison):
 
 
 def test_rows_after_the_training_windows_change_no_weight():
-    """Poison from the first validation target on: one epoch's weights know nothing of it."""
+    """Poison from the first validation target on does not affect the weights of an epoch."""
     data = tiny_data()
     first = int(data.validation_starts[0]) + LENGTH
     values, targets = data.values.copy(), data.targets.copy()
@@ -139,7 +139,7 @@ def test_rows_after_the_training_windows_change_no_weight():
 
 @pytest.mark.parametrize(("epochs", "patience", "early"), [(40, 3, True), (5, 30, False)])
 def test_best_weights_come_back_after_early_stop_and_after_the_last_epoch(epochs, patience, early):
-    """What there is to learn is wrong for the validation rows; batch normalisation has averages to lose as well."""
+    """What is learned is wrong for the validation rows; the averages of batch normalisation must come back as well."""
     data = tiny_data()
     data.targets[:] = 1
     data.targets[int(data.validation_starts[0]) + LENGTH :] = -1
@@ -158,7 +158,7 @@ def test_best_weights_come_back_after_early_stop_and_after_the_last_epoch(epochs
 
 def test_min_delta_decides_what_counts_as_progress():
     history = train_tiny(tiny_options(min_delta=1e6), tiny_network(tiny_options()), epochs=9, patience=2)
-    assert len(history.loss) == 3  # the first epoch is progress from nothing
+    assert len(history.loss) == 3  # the first epoch always counts as progress
     assert history.stopped_early
 
 
@@ -203,7 +203,7 @@ def test_value_that_is_not_finite_is_counted(row, part):
     data = tiny_data()
     values = data.values.copy()
     values[row] = np.nan
-    with pytest.raises(TrainingError, match=f"epoch 1 .*{part}.*{WIDTH} input values are not finite"):
+    with pytest.raises(TrainingError, match=f"epoch 1 .*{part}.*{WIDTH} of the input values are not finite"):
         train_tiny(tiny_options(), linear_network(random_weights()), replace(data, values=values))
 
 
@@ -214,14 +214,14 @@ def test_no_windows_and_no_observed_target_are_errors(field, part):
         train_tiny(tiny_options(), linear_network(random_weights()), replace(data, **{field: np.arange(0)}))
     observed = data.observed.copy()
     observed[getattr(data, field) + LENGTH] = 0
-    with pytest.raises(TrainingError, match=f"linear: not one observed target among .* {part} windows"):
+    with pytest.raises(TrainingError, match=f"linear: no observed target in .* {part} windows"):
         train_tiny(tiny_options(), linear_network(random_weights()), replace(data, observed=observed))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train_starts": np.array([35])}, "expected training windows that start between 0 and 34, got 35 to 35"),
+        ({"train_starts": np.array([35])}, "expected training windows to start between 0 and 34, got 35 to 35"),
         ({"validation_starts": np.array([-1])}, "validation windows .* got -1 to -1"),
         ({"targets": np.zeros((40, 1), np.float32)}, r"-> \(1,\) for this data, got .* -> \(2,\)"),
         ({"sequence_length": 4}, r"expected a network \(4, 4\)"),
@@ -270,7 +270,7 @@ def test_batch_norm_momentum_follows_the_steps_of_an_epoch():
 
 
 def spread_at_inference(options):
-    """Standard deviation of the normalised states with the moving averages of one epoch of 20 steps; 1 is right."""
+    """Standard deviation of the normalised states with the moving averages of one epoch of 20 steps; correct is 1."""
     data = tiny_data(rows=800)
     model = tiny_network(options)
     train_tiny(options, model, data, epochs=1, batch_size=40)
@@ -282,7 +282,7 @@ def test_moving_averages_describe_the_data_after_one_epoch(monkeypatch):
     options = tiny_options(batch_norm=True, units=16, learning_rate=0.001)
     assert spread_at_inference(options) == pytest.approx(1, abs=0.1)
     monkeypatch.setattr(training, "settle_batch_norm", lambda model, steps_per_epoch: None)
-    assert spread_at_inference(options) > 1.5  # what Keras's momentum gives: why the function exists
+    assert spread_at_inference(options) > 1.5  # with Keras's momentum: the reason for the function
 
 
 def test_same_seed_same_bits_alone_and_in_threads():
@@ -316,7 +316,7 @@ def test_seed_decides_the_order_of_windows():
 
 
 def test_default_network_learns_a_rule():
-    """The next row is a sum over the last one: after a few epochs most of the variance is explained."""
+    """The next row is a sum of values of the last one: after a few epochs most of the variance is explained."""
     generator = np.random.default_rng(0)
     values = generator.normal(size=(400, WIDTH)).astype(np.float32)
     targets = np.zeros((400, TARGETS), np.float32)
@@ -324,7 +324,7 @@ def test_default_network_learns_a_rule():
     starts = np.arange(400 - LENGTH)
     data = WindowData(values, targets, np.ones_like(targets), starts[:300], starts[300:], LENGTH)
     options = ModelOptions(units=8, learning_rate=0.02)
-    history = train(tiny_network(options), data, options, epochs=12, patience=12, batch_size=32, seed=0)
+    history = train(tiny_network(options), data, options, TrainingSettings(12, patience=12, batch_size=32, seed=0))
     assert min(history.val_loss) < 0.2 * targets.var()
 
 
@@ -332,7 +332,7 @@ def test_default_network_learns_a_rule():
 
 
 def several_steps(steps, horizon=None, **changes):
-    """`tiny_data` for that many steps: unobserved targets hold 1e9, windows end where their last target does."""
+    """`tiny_data` for several steps: unobserved targets are 1e9, and all targets of a window exist."""
     data = with_gaps(tiny_data(), poison=1e9)
     lost = (horizon or steps) - 1
     starts = {"train_starts": data.train_starts[: len(data.train_starts) - lost]}
@@ -346,7 +346,7 @@ def steps_weights(steps, seed=9):
 
 
 def numpy_forecast(data, weights, starts, steps, columns=None):
-    """Each window alone, in float64; where the horizon is longer, what was forecast stands in the target columns."""
+    """Each window separately, in float64; beyond the first pass, the target columns contain the forecasts."""
     found = []
     for start in starts:
         rows = data.values[start : start + LENGTH + data.horizon].astype(np.float64)
@@ -383,8 +383,8 @@ def test_predictions_of_several_steps_are_in_order():
 
 
 @pytest.mark.parametrize(("steps", "horizon"), [(2, 4), (1, 3), (2, 8), (6, 12)])
-def test_a_roll_reads_its_forecast_in_the_target_columns_and_what_came_in_all_others(steps, horizon):
-    """Targets stand in columns 2 and 0, so that nothing is right by accident; twelve steps leave the window behind."""
+def test_a_roll_reads_forecasts_in_the_target_columns_and_observed_values_in_all_others(steps, horizon):
+    """Targets are columns 2 and 0, so that nothing is right by accident; twelve steps exceed the window."""
     columns = [2, 0]
     data = several_steps(steps, horizon, target_columns=tuple(columns))
     if horizon > 8:
@@ -397,8 +397,8 @@ def test_a_roll_reads_its_forecast_in_the_target_columns_and_what_came_in_all_ot
         assert numpy_steps_loss(data, weights, starts, steps) != pytest.approx(expected, rel=2e-3)
 
 
-def test_a_roll_is_learnt_through():
-    """One step of gradient descent against central differences: the gradient reaches back through the forecast."""
+def test_gradients_reach_back_through_a_roll():
+    """One step of gradient descent compared with central differences."""
     columns = [2, 0]
     data, weights = several_steps(2, 4, target_columns=tuple(columns)), steps_weights(2).astype(np.float64)
     starts = data.train_starts[:6]
@@ -428,11 +428,11 @@ def test_a_roll_reads_no_value_of_its_targets_after_the_window():
         return train_tiny(tiny_options(**STILL), linear_steps_network(weights, 2), part, epochs=1).val_loss
 
     assert loss_with([2, 0]) == loss_with([])
-    assert loss_with([1]) != loss_with([])  # what really came in another column is read
+    assert loss_with([1]) != loss_with([])  # an observed value in another column is read
 
 
 def test_without_patience_all_epochs_are_trained_and_the_last_weights_kept():
-    """At a rate with which every epoch makes it worse."""
+    """With a learning rate that makes every epoch worse."""
     data, model, weights, reports = tiny_data(), linear_network(random_weights()), [], []
     options = tiny_options(optimizer="sgd", learning_rate=1.0, learning_rate_schedule="reduce_on_plateau")
 
@@ -440,7 +440,7 @@ def test_without_patience_all_epochs_are_trained_and_the_last_weights_kept():
         reports.append(report)
         weights.append(model.get_weights()[0])
 
-    data = replace(data, validation_starts=data.validation_starts[:0])  # none is needed
+    data = replace(data, validation_starts=data.validation_starts[:0])  # not needed
     history = train_tiny(options, model, data, epochs=4, patience=None, on_epoch=heard)
     assert (len(history.loss), history.best_epoch, history.stopped_early) == (4, 4, False)
     assert min(history.loss) == history.loss[0]
@@ -459,7 +459,7 @@ def test_the_last_window_ends_where_the_rows_do(steps, horizon):
     expected = numpy_steps_loss(data, steps_weights(steps), np.array([last]), steps, columns=columns)
     assert history.val_loss == pytest.approx([expected], rel=1e-5)
     data = replace(data, validation_starts=np.array([last + 1]))
-    message = f"expected validation windows that start between 0 and {last}, got {last + 1} to {last + 1}"
+    message = f"expected validation windows to start between 0 and {last}, got {last + 1} to {last + 1}"
     with pytest.raises(ValueError, match=message):
         train_tiny(tiny_options(), linear_steps_network(steps_weights(steps), steps), data)
 
@@ -467,8 +467,8 @@ def test_the_last_window_ends_where_the_rows_do(steps, horizon):
 @pytest.mark.parametrize(
     ("horizon", "columns", "message"),
     [
-        (3, (0, 1), "expected a horizon that is a multiple of 2 steps, got 3"),
-        (1, (0, 1), "expected a horizon that is a multiple of 2 steps, got 1"),
+        (3, (0, 1), "expected the horizon to be a multiple of 2 steps, got 3"),
+        (1, (0, 1), "expected the horizon to be a multiple of 2 steps, got 1"),
         (4, (), "expected 2 target columns for a roll, got 0"),
     ],
 )
@@ -480,7 +480,7 @@ def test_a_horizon_that_does_not_fit_is_refused(horizon, columns, message):
 
 def test_no_windows_for_several_steps_say_how_many_rows_one_takes():
     data = several_steps(2, 4, target_columns=(0, 1))
-    with pytest.raises(TrainingError, match=r"linear: no training windows\. One window takes 5 rows and the 4 after"):
+    with pytest.raises(TrainingError, match=r"linear: no training windows\. A window takes 5 rows and the 4 after"):
         train_tiny(tiny_options(), linear_steps_network(steps_weights(2), 2), replace(data, train_starts=np.arange(0)))
 
 
@@ -499,7 +499,7 @@ def test_one_observed_target_at_the_last_step_of_a_window_is_enough():
 
 
 def test_the_known_future_rolls_along_in_training():
-    """A network that repeats the last column forecasts, at each step of a roll, that of the row before."""
+    """A network that repeats the last column forecasts, at each step of a roll, its value in the row before."""
     data = replace(tiny_data(), horizon=6, target_columns=(0, 1))
     targets = np.roll(data.values[:, [3, 3]], 1, axis=0)
     data = replace(data, targets=targets, train_starts=np.arange(5), validation_starts=np.arange(5, 25))

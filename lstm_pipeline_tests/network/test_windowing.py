@@ -1,4 +1,4 @@
-"""What is taken off a window and put back on its forecast, and the linear highway, by hand and against NumPy."""
+"""Normalising windows, restoring forecasts and the linear highway, by hand and compared with NumPy."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from lstm_pipeline.network.architecture import Shape, build_network
 from lstm_pipeline.network.windowing import Columns, Highway, NormalizeWindow, RestoreLevel
-from lstm_pipeline.statistics.baselines import seasonal_naive
+from lstm_pipeline.statistics.baselines import seasonal_rows
 from lstm_pipeline_tests.network.tiny import randomised, tiny_options
 
 # two features and a calendar column, five rows
@@ -20,7 +20,7 @@ def normalised(kind, season=1):
 
 
 def restored(kind, steps, season=1, columns=(0, 1)):
-    """What is forecast by a network that says zero: (C, T)."""
+    """The forecast of a network whose output is zero: (C, T)."""
     layer = RestoreLevel(kind, 2, season, list(columns))
     return layer(np.zeros((1, steps, len(columns)), np.float32), WINDOW).numpy()[0]
 
@@ -29,7 +29,7 @@ def restored(kind, steps, season=1, columns=(0, 1)):
     ("kind", "season", "first"),
     [
         ("last", 1, [-15, -14, -12, -8, 0]),
-        ("last", 3, [-15, -14, -12, -8, 0]),  # a season says nothing to it
+        ("last", 3, [-15, -14, -12, -8, 0]),  # the season has no effect
         ("seasonal", 1, [-15, -14, -12, -8, 0]),
         ("seasonal", 2, [1 - 16, 2 - 8, 4 - 16, 0, 0]),
         ("seasonal", 3, [1 - 8, 2 - 16, 0, 0, 0]),
@@ -38,13 +38,13 @@ def restored(kind, steps, season=1, columns=(0, 1)):
         ("mean", 3, np.array([1, 2, 4, 8, 16], np.float32) - np.float32(6.2)),
     ],
 )
-def test_the_level_that_is_taken_off_by_hand(kind, season, first):
+def test_removing_the_level_by_hand(kind, season, first):
     found = normalised(kind, season)
     np.testing.assert_allclose(found[:, 0], first, rtol=1e-6)
     np.testing.assert_allclose(found[:, 1], 10 * np.array(first), rtol=1e-6)
 
 
-def test_mean_and_deviation_are_taken_off_by_hand():
+def test_removing_mean_and_deviation_by_hand():
     window = np.array([[1, 5], [3, 5], [1, 5], [3, 5]], np.float32)[None]  # mean 2 and 5, deviation 1 and 0
     found = NormalizeWindow("standard", 2, 1)(window).numpy()[0]
     np.testing.assert_allclose(found[:, 0], np.array([-1, 1, -1, 1]) / np.sqrt(1 + 1e-5), rtol=1e-6)
@@ -56,7 +56,7 @@ def test_mean_and_deviation_are_taken_off_by_hand():
 
 
 @pytest.mark.parametrize(("kind", "season"), KINDS)
-def test_the_calendar_stays_as_it_is(kind, season):
+def test_the_calendar_is_left_unchanged(kind, season):
     np.testing.assert_array_equal(normalised(kind, season)[:, 2], WINDOW[0, :, 2])
 
 
@@ -73,7 +73,7 @@ def test_the_calendar_stays_as_it_is(kind, season):
         ("standard", 1, 2, [6.2, 6.2]),
     ],
 )
-def test_a_forecast_of_nothing_is_the_level_of_its_step(kind, season, steps, first):
+def test_a_forecast_of_zero_is_restored_to_the_level_of_its_step(kind, season, steps, first):
     found = restored(kind, steps, season, columns=(1, 0))
     np.testing.assert_allclose(found[:, 1], first, rtol=1e-6)
     np.testing.assert_allclose(found[:, 0], 10 * np.array(first), rtol=1e-6)
@@ -81,13 +81,13 @@ def test_a_forecast_of_nothing_is_the_level_of_its_step(kind, season, steps, fir
 
 @pytest.mark.parametrize("season", [1, 2, 3, 4, 5])
 def test_the_seasonal_level_is_the_seasonal_naive(season):
-    expected = seasonal_naive(WINDOW[0, :, :2].astype(np.float64), 12, season)
+    expected = WINDOW[0, seasonal_rows(WINDOW.shape[1], 12, season), :2].astype(np.float64)
     np.testing.assert_array_equal(restored("seasonal", 12, season), expected)
 
 
 @pytest.mark.parametrize(("kind", "season"), KINDS)
-def test_a_network_that_says_zero_forecasts_the_level_of_its_window(kind, season):
-    """The whole network, in the order of the group's features, with a window of a batch each for itself."""
+def test_a_network_with_output_zero_forecasts_the_level_of_its_window(kind, season):
+    """The whole network, in the order of the group's features; each window of a batch has its own level."""
     options = tiny_options(window_normalization=kind, network="both", highway="shared", known_future=True)
     model = build_network(options, Shape(6, 3, 2, (2, 0), 8, season), seed=1, name="silent")
     model.set_weights([np.zeros(weight.shape) for weight in model.get_weights()])
@@ -98,7 +98,7 @@ def test_a_network_that_says_zero_forecasts_the_level_of_its_window(kind, season
         expected = np.repeat(features.mean(axis=1, keepdims=True), 8, axis=1)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
     else:
-        np.testing.assert_array_equal(found, seasonal_naive(features, 8, season))
+        np.testing.assert_array_equal(found, features[:, seasonal_rows(6, 8, season)])
 
 
 @pytest.mark.parametrize(("kind", "season"), KINDS)
@@ -125,7 +125,7 @@ def test_a_feature_in_another_unit_is_forecast_in_that_unit(network):
     np.testing.assert_allclose(model(windows * factors).numpy(), expected, rtol=2e-3, atol=2e-3)
 
 
-def test_none_leaves_the_window_alone():
+def test_none_leaves_the_window_unchanged():
     model = build_network(tiny_options(window_normalization="none"), Shape(6, 3, 0, (0,), 4), seed=1, name="bare")
     assert not [layer for layer in model.layers if isinstance(layer, NormalizeWindow | RestoreLevel)]
 
@@ -137,7 +137,7 @@ def test_none_leaves_the_window_alone():
 def test_the_highway_is_a_linear_map_over_time(per_feature, product):
     layer, series = Highway(4, per_feature), GENERATOR.normal(size=(2, 6, 3)).astype(np.float32)
     assert layer(series).shape == (2, 4, 3)
-    np.testing.assert_array_equal(layer(series), 0)  # it starts at nothing
+    np.testing.assert_array_equal(layer(series), 0)  # it starts at zero
     shapes = [weight.shape for weight in layer.get_weights()]
     assert shapes == ([(3, 6, 4), (3, 4)] if per_feature else [(6, 4), (4,)])
     kernel, bias = (GENERATOR.normal(size=shape).astype(np.float32) for shape in shapes)
@@ -160,8 +160,8 @@ def test_the_highway_can_leave_zero(per_feature, product):
 
 @pytest.mark.parametrize("per_feature", [False, True])
 @pytest.mark.parametrize("steps", [6, 4, 1])
-def test_a_seasonal_highway_maps_rows_of_one_place_in_the_season(steps, per_feature):
-    """Eight rows, season 3: two rows are left out; row s of each season is mapped to row s of the next ones."""
+def test_a_seasonal_highway_maps_rows_at_the_same_position_in_the_season(steps, per_feature):
+    """Eight rows, season 3: two rows are ignored; row s of each season is mapped to row s of the next ones."""
     layer, series = Highway(steps, per_feature, 3), GENERATOR.normal(size=(2, 8, 4)).astype(np.float32)
     ahead = -(-steps // 3)
     assert layer(series).shape == (2, steps, 4)
@@ -184,7 +184,7 @@ def test_a_highway_of_earlier_releases_has_no_season():
     assert Highway.from_config({"name": "old", "steps": 3, "per_feature": False}).season == 1
 
 
-def test_columns_are_picked_in_their_order():
+def test_columns_are_selected_in_their_order():
     np.testing.assert_array_equal(Columns([2, 0])(WINDOW), WINDOW[..., [2, 0]])
 
 
@@ -201,7 +201,7 @@ def test_columns_are_picked_in_their_order():
     ],
     ids=lambda layer: type(layer).__name__,
 )
-def test_layers_come_back_from_their_configuration(layer):
+def test_config_round_trip(layer):
     again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
     inputs = [WINDOW]

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_pipeline.network.architecture import Shape, build_network
 from lstm_pipeline.network.batches import FloatArray
-from lstm_pipeline.network.training import TrainingLog, WindowData, train
+from lstm_pipeline.network.training import TrainingLog, TrainingSettings, WindowData, train
 from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
 
 LENGTH, WIDTH, TARGETS, ROWS = 5, 4, 2, 40
@@ -18,7 +18,7 @@ TINY_SHAPE = Shape(LENGTH, WIDTH, 0, tuple(range(TARGETS)))
 
 
 def tiny_options(**changes: Any) -> ModelOptions:
-    """The least network there is: one LSTM layer in one direction and nothing around it."""
+    """The smallest network possible: one LSTM layer in one direction and nothing around it."""
     plain = {
         "units": 3, "num_layers": 1, "dropout": 0.0, "batch_norm": False, "bidirectional": False, "l2_reg": 0.0,
         "attention_heads": 0, "learning_rate": 0.01, **DOCUMENTED,
@@ -31,7 +31,7 @@ def tiny_network(options: ModelOptions, seed: int = 1, name: str = "tiny") -> ke
 
 
 def tiny_data(rows: int = ROWS, width: int = WIDTH, targets: int = TARGETS, seed: int = 0) -> WindowData:
-    """Random rows; the last eight windows validate."""
+    """Random rows; the last eight windows are for validation."""
     generator = np.random.default_rng(seed)
     values = generator.normal(size=(rows, width)).astype(np.float32)
     observed = np.ones((rows, targets), np.float32)
@@ -55,8 +55,9 @@ def numpy_windows(data: WindowData, starts: Any) -> FloatArray:
 def train_tiny(
     options: ModelOptions, model: keras.Model, data: WindowData | None = None, **changes: Any
 ) -> TrainingLog:
-    settings = {"epochs": 2, "patience": 5, "batch_size": 8, "seed": 3}
-    return train(model, data or tiny_data(), options, **{**settings, **changes})
+    on_epoch = changes.pop("on_epoch", None)
+    settings = TrainingSettings(**{"epochs": 2, "patience": 5, "batch_size": 8, "seed": 3, **changes})
+    return train(model, data or tiny_data(), options, settings, on_epoch)
 
 
 def digest(model: keras.Model) -> str:
@@ -65,7 +66,7 @@ def digest(model: keras.Model) -> str:
 
 
 def trained_digest(seed: int) -> str:
-    """A network with everything random in it (dropout in all places, attention, two directions), trained."""
+    """A trained network with everything that is random (dropout everywhere, attention, two directions)."""
     options = ModelOptions(
         units=3, num_layers=1, dropout=0.2, recurrent_dropout=0.2, attention_heads=2, learning_rate=0.01, **DOCUMENTED
     )
@@ -84,7 +85,7 @@ def linear_steps_network(weights: FloatArray, steps: int, width: int = WIDTH, na
 
 
 def knowing_network(steps: int, known: int, width: int = WIDTH, targets: int = 1) -> keras.Model:
-    """Every target of a step is the first of the step's known columns; the window adds nothing."""
+    """Every target of a step is the first of the step's known columns; the window has no influence."""
     window, future = keras.Input((LENGTH, width)), keras.Input((steps, known))
     silent = keras.layers.Dense(steps * targets, kernel_initializer="zeros")(keras.layers.Flatten()(window))
     silent = keras.layers.Reshape((steps, targets))(silent)
@@ -95,7 +96,7 @@ def knowing_network(steps: int, known: int, width: int = WIDTH, targets: int = 1
 
 
 def randomised(model: keras.Model, seed: int = 4, scale: float = 0.3) -> keras.Model:
-    """Weights that leave nothing at zero, where highway and known future begin."""
+    """Random weights everywhere, also where highway and known future start at zero."""
     generator = np.random.default_rng(seed)
     model.set_weights([generator.normal(0, scale, weight.shape) for weight in model.get_weights()])
     return model

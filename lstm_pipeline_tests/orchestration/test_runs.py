@@ -117,7 +117,7 @@ def test_predictions_stay_when_the_input_is_wrong(project: Project, tmp_path: Pa
     with pytest.raises(RunFailedError, match="has no rows"):
         run_project(project, train=False, as_of=dt.date(2030, 1, 1))
     write_data(tmp_path, rows=3)
-    with pytest.raises(RunFailedError, match="starts from the last 7 steps"):
+    with pytest.raises(RunFailedError, match="needs a history of 7 steps"):
         run_project(project, train=False, as_of=dt.date(2024, 1, 4))
     after = stored(project)
     same = ("predictions.parquet", "predictions.png", "v1.json", "model.keras")
@@ -139,7 +139,7 @@ def test_a_wrong_as_of_tag_is_a_clear_failure(project: Project) -> None:
     result = job.execute_in_process(tags={"lstm_pipeline/as_of": "yesterday"}, raise_on_error=False)
     (failed,) = [event for event in result.all_events if event.is_step_failure]
     assert failed.step_failure_data.user_failure_data is not None
-    assert "expected a date such as 2025-01-31, found 'yesterday'" in str(
+    assert "expected a date, e.g. 2025-01-31, found 'yesterday'" in str(
         failed.step_failure_data.user_failure_data.description
     )
 

@@ -1,4 +1,4 @@
-"""A spec against the columns of its data: everything that does not fit, at once, each with its place."""
+"""A spec against the columns of its data: every mismatch is reported at once, with its place."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ TRAINING, PREDICTING = "model_metadata.transformations", "predictions.transforma
 
 
 def problems(folder: Path, spec: dict[str, Any]) -> dict[str, str]:
-    """Place → message; each with the line it stands on."""
+    """Place → message. Checks that each problem has the line of its key, and a place of its own."""
     project = project_of(folder, spec)
     found, lines = data_problems(project, AS_OF), (folder / "mill.yaml").read_text().splitlines()
     for problem in found:
@@ -24,11 +24,11 @@ def problems(folder: Path, spec: dict[str, Any]) -> dict[str, str]:
     return {problem.place: problem.message for problem in found}
 
 
-def test_a_spec_that_fits_its_data_has_no_problem(tmp_path: Path) -> None:
+def test_a_spec_that_matches_its_data_has_no_problems(tmp_path: Path) -> None:
     assert problems(tmp_path, mill_spec()) == {}
 
 
-def test_problems_of_both_products_are_told_at_once(tmp_path: Path) -> None:
+def test_problems_of_both_products_are_reported_at_once(tmp_path: Path) -> None:
     spec = mill_spec(
         drop_cols=["nte", "note"],
         features_to_predict=["load", "parts", "heet", "note2"],
@@ -51,7 +51,7 @@ def test_problems_of_both_products_are_told_at_once(tmp_path: Path) -> None:
 
 
 def problems_with_text_column(folder: Path, spec: dict[str, Any]) -> dict[str, list[str]]:
-    """Place → messages, over data that has a second text column."""
+    """Place → messages, for data with a second text column."""
     folder.mkdir(exist_ok=True)
     pq.write_table(mill_table().append_column("note2", mill_table()["note"]), folder / "mill.parquet")
     found: dict[str, list[str]] = {}
@@ -60,7 +60,7 @@ def problems_with_text_column(folder: Path, spec: dict[str, Any]) -> dict[str, l
     return found
 
 
-def test_every_expression_with_a_mistake_is_named_by_its_number(tmp_path: Path) -> None:
+def test_every_invalid_expression_is_reported_by_its_index(tmp_path: Path) -> None:
     spec = mill_spec()
     spec["predictions"]["transformations"].append(
         selected("forecast", "final", "date", "lod as load", "heat +", "(select 1)", "model_version")
@@ -71,14 +71,14 @@ def test_every_expression_with_a_mistake_is_named_by_its_number(tmp_path: Path) 
     assert "unknown column 'lod'; nearest: load" in found[f"{PREDICTING}[2].expressions[1]"]
 
 
-def test_context_and_text_are_no_columns_of_a_forecast(tmp_path: Path) -> None:
+def test_context_and_text_columns_are_not_in_a_forecast(tmp_path: Path) -> None:
     spec = mill_spec()
     spec["predictions"]["transformations"].append(selected("forecast", "final", "wind", "note", "_predicted_at"))
     spec["predictions"]["finalisers"]["input"] = "final"
     assert set(problems(tmp_path, spec)) == {f"{PREDICTING}[2].expressions[{number}]" for number in (0, 1)}
 
 
-def test_an_absent_file_does_not_hide_the_other_products_problems(tmp_path: Path) -> None:
+def test_a_missing_file_does_not_hide_the_problems_of_the_other_product(tmp_path: Path) -> None:
     spec = mill_spec()
     spec["model_metadata"]["inputs"]["features"] = {"input_type": "file", "uri": "mil.parquet"}
     spec["predictions"]["transformations"][0]["condition"] = "lod > 3"
@@ -87,15 +87,15 @@ def test_an_absent_file_does_not_hide_the_other_products_problems(tmp_path: Path
     assert "mil.parquet: no such file or folder; nearest: mill.parquet" in found["model_metadata.inputs.features"]
 
 
-def test_a_prediction_input_without_trained_columns_is_told(tmp_path: Path) -> None:
+def test_a_prediction_input_that_lacks_trained_columns(tmp_path: Path) -> None:
     spec = mill_spec()
     spec["predictions"]["transformations"][0] = selected("features", "recent", "date", "load", "parts")
     assert problems(tmp_path, spec) == {
-        f"{PREDICTING}[1].input": "'recent' lacks columns the models are trained with: heat, wind"
+        f"{PREDICTING}[1].input": "'recent' lacks columns that the models are trained on: heat, wind"
     }
 
 
-def test_output_schemas_are_compared_with_what_will_come_out(tmp_path: Path) -> None:
+def test_output_schemas_are_compared_with_the_expected_output(tmp_path: Path) -> None:
     def fields(**types: str) -> dict[str, Any]:
         return {"fields": [{"name": name, "data_type": {"column_type": kind}} for name, kind in types.items()]}
 
@@ -117,11 +117,11 @@ def test_output_schemas_are_compared_with_what_will_come_out(tmp_path: Path) -> 
         ({"features_to_predict": None, "feature_groups": {"power": ["load"]}, "models_config": {}}, "feature_groups"),
     ],
 )
-def test_a_training_step_that_does_not_fit(tmp_path: Path, training: dict[str, Any], place: str) -> None:
+def test_a_training_step_that_does_not_match_its_input(tmp_path: Path, training: dict[str, Any], place: str) -> None:
     spec = mill_spec(**training)
     if "timestamp_col" in training:
         spec["predictions"]["transformations"][1].update(training)
     found = problems(tmp_path, spec)
     assert f"{TRAINING}[1].{place}" in found
     if place == "feature_groups":
-        assert "numeric columns are in no group: heat, parts, wind" in found[f"{TRAINING}[1].{place}"]
+        assert "numeric columns are not in any group: heat, parts, wind" in found[f"{TRAINING}[1].{place}"]

@@ -1,4 +1,4 @@
-"""The chain of frames before and after the two steps."""
+"""The SQL steps before and after the training and prediction steps."""
 
 import datetime as dt
 from pathlib import Path
@@ -15,7 +15,7 @@ from lstm_pipeline.tables.parquet import ParquetFiles
 from lstm_pipeline_tests.mill import AS_OF, filtered, mill_project, mill_spec, mill_table, project_of, selected
 
 
-def test_the_as_of_date_decides_which_rows_enter(tmp_path: Path) -> None:
+def test_the_as_of_date_selects_the_rows(tmp_path: Path) -> None:
     project = mill_project(tmp_path)
     table = training_input(project, dt.date(2024, 1, 31))
     assert table.column_names == mill_table().column_names
@@ -47,46 +47,50 @@ def test_the_steps_that_lead_to_a_frame(tmp_path: Path) -> None:
     assert (name, [step.output for step in steps]) == ("features", ["recent", "twice"])
     name, steps = chain_to(product, "b", "forecast")
     assert (name, [step.output for step in steps]) == ("forecast", ["a", "b"])
-    with pytest.raises(DataError, match="'forecast' comes from regression_prediction_lstm; only SQL steps"):
+    with pytest.raises(
+        DataError, match="only SQL steps up to this frame, but 'forecast' is the output of regression_prediction_lstm"
+    ):
         chain_to(product, "b")
 
 
-def test_what_follows_the_step_runs_from_its_frame(tmp_path: Path) -> None:
+def test_the_steps_after_the_prediction_run_on_its_output(tmp_path: Path) -> None:
     spec = mill_spec()
     spec["predictions"]["transformations"].append(selected("forecast", "final", "cast(load as integer) as load"))
     spec["predictions"]["finalisers"]["input"] = "final"
     project = project_of(tmp_path, spec)
     table = pa.table({"load": [1.9, -1.9], "heat": [0.0, 0.0]})
     finished = finish(project, project.spec.predictions, "forecast", table, AS_OF)
-    assert finished.to_pydict() == {"load": [1, -1]}  # Spark's cast cuts off
+    assert finished.to_pydict() == {"load": [1, -1]}  # like Spark, the cast truncates
     assert finish(project, project.spec.model_metadata, "model_metadata", table, AS_OF) is table
 
 
-def test_no_rows_left_says_after_what(tmp_path: Path) -> None:
+def test_an_empty_frame_is_reported_with_its_chain(tmp_path: Path) -> None:
     project = mill_project(tmp_path)
     with pytest.raises(DataError) as error:
         prediction_input(project, dt.date(2030, 1, 1))
     assert str(error.value) == (
-        f"'recent' has no rows: features ({tmp_path / 'mill.parquet'}) after filter_with_condition → recent, "
-        "as of 2030-01-01"
+        f"'recent' has no rows. Input: features ({tmp_path / 'mill.parquet'}). Transformations: "
+        "filter_with_condition → recent. As-of date: 2030-01-01"
     )
 
 
-def test_a_transformation_that_does_not_fit_its_input_names_itself(tmp_path: Path) -> None:
+def test_an_error_in_a_transformation_names_the_transformation(tmp_path: Path) -> None:
     spec = mill_spec()
     spec["model_metadata"]["transformations"][0]["condition"] = "lod > 3"
     with pytest.raises(DataError, match=r"filter_with_condition → cleaned: .*unknown column 'lod'; nearest: load"):
         training_input(project_of(tmp_path, spec), AS_OF)
 
 
-def test_an_absent_input_names_what_is_near(tmp_path: Path) -> None:
+def test_a_missing_input_is_reported_with_the_nearest_file(tmp_path: Path) -> None:
     spec = mill_spec()
     spec["catalog"]["mill-features"] = "mil.parquet"
     with pytest.raises(DataError, match=r"mil\.parquet: no such file or folder; nearest: mill\.parquet"):
         training_input(project_of(tmp_path, spec), AS_OF)
 
 
-def test_paths_are_relative_to_the_spec_and_may_hold_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_relative_to_the_spec_and_may_contain_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = mill_spec()
     spec["catalog"]["mill-features"] = "${MILL_DATA:-data}/mill.parquet"
     (tmp_path / "project" / "data").mkdir(parents=True)
@@ -114,7 +118,9 @@ def test_a_file_input_may_be_csv(tmp_path: Path) -> None:
     assert table.equals(mill_table())
 
 
-def test_only_what_the_steps_need_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_rows_and_columns_that_the_steps_need_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = mill_spec()
     condition = "date >= current_date() - interval '9' day and note is not null"
     spec["model_metadata"]["transformations"][:1] = [

@@ -1,4 +1,4 @@
-"""Projects by file and by name, and where their parts are."""
+"""Loading projects by file and by name, and the locations of their parts."""
 
 import datetime as dt
 from pathlib import Path
@@ -26,7 +26,7 @@ def projects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_project_is_found_by_its_file_its_files_name_and_its_own(projects: Path) -> None:
+def test_a_project_is_found_by_its_path_its_file_name_and_its_own_name(projects: Path) -> None:
     by_file = load_project(projects / "works.yaml")
     assert (by_file.name, by_file.groups) == ("mill", ("power", "warmth"))
     assert load_project(str(projects / "works.yaml")).loaded.source == by_file.loaded.source
@@ -34,12 +34,13 @@ def test_a_project_is_found_by_its_file_its_files_name_and_its_own(projects: Pat
     assert load_project("mill").loaded.source == by_file.loaded.source
 
 
-def test_an_unknown_project_is_told_with_those_there_are(projects: Path) -> None:
-    with pytest.raises(SpecError, match=r"no project of that name\. Projects: manufacturing_forecast, mill, works"):
+def test_an_unknown_project_is_reported_with_the_known_ones(projects: Path) -> None:
+    names = r"Did you mean 'mill'\? Known projects: manufacturing_forecast, mill, works"
+    with pytest.raises(SpecError, match=rf"no file or project has this name\. {names}"):
         load_project("mil")
 
 
-def test_an_absent_file_is_no_name(projects: Path) -> None:
+def test_a_missing_file_is_not_looked_up_as_a_name(projects: Path) -> None:
     with pytest.raises(SpecError, match=r"absent\.yaml: 1 problem\n.*cannot be read: no such file"):
         load_project("absent.yaml")
 
@@ -49,18 +50,20 @@ def test_a_broken_neighbour_does_not_hide_a_project(projects: Path) -> None:
     (projects / "schema.json").write_text('{"fields": []}')
     (projects / "notes.txt").write_text("no spec")
     assert load_project("mill").name == "mill"
-    assert [path.name for path in spec_files()] == ["broken.yaml", "works.yaml"]  # a part of a spec is none
+    assert [path.name for path in spec_files()] == ["broken.yaml", "works.yaml"]  # a part of a spec is not a project
     with pytest.raises(SpecError, match=r"broken\.yaml: 1 problem"):
         load_project("broken")
 
 
-def test_no_projects_folder_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_projects_folder_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LSTM_PIPELINE_PROJECTS", str(tmp_path / "absent"))
     assert spec_files() == []
     assert load_project(DEMO).name == DEMO
 
 
-def test_the_storage_root_is_given_or_that_of_the_environment(projects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_storage_root_is_an_argument_or_from_the_environment(
+    projects: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LSTM_PIPELINE_STORAGE", str(projects / "here"))
     assert load_project("mill").storage == str(projects / "here")
     project = load_project("mill", str(projects / "there"))
@@ -68,12 +71,12 @@ def test_the_storage_root_is_given_or_that_of_the_environment(projects: Path, mo
     assert str(project.registry.layout.ensembles) == str(projects / "there/models/mill/ensembles")
 
 
-def test_a_project_without_groups_has_the_default_one(tmp_path: Path) -> None:
+def test_a_project_without_groups_has_the_default_group(tmp_path: Path) -> None:
     project = mill_project(tmp_path, features_to_predict=["load"], feature_groups=None, models_config={})
     assert project.groups == ("default",)
 
 
-def test_today_is_that_of_the_projects_time_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_today_is_in_the_time_zone_of_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Clock(dt.datetime):
         @classmethod
         def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:
@@ -90,7 +93,7 @@ def test_today_is_that_of_the_projects_time_zone(tmp_path: Path, monkeypatch: py
     assert in_zone("Pacific/Honolulu").today() == dt.date(2024, 2, 29)
 
 
-def test_the_demos_data_lies_where_its_spec_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_data_is_written_to_where_its_spec_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LSTM_PIPELINE_STORAGE", str(tmp_path))
     project, last = load_project(DEMO), dt.date(2024, 5, 3)
     path, table = write_demo_data(project, last)
@@ -102,7 +105,7 @@ def test_the_demos_data_lies_where_its_spec_reads_it(tmp_path: Path, monkeypatch
     assert cleaned.num_rows > 400
 
 
-def test_the_package_offers_what_its_docstring_shows() -> None:
+def test_the_package_exports_what_its_docstring_shows() -> None:
     assert lstm_pipeline.Ensemble.__name__ == "Ensemble"
     assert lstm_pipeline.Project is Project
     with pytest.raises(AttributeError, match="no attribute 'Ensembles'"):

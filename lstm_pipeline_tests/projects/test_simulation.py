@@ -32,7 +32,7 @@ def test_the_same_day_and_seed_give_the_same_rows() -> None:
     assert not simulate_plant(LAST, 1).equals(simulate_plant(LAST, 2))
 
 
-def test_an_earlier_day_gives_the_same_rows_up_to_it() -> None:
+def test_an_earlier_last_day_gives_the_same_rows_up_to_it() -> None:
     table = simulate_plant(LAST)
     for last in (dt.date(2022, 1, 1), dt.date(2023, 6, 30), dt.date(2025, 12, 30)):
         kept = table.filter(pc.less_equal(table["date"], pa.scalar(last)))
@@ -40,7 +40,7 @@ def test_an_earlier_day_gives_the_same_rows_up_to_it() -> None:
         assert kept.num_rows
 
 
-def test_about_one_row_in_a_hundred_is_missing_and_none_stands_twice() -> None:
+def test_about_one_row_in_a_hundred_is_missing_and_none_is_duplicated() -> None:
     last = dt.date(2040, 12, 31)
     days = simulate_plant(last)["date"].to_pylist()
     expected = (last - FIRST_DAY).days + 1
@@ -48,7 +48,7 @@ def test_about_one_row_in_a_hundred_is_missing_and_none_stands_twice() -> None:
     assert days == sorted(set(days))
 
 
-def test_the_domains_drive_each_other_as_said() -> None:
+def test_the_domains_drive_each_other_as_documented() -> None:
     table = simulate_plant(dt.date(2030, 12, 31))
     volume, use, down = (column(table, name) for name in FEATURES[:3])
     assert np.corrcoef(use, volume)[0, 1] > 0.7

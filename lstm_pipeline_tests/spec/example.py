@@ -1,4 +1,4 @@
-"""The documented manufacturing project: its JSON documents as they are published, and specs made of them."""
+"""The documented manufacturing project: its JSON documents as published, and specs built from them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def seed_json(name: str) -> dict[str, Any]:
 
 
 def spec_data(*changes: Change) -> dict[str, Any]:
-    """The documented spec as plain data, with values changed: `("model_metadata.config.x", 1)`."""
+    """The documented spec as plain data, with changes applied, e.g. `("model_metadata.config.x", 1)`."""
     data: dict[str, Any] = {"catalog": copy.deepcopy(CATALOG)}
     for product, name in (("model_metadata", "metadata"), ("predictions", "predictions")):
         data[product] = seed_json(f"{name}_schema") | seed_json(f"{name}_builder")
@@ -55,7 +55,7 @@ def change(data: Any, place: str, value: Any) -> None:
 
 
 def outcome(read: Callable[[], Any]) -> tuple[Any, list[Problem]]:
-    """What was read, or the problems it was refused for. Any other exception passes."""
+    """What `read` returns and no problems, or None and the problems of its SpecError. Other exceptions propagate."""
     try:
         return read(), []
     except SpecError as error:
@@ -63,7 +63,7 @@ def outcome(read: Callable[[], Any]) -> tuple[Any, list[Problem]]:
 
 
 def complaints(data: Any) -> list[str]:
-    """Every problem of a spec as `place: message`, in the order of their places."""
+    """Every problem of a spec as `place: message`, sorted."""
     with pytest.raises(SpecError) as caught:
         check_document(Document("spec.yaml", data), Path("/specs"))
     return sorted(str(problem) for problem in caught.value.problems)

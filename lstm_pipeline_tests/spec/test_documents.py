@@ -1,4 +1,4 @@
-"""Reading YAML and JSON: what a plain word means, on which line it stands, and keys that stand twice."""
+"""YAML and JSON documents: the types of plain values, the line of each value, and duplicate keys."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ JSON = st.recursive(
         (".inf", float("inf")), ("-.inf", float("-inf")), ("inf", "inf"), ("nan", "nan"), ("=", "="), ("<<", "<<"),
     ],
 )  # fmt: skip
-def test_plain_words(text: str, value: Any) -> None:
-    if text == "<<":  # a merge key is one only as a key
+def test_plain_values(text: str, value: Any) -> None:
+    if text == "<<":  # a merge key is valid only as a key
         with pytest.raises(SpecError):
             parse_yaml("a: <<", "s")
         return
-    found = parse_yaml(f"a: {text}", "s").data["a"]
-    assert found == value
-    assert type(found) is type(value)
+    parsed = parse_yaml(f"a: {text}", "s").data["a"]
+    assert parsed == value
+    assert type(parsed) is type(value)
 
 
 def test_not_a_number_is_a_number() -> None:
@@ -89,27 +89,27 @@ def test_any_yaml_syntax_is_a_document_or_a_spec_error(parts: list[str]) -> None
     [
         ("a: 1\nb: 2", []),
         ("a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\na: 4\na: 5",
-         [Problem("a", "this key stands twice; keep one", 7), Problem("b.c", "this key stands twice; keep one", 5)]),
-        ("l:\n- {x: 1, x: 2}\n- {x: 1}", [Problem("l[0].x", "this key stands twice; keep one", 2)]),
-        ('a: 1\n"a": 2', [Problem("a", "this key stands twice; keep one", 2)]),
+         [Problem("a", "duplicate key; keep only one", 7), Problem("b.c", "duplicate key; keep only one", 5)]),
+        ("l:\n- {x: 1, x: 2}\n- {x: 1}", [Problem("l[0].x", "duplicate key; keep only one", 2)]),
+        ('a: 1\n"a": 2', [Problem("a", "duplicate key; keep only one", 2)]),
         ("base: &b {x: 1}\none:\n  <<: *b\n  x: 2\ntwo:\n  <<: *b\n", []),
     ],
 )  # fmt: skip
-def test_yaml_keys_that_stand_twice(text: str, problems: list[Problem]) -> None:
+def test_duplicate_yaml_keys(text: str, problems: list[Problem]) -> None:
     assert parse_yaml(text, "s").problems == problems
 
 
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ('{"a": 1,\n "b": {"c": 1,\n "c": 2}}', [Problem("b.c", "this key stands twice; keep one", 3)]),
-        ('{"a": 1,\t"a": 2}', [Problem("a", "this key stands twice; keep one", 1)]),
-        # no YAML, for a key and its colon stand on two lines: the keys are found all the same
-        ('{"a"\n: 1, "b": {"c": 1, "c": 2}}', [Problem("c", "this key stands twice; keep one", None)]),
+        ('{"a": 1,\n "b": {"c": 1,\n "c": 2}}', [Problem("b.c", "duplicate key; keep only one", 3)]),
+        ('{"a": 1,\t"a": 2}', [Problem("a", "duplicate key; keep only one", 1)]),
+        # not YAML, because a key and its colon are on different lines: duplicate keys are found nevertheless
+        ('{"a"\n: 1, "b": {"c": 1, "c": 2}}', [Problem("c", "duplicate key; keep only one", None)]),
         ('[{"a": 1}, {"a": 2}]', []),
     ],
 )
-def test_json_keys_that_stand_twice(text: str, problems: list[Problem]) -> None:
+def test_duplicate_json_keys(text: str, problems: list[Problem]) -> None:
     assert parse_json(text, "s").problems == problems
 
 
@@ -117,7 +117,7 @@ def test_merge_keys_and_aliases() -> None:
     document = parse_yaml("base: &b {x: 1, y: 2}\none:\n  <<: *b\n  y: 3\ntwo: *b\n", "s")
     assert document.data == {"base": {"x": 1, "y": 2}, "one": {"x": 1, "y": 3}, "two": {"x": 1, "y": 2}}
     assert document.line(("one", "y")) == 4
-    assert document.line(("two", "x")) == 1  # where the value is written
+    assert document.line(("two", "x")) == 1  # the line where the value is written
     assert document.line(("two",)) == 5
 
 
@@ -125,18 +125,18 @@ def test_lines_are_those_of_the_keys_and_of_the_list_entries() -> None:
     document = parse_yaml("# comment\na:\n\n  b: |\n    text\n  c:\n  - 1\n  -\n    x: 1\n", "s")
     lines = {(): 2, ("a",): 2, ("a", "b"): 4, ("a", "c"): 6, ("a", "c", 0): 7, ("a", "c", 1): 9, ("a", "c", 1, "x"): 9}
     assert document.lines == lines
-    assert document.line(("a", "c", 1, "y", "z")) == 9  # nothing stands there: the nearest value around it
+    assert document.line(("a", "c", 1, "y", "z")) == 9  # no such value: the line of the nearest enclosing one
     assert document.line(("q",)) == 2
 
 
-def test_the_part_below_a_key_keeps_its_lines_and_problems() -> None:
-    part = parse_yaml("type: t\nattributes:\n  a: 1\n  a: 2\n", "s").below("attributes")
+def test_a_subdocument_keeps_its_lines_and_problems() -> None:
+    part = parse_yaml("type: t\nattributes:\n  a: 1\n  a: 2\n", "s").subdocument("attributes")
     assert part.data == {"a": 2}
     assert part.lines == {(): 2, ("a",): 4}
-    assert part.problems == [Problem("attributes.a", "this key stands twice; keep one", 4)]
+    assert part.problems == [Problem("attributes.a", "duplicate key; keep only one", 4)]
 
 
-def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     for name in ("s.yaml", "s.json"):
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + b'{"a": 1}')
         assert read_document(tmp_path / name).data == {"a": 1}
@@ -152,7 +152,7 @@ def test_many_keys_are_read_in_time_that_grows_with_their_number() -> None:
     ("loc", "place"),
     [
         ((), ""), (("a",), "a"), (("a", 1, "b"), "a[1].b"), (("a", 1, 2), "a[1][2]"), ((0,), "[0]"),
-        (("a", "b c"), "a.b c"),
+        (("a", "b c"), "a.b c"), (("a", "\ud800"), "a.\\ud800"),
     ],
 )  # fmt: skip
 def test_places(loc: tuple[str | int, ...], place: str) -> None:
@@ -168,7 +168,7 @@ def test_places(loc: tuple[str | int, ...], place: str) -> None:
         (Problem("", "wrong", 3), "line 3: wrong"),
     ],
 )
-def test_a_problem_reads_as_one_line(problem: Problem, text: str) -> None:
+def test_a_problem_is_one_line_of_text(problem: Problem, text: str) -> None:
     assert str(problem) == text
 
 
@@ -181,11 +181,12 @@ def test_a_spec_error_lists_its_problems() -> None:
     ("value", "text"),
     [
         (None, "nothing"), (True, "true"), (False, "false"), ("no", "'no'"), (1, "1"), (1.5, "1.5"),
-        ([1, 2], "a list of 2"), ({}, "a mapping of 0"), ("x" * 80, "'" + "x" * 58 + "…"), ("None", "'None'"),
+        ([1, 2], "a list of 2 items"), ({}, "an empty mapping"), ({1: 2, 3: 4}, "a mapping of 2 keys"), 
+        ("x" * 80, "'" + "x" * 58 + "…"), ("None", "'None'"),
         (dt.date(2024, 1, 2), "datetime.date(2024, 1, 2)"),
     ],
 )  # fmt: skip
-def test_found_values_are_shown_short(value: Any, text: str) -> None:
+def test_values_are_shown_in_short(value: Any, text: str) -> None:
     assert show(value) == text
     assert len(show(value)) <= 60
 

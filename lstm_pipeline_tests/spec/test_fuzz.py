@@ -1,4 +1,4 @@
-"""Whatever is done to the documented spec, the answer is a spec or a SpecError, never another exception."""
+"""However the documented spec is mutated, loading it gives a spec or a SpecError, never another exception."""
 
 from __future__ import annotations
 

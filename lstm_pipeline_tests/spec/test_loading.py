@@ -1,4 +1,4 @@
-"""From files to a checked spec: every way to write the documented project, and every mistake found in one pass."""
+"""Loading a spec: every way to write the documented project, and every mistake reported in one pass."""
 
 from __future__ import annotations
 
@@ -108,10 +108,10 @@ def test_the_documented_preset_turns_off_what_the_documented_system_did_not_have
     assert (options.output_chunk_length, options.rollout_steps, options.members) == (1, 1, 1)
     assert [options.known_future, options.refit, spec.training.blends] == [False] * 3
     own = spec.training.options("quality_metrics")
-    assert (own.highway, own.window_normalization) == ("shared", "none")  # what a user sets goes before the preset
+    assert (own.highway, own.window_normalization) == ("shared", "none")  # the user's own value overrides the preset
 
 
-def test_a_group_takes_its_own_options_and_the_documented_defaults_for_the_rest() -> None:
+def test_a_group_has_its_own_options_and_the_documented_defaults_for_the_rest() -> None:
     options = reference().training.options("financial_metrics")
     assert (options.units, options.num_layers, options.dropout, options.attention_heads) == (48, 2, 0.25, 2)
     assert options.model_dump(exclude={"units", "num_layers", "dropout", "attention_heads", *NEWER}) == {
@@ -213,7 +213,7 @@ def test_details_may_be_left_out() -> None:
     assert spec.model_metadata.fields is None
 
 
-def test_problems_of_joined_files_are_all_there_and_say_which_file(tmp_path: Path) -> None:
+def test_all_problems_of_joined_files_are_reported_with_their_file(tmp_path: Path) -> None:
     builder = (
         seed_text("metadata_builder")
         .replace('"epochs": 20', '"epoch": 20')
@@ -230,15 +230,15 @@ def test_problems_of_joined_files_are_all_there_and_say_which_file(tmp_path: Pat
     training = "line 2: model_metadata.transformations[1]"
     assert problems(write(tmp_path, text.replace("a\\0b", '"a\\0b"'))) == [
         "line 2: model_metadata: missing.json: cannot be read: no such file",
-        f"line 2: model_metadata: builder.json: line 49: {TRAINING}: this key stands twice; keep one".replace(
+        f"line 2: model_metadata: builder.json: line 49: {TRAINING}: duplicate key; keep only one".replace(
             TRAINING, "transformations[1].random_seed"
         ),
         f"{training}.epoch: unknown key. Did you mean 'epochs'?",
         f"{training}.patience: expected a whole number, found '10'",
-        "line 5: predictions: broken.json: line 1: no valid JSON: Expecting property name enclosed in double quotes, "
+        "line 5: predictions: broken.json: line 1: invalid JSON: Expecting property name enclosed in double quotes, "
         "column 2",
         "line 5: predictions: empty.yaml: expected a mapping, found nothing",
-        "line 5: predictions: list.yaml: expected a mapping, found a list of 1",
+        "line 5: predictions: list.yaml: expected a mapping, found a list of 1 item",
         "line 5: predictions: expected a file name or a mapping, found 5",
         "line 5: predictions: expected a file name or a mapping, found nothing",
         "line 5: predictions: a\0b: cannot be read: embedded null byte",
@@ -249,15 +249,13 @@ def test_a_key_in_two_of_the_joined_documents(tmp_path: Path) -> None:
     data = spec_data()
     data["model_metadata"] = [data["model_metadata"], {"config": {}}]
     path = write(tmp_path, json.dumps(data), "spec.json")
-    assert problems(path) == ["model_metadata.config: stands in two of the joined documents; keep one"]
+    assert problems(path) == ["model_metadata.config: appears in two of the joined documents; keep only one"]
 
 
-def test_lines_lead_to_a_pasted_document_of_a_list(tmp_path: Path) -> None:
+def test_problems_of_a_pasted_document_have_their_lines(tmp_path: Path) -> None:
     text = pasted_as_lists().replace('"epochs": 20', '"epochs": 0')
     line = next(number for number, row in enumerate(text.splitlines(), 1) if '"epochs": 0' in row)
-    assert problems(write(tmp_path, text)) == [
-        f"line {line}: {TRAINING}.epochs: should be greater than or equal to 1, found 0"
-    ]
+    assert problems(write(tmp_path, text)) == [f"line {line}: {TRAINING}.epochs: expected at least 1, found 0"]
 
 
 @pytest.mark.parametrize(
@@ -265,34 +263,34 @@ def test_lines_lead_to_a_pasted_document_of_a_list(tmp_path: Path) -> None:
     [
         ("", "expected a mapping with model_metadata and predictions, found nothing"),
         ("# nothing\n", "expected a mapping with model_metadata and predictions, found nothing"),
-        ("- a\n- b\n", "expected a mapping with model_metadata and predictions, found a list of 2"),
+        ("- a\n- b\n", "expected a mapping with model_metadata and predictions, found a list of 2 items"),
         ("hello", "expected a mapping with model_metadata and predictions, found 'hello'"),
-        ("type: x\nattributes: [1]", "expected a mapping with model_metadata and predictions, found a list of 1"),
-        ("a:\n\tb: 1\n", "line 2: no valid YAML: found character '\\t' that cannot start any token"),
-        ("a: [1", "line 1: no valid YAML: expected ',' or ']', but got '<stream end>'"),
-        ("a: 1\n---\nb: 1", "line 2: no valid YAML: but found another document"),
-        ("? [a]\n: 1", "line 1: no valid YAML: found unhashable key"),
-        ("a: \0", "no valid YAML: unacceptable character #x0000: special characters are not allowed"),
+        ("type: x\nattributes: [1]", "expected a mapping with model_metadata and predictions, found a list of 1 item"),
+        ("a:\n\tb: 1\n", "line 2: invalid YAML: found character '\\t' that cannot start any token"),
+        ("a: [1", "line 1: invalid YAML: expected ',' or ']', but got '<stream end>'"),
+        ("a: 1\n---\nb: 1", "line 2: invalid YAML: found another document"),
+        ("? [a]\n: 1", "line 1: invalid YAML: found unhashable key"),
+        ("a: \0", "invalid YAML: unacceptable character #x0000: special characters are not allowed"),
         ("a: !!python/object:os.system x",
-         "line 1: no valid YAML: could not determine a constructor for the tag "
+         "line 1: invalid YAML: could not determine a constructor for the tag "
          "'tag:yaml.org,2002:python/object:os.system'"),
-        ("a: !!bool x", "no usable YAML: a value does not fit its !! tag"),
-        ("a: !!timestamp x", "no usable YAML: a value does not fit its !! tag"),
-        ("a: !!int x", "no usable YAML: invalid literal for int() with base 10: 'x'"),
-        ("a: &a [*a]", "no usable YAML: nested too deeply"),
+        ("a: !!bool x", "cannot load this YAML: a value does not match its !! tag"),
+        ("a: !!timestamp x", "cannot load this YAML: a value does not match its !! tag"),
+        ("a: !!int x", "cannot load this YAML: invalid literal for int() with base 10: 'x'"),
+        ("a: &a [*a]", "cannot load this YAML: it is nested too deeply"),
         ("{a: " * 99 + "1" + "}" * 99, None),
-        ("{a: " * 100 + "1" + "}" * 100, "nested too deeply, more than 100 levels"),
-        ("[" * 3000, "no usable YAML: nested too deeply"),
+        ("{a: " * 100 + "1" + "}" * 100, "nested too deeply; at most 100 levels are allowed"),
+        ("[" * 3000, "cannot load this YAML: it is nested too deeply"),
         ("a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
             f"{name}: &{name} [{','.join(['*' + before] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi")  # noqa: B905
-        ), "no usable YAML: more than 200000 values"),
+        ), "cannot load this YAML: it has more than 200,000 values"),
         ("a: &a {k: 1}\n" + "".join(
             f"{name}: &{name} {{<<: [*{before}, *{before}]}}\n"
             for before, name in zip("abcdefghijklmnopqrstu", "bcdefghijklmnopqrstuv")  # noqa: B905
-        ), "no usable YAML: more than 200000 values"),
+        ), "cannot load this YAML: it has more than 200,000 values"),
     ],
 )  # fmt: skip
-def test_text_that_is_no_spec(tmp_path: Path, text: str, expected: str | None) -> None:
+def test_text_that_is_not_a_spec(tmp_path: Path, text: str, expected: str | None) -> None:
     found = problems(write(tmp_path, text))
     if expected is None:
         assert not any("nested" in problem for problem in found)
@@ -303,16 +301,17 @@ def test_text_that_is_no_spec(tmp_path: Path, text: str, expected: str | None) -
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "line 1: no valid JSON: Expecting value, column 1"),
-        ('{\n"a": 1,\n}', "line 3: no valid JSON: Expecting property name enclosed in double quotes, column 1"),
+        ("", "line 1: invalid JSON: Expecting value, column 1"),
+        ('{\n"a": 1,\n}', "line 3: invalid JSON: Expecting property name enclosed in double quotes, column 1"),
         ("null", "expected a mapping with model_metadata and predictions, found nothing"),
-        ("[" * 100_000, "no usable JSON: nested too deeply"),
-        ('{"a":' * 500 + "1" + "}" * 500, "nested too deeply, more than 100 levels"),
-        ("9" * 5000, "no usable JSON: Exceeds the limit (4300 digits) for integer string conversion: value has 5000 "
+        ("[" * 100_000, "cannot load this JSON: it is nested too deeply"),
+        ('{"a":' * 500 + "1" + "}" * 500, "nested too deeply; at most 100 levels are allowed"),
+        ("9" * 5000, "cannot load this JSON: Exceeds the limit (4300 digits) for integer string conversion: value "
+                     "has 5000 "
          "digits; use sys.set_int_max_str_digits() to increase the limit"),
     ],
 )  # fmt: skip
-def test_text_that_is_no_json(tmp_path: Path, text: str, expected: str) -> None:
+def test_text_that_is_not_json(tmp_path: Path, text: str, expected: str) -> None:
     assert problems(write(tmp_path, text, "spec.json")) == [expected]
 
 
@@ -326,7 +325,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_every_mistake_is_found_in_one_pass_with_its_line(tmp_path: Path) -> None:
-    """Mistakes of every sort at once: text, types, names, chains, rules over several keys, both products."""
+    """Mistakes of every kind at once: text, types, names, chains, rules that involve several keys, both products."""
     text = """\
 name: other_name
 timezone: Europe/Berln
@@ -391,126 +390,131 @@ extra: 1
     assert problems(write(tmp_path, text)) == [
         "line 1: name: expected the training step's project_name 'plant', found 'other_name'",
         "line 2: timezone: expected an IANA time zone such as 'UTC' or 'Europe/Berlin', found 'Europe/Berln'",
-        "line 4: catalog.feature-dataset-id: the environment variable SURELY_NOT_SET is not set; set it, or give a "
+        "line 4: catalog.feature-dataset-id: the environment variable SURELY_NOT_SET is not set; set it, or provide a "
         "default: ${SURELY_NOT_SET:-…}",
-        "line 6: model_metadata.config.docker_tags: unknown key, expected docker_tag, executor_… or driver_…, found "
+        "line 6: model_metadata.config.docker_tags: unknown key; expected docker_tag, executor_… or driver_…, found "
         "'docker_tags'",
         "line 8: model_metadata.inputs.input_features.identifier: 'feature-dataset' is not in the catalog. Did you "
-        "mean 'feature-dataset-id'? Add to the spec: catalog: {feature-dataset: <path or s3:// URI>}",
-        "line 11: model_metadata.transformations[0].input: no earlier step or input makes 'input_feature'. Did you "
-        "mean 'input_features'? There are: input_features",
-        "line 13: model_metadata.transformations[0].condition: expected some text, found ''",
-        f"line 14: {step}.timestamp_col: missing, and there is no default for it",
+        "mean 'feature-dataset-id'? Add it to the spec: catalog: {feature-dataset: <path or s3:// URI>}",
+        "line 11: model_metadata.transformations[0].input: no input or earlier step is named 'input_feature'. Did you "
+        "mean 'input_features'? Known names: input_features",
+        "line 13: model_metadata.transformations[0].condition: expected non-empty text, found ''",
+        f"line 14: {step}.timestamp_col: required, but missing",
         f"line 17: {step}.epoch: unknown key. Did you mean 'epochs'?",
         f"line 18: {step}.epochs: expected a whole number, found '20'",
-        f"line 19: {step}.features_to_predict: 'e' is also in drop_cols; remove it from one of them",
-        f"line 21: {step}.feature_groups: groups differ only by upper and lower case ('two'), which not every storage "
-        "can tell apart",
-        f"line 21: {step}.feature_groups: features to predict are in no group: d, e",
-        f"line 23: {step}.feature_groups.two: 'b' is already in group 'one'; a feature belongs to one group",
-        f"line 24: {step}.feature_groups.TWO: is empty; name its features or remove the group",
-        f"line 26: {config}.one.dropout: should be less than 1, found 1",
+        f"line 19: {step}.features_to_predict: 'e' is also in drop_cols; remove it from one of the two",
+        f"line 21: {step}.feature_groups: group names differ only in case ('two'), which not every storage "
+        "system supports; rename one",
+        f"line 21: {step}.feature_groups: no group contains these features to predict: d, e; add each to a "
+        "group",
+        f"line 23: {step}.feature_groups.two: 'b' is already in group 'one'; each feature belongs to exactly one group",
+        f"line 24: {step}.feature_groups.TWO: is empty; list its features or remove the group",
+        f"line 26: {config}.one.dropout: expected less than 1, found 1",
         f"line 26: {config}.one.unit: unknown key. Did you mean 'units'?",
-        f"line 26: {config}.one.units: should be greater than or equal to 1, found 0",
-        f"line 27: {config}.three: is no feature group. Groups: one, two, TWO",
-        f"line 28: {step}.train_ratio: should be less than 1, found 1.5",
-        f"line 30: {step}.scale_features: this key stands twice; keep one",
+        f"line 26: {config}.one.units: expected at least 1, found 0",
+        f"line 27: {config}.three: is not a feature group. Known groups: one, two, TWO",
+        f"line 28: {step}.train_ratio: expected less than 1, found 1.5",
+        f"line 30: {step}.scale_features: duplicate key; keep only one",
         f"line 30: {step}.scale_features: expected true or false, found 'yes'",
-        f"line 31: {step}.calendar_features[1]: expected {units}, {waves}, found 'minute'.",
-        f"line 32: {step}.model_bucket: expected letters, digits, '_', '-' and '.' only, and no '..' (it becomes a "
+        f"line 31: {step}.calendar_features[1]: expected {units}, {waves}, found 'minute'",
+        f"line 32: {step}.model_bucket: expected only letters, digits, '_', '-' and '.', without '..' (it becomes a "
         "folder name), found '../models'",
-        "line 34: model_metadata.finalisers.input: no earlier step or input makes 'model_metadat'. Did you mean "
-        "'model_metadata'? There are: cleaned_data, input_features, model_metadata",
-        "line 34: model_metadata.finalisers.write_config.mode: expected 'overwrite' or 'append', found 'replace'.",
-        f"line 38: predictions.details.fields[0].data_type.column_type: expected {types}, found 'FLOAT'.",
-        "line 40: predictions.inputs.recent.preview_limit: should be greater than or equal to 0, found -1",
-        "line 40: predictions.inputs.recent.uri: missing, and there is no default for it",
-        "line 47: predictions.transformations[0].project_name: expected 'plant' as in the training step, found "
+        "line 34: model_metadata.finalisers.input: no input or earlier step is named 'model_metadat'. Did you mean "
+        "'model_metadata'? Known names: cleaned_data, input_features, model_metadata",
+        "line 34: model_metadata.finalisers.write_config.mode: expected 'overwrite' or 'append', found 'replace'",
+        f"line 38: predictions.details.fields[0].data_type.column_type: expected {types}, found 'FLOAT'",
+        "line 40: predictions.inputs.recent.preview_limit: expected at least 0, found -1",
+        "line 40: predictions.inputs.recent.uri: required, but missing",
+        "line 47: predictions.transformations[0].project_name: expected 'plant', as in the training step, found "
         "'plants'",
         "line 48: predictions.transformations[0].version: expected text (put it in quotes), found 3",
-        "line 49: predictions.transformations[0].sequence_length: is 30, but the models are trained with 90; give the "
-        "same number or leave it out",
+        "line 49: predictions.transformations[0].sequence_length: expected 90, as in the training step, found "
+        "30; use the same number or remove this key",
         "line 50: predictions.transformations[1]: expected a mapping of keys to values, found 'hello'",
-        "line 51: predictions.finalisers.input: 'recent' does not come from the regression_prediction_lstm step",
-        "line 52: extra: unknown key. Known here: name, timezone, catalog, model_metadata, predictions",
+        "line 51: predictions.finalisers.input: expected the output of the regression_prediction_lstm step or of a "
+        "step after it, found 'recent'",
+        "line 52: extra: unknown key. Known keys: name, timezone, catalog, model_metadata, predictions",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        # one mistake is one problem: what only follows from it is not reported
+        # one mistake is one problem: its consequences are not reported
         ([(f"{TRAINING}.transform", "regression_train_lstm")],
          [f"{TRAINING}: expected 'filter_with_condition', 'select_expression', 'regression_training_lstm', "
           "'regression_prediction_lstm', found 'regression_train_lstm'. Did you mean 'regression_training_lstm'?"]),
         ([(TRAINING, "hello")], [f"{TRAINING}: expected a mapping of keys to values, found 'hello'"]),
         ([(TRAINING, None)], [f"{TRAINING}: expected a mapping of keys to values, found nothing"]),
-        ([(f"{TRAINING}.transform", REMOVED)], [f"{TRAINING}: missing 'transform', which says what this entry is"]),
-        ([(f"{TRAINING}.output", REMOVED)], [f"{TRAINING}.output: missing, and there is no default for it"]),
+        ([(f"{TRAINING}.transform", REMOVED)], [f"{TRAINING}: the key 'transform' is missing; it says which kind of "
+                                                "entry this is"]),
+        ([(f"{TRAINING}.output", REMOVED)], [f"{TRAINING}.output: required, but missing"]),
         ([(f"{TRAINING}.input", 5)], [f"{TRAINING}.input: expected text (put it in quotes), found 5"]),
-        ([(f"{TRAINING}.input", "")], [f"{TRAINING}.input: expected some text, found ''"]),
+        ([(f"{TRAINING}.input", "")], [f"{TRAINING}.input: expected non-empty text, found ''"]),
         ([(f"{TRAINING}.timestamp_col", REMOVED)],
-         [f"{TRAINING}.timestamp_col: missing, and there is no default for it"]),
+         [f"{TRAINING}.timestamp_col: required, but missing"]),
         ([(f"{TRAINING}.project_name", "a b")],
-         [f"{TRAINING}.project_name: expected letters, digits, '_', '-' and '.' only, and no '..' (it becomes a folder "
+         [f"{TRAINING}.project_name: expected only letters, digits, '_', '-' and '.', without '..' (it becomes a "
+          "folder "
           "name), found 'a b'"]),
         ([(f"{TRAINING}.sequence_length", "30"), (f"{PREDICTION}.sequence_length", 30)],
          [f"{TRAINING}.sequence_length: expected a whole number, found '30'"]),
         ([(f"{TRAINING}.feature_groups", ["a", "b"])],
-         [f"{TRAINING}.feature_groups: expected a mapping of keys to values, found a list of 2"]),
+         [f"{TRAINING}.feature_groups: expected a mapping of keys to values, found a list of 2 items"]),
         ([(f"{TRAINING}.feature_groups.a/b", ["x"]), (f"{TRAINING}.models_config.a/b", {})],
-         [f"{TRAINING}.feature_groups.a/b: expected letters, digits, '_', '-' and '.' only, and no '..' (it becomes a "
+         [f"{TRAINING}.feature_groups.a/b: expected only letters, digits, '_', '-' and '.', without '..' (it becomes a "
           "folder name), found 'a/b'"]),
         ([(f"{TRAINING}.feature_groups.a/b", 5)],
          [f"{TRAINING}.feature_groups.a/b: expected a list, found 5",
-          f"{TRAINING}.feature_groups.a/b: expected letters, digits, '_', '-' and '.' only, and no '..' (it becomes a "
+          f"{TRAINING}.feature_groups.a/b: expected only letters, digits, '_', '-' and '.', without '..' (it becomes a "
           "folder name), found 'a/b'"]),
         ([(f"{TRAINING}.feature_groups.quality_metrics", [5])],
          [f"{TRAINING}.feature_groups.quality_metrics[0]: expected text (put it in quotes), found 5"]),
         ([("model_metadata.inputs", [])],
-         ["model_metadata.inputs: expected a mapping of keys to values, found a list of 0"]),
-        ([("model_metadata.inputs", {})], ["model_metadata.inputs: expected at least one entry, found a mapping of 0"]),
+         ["model_metadata.inputs: expected a mapping of keys to values, found an empty list"]),
+        ([("model_metadata.inputs", {})], ["model_metadata.inputs: expected at least one entry, found an empty "
+                                           "mapping"]),
         ([("model_metadata.inputs.input_features", None)],
          ["model_metadata.inputs.input_features: expected a mapping of keys to values, found nothing"]),
         ([("model_metadata.inputs.input_features.input_type", "table")],
-         ["model_metadata.inputs.input_features: expected 'data_product', 'file', found 'table'."]),
+         ["model_metadata.inputs.input_features: expected 'data_product', 'file', found 'table'"]),
         ([("model_metadata.inputs.input_features.identifier", REMOVED)],
-         ["model_metadata.inputs.input_features.identifier: missing, and there is no default for it"]),
+         ["model_metadata.inputs.input_features.identifier: required, but missing"]),
         ([("model_metadata.transformations", [])],
-         ["model_metadata.transformations: expected at least one entry, found a list of 0"]),
+         ["model_metadata.transformations: expected at least one entry, found an empty list"]),
         ([("model_metadata.transformations", {"a": 1})],
-         ["model_metadata.transformations: expected a list, found a mapping of 1"]),
+         ["model_metadata.transformations: expected a list, found a mapping of 1 key"]),
         ([("model_metadata.finalisers", REMOVED)],
-         ["model_metadata.finalisers: missing, and there is no default for it"]),
+         ["model_metadata.finalisers: required, but missing"]),
         ([("catalog.feature-dataset-id", None)],
          ["catalog.feature-dataset-id: expected text (put it in quotes), found nothing"]),
-        ([("catalog.feature-dataset-id", "")], ["catalog.feature-dataset-id: expected some text, found ''"]),
+        ([("catalog.feature-dataset-id", "")], ["catalog.feature-dataset-id: expected non-empty text, found ''"]),
         ([("model_metadata.config.docker_tag", None)],
          ["model_metadata.config.docker_tag: expected text (put it in quotes), a whole number, a number or true or "
           "false, found nothing"]),
         ([("model_metadata.config.docker_tag", {"a": 1})],
          ["model_metadata.config.docker_tag: expected text (put it in quotes), a whole number, a number or true or "
-          "false, found a mapping of 1"]),
+          "false, found a mapping of 1 key"]),
         ([(f"{TRAINING}.calendar_features", "all")],
          [f"{TRAINING}.calendar_features: expected 'documented' or a list, found 'all'"]),
         ([("predictions.transformations[2].expressions", [1])],
          ["predictions.transformations[2].expressions[0]: expected text (put it in quotes), found 1"]),
         ([("predictions.transformations[2].expressions", [])],
-         ["predictions.transformations[2].expressions: expected at least one entry, found a list of 0"]),
+         ["predictions.transformations[2].expressions: expected at least one entry, found an empty list"]),
         ([("predictions.details.fields[0]", "date")],
          ["predictions.details.fields[0]: expected a mapping of keys to values, found 'date'"]),
-        # and yet the rules elsewhere are checked
+        # the other rules are still checked
         ([("predictions", REMOVED), (f"{TRAINING}.feature_groups.quality_metrics", [])],
-         [f"{TRAINING}.feature_groups.quality_metrics: is empty; name its features or remove the group",
-          "predictions: missing, and there is no default for it"]),
+         [f"{TRAINING}.feature_groups.quality_metrics: is empty; list its features or remove the group",
+          "predictions: required, but missing"]),
         ([(f"{TRAINING}.timestamp_col", 5), (f"{PREDICTION}.sequence_length", 30),
           (f"{TRAINING}.feature_groups.quality_metrics", ["x", "x"]), ("predictions.finalisers.input", "predictons")],
-         [f"{TRAINING}.feature_groups.quality_metrics: 'x' stands 2 times in this group; name it once",
+         [f"{TRAINING}.feature_groups.quality_metrics: 'x' is listed 2 times in this group; list it once",
           f"{TRAINING}.timestamp_col: expected text (put it in quotes), found 5",
-          "predictions.finalisers.input: no earlier step or input makes 'predictons'. Did you mean 'predictions'? "
-          "There are: formatted_predictions, input_features, predictions, recent_data",
-          f"{PREDICTION}.sequence_length: is 30, but the models are trained with 90; give the same number or leave it "
-          "out"]),
+          "predictions.finalisers.input: no input or earlier step is named 'predictons'. Did you mean 'predictions'? "
+          "Known names: formatted_predictions, input_features, predictions, recent_data",
+          f"{PREDICTION}.sequence_length: expected 90, as in the training step, found 30; use the same number or "
+          "remove this key"]),
         ([("model_metadata.transformations[0].conditions", "x"), (f"{TRAINING}.transform", "filter_with_condition")],
          None),
     ],
@@ -521,28 +525,28 @@ def test_one_mistake_hides_no_other_and_invents_none(changes: list[Change], expe
     if expected is not None:
         assert found == expected
     else:
-        assert "model_metadata.transformations: expected one regression_training_lstm step, found none" in found
+        assert "model_metadata.transformations: expected exactly one regression_training_lstm step, found none" in found
 
 
-def test_what_an_alias_shares_is_mended_in_each_place(tmp_path: Path) -> None:
-    """Replacing a wrong value where one alias stands must not shift or spoil the other's values."""
+def test_a_value_shared_by_an_alias_is_reported_in_each_place(tmp_path: Path) -> None:
+    """Replacing an invalid value at one use of an alias must not shift or change the values at the other."""
     data = yaml.safe_dump(
         spec_data((f"{TRAINING}.feature_groups", None), (f"{TRAINING}.models_config", {})), sort_keys=False
     )
     data = data.replace("features_to_predict: null", "features_to_predict: &f [5, a, b, a]")
     text = data.replace("drop_cols:\n    - non_numeric_field", "drop_cols: *f")
     assert sorted(problem.split(f"{TRAINING}.")[1] for problem in problems(write(tmp_path, text))) == [
-        "drop_cols: 'a' stands 2 times; name it once",
+        "drop_cols: 'a' is listed 2 times; list it once",
         "drop_cols[0]: expected text (put it in quotes), found 5",
-        "features_to_predict: 'a' is also in drop_cols; remove it from one of them",
-        "features_to_predict: 'a' is also in drop_cols; remove it from one of them",
-        "features_to_predict: 'a' stands 2 times; name it once",
-        "features_to_predict: 'b' is also in drop_cols; remove it from one of them",
+        "features_to_predict: 'a' is also in drop_cols; remove it from one of the two",
+        "features_to_predict: 'a' is also in drop_cols; remove it from one of the two",
+        "features_to_predict: 'a' is listed 2 times; list it once",
+        "features_to_predict: 'b' is also in drop_cols; remove it from one of the two",
         "features_to_predict[0]: expected text (put it in quotes), found 5",
     ]
 
 
-def test_keys_that_are_no_text() -> None:
+def test_keys_that_are_not_text() -> None:
     data: dict[Any, Any] = spec_data()
     data |= {1: 2, None: 3}
     assert complaints(data) == [
@@ -551,7 +555,20 @@ def test_keys_that_are_no_text() -> None:
     ]
 
 
-def test_a_found_problem_keeps_its_place_and_line(tmp_path: Path) -> None:
+def test_keys_that_are_not_valid_unicode(tmp_path: Path) -> None:
+    """A lone surrogate cannot be written to a terminal, so messages show its escape sequence."""
+    text = json.dumps(spec_data(("predictions.inputs", {"\ud800": None, "": None})))
+    place = "line 1: predictions.inputs"
+    found = problems(write(tmp_path, text, "spec.json"))
+    assert found[:4] == [
+        f"{place}.: expected non-empty text, found ''",
+        f"{place}.: expected a mapping of keys to values, found nothing",
+        f"{place}.\\ud800: expected valid Unicode text, found '\\ud800'",
+        f"{place}.\\ud800: expected a mapping of keys to values, found nothing",
+    ]
+
+
+def test_a_problem_found_later_has_its_place_and_line(tmp_path: Path) -> None:
     loaded: LoadedSpec = load_spec(write(tmp_path, "# first\n" + yaml.safe_dump(spec_data(), sort_keys=False)))
     problem = loaded.problem(("predictions", "transformations", 1, "horizon"), "no such thing")
     assert problem.place == f"{PREDICTION}.horizon"

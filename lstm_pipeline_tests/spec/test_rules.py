@@ -1,4 +1,4 @@
-"""Every rule of a spec, broken once: the place and the exact words."""
+"""Every rule of a spec, violated once: the place and the exact message."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lstm_pipeline_tests.spec.example import PREDICTION, REMOVED, TRAINING, Chan
 
 GROUPS = f"{TRAINING}.feature_groups"
 CONFIG = f"{TRAINING}.models_config"
-NAME_RULE = "expected letters, digits, '_', '-' and '.' only, and no '..' (it becomes a folder name)"
-GROUP_NAMES = "Groups: operations_metrics, quality_metrics, financial_metrics"
+NAME_RULE = "expected only letters, digits, '_', '-' and '.', without '..' (it becomes a folder name)"
+GROUP_NAMES = "Known groups: operations_metrics, quality_metrics, financial_metrics"
 MEMBERS = [
     "production_volume", "machine_utilization", "downtime_hours", "defect_rate", "inspection_passes",
     "rework_percentage", "daily_revenue", "operational_cost", "margin_percentage",
@@ -25,28 +25,28 @@ def step(**keys: Any) -> dict[str, Any]:
 
 
 RULES: list[tuple[list[Change], list[str]]] = [
-    # feature groups are a partition of what is predicted
+    # feature groups partition the predicted features
     ([(f"{GROUPS}.quality_metrics", ["defect_rate", "downtime_hours"])],
-     [f"{GROUPS}.quality_metrics: 'downtime_hours' is already in group 'operations_metrics'; a feature belongs to one "
-      "group"]),
+     [f"{GROUPS}.quality_metrics: 'downtime_hours' is already in group 'operations_metrics'; each feature belongs to "
+      "exactly one group"]),
     ([(f"{GROUPS}.quality_metrics", ["a", "b", "a", "a"])],
-     [f"{GROUPS}.quality_metrics: 'a' stands 3 times in this group; name it once"]),
+     [f"{GROUPS}.quality_metrics: 'a' is listed 3 times in this group; list it once"]),
     ([(f"{GROUPS}.quality_metrics", [])],
-     [f"{GROUPS}.quality_metrics: is empty; name its features or remove the group"]),
+     [f"{GROUPS}.quality_metrics: is empty; list its features or remove the group"]),
     ([(GROUPS, {}), (CONFIG, {})],
-     [f"{GROUPS}: names no group; leave it out for one group with every feature"]),
+     [f"{GROUPS}: is empty; add a group, or remove this key to train one group with every feature"]),
     ([(f"{GROUPS}.quality_metrics", ["a", "non_numeric_field"])],
-     [f"{GROUPS}.quality_metrics: 'non_numeric_field' is dropped by drop_cols; remove it from one of them"]),
+     [f"{GROUPS}.quality_metrics: 'non_numeric_field' is also in drop_cols; remove it from one of the two"]),
     ([(f"{GROUPS}.quality_metrics", ["a", "date"])],
      [f"{GROUPS}.quality_metrics: 'date' is the timestamp column, not a feature"]),
     ([(f"{GROUPS}.Quality_Metrics", ["a"])],
-     [f"{GROUPS}: groups differ only by upper and lower case ('quality_metrics'), which not every storage can tell "
-      "apart"]),
+     [f"{GROUPS}: group names differ only in case ('quality_metrics'), which not every storage system supports; "
+      "rename one"]),
     ([(f"{TRAINING}.features_to_predict", [*MEMBERS[:8], "margin_percent"])],
      [f"{GROUPS}.financial_metrics: 'margin_percentage' is not in features_to_predict. Did you mean 'margin_percent'?",
-      f"{GROUPS}: features to predict are in no group: margin_percent"]),
+      f"{GROUPS}: no group contains these features to predict: margin_percent; add each to a group"]),
     ([(f"{TRAINING}.features_to_predict", [*MEMBERS, "x", "y"])],
-     [f"{GROUPS}: features to predict are in no group: x, y"]),
+     [f"{GROUPS}: no group contains these features to predict: x, y; add each to a group"]),
     # names of groups, projects and buckets become folders
     *(
         ([(GROUPS, {name: ["a"]}), (CONFIG, {})], [f"{GROUPS}.{name}: {NAME_RULE}, found {name!r}"])
@@ -62,22 +62,22 @@ RULES: list[tuple[list[Change], list[str]]] = [
     ([("name", "other")], ["name: expected the training step's project_name 'manufacturing_forecast', found 'other'"]),
     # options belong to groups
     ([(f"{CONFIG}.quality_metric", {})],
-     [f"{CONFIG}.quality_metric: is no feature group. Did you mean 'quality_metrics'? {GROUP_NAMES}"]),
-    ([(f"{CONFIG}.other", {})], [f"{CONFIG}.other: is no feature group. {GROUP_NAMES}"]),
+     [f"{CONFIG}.quality_metric: is not a feature group. Did you mean 'quality_metrics'? {GROUP_NAMES}"]),
+    ([(f"{CONFIG}.other", {})], [f"{CONFIG}.other: is not a feature group. {GROUP_NAMES}"]),
     ([(GROUPS, None), (CONFIG, {"defaults": {}})],
-     [f"{CONFIG}.defaults: is no feature group. Did you mean 'default'? Groups: default"]),
+     [f"{CONFIG}.defaults: is not a feature group. Did you mean 'default'? Known groups: default"]),
     # columns
     ([(f"{TRAINING}.drop_cols", ["a", "a", "date"])],
-     [f"{TRAINING}.drop_cols: 'a' stands 2 times; name it once",
-      f"{TRAINING}.drop_cols: 'date' is the timestamp column, which is neither a feature nor dropped"]),
+     [f"{TRAINING}.drop_cols: 'a' is listed 2 times; list it once",
+      f"{TRAINING}.drop_cols: 'date' is the timestamp column; it can be neither a feature nor dropped"]),
     ([(GROUPS, None), (CONFIG, {}), (f"{TRAINING}.features_to_predict", [])],
-     [f"{TRAINING}.features_to_predict: is an empty list; name features, or null for every numeric column"]),
+     [f"{TRAINING}.features_to_predict: is empty; list the features, or use null for every numeric column"]),
     ([(GROUPS, None), (CONFIG, {}), (f"{TRAINING}.features_to_predict", ["a", "date", "a", "non_numeric_field"])],
-     [f"{TRAINING}.features_to_predict: 'a' stands 2 times; name it once",
-      f"{TRAINING}.features_to_predict: 'date' is the timestamp column, which is neither a feature nor dropped",
-      f"{TRAINING}.features_to_predict: 'non_numeric_field' is also in drop_cols; remove it from one of them"]),
-    ([(f"{TRAINING}.timestamp_col", "")], [f"{TRAINING}.timestamp_col: expected some text, found ''"]),
-    # what is not built is not silently ignored
+     [f"{TRAINING}.features_to_predict: 'a' is listed 2 times; list it once",
+      f"{TRAINING}.features_to_predict: 'date' is the timestamp column; it can be neither a feature nor dropped",
+      f"{TRAINING}.features_to_predict: 'non_numeric_field' is also in drop_cols; remove it from one of the two"]),
+    ([(f"{TRAINING}.timestamp_col", "")], [f"{TRAINING}.timestamp_col: expected non-empty text, found ''"]),
+    # options that are not supported are not silently ignored
     *(
         ([(f"{place}.enable_mlflow", True)],
          [f"{place}.enable_mlflow: MLflow tracking is not available in this version; set it to false"])
@@ -85,55 +85,60 @@ RULES: list[tuple[list[Change], list[str]]] = [
     ),
     # the chain of frames
     ([(f"{TRAINING}.input", "clean_data")],
-     [f"{TRAINING}.input: no earlier step or input makes 'clean_data'. Did you mean 'cleaned_data'? There are: "
+     [f"{TRAINING}.input: no input or earlier step is named 'clean_data'. Did you mean 'cleaned_data'? Known names: "
       "cleaned_data, input_features"]),
     ([("model_metadata.transformations[0].output", "input_features"), (f"{TRAINING}.input", "input_features")],
-     ["model_metadata.transformations[0].output: the name 'input_features' is taken by an input or an earlier step; "
+     ["model_metadata.transformations[0].output: the name 'input_features' is already used by an input or an earlier "
+      "step; "
       "choose another"]),
     ([("predictions.transformations[2].output", "recent_data"), ("predictions.finalisers.input", "predictions")],
-     ["predictions.transformations[2].output: the name 'recent_data' is taken by an input or an earlier step; choose "
+     ["predictions.transformations[2].output: the name 'recent_data' is already used by an input or an earlier step; "
+      "choose "
       "another"]),
     ([("model_metadata.finalisers.input", "cleaned_data")],
-     ["model_metadata.finalisers.input: 'cleaned_data' does not come from the regression_training_lstm step"]),
+     ["model_metadata.finalisers.input: expected the output of the regression_training_lstm step or of a step after "
+      "it, found 'cleaned_data'"]),
     ([("predictions.finalisers.input", "recent_data")],
-     ["predictions.finalisers.input: 'recent_data' does not come from the regression_prediction_lstm step"]),
+     ["predictions.finalisers.input: expected the output of the regression_prediction_lstm step or of a step after "
+      "it, found 'recent_data'"]),
     ([("model_metadata.transformations", [step(input="input_features", output="model_metadata")])],
-     ["model_metadata.transformations: expected one regression_training_lstm step, found none"]),
+     ["model_metadata.transformations: expected exactly one regression_training_lstm step, found none"]),
     ([("predictions.transformations", [step(input="input_features", output="formatted_predictions")])],
-     ["predictions.transformations: expected one regression_prediction_lstm step, found none"]),
+     ["predictions.transformations: expected exactly one regression_prediction_lstm step, found none"]),
     ([(PREDICTION, spec_data()["model_metadata"]["transformations"][1]
        | {"input": "recent_data", "output": "predictions"})],
-     [f"{PREDICTION}.transform: belongs into the other data product; here goes regression_prediction_lstm",
-      "predictions.finalisers.input: 'formatted_predictions' does not come from the regression_prediction_lstm step"]),
+     [f"{PREDICTION}.transform: this step belongs in the other data product; expected regression_prediction_lstm here",
+      "predictions.finalisers.input: expected the output of the regression_prediction_lstm step or of a step after "
+      "it, found 'formatted_predictions'"]),
     ([("model_metadata.transformations[0]", spec_data()["model_metadata"]["transformations"][1]
        | {"input": "input_features", "output": "cleaned_data"})],
-     [f"{TRAINING}.transform: expected one regression_training_lstm, found another one"]),
-    # the two steps belong together
+     [f"{TRAINING}.transform: expected exactly one regression_training_lstm step, found a second one"]),
+    # the two steps must agree
     ([(f"{PREDICTION}.project_name", "other")],
-     [f"{PREDICTION}.project_name: expected 'manufacturing_forecast' as in the training step, found 'other'"]),
+     [f"{PREDICTION}.project_name: expected 'manufacturing_forecast', as in the training step, found 'other'"]),
     ([(f"{PREDICTION}.model_bucket", "other")],
-     [f"{PREDICTION}.model_bucket: expected 'models' as in the training step, found 'other'"]),
+     [f"{PREDICTION}.model_bucket: expected 'models', as in the training step, found 'other'"]),
     ([(f"{PREDICTION}.timestamp_col", "time")],
-     [f"{PREDICTION}.timestamp_col: expected 'date' as in the training step, found 'time'"]),
+     [f"{PREDICTION}.timestamp_col: expected 'date', as in the training step, found 'time'"]),
     ([(f"{PREDICTION}.sequence_length", 60)],
-     [f"{PREDICTION}.sequence_length: is 60, but the models are trained with 90; give the same number or leave it "
-      "out"]),
+     [f"{PREDICTION}.sequence_length: expected 90, as in the training step, found 60; use the same number or "
+      "remove this key"]),
     # inputs
     ([("model_metadata.inputs.input_features.identifier", "other")],
-     ["model_metadata.inputs.input_features.identifier: 'other' is not in the catalog. Add to the spec: catalog: "
+     ["model_metadata.inputs.input_features.identifier: 'other' is not in the catalog. Add it to the spec: catalog: "
       "{other: <path or s3:// URI>}"]),
     ([("predictions.inputs.input_features", {"input_type": "file", "uri": "${SURELY_NOT_SET}/a"})],
-     ["predictions.inputs.input_features.uri: the environment variable SURELY_NOT_SET is not set; set it, or give a "
+     ["predictions.inputs.input_features.uri: the environment variable SURELY_NOT_SET is not set; set it, or provide a "
       "default: ${SURELY_NOT_SET:-…}"]),
     ([("predictions.inputs.input_features", {"input_type": "file", "uri": ""})],
-     ["predictions.inputs.input_features.uri: expected some text, found ''"]),
+     ["predictions.inputs.input_features.uri: expected non-empty text, found ''"]),
     ([("predictions.inputs.input_features", {"input_type": "file", "identifier": "feature-dataset-id"})],
-     ["predictions.inputs.input_features.identifier: unknown key. Known here: input_type, uri, preview_limit",
-      "predictions.inputs.input_features.uri: missing, and there is no default for it"]),
+     ["predictions.inputs.input_features.identifier: unknown key. Known keys: input_type, uri, preview_limit",
+      "predictions.inputs.input_features.uri: required, but missing"]),
     # versions
     *(
         ([(f"{PREDICTION}.version", version)],
-         [f"{PREDICTION}.version: expected a version such as v3, found {version!r}"])
+         [f"{PREDICTION}.version: expected a version such as 'v3', found {version!r}"])
         for version in ("v0", "3", "V3", "v03", "latest", "v3\n", "v-1", "")
     ),
     # unknown keys name the nearest known one, at every depth
@@ -144,24 +149,24 @@ RULES: list[tuple[list[Change], list[str]]] = [
     ([("predictions.details.fields[2].optionnal", True)],
      ["predictions.details.fields[2].optionnal: unknown key. Did you mean 'optional'?"]),
     ([("predictions.details.fields[2].data_type.type", "DOUBLE")],
-     ["predictions.details.fields[2].data_type.type: unknown key. Known here: column_type"]),
+     ["predictions.details.fields[2].data_type.type: unknown key. Known keys: column_type"]),
     ([("predictions.transformations[0].conditions", "x")],
      ["predictions.transformations[0].conditions: unknown key. Did you mean 'condition'?"]),
     ([(f"{PREDICTION}.horizon", 3)], [f"{PREDICTION}.horizon: unknown key. Did you mean 'forecast_horizon'?"]),
     ([(f"{CONFIG}.quality_metrics.learning_rat", 1)],
      [f"{CONFIG}.quality_metrics.learning_rat: unknown key. Did you mean 'learning_rate'?"]),
     ([("model_metadata.inputs.input_features.limit", 1)],
-     ["model_metadata.inputs.input_features.limit: unknown key. Known here: input_type, identifier, preview_limit"]),
+     ["model_metadata.inputs.input_features.limit: unknown key. Known keys: input_type, identifier, preview_limit"]),
     ([("model_metadata.config.dockertag", "1")],
-     ["model_metadata.config.dockertag: unknown key, expected docker_tag, executor_… or driver_…, found 'dockertag'"]),
-    # other words
+     ["model_metadata.config.dockertag: unknown key; expected docker_tag, executor_… or driver_…, found 'dockertag'"]),
+    # other values
     ([("timezone", "CEST")], ["timezone: expected an IANA time zone such as 'UTC' or 'Europe/Berlin', found 'CEST'"]),
     ([("timezone", "../x")], ["timezone: expected an IANA time zone such as 'UTC' or 'Europe/Berlin', found '../x'"]),
     ([("timezone", "")], ["timezone: expected an IANA time zone such as 'UTC' or 'Europe/Berlin', found ''"]),
     ([("model_metadata.details.data_product_type", "view")],
-     ["model_metadata.details.data_product_type: expected 'stored', found 'view'."]),
+     ["model_metadata.details.data_product_type: expected 'stored', found 'view'"]),
     ([("model_metadata.details.fields", [])],
-     ["model_metadata.details.fields: expected at least one entry, found a list of 0"]),
+     ["model_metadata.details.fields: expected at least one entry, found an empty list"]),
 ]  # fmt: skip
 
 
@@ -173,25 +178,25 @@ def test_a_broken_rule(changes: list[Change], expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        # no silent conversions: a word is no number, a truth value no count
+        # no silent conversions: text is not a number, a truth value is not a count
         ("epochs", "32", "expected a whole number, found '32'"),
         ("epochs", 32.0, "expected a whole number, found 32.0"),
         ("epochs", True, "expected a whole number, found true"),
         ("epochs", None, "expected a whole number, found nothing"),
-        ("epochs", [20], "expected a whole number, found a list of 1"),
-        ("epochs", 0, "should be greater than or equal to 1, found 0"),
-        ("patience", 0, "should be greater than or equal to 1, found 0"),
-        ("batch_size", -1, "should be greater than or equal to 1, found -1"),
-        ("sequence_length", 0, "should be greater than or equal to 1, found 0"),
-        ("season_length", 0, "should be greater than or equal to 1, found 0"),
-        ("random_seed", -1, "should be greater than or equal to 0, found -1"),
-        ("max_gap", -1, "should be greater than or equal to 0, found -1"),
-        ("train_ratio", 0, "should be greater than 0, found 0"),
-        ("train_ratio", 1.0, "should be less than 1, found 1.0"),
+        ("epochs", [20], "expected a whole number, found a list of 1 item"),
+        ("epochs", 0, "expected at least 1, found 0"),
+        ("patience", 0, "expected at least 1, found 0"),
+        ("batch_size", -1, "expected at least 1, found -1"),
+        ("sequence_length", 0, "expected at least 1, found 0"),
+        ("season_length", 0, "expected at least 1, found 0"),
+        ("random_seed", -1, "expected at least 0, found -1"),
+        ("max_gap", -1, "expected at least 0, found -1"),
+        ("train_ratio", 0, "expected more than 0, found 0"),
+        ("train_ratio", 1.0, "expected less than 1, found 1.0"),
         ("train_ratio", True, "expected a number, found true"),
         ("train_ratio", "0.8", "expected a number, found '0.8'"),
-        ("validation_split", 0.0, "should be greater than 0, found 0.0"),
-        ("validation_split", float("nan"), "should be less than 1, found nan"),
+        ("validation_split", 0.0, "expected more than 0, found 0.0"),
+        ("validation_split", float("nan"), "expected less than 1, found nan"),
         ("scale_features", "yes", "expected true or false, found 'yes'"),
         ("scale_features", 1, "expected true or false, found 1"),
         ("timestamp_col", 1, "expected text (put it in quotes), found 1"),
@@ -200,7 +205,7 @@ def test_a_broken_rule(changes: list[Change], expected: list[str]) -> None:
         ("drop_cols", None, "expected a list, found nothing"),
         ("features_to_predict", "all", "expected a list, found 'all'"),
         ("models_config", None, "expected a mapping of keys to values, found nothing"),
-        ("on_duplicates", "first", "expected 'error', 'mean' or 'last', found 'first'."),
+        ("on_duplicates", "first", "expected 'error', 'mean' or 'last', found 'first'"),
         ("missing", "fill", "expected 'interpolate', 'ffill', 'mask' or 'error', found 'fill'. Did you mean 'ffill'?"),
         ("frequency", 60, "expected text (put it in quotes), found 60"),
     ],
@@ -213,31 +218,31 @@ def test_training_values(key: str, value: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("units", 0, "should be greater than or equal to 1, found 0"),
+        ("units", 0, "expected at least 1, found 0"),
         ("units", 32.5, "expected a whole number, found 32.5"),
-        ("num_layers", 0, "should be greater than or equal to 1, found 0"),
-        ("dropout", 1, "should be less than 1, found 1"),
-        ("dropout", -0.1, "should be greater than or equal to 0, found -0.1"),
+        ("num_layers", 0, "expected at least 1, found 0"),
+        ("dropout", 1, "expected less than 1, found 1"),
+        ("dropout", -0.1, "expected at least 0, found -0.1"),
         ("dropout", float("nan"), "expected a finite number, found nan"),
-        ("recurrent_dropout", 1.0, "should be less than 1, found 1.0"),
+        ("recurrent_dropout", 1.0, "expected less than 1, found 1.0"),
         ("batch_norm", "true", "expected true or false, found 'true'"),
-        ("activation", "sigmoid", "expected 'tanh' or 'relu', found 'sigmoid'."),
+        ("activation", "sigmoid", "expected 'tanh' or 'relu', found 'sigmoid'"),
         ("activation", "Tanh", "expected 'tanh' or 'relu', found 'Tanh'. Did you mean 'tanh'?"),
-        ("learning_rate", 0, "should be greater than 0, found 0"),
+        ("learning_rate", 0, "expected more than 0, found 0"),
         ("learning_rate", "1e-3", "expected a number, found '1e-3'"),
         ("learning_rate", float("inf"), "expected a finite number, found inf"),
         ("learning_rate_schedule", "step",
-         "expected 'constant', 'reduce_on_plateau', 'cosine' or 'exponential', found 'step'."),
+         "expected 'constant', 'reduce_on_plateau', 'cosine' or 'exponential', found 'step'"),
         ("bidirectional", 0, "expected true or false, found 0"),
         ("optimizer", "Adam",
          "expected 'adam', 'sgd', 'rmsprop', 'adagrad', 'adadelta', 'adamax' or 'nadam', found 'Adam'. Did you mean "
          "'adam'?"),
-        ("l2_reg", -1e-9, "should be greater than or equal to 0, found -1e-09"),
-        ("attention_heads", -1, "should be greater than or equal to 0, found -1"),
+        ("l2_reg", -1e-9, "expected at least 0, found -1e-09"),
+        ("attention_heads", -1, "expected at least 0, found -1"),
         ("attention_type", "Luong", "expected 'self' or 'luong', found 'Luong'. Did you mean 'luong'?"),
-        ("loss", 5, "expected 'mse', 'mae' or 'huber', found 5."),
-        ("min_delta", -1, "should be greater than or equal to 0, found -1"),
-        ("scaler", "none", "expected 'standard', 'minmax' or 'robust', found 'none'."),
+        ("loss", 5, "expected 'mse', 'mae' or 'huber', found 5"),
+        ("min_delta", -1, "expected at least 0, found -1"),
+        ("scaler", "none", "expected 'standard', 'minmax' or 'robust', found 'none'"),
     ],
 )  # fmt: skip
 def test_model_options(key: str, value: Any, message: str) -> None:
@@ -276,3 +281,13 @@ def test_a_spec_cannot_be_changed_once_it_is_read() -> None:
     options = ModelOptions()
     with pytest.raises(ValueError, match="frozen"):
         options.units = 5  # type: ignore[misc]
+
+
+def test_every_field_of_the_schema_has_a_description() -> None:
+    schema = ProjectSpec.model_json_schema()
+    models = {"ProjectSpec": schema, **schema["$defs"]}
+    fields = {
+        f"{model}.{name}": field for model, parts in models.items() for name, field in parts["properties"].items()
+    }
+    assert len(fields) > 90
+    assert [name for name, field in fields.items() if len(field.get("description", "")) < 10] == []

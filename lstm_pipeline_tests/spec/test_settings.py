@@ -1,4 +1,4 @@
-"""The environment: variables in URIs, and what a relative path is relative to."""
+"""Settings from the environment: variables in URIs, and what relative paths are relative to."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def test_a_variable_that_is_not_set(uri: str) -> None:
         ("file:///a", "file:///a"),
         ("${ABS}/b.csv", "/abs/b.csv"),
         ("${URL}/b.csv", "s3://b/b.csv"),
-        # a value from the environment was typed into a shell: relative to the working folder
+        # a value from the environment is relative to the current folder, like a path typed into a shell
         ("${REL}/b.csv", "{cwd}/data/in/b.csv"),
-        # but only where it begins the path, and only where the environment gives it
+        # but only at the start of the path, and only if the environment sets the variable
         ("x/${REL}/b.csv", "/specs/x/data/in/b.csv"),
         ("${UNSET:-data}/b.csv", "/specs/data/b.csv"),
         ("${EMPTY:-data}/b.csv", "/specs/data/b.csv"),

@@ -1,4 +1,4 @@
-"""Naive forecasts: the seasons of the frequencies, and which rows are repeated."""
+"""Naive forecasts: which rows are repeated, and the drift."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from lstm_pipeline.statistics.baselines import (
     BASELINES,
     drift_forecasts,
     naive_forecasts,
-    seasonal_naive,
     seasonal_rows,
 )
 
@@ -23,7 +22,7 @@ from lstm_pipeline.statistics.baselines import (
         (10, 3, 1, [9, 9, 9]),
         (10, 2, 7, [3, 4]),
         (7, 8, 7, [0, 1, 2, 3, 4, 5, 6, 0]),
-        (6, 3, 7, [5, 5, 5]),  # shorter than a season: the last row
+        (6, 3, 7, [5, 5, 5]),  # history shorter than a season: its last row
         (1, 2, 24, [0, 0]),
         (10, 0, 3, []),
     ],
@@ -43,17 +42,20 @@ def test_the_rows_are_the_same_phase_of_the_latest_season(length: int, horizon: 
 
 def test_seasonal_naive_in_exact_numbers() -> None:
     history = np.arange(12, dtype=np.float64).reshape(6, 2)  # (L, F)
-    assert seasonal_naive(history, 4, 3).tolist() == [[6, 7], [8, 9], [10, 11], [6, 7]]
+    assert history[seasonal_rows(6, 4, 3)].tolist() == [[6, 7], [8, 9], [10, 11], [6, 7]]
     batch = np.stack([history, history * 10])  # (B, L, F)
-    assert seasonal_naive(batch, 4, 3)[1].tolist() == [[60, 70], [80, 90], [100, 110], [60, 70]]
-    assert seasonal_naive(batch, 4, 3).shape == (2, 4, 2)
+    assert batch[:, seasonal_rows(6, 4, 3)][1].tolist() == [[60, 70], [80, 90], [100, 110], [60, 70]]
+    seasonal, _ = naive_forecasts(history, np.array([6, 6]), 4, 3)
+    assert seasonal.shape == (2, 4, 2)
+    assert seasonal[1].tolist() == [[6, 7], [8, 9], [10, 11], [6, 7]]
 
 
 def test_a_missing_value_of_the_last_season_is_missing_in_the_forecast() -> None:
-    np.testing.assert_equal(seasonal_naive(np.array([[1.0], [np.nan], [3.0]]), 3, 2), [[np.nan], [3.0], [np.nan]])
+    seasonal, _ = naive_forecasts(np.array([[1.0], [np.nan], [3.0]]), np.array([3]), 3, 2)
+    np.testing.assert_equal(seasonal[0], [[np.nan], [3.0], [np.nan]])
 
 
-def test_drift_carries_the_windows_mean_slope_on() -> None:
+def test_drift_extrapolates_the_mean_slope_of_the_window() -> None:
     values = np.array([[9.0, 0], [1, 5], [4, 5], [7, 5], [0, 0]])
     # three rows before row 4: 1, 4, 7 has the slope (7 - 1) / 2
     assert drift_forecasts(values, np.array([4]), 3, 2).tolist() == [[[10, 5], [13, 5]]]
@@ -65,7 +67,7 @@ def test_naive_forecasts_in_exact_numbers() -> None:
     found = naive_forecasts(values, np.array([4, 10, 2]), 4, 3)
     assert found.shape == (len(BASELINES), 3, 4, 2)
     seasonal, last = found
-    assert seasonal[:, :, 0].tolist() == [[2, 4, 6, 2], [14, 16, 18, 14], [2, 2, 2, 2]]  # row 2 has no season before
+    assert seasonal[:, :, 0].tolist() == [[2, 4, 6, 2], [14, 16, 18, 14], [2, 2, 2, 2]]  # row 2: no season yet
     assert last[:, :, 0].tolist() == [[6, 6, 6, 6], [18, 18, 18, 18], [2, 2, 2, 2]]
     np.testing.assert_array_equal(found[..., 1], found[..., 0] + 1)
     assert naive_forecasts(values, np.array([], int), 4, 3).shape == (2, 0, 4, 2)
@@ -73,9 +75,9 @@ def test_naive_forecasts_in_exact_numbers() -> None:
 
 
 @given(st.integers(1, 12), st.integers(1, 20), st.integers(1, 9))
-def test_naive_forecasts_are_made_of_the_rows_before_alone(first: int, horizon: int, season: int) -> None:
+def test_naive_forecasts_use_only_the_rows_before(first: int, horizon: int, season: int) -> None:
     values = np.random.default_rng(1).normal(size=(13, 2))
     clean = naive_forecasts(values, np.array([first]), horizon, season)
     values[first:] = np.nan
     np.testing.assert_array_equal(naive_forecasts(values, np.array([first]), horizon, season), clean)
-    np.testing.assert_array_equal(clean[0, 0], seasonal_naive(values[:first], horizon, season))
+    np.testing.assert_array_equal(clean[0, 0], values[:first][seasonal_rows(first, horizon, season)])

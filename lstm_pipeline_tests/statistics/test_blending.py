@@ -1,4 +1,4 @@
-"""Weights of a blend: exact ones for small cases, rules for all others."""
+"""Weights of a blend: exact numbers for small cases, properties for all others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAN = np.nan
 
 
 def weights_of(*errors: list[float]) -> Float64:
-    """Weights of forecasts that miss zero by these errors, for one feature."""
+    """Weights of forecasts with these errors, for one feature."""
     forecasts = -np.array(errors, np.float64)[:, :, None]
     found = fit_blend(np.zeros(forecasts.shape[1:]), forecasts)
     assert found.shape == (1, len(errors))
@@ -26,22 +26,22 @@ def weights_of(*errors: list[float]) -> Float64:
 @pytest.mark.parametrize(
     ("errors", "expected"),
     [
-        # uncorrelated errors: the weights are as the inverse squared errors
+        # uncorrelated errors: weights are proportional to the inverse squared errors
         ([[2, 0], [0, 2]], [1 / 2, 1 / 2]),
         ([[1, 0], [0, 2]], [4 / 5, 1 / 5]),
         ([[1, 0, 0], [0, 2, 0], [0, 0, 2]], [2 / 3, 1 / 6, 1 / 6]),
         # opposite errors cancel
         ([[1, -1], [-2, 2]], [2 / 3, 1 / 3]),
         ([[3, 3], [-1, -1], [5, -5]], [1 / 4, 3 / 4, 0]),
-        # corners: one that adds nothing to a better one gets nothing, however it would be subtracted best
+        # corners: a forecast whose best weight would be negative has weight 0
         ([[1, 1], [2, 2]], [1, 0]),
         ([[2, 2], [1, 1]], [0, 1]),
         ([[5, 1], [1, 1], [1, 3]], [0, 1, 0]),
         ([[0, 0], [1, -1]], [1, 0]),
         ([[1, 2], [0, 0], [3, 4]], [0, 1, 0]),
-        # an edge of three: the worst one is left out, the two others share
+        # an edge: the worst of three is left out, the other two share
         ([[2, 0, 0], [0, 2, 0], [3, 3, 3]], [1 / 2, 1 / 2, 0]),
-        # alike: they share
+        # identical errors: equal shares
         ([[1, 2], [1, 2]], [1 / 2, 1 / 2]),
         ([[1, 2]], [1]),
     ],
@@ -62,21 +62,21 @@ def test_every_feature_has_weights_of_its_own() -> None:
     np.testing.assert_allclose(fit_blend(actual, forecasts), [[0.8, 0.2], [1, 0], [0.2, 0.8]], atol=1e-6)
 
 
-def test_what_did_not_come_does_not_count() -> None:
+def test_missing_actual_values_are_ignored() -> None:
     actual = np.array([[0.0], [0.0], [NAN]])
     forecasts = np.array([[[1.0], [0.0], [9.0]], [[0.0], [2.0], [NAN]]])
     np.testing.assert_allclose(fit_blend(actual, forecasts), [[0.8, 0.2]], atol=1e-6)
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
-def test_a_step_that_one_forecast_has_nothing_for_does_not_count(lost: int) -> None:
+def test_a_step_that_one_forecast_misses_is_ignored(lost: int) -> None:
     forecasts = np.array([[1.0, 0, 7], [0, 2.0, 3], [50, 60, 11]])[:, :, None]
     forecasts[lost, 2] = NAN
     np.testing.assert_allclose(fit_blend(np.zeros((3, 1)), forecasts), [[0.8, 0.2, 0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("steps", [0, 2])
-def test_where_nothing_counts_all_weight_is_on_the_first(steps: int) -> None:
+def test_without_any_complete_step_the_first_forecast_has_all_the_weight(steps: int) -> None:
     found = fit_blend(np.full((steps, 5, 2), NAN), np.ones((3, steps, 5, 2)))
     assert found.tolist() == [[1, 0, 0], [1, 0, 0]]
 
@@ -98,20 +98,20 @@ def test_weights_are_shares_and_never_worse_than_the_best_single_forecast(errors
     assert ((found @ table) ** 2).mean() <= singles.min() + 1e-8 * singles.sum()
 
 
-def test_four_forecasts_without_an_error_share() -> None:
+def test_weights_of_four_perfect_forecasts_add_up_to_one() -> None:
     assert weights_of([0, 0], [0, 0], [0, 0], [0, 0]).sum() == pytest.approx(1)
 
 
 @given(errors_of(3))
 def test_no_other_shares_are_better(errors: list[list[float]]) -> None:
-    """Against a grid over all shares in steps of a twentieth."""
+    """Compared with a grid of all weights in steps of 0.05."""
     found, table = weights_of(*errors), np.array(errors)
     grid = np.array([(i, j, 20 - i - j) for i in range(21) for j in range(21 - i)]) / 20
     best = ((grid @ table) ** 2).mean(axis=1).min()
     assert ((found @ table) ** 2).mean() <= best + 1e-8 * (table**2).mean(axis=1).sum()
 
 
-def test_a_forecast_that_has_run_away_gets_no_weight() -> None:
+def test_a_forecast_with_infinite_errors_has_no_weight() -> None:
     with np.errstate(invalid="ignore"):
         assert weights_of([np.inf, 1], [1, 1], [3, 3]).tolist() == [0, 1, 0]
 
@@ -127,12 +127,12 @@ def test_a_blend_by_hand() -> None:
     assert blend(many, weights).tolist() == [[[20.0, 4.0]], [[21.0, 5.0]]]
 
 
-def test_a_forecast_without_a_weight_may_be_missing() -> None:
+def test_a_forecast_without_weight_may_be_missing() -> None:
     forecasts = np.array([[[10.0]], [[NAN]], [[30.0]]])
     assert blend(forecasts, np.array([[0.5, 0, 0.5]])).tolist() == [[20.0]]
 
 
-def test_a_step_for_which_one_with_a_weight_is_missing_is_the_first_alone() -> None:
+def test_where_a_weighted_forecast_is_missing_the_first_is_used_alone() -> None:
     forecasts = np.array([[[10.0], [12.0]], [[NAN], [14.0]], [[30.0], [30.0]]])
     assert blend(forecasts, np.array([[0.5, 0.5, 0]])).tolist() == [[10.0], [13.0]]
     assert blend(forecasts, np.array([[0, 0.5, 0.5]])).tolist() == [[10.0], [22.0]]

@@ -1,4 +1,4 @@
-"""Prediction intervals: ranks by hand, what may be known at which origin, and that they hold what they promise."""
+"""Prediction intervals: ranks by hand, what is known at which origin, and nominal coverage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAN = np.nan
 
 
 def ranks(count: int, level: int) -> tuple[int, int]:
-    """Which of the errors 1, 2, …, n the bounds are, in an order that is not theirs."""
+    """Which of the shuffled errors 1, 2, …, n are the bounds."""
     errors = np.random.default_rng(count).permutation(np.arange(1.0, count + 1))
     lower, upper = interval_offsets(errors[:, None, None], level)
     return int(lower[0, 0]), int(upper[0, 0])
@@ -63,7 +63,7 @@ def test_the_ranks_of_rare_levels_are_those_of_exact_fractions(count: int, level
     assert ranks(count, level) == exact(count, level)
 
 
-def test_lead_times_and_features_are_each_for_themselves() -> None:
+def test_lead_times_and_features_are_independent() -> None:
     errors = np.arange(9.0)[:, None, None] * np.array([[1, 10], [-1, 100]])  # (9, H, P)
     lower, upper = interval_offsets(errors, 60)  # ranks 2 and 8
     assert lower.tolist() == [[1, 10], [-7, 100]]
@@ -75,7 +75,7 @@ def test_a_skewed_feature_has_a_skewed_interval() -> None:
     assert (lower[0, 0], upper[0, 0]) == (-1, 9)
 
 
-def test_what_is_missing_does_not_count() -> None:
+def test_missing_errors_are_ignored() -> None:
     errors = np.array([NAN, 3, 1, NAN, 2, 4, 5, 6, 7, 8, 9])[:, None, None]
     lower, upper = interval_offsets(errors, 60)
     assert (lower[0, 0], upper[0, 0]) == (2, 8)
@@ -103,27 +103,27 @@ def normal(origins: int, horizon: int = 1, seed: int = 0) -> Float64:
 
 
 def test_coverage_by_hand() -> None:
-    """Three steps an origin, an origin every step: what origin 5 knows are origins 0, 1 and 2."""
+    """Three steps per origin, one origin per step: origin 5 knows origins 0, 1 and 2."""
     errors = np.array([0.0, 1, 2, 9, 9, 2.5, 1.5, 9])[:, None, None].repeat(3, axis=1)
     errors[5, 0], errors[6, 2] = 0.5, NAN
     first = np.arange(8)
-    assert rolling_coverage(errors, first, np.array([5]), 80, 10).tolist() == [1 / 3]  # within [0, 2]: the first alone
+    assert rolling_coverage(errors, first, np.array([5]), 80, 10).tolist() == [1 / 3]  # only the first is within [0, 2]
     assert rolling_coverage(errors, first, np.array([6]), 80, 10).tolist() == [1.0]  # [0, 9]; the third is missing
     assert rolling_coverage(errors, first, np.array([5, 6]), 80, 10).tolist() == [3 / 5]
-    assert rolling_coverage(errors, first, np.array([5]), 80, 1).tolist() == [0.0]  # of origin 2 alone: [2, 2]
-    assert rolling_coverage(errors, first, np.array([7]), 80, 1).tolist() == [1.0]  # of origin 4 alone: [9, 9]
+    assert rolling_coverage(errors, first, np.array([5]), 80, 1).tolist() == [0.0]  # from origin 2 alone: [2, 2]
+    assert rolling_coverage(errors, first, np.array([7]), 80, 1).tolist() == [1.0]  # from origin 4 alone: [9, 9]
 
 
-def test_only_origins_whose_last_step_had_come_are_known() -> None:
+def test_only_origins_whose_last_step_was_observed_are_known() -> None:
     first = np.array([0, 2, 4, 6, 8])
     errors = normal(5, horizon=4)
     clean = rolling_coverage(errors, first, np.array([3]), 80, 10)
     later = errors.copy()
-    later[[2, 4]] = np.nan  # origin 2 forecasts rows 4 to 7, of which 6 and 7 had not come in row 6
+    later[[2, 4]] = np.nan  # origin 2 forecasts rows 4 to 7, of which 6 and 7 are unknown at row 6
     np.testing.assert_array_equal(rolling_coverage(later, first, np.array([3]), 80, 10), clean)
     later[[2, 4]] = 1e9
     np.testing.assert_array_equal(rolling_coverage(later, first, np.array([3]), 80, 10), clean)
-    for known in (0, 1):  # while rows 2 to 5 were there
+    for known in (0, 1):  # whereas rows 2 to 5 were known
         changed = errors.copy()
         changed[known] = np.array([-1e9, 1e9])[[known]]
         changed[1 - known] = -changed[known]
@@ -150,12 +150,12 @@ def test_where_nothing_can_be_scored_there_is_no_coverage() -> None:
 @pytest.mark.parametrize("level", [50, 80, 90, 95])
 @pytest.mark.parametrize("recent", [39, 199])
 def test_coverage_of_independent_errors_is_nominal(level: int, recent: int) -> None:
-    """Exactly exchangeable errors are inside with a known probability; skewed ones as well."""
+    """Exchangeable errors are inside with a known probability, skewed ones too."""
     errors = np.random.default_rng(7).exponential(size=(3000, 1, 2))
     found = rolling_coverage(errors, np.arange(3000), np.arange(500, 3000), level, recent)
     low, high = exact(recent, level)
     expected = (high - low) / (recent + 1)
     assert expected >= level / 100 - 1e-12
-    # neighbouring intervals share most errors: the deviation of the share is that of the bounds and of 2500 draws
+    # neighbouring intervals share most errors: coverage varies with the bounds and with the 2500 draws
     deviation = np.sqrt(expected * (1 - expected) * (1 / 2500 + 2 / (recent + 2) * recent / 2500))
     np.testing.assert_allclose(found, expected, atol=4 * deviation)

@@ -1,4 +1,4 @@
-"""Metrics in exact numbers; what is not defined is None, never a number."""
+"""Metrics in exact numbers; an undefined metric is None."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def test_smape_of_one_value(actual: float, forecast: float, expected: float) -> 
     assert smape(column(actual), column(forecast))[0] == pytest.approx(expected, rel=1e-12)
 
 
-def test_smape_counts_a_pair_of_zeros_as_a_hit() -> None:
+def test_smape_of_two_zeros_is_zero() -> None:
     assert smape(column(0, 0, 1), column(0, 0, 3))[0] == pytest.approx(100 / 3)
 
 
-def test_missing_actual_values_do_not_count() -> None:
+def test_missing_actual_values_are_ignored() -> None:
     actual, forecast, naive = column(1, NAN, 3, NAN, 5), column(2, 1e9, 3, -7, 5), column(3, 0, 0, 0, 5)
     whole = one(column(1, 3, 5), column(2, 3, 5), column(3, 0, 5))
     assert one(actual, forecast, naive) == whole
@@ -81,7 +81,7 @@ def test_a_feature_without_actual_values_has_no_metrics() -> None:
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e9 + 0.1, -3.3e-5, 1e100])
 @pytest.mark.parametrize("rows", [3, 7, 10, 1000])
 def test_a_constant_feature_has_neither_r2_nor_skill_nor_mase(value: float, rows: int) -> None:
-    """Rounding of the mean must not make a variance of it."""
+    """Rounding of the mean must not look like variance."""
     constant = column(*[value] * rows)
     found = one(constant, constant + abs(value) / 2 + 1, constant, scale=naive_scale(constant, 1)[0])
     assert (found["r2"], found["skill"], found["mase"]) == (None, None, None)
@@ -93,7 +93,7 @@ def test_a_feature_that_hardly_varies_still_has_an_r2() -> None:
     assert r2(actual, actual)[0] == 1.0
 
 
-def test_metrics_run_over_all_axes_but_the_last() -> None:
+def test_metrics_average_over_all_axes_but_the_last() -> None:
     generator = np.random.default_rng(1)
     actual, forecast = generator.normal(size=(2, 5, 4, 3))
     for metric in (rmse, mae, smape, r2):
@@ -105,13 +105,13 @@ def test_metrics_run_over_all_axes_but_the_last() -> None:
 
 @pytest.mark.parametrize(
     ("season", "expected"),
-    [(1, 10 / 4), (2, (2 + 3 + 2) / 3), (4, 4.0), (5, 10 / 4), (99, 10 / 4)],  # too long a season: one step
+    [(1, 10 / 4), (2, (2 + 3 + 2) / 3), (4, 4.0), (5, 10 / 4), (99, 10 / 4)],  # a season as long as the rows: lag 1
 )
-def test_the_unit_of_mase(season: int, expected: float) -> None:
+def test_the_denominator_of_mase(season: int, expected: float) -> None:
     assert naive_scale(column(1, 4, 3, 1, 5), season)[0] == expected
 
 
-def test_the_unit_of_mase_leaves_out_what_is_missing() -> None:
+def test_the_denominator_of_mase_ignores_missing_values() -> None:
     assert naive_scale(column(1, NAN, 3, 1, 5), 1)[0] == (2 + 4) / 2
     assert np.isnan(naive_scale(column(1), 1)[0])
 
@@ -121,10 +121,10 @@ def test_skill_is_above_zero_only_for_what_beats_the_seasonal_naive() -> None:
     assert one(actual, actual, naive)["skill"] == 1.0
     assert one(actual, naive, naive)["skill"] == 0.0
     assert one(actual, column(3, 4), naive)["skill"] == -3.0
-    assert one(actual, naive, actual)["skill"] is None  # a naive forecast without error cannot be a unit
+    assert one(actual, naive, actual)["skill"] is None  # a perfect naive forecast cannot be a denominator
 
 
-def test_the_mean_over_features_leaves_out_what_is_not_defined() -> None:
+def test_the_mean_over_features_ignores_undefined_metrics() -> None:
     by_feature: dict[str, Metrics] = {
         "a": {"rmse": 1.0, "mae": 2.0, "smape": 3.0, "mase": None, "r2": None, "skill": -1.0},
         "b": {"rmse": 3.0, "mae": 4.0, "smape": 5.0, "mase": 6.0, "r2": None},

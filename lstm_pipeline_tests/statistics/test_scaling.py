@@ -1,4 +1,4 @@
-"""Scaling: exact centres and scales, constant columns, names, and files that are no scaler."""
+"""Scaling: exact centres and scales, constant columns, names, and invalid files."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def fit(kind: str, *columns: list[float]) -> Scaler:
 @pytest.mark.parametrize(
     ("kind", "centre", "scale"),
     [
-        ("standard", 4.0, 5**0.5),  # 1, 3, 5, 7: the standard deviation of all, not of a sample
+        ("standard", 4.0, 5**0.5),  # 1, 3, 5, 7: the population's standard deviation, not the sample's
         ("minmax", 1.0, 6.0),
         ("robust", 4.0, 3.0),  # quartiles 2.5 and 5.5
         ("none", 0.0, 1.0),
     ],
 )
 def test_centre_and_scale(kind: str, centre: float, scale: float) -> None:
-    for column in ([1.0, 3.0, 5.0, 7.0], [7.0, NAN, 1.0, 5.0, NAN, 3.0]):  # what is missing is left out
+    for column in ([1.0, 3.0, 5.0, 7.0], [7.0, NAN, 1.0, 5.0, NAN, 3.0]):  # missing values are ignored
         found = fit(kind, column)
         np.testing.assert_allclose([found.centre[0], found.scale[0]], [centre, scale], rtol=1e-15)
         assert (found.kind, found.names, found.constant) == (kind, ("a",), ())
@@ -48,7 +48,7 @@ def test_a_constant_column_scales_by_one_and_is_flagged(kind: str, value: float)
 
 
 @pytest.mark.parametrize("kind", ["standard", "minmax", "robust"])
-def test_a_spread_of_rounding_errors_is_none(kind: str) -> None:
+def test_rounding_errors_are_no_spread(kind: str) -> None:
     found = fit(kind, [1e6, np.nextafter(1e6, 2e6), 1e6])
     assert (found.scale.tolist(), found.constant) == ([1.0], ("a",))
 
@@ -69,7 +69,8 @@ def test_a_column_whose_middle_half_is_constant_is_robustly_scaled_by_one_but_no
 def test_columns_that_cannot_be_fitted_are_named(kind: str, hopeless: list[float]) -> None:
     if np.isinf(hopeless).any():
         hopeless = [-1e308, 1e308]
-    with pytest.raises(DataError, match=r"^columns without a value in the training rows, or too large a one: b, d$"):
+    message = r"^columns without values in the training rows, or with values too large to scale: b, d$"
+    with pytest.raises(DataError, match=message):
         fit(kind, [1.0, 2.0], hopeless, [3.0, 4.0], hopeless)
 
 
@@ -78,7 +79,7 @@ FINITE = st.floats(-1e9, 1e9).filter(lambda value: value == 0 or abs(value) > 1e
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(FINITE, min_size=4, max_size=4), min_size=1, max_size=4), st.sampled_from(KINDS))
-def test_scaling_there_and_back(columns: list[list[float]], kind: str) -> None:
+def test_inverse_undoes_transform(columns: list[list[float]], kind: str) -> None:
     values = np.array(columns).T
     scaler = fit_scaler(values, tuple("abcd"[: len(columns)]), kind)
     assert (scaler.scale > 0).all()
@@ -142,8 +143,8 @@ GOOD = {"centre": 1.0, "scale": 2.0, "constant": False}
         {"kind": ["standard"], "columns": {"a": GOOD}},
     ],
 )  # fmt: skip
-def test_files_that_are_no_scaler(data: Any) -> None:
-    with pytest.raises(DataError, match=r"^no valid scaler: "):
+def test_invalid_scaler_files_are_refused(data: Any) -> None:
+    with pytest.raises(DataError, match=r"^invalid scaler: "):
         Scaler.from_dict(data)
 
 

@@ -53,17 +53,17 @@ def test_the_variance_is_never_negative() -> None:
     ("difference", "overlap"),
     [([], 0), ([1.0], 0), ([1.0, 2, 4], 2), ([0.0, 0, 0, 0], 0), ([0.1, 0.1, 0.1, 0.1], 1), ([np.nan, 2.0], 0)],
 )
-def test_nothing_is_said_where_nothing_can_be(difference: list[float], overlap: int) -> None:
+def test_without_enough_information_there_is_no_result(difference: list[float], overlap: int) -> None:
     assert diebold_mariano(np.array(difference), np.zeros(len(difference)), overlap) is None
 
 
-def test_what_is_missing_does_not_count() -> None:
+def test_missing_losses_are_ignored() -> None:
     holed = diebold_mariano(np.array([1.0, np.nan, 2, 3, 6]), np.zeros(5), 0)
     assert holed == diebold_mariano(np.array([1.0, 2, 3, 6]), ZERO, 0)
 
 
-def test_forecasts_that_are_equally_good_are_rarely_told_apart() -> None:
-    """Losses of forecasts over 4 steps are a moving sum; a test without lags would find differences everywhere."""
+def test_equally_good_forecasts_rarely_differ_significantly() -> None:
+    """Losses of four-step forecasts are a moving sum; a test without lags would find differences everywhere."""
     steps = np.random.default_rng(11).normal(size=(400, 103))
     losses = np.stack([steps[:, lag : lag + 100] for lag in range(4)]).sum(axis=0)
     tests = [diebold_mariano(row, np.zeros(100), 3) for row in losses]
@@ -79,7 +79,7 @@ def test_forecasts_that_are_equally_good_are_rarely_told_apart() -> None:
         ([10, 12, 14, 16, 18], 5, 2),  # ⌈5 / 2⌉ - 1
         ([10, 15, 20], 5, 0),
         ([10, 20, 30], 5, 0),
-        ([10, 20, 24, 40], 5, 1),  # the closest ones count
+        ([10, 20, 24, 40], 5, 1),  # the smallest distance decides
         ([10, 11, 12], 30, 2),  # all of them
         ([10], 30, 0),
     ],

@@ -1,4 +1,4 @@
-"""Which columns are predicted, by whom, and every way in which a training step can fail to fit its columns."""
+"""Which columns are predicted, by which group, and every way a training step can fail to fit its columns."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_by_default_every_numeric_column_is_predicted_by_one_group() -> None:
     assert found.predicted == found.names == ("alpha", "beta", "count", "gamma", "price")
 
 
-def test_what_is_not_asked_for_is_context() -> None:
+def test_columns_that_are_not_predicted_are_context() -> None:
     found = resolve_features(schema(), step(features_to_predict=["gamma", "alpha"]))
     assert found.groups == {"default": ("gamma", "alpha")}  # in the user's order
     assert found.context == ("beta", "count", "price")
@@ -62,7 +62,7 @@ def test_groups_keep_their_order_and_inputs_do_not_depend_on_it() -> None:
     assert other.context == found.context
 
 
-def test_dropped_columns_are_nowhere() -> None:
+def test_dropped_columns_are_not_features() -> None:
     found = resolve_features(schema(), step(drop_cols=["alpha", "word", "price"]))
     assert found.names == ("beta", "count", "gamma")
     assert found.integers == ("count",)
@@ -93,7 +93,7 @@ def test_numbers(kind: pa.DataType, numeric: bool) -> None:
     assert ("x" in resolve_features(schema(date=pa.date32(), x=kind, y=pa.int64()), step()).names) is numeric
 
 
-def test_a_number_can_be_the_name_of_the_timestamp_column_but_no_feature() -> None:
+def test_a_numeric_timestamp_column_is_not_a_feature() -> None:
     found = resolve_features(schema(t=pa.int64(), v=pa.int64()), step(timestamp_col="t"))
     assert found.names == ("v",)
 
@@ -119,12 +119,12 @@ LISTED = "date, beta, alpha, flag, word, seen_at, gamma, count, price"
          ["feature_groups.one: there is no column 'wrod'. Columns: alpha, beta, count, gamma, price",
           "feature_groups.two: there is no column 'gama'. Did you mean 'gamma'?",
           "feature_groups.two: 'word' is string; only numeric columns can be predicted",
-          "feature_groups: numeric columns are in no group: count, gamma, price. Add them to a group, name them in "
-          "drop_cols, or list features_to_predict to keep the others as context"]),
+          "feature_groups: some numeric columns are not in any group: count, gamma, price. Add them to a group, "
+          "list them in drop_cols, or set features_to_predict to keep them as context"]),
         (step(feature_groups={"one": ["alpha", "beta"]}, drop_cols=["gamma", "price", "count"]), []),
         (step(feature_groups={"one": ["alpha"]}, features_to_predict=["alpha"]), []),
         (step(drop_cols=["alpha", "beta", "count", "gamma", "price"]),
-         [f"timestamp_col: there is no numeric column beside it; columns: {LISTED}"]),
+         [f"timestamp_col: there is no numeric column besides it. Columns: {LISTED}"]),
     ],
 )  # fmt: skip
 def test_problems(training: TrainingStep, expected: list[str]) -> None:
@@ -148,4 +148,4 @@ def test_all_problems_at_once() -> None:
 def test_of_many_columns_a_few_are_listed() -> None:
     many = schema(date=pa.date32(), **{f"c{number:02}": pa.float64() for number in range(40)})
     (message,) = problems(step(drop_cols=["nothing_like_it"]), many)
-    assert message.endswith("c17, c18, … (41 in all)")
+    assert message.endswith("c17, c18, … (41 in total)")

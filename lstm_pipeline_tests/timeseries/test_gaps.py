@@ -1,4 +1,4 @@
-"""Filling: exact values, how far it goes, and that nothing that comes later reaches what comes before."""
+"""Filling: exact values, how far it reaches, and no leak of later values into earlier ones."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def test_interpolation_is_linear_between_the_neighbours() -> None:
     np.testing.assert_allclose(found.values.T, [[0, 3, 6, 9, 9], [4, 6, 8, 8, 8]], rtol=1e-15)
     assert found.counts == {"a": 2, "b": 2}
     assert rows(found.usable) == [0, 1, 2, 3, 4]
-    assert rows(found.foreknowing) == [1, 2]  # b's row 3 lies between two equal values: the later one adds nothing
+    assert rows(found.foreknowing) == [1, 2]  # b's row 3 lies between equal values: the later one tells nothing new
     assert found.observed.T.tolist() == [[True, False, False, True, True], [True, False, True, False, True]]
 
 
-def test_an_open_end_holds_the_last_value_and_foreknows_nothing() -> None:
+def test_an_open_end_keeps_the_last_value_and_is_not_foreknowing() -> None:
     found = fill([1.0, 2.0, NAN, NAN])
     assert found.values[:, 0].tolist() == [1, 2, 2, 2]
     assert not found.foreknowing.any()
@@ -73,7 +73,7 @@ def test_filling_forward() -> None:
     ("max_gap", "usable"), [(2, [0, 1, 2, 3, 7]), (3, list(range(8))), (1, [0, 3, 7]), (0, [0, 3, 7])]
 )
 def test_the_longest_gap_that_is_filled(rule: str, max_gap: int, usable: list[int]) -> None:
-    """A gap is filled whole or not at all: two steps, then three."""
+    """A gap is filled completely or not at all: two steps, then three."""
     found = fill([0.0, NAN, NAN, 3.0, NAN, NAN, NAN, 7.0], rule=rule, max_gap=max_gap)
     assert rows(found.usable) == usable
     assert rows(~np.isnan(found.values[:, 0])) == usable
@@ -90,8 +90,8 @@ def test_the_rule_error() -> None:
     with pytest.raises(DataError) as caught:
         fill([0.0, NAN, 2.0, NAN], [0.0, 1.0, 2.0, 3.0], [NAN, 1.0, 2.0, 3.0], rule="error")
     assert str(caught.value) == (
-        "missing values, and the rule is 'error': 'a' 2 of 4 (first at 2024-01-01 01:00:00), 'c' 1 of 4 (first at "
-        "2024-01-01 00:00:00)"
+        "there are missing values, and the 'missing' rule is 'error': 2 of 4 in 'a' (first at 2024-01-01 01:00:00), "
+        "1 of 4 in 'c' (first at 2024-01-01 00:00:00)"
     )
     whole = fill([0.0, 1.0], rule="error")
     assert whole.values[:, 0].tolist() == [0, 1]
@@ -100,14 +100,14 @@ def test_the_rule_error() -> None:
 
 @pytest.mark.parametrize("rule", ["interpolate", "ffill", "mask", "error"])
 def test_a_feature_without_any_value(rule: str) -> None:
-    with pytest.raises(DataError, match=r"^columns without a single value: b, c; name them in drop_cols$"):
+    with pytest.raises(DataError, match=r"^columns without a single value: b, c; list them in drop_cols$"):
         fill([0.0, 1.0], [NAN, NAN], [NAN, NAN], rule=rule)
 
 
-def test_the_rule_mask_fills_nothing_and_leaves_out_only_rows_without_anything() -> None:
+def test_the_rule_mask_fills_nothing_and_excludes_only_rows_without_any_value() -> None:
     found = fill([0.0, NAN, NAN, NAN, 4.0, NAN], [0.0, NAN, NAN, 3.0, 4.0, NAN], rule="mask", max_gap=1)
     np.testing.assert_equal(found.values[:, 0], [0, NAN, NAN, NAN, 4, NAN])
-    assert rows(found.usable) == [0, 3, 4, 5]  # rows 1 and 2 hold nothing, two in a row; row 5 is one alone
+    assert rows(found.usable) == [0, 3, 4, 5]  # rows 1 and 2 have no value, two in succession; row 5 only one
     assert not found.foreknowing.any()
     assert found.counts == {"a": 2, "b": 1}
     assert fill([0.0, NAN, NAN, 3.0], rule="mask", max_gap=2).usable.all()
@@ -116,7 +116,7 @@ def test_the_rule_mask_fills_nothing_and_leaves_out_only_rows_without_anything()
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_gap_across_a_boundary_is_filled_from_each_side_with_what_that_side_may_know() -> None:
+def test_a_gap_across_a_boundary_is_filled_on_each_side_from_what_is_known_there() -> None:
     """Rows 2 and 3 are training, 4 and 5 validation: training must not know the 10 at row 6."""
     found = fill([0.0, 4.0, NAN, NAN, NAN, NAN, 10.0, 11.0], ends=[4, 7, 8])
     assert found.values[:4, 0].tolist() == [0, 4, 4, 4]
@@ -124,8 +124,8 @@ def test_a_gap_across_a_boundary_is_filled_from_each_side_with_what_that_side_ma
     assert rows(found.foreknowing) == [4, 5]
 
 
-def test_a_gap_is_as_long_as_it_is_seen() -> None:
-    """Two missing steps in training, three more after it: five in all, which is too long only for the later part."""
+def test_the_length_of_a_gap_is_counted_up_to_the_end_of_a_part() -> None:
+    """Two missing steps in training, three more after it: the five in total are too long only for the later part."""
     column = [0.0, 1.0, NAN, NAN, NAN, NAN, NAN, 7.0]
     found = fill(column, ends=[4, 8], max_gap=4)
     np.testing.assert_equal(found.values[:, 0], [0, 1, 1, 1, NAN, NAN, NAN, 7])
@@ -154,7 +154,7 @@ VALUES = st.lists(st.one_of(st.just(NAN), st.integers(-3, 3).map(float)), min_si
 def test_nothing_crosses_the_end_of_a_part(
     columns: list[list[float]], ends: list[int], rule: str, max_gap: int, poison: float
 ) -> None:
-    """Whatever stands after a part's end, everything before it comes out bit for bit the same."""
+    """Whatever follows the end of a part, everything before it is filled with exactly the same bits."""
     columns = [[1.0, *column] for column in columns]  # so that no column is empty
     ends = [*(end + 1 for end in ends), 10]
     clean = fill(*columns, rule=rule, max_gap=max_gap, ends=ends)
@@ -171,10 +171,10 @@ def test_nothing_crosses_the_end_of_a_part(
 
 @settings(max_examples=80, deadline=None)
 @given(VALUES, st.integers(1, 9), st.integers(1, 6), st.integers(1, 9))
-def test_a_row_that_foreknows_nothing_is_filled_from_its_past_alone(
+def test_a_row_that_is_not_foreknowing_is_filled_from_its_past_only(
     column: list[float], end: int, max_gap: int, row: int
 ) -> None:
-    """Cutting the series off after such a row leaves its value as it is; so a window may end there."""
+    """Cutting off the series after such a row does not change its value, so a window may end there."""
     column = [2.0, *column]
     found = fill(column, max_gap=max_gap, ends=[end, 10] if end < 10 else [10])
     if found.usable[row] and not found.foreknowing[row]:
@@ -202,7 +202,7 @@ def test_filling_against_an_oracle(column: list[float], max_gap: int) -> None:
     assert found.counts.get("a", 0) == int(np.isnan(column).sum() - np.isnan(expected).sum())
 
 
-def test_the_series_itself_is_left_alone() -> None:
+def test_the_series_itself_is_not_changed() -> None:
     series = series_of([0.0, NAN, 2.0])
     fill_gaps(series, rule="interpolate", max_gap=5, part_ends=[3])
     np.testing.assert_equal(series.values[:, 0], [0, NAN, 2])

@@ -18,4 +18,4 @@ from lstm_pipeline.timeseries.season import season_length
     ],
 )  # fmt: skip
 def test_season_length(frequency: str, season: int) -> None:
-    assert season_length(frequency) == (1 if frequency == "C" else season)  # the holidays of C are not known here
+    assert season_length(frequency) == (1 if frequency == "C" else season)  # C depends on holidays, unknown here

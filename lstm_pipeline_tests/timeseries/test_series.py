@@ -1,4 +1,4 @@
-"""From a table to a regular series: sorting, duplicates, gaps, what a value may be; the real files with known flaws."""
+"""From a table to a regular series: sorting, duplicates, gaps, types of values, and real files with known flaws."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_rows_are_sorted_and_holes_are_nan() -> None:
     assert found.names == ("v",)
 
 
-def test_columns_keep_the_order_they_are_asked_for() -> None:
+def test_columns_keep_the_requested_order() -> None:
     table = pa.table({"b": [1.0, 2, 3], "t": hours(0, 1, 2), "a": [4, 5, 6], "other": ["x", "y", "z"]})
     found = build_series(table, "t", ["b", "a"], timezone="UTC")
     assert found.names == ("b", "a")
@@ -68,7 +68,7 @@ def test_columns_keep_the_order_they_are_asked_for() -> None:
 
 @pytest.mark.parametrize(("rule", "expected"), [("mean", [0.0, 15.0, 2.0, NAN]), ("last", [0.0, 20.0, NAN, NAN])])
 def test_duplicates_are_merged(rule: str, expected: list[float]) -> None:
-    """`last` is the last row of the input, whatever is in it; `mean` leaves out what is missing."""
+    """`last` is the last row of the input, even if it is missing; `mean` ignores missing values."""
     times, values = hours(1, 2, 0, 1, 2, 3, 3), [10.0, 2.0, 0.0, 20.0, None, None, None]
     found = series(times, values, on_duplicates=rule)
     np.testing.assert_equal(column(found), expected)
@@ -77,7 +77,7 @@ def test_duplicates_are_merged(rule: str, expected: list[float]) -> None:
 
 def test_duplicates_are_an_error_that_counts_and_shows_them() -> None:
     assert refused(hours(0, 1, 1, 1, 2, 2, 3, 3, 4, 4), range(10)) == (
-        "timestamp column 't': 5 of 10 rows repeat a stamp (first: 2024-01-01 01:00:00, 2024-01-01 02:00:00, "
+        "timestamp column 't': 5 of 10 rows repeat a timestamp (first: 2024-01-01 01:00:00, 2024-01-01 02:00:00, "
         "2024-01-01 03:00:00); remove them, or set on_duplicates to mean or last"
     )
 
@@ -86,7 +86,7 @@ def test_duplicates_are_an_error_that_counts_and_shows_them() -> None:
     ("values", "expected"),
     [
         (pa.array([1, None, 3]), [1.0, NAN, 3.0]),
-        (pa.array([2**60 + 1, None, -(2**60)]), [float(2**60), NAN, -float(2**60)]),  # more digits than a float holds
+        (pa.array([2**60 + 1, None, -(2**60)]), [float(2**60), NAN, -float(2**60)]),  # too many digits for a float
         (pa.array([2**63 + 5, None, 1], pa.uint64()), [float(2**63), NAN, 1.0]),
         (pa.array([2**53 + 1, 2, 3]), [float(2**53), 2.0, 3.0]),
         (pa.array([Decimal("1.25"), None, Decimal("-0.50")]), [1.25, NAN, -0.5]),
@@ -106,8 +106,8 @@ def test_infinite_values_are_errors_that_count_and_show_them() -> None:
     with pytest.raises(DataError) as caught:
         build_series(table, "t", ["ok", "a", "b"], timezone="UTC")
     assert str(caught.value) == (
-        "infinite values in 'a' 2 (first at 2024-01-01 02:00:00), 'b' 1 (first at 2024-01-01 00:00:00); make them "
-        "null or remove the rows"
+        "infinite values: 2 in 'a' (first at 2024-01-01 02:00:00), 1 in 'b' (first at 2024-01-01 00:00:00); set them "
+        "to null or remove the rows"
     )
 
 
@@ -117,25 +117,25 @@ def test_missing_columns_and_rows() -> None:
         build_series(table, "t", ["x", "v", "y"], timezone="UTC")
     with pytest.raises(DataError, match=r"^columns are missing: time; found: t, v$"):
         build_series(table, "time", ["v"], timezone="UTC")
-    with pytest.raises(DataError, match=r"^there are no rows; does the filter leave any\?$"):
+    with pytest.raises(DataError, match=r"^there are no rows; check whether the filter removes all of them$"):
         build_series(table.slice(0, 0), "t", ["v"], timezone="UTC")
 
 
 @pytest.mark.parametrize("rows", [1, 2])
 def test_few_rows_need_a_declared_frequency(rows: int) -> None:
-    assert "declare it with 'frequency'" in refused(hours(*range(rows)), range(rows))
+    assert "set it with 'frequency'" in refused(hours(*range(rows)), range(rows))
     assert len(series(hours(*range(rows)), range(rows), frequency="h")) == rows
     assert len(series(hours(0, 5), [0.0, 1.0], frequency="h")) == 6
 
 
 def test_stamps_off_the_declared_grid() -> None:
     assert refused(hours(0, 1, 1.5, 2, 3.25), range(5), frequency="h") == (
-        "2 of 5 stamps do not stand on the grid of h from 2024-01-01 00:00:00 (first: 2024-01-01 01:30:00, 2024-01-01 "
-        "03:15:00); declare another 'frequency', or put them on the grid with date_trunc"
+        "2 of 5 timestamps are not on the grid of h from 2024-01-01 00:00:00 (first: 2024-01-01 01:30:00, 2024-01-01 "
+        "03:15:00); set another 'frequency', or move them onto the grid with date_trunc"
     )
 
 
-def test_a_declared_frequency_is_not_second_guessed() -> None:
+def test_a_declared_frequency_is_used_as_it_is() -> None:
     found = series(hours(0, 1, 2, 3), range(4), frequency="30min")
     assert found.timeline.frequency == "30min"
     np.testing.assert_equal(column(found), [0.0, NAN, 1.0, NAN, 2.0, NAN, 3.0])
@@ -143,15 +143,15 @@ def test_a_declared_frequency_is_not_second_guessed() -> None:
 
 def test_one_wrong_stamp_is_a_clear_error() -> None:
     times = pa.array([*hours(*range(40)).to_pylist(), dt.datetime(2924, 1, 1)], US)
-    expected = "41 rows from 2024-01-01 00:00:00 to 2924-01-01 00:00:00 would be 7,889,232 steps of h: "
+    expected = "41 rows from 2024-01-01 00:00:00 to 2924-01-01 00:00:00 would be 7,889,232 steps of h; "
     for options in ({}, {"frequency": "h"}):
         message = refused(times, range(41), **options)
-        assert message == expected + "is a stamp wrong, or the declared frequency?"
+        assert message == expected + "check for a wrong timestamp or a wrong 'frequency'"
 
 
 def test_null_stamps() -> None:
     assert refused(pa.array([None, dt.datetime(2024, 1, 1)], US), [1.0, 2.0]).startswith(
-        "timestamp column 't': 1 of 2 are null (rows 1)"
+        "timestamp column 't': 1 of 2 values are null (rows 1)"
     )
 
 
@@ -186,8 +186,8 @@ def test_daily_instants_are_days_whatever_their_length() -> None:
     found = series(times.cast(pa.timestamp("us", "UTC")), range(14), timezone=BERLIN)
     assert (found.timeline.frequency, found.timeline.kind, found.inserted) == ("D", "timestamptz", 0)
     assert str(found.steps[7]) == "2024-10-27 00:00:00"
-    # in UTC the same rows stand on no grid of days
-    with pytest.raises(DataError, match="do not stand on that grid"):
+    # in UTC the same rows are not on a grid of days
+    with pytest.raises(DataError, match="are not on that grid"):
         series(times.cast(pa.timestamp("us", "UTC")), range(14), timezone="UTC")
 
 
@@ -199,7 +199,7 @@ def test_hours_in_a_zone_are_counted_in_utc() -> None:
     assert found.timeline.kind == "timestamptz"
 
 
-def test_dates_are_no_instants() -> None:
+def test_dates_are_not_instants() -> None:
     times = pa.array([dt.date(2024, 3, 30) + dt.timedelta(days=day) for day in range(4)])
     found = series(times, range(4), timezone=BERLIN)
     assert (found.timeline.frequency, found.timeline.kind) == ("D", "date")
@@ -208,7 +208,7 @@ def test_dates_are_no_instants() -> None:
 @given(st.permutations(range(8)), st.sets(st.integers(1, 6), max_size=3))
 def test_the_order_of_the_rows_does_not_matter(order: list[int], missing: set[int]) -> None:
     kept = [number for number in order if number not in missing]
-    if len(kept) < 7:  # the common step could be another one
+    if len(kept) < 7:  # the most common step could be a different one
         kept += [number + 8 for number in range(4)]
     found = series(hours(*kept), [float(number) for number in kept])
     expected = series(hours(*sorted(kept)), [float(number) for number in sorted(kept)])
@@ -222,7 +222,7 @@ def test_the_order_of_the_rows_does_not_matter(order: list[int], missing: set[in
 @needs_data
 def test_metro_traffic_has_7629_duplicates_and_2588_gaps() -> None:
     table = read_table(str(DATA / "metro_traffic.csv"), timestamp_col="date_time")
-    with pytest.raises(DataError, match=r"7629 of 48204 rows repeat a stamp \(first: 2012-10-10 07:00:00, "):
+    with pytest.raises(DataError, match=r"7,629 of 48,204 rows repeat a timestamp \(first: 2012-10-10 07:00:00, "):
         build_series(table, "date_time", ["temp"], timezone="UTC")
     found = build_series(table, "date_time", ["temp", "traffic_volume"], timezone="UTC", on_duplicates="last")
     assert found.timeline.frequency == "h"
@@ -234,9 +234,11 @@ def test_metro_traffic_has_7629_duplicates_and_2588_gaps() -> None:
 
 @needs_data
 def test_metro_traffic_through_the_winter_clock_of_its_zone() -> None:
-    """Its stamps are local and name each hour once: what that says must be clear."""
+    """Its timestamps are local and contain each hour only once: the error must say so clearly."""
     table = read_table(str(DATA / "metro_traffic.csv"), timestamp_col="date_time")
-    with pytest.raises(DataError, match=r"no wall-clock times of America/Chicago: .*set the spec's timezone to UTC"):
+    with pytest.raises(
+        DataError, match=r"not valid wall-clock times in America/Chicago: .*set the spec's timezone to UTC"
+    ):
         build_series(table, "date_time", ["temp"], timezone="America/Chicago", on_duplicates="last")
 
 

@@ -1,4 +1,4 @@
-"""The time axis: frequencies from stamps, clocks through daylight saving, and the steps that follow."""
+"""The time axis: inferring frequencies, clocks through daylight saving, and the steps that follow."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def grid(frequency: str, count: int = 30, start: str = "2023-01-01") -> pd.Datet
 
 
 def berlin(first: str, last: str, frequency: str) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
-    """The same steps in UTC and as a clock in Berlin shows them."""
+    """The same steps in UTC and in Berlin's wall-clock time."""
     utc = pd.date_range(first, last, freq=frequency, unit="us")
     return utc, utc.tz_localize("UTC").tz_convert(BERLIN).tz_localize(None)
 
@@ -76,7 +76,7 @@ def test_the_frequency_is_found_with_and_without_gaps(declared: str, inferred: s
 @pytest.mark.parametrize(
     ("texts", "inferred"),
     [
-        (("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05"), "D"),  # no weekend in it: either fits
+        (("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05"), "D"),  # no weekend included: both fit
         (("2024-01-04", "2024-01-05", "2024-01-08"), "B"),
         (("2024-01-04", "2024-01-05", "2024-01-06"), "D"),
         (("2024-01-01", "2024-02-01", "2024-03-01"), "MS"),
@@ -97,7 +97,7 @@ def test_the_frequency_of_three_stamps(texts: tuple[str, ...], inferred: str) ->
     st.lists(st.integers(1, 38), max_size=10, unique=True),
     st.dates(dt.date(1975, 1, 1), dt.date(2080, 1, 1)),
 )
-def test_every_seen_stamp_is_on_the_grid_that_was_found(frequency: str, holes: list[int], start: dt.date) -> None:
+def test_every_timestamp_is_on_the_inferred_grid(frequency: str, holes: list[int], start: dt.date) -> None:
     steps = grid(frequency, 40, str(start)).delete(holes)
     found = infer_frequency(steps)
     assert set(steps) <= set(regular_grid(steps, found))
@@ -109,17 +109,18 @@ def test_two_stamps_have_no_frequency(count: int) -> None:
     with pytest.raises(DataError) as caught:
         infer_frequency(grid("D", count))
     assert str(caught.value) == (
-        f"cannot infer the frequency from {count} distinct stamps; declare it with 'frequency'"
+        f"cannot infer the frequency from {count} distinct timestamp{'' if count == 1 else 's'}; "
+        "set it with 'frequency'"
     )
 
 
-def test_stamps_without_a_grid_are_counted_and_shown() -> None:
+def test_timestamps_off_every_grid_are_counted_and_shown() -> None:
     steps = grid("h", 20).delete([5]).append(stamps("2023-01-01 20:00:07", "2023-01-01 21:30:00")).sort_values()
     with pytest.raises(DataError) as caught:
         infer_frequency(steps)
     assert str(caught.value) == (
-        "cannot infer the frequency: most stamps are 0 days 01:00:00 apart, but 2 of 21 do not stand on that grid "
-        "(first: 2023-01-01 20:00:07, 2023-01-01 21:30:00); declare 'frequency', or put the stamps on a grid with "
+        "cannot infer the frequency: most timestamps are 0 days 01:00:00 apart, but 2 of 21 are not on that grid "
+        "(first: 2023-01-01 20:00:07, 2023-01-01 21:30:00); set 'frequency', or move the timestamps onto a grid with "
         "date_trunc in a select_expression"
     )
 
@@ -133,10 +134,10 @@ def test_one_wrong_stamp_does_not_fill_the_memory(frequency: str) -> None:
         regular_grid(steps, frequency)
     text = str(caught.value)
     assert text.startswith(f"51 rows from 2024-01-01 00:00:00 to {wrong[0]} would be ")
-    assert text.endswith(f" steps of {frequency}: is a stamp wrong, or the declared frequency?")
+    assert text.endswith(f" steps of {frequency}; check for a wrong timestamp or a wrong 'frequency'")
 
 
-def test_gaps_of_ordinary_length_are_no_wrong_stamps() -> None:
+def test_ordinary_gaps_are_not_taken_for_wrong_timestamps() -> None:
     assert len(regular_grid(stamps("2012-10-02 09:00", "2013-10-02 09:00"), "h")) == 365 * 24 + 1
 
 
@@ -164,20 +165,20 @@ def test_stamps_off_the_grid(frequency: str, off: list[str]) -> None:
         ("M", None),
         ("H", None),
         ("5", None),
-        ("0D", "does not lead forward"),
-        ("-1D", "does not lead forward"),
-        ("-1MS", "does not lead forward"),
-        ("ns", "is finer than a microsecond"),
-        ("1500ns", "is finer than a microsecond"),
+        ("0D", "it does not move forward"),
+        ("-1D", "it does not move forward"),
+        ("-1MS", "it does not move forward"),
+        ("ns", "it is finer than a microsecond"),
+        ("1500ns", "it is finer than a microsecond"),
         ("100000000D", "Cannot cast 1200000000 days 00:00:00 to unit='us' without overflow."),
         ("99999YS", None),
         ("9" * 30 + "D", "Python int too large to convert to C long"),
     ],
 )
-def test_what_is_no_frequency(frequency: str, reason: str | None) -> None:
+def test_invalid_frequencies_are_refused(frequency: str, reason: str | None) -> None:
     with pytest.raises(DataError) as caught:
         offset_of(frequency)
-    head = f"frequency '{frequency}' is no pandas offset such as 10min, h, D, B, W-MON, MS: "
+    head = f"frequency '{frequency}' is not a pandas offset (e.g. 10min, h, D, B, W-MON, MS): "
     assert str(caught.value).startswith(head)
     if reason is not None:
         assert str(caught.value) == head + reason
@@ -208,7 +209,7 @@ def test_steps_of_fixed_length(frequency: str, step: str | None, sub_daily: bool
 
 def test_the_common_step_is_the_most_frequent_distance() -> None:
     assert common_step(stamps("2024-01-01", "2024-01-02", "2024-01-05", "2024-01-06")) == pd.Timedelta("1D")
-    assert common_step(stamps("2024-01-01", "2024-01-02", "2024-01-05")) == pd.Timedelta("1D")  # the shorter of two
+    assert common_step(stamps("2024-01-01", "2024-01-02", "2024-01-05")) == pd.Timedelta("1D")  # a tie: the shorter one
 
 
 # --- the column ------------------------------------------------------------------------------------------------------
@@ -227,10 +228,10 @@ SIX = dt.datetime(2024, 3, 31, 6)
         (pa.array([SIX], pa.timestamp("s")), "timestamp", "2024-03-31 06:00"),
         (pa.array([SIX], pa.timestamp("ns")), "timestamp", "2024-03-31 06:00"),
         (pa.array([SIX], pa.timestamp("us", "UTC")), "timestamptz", "2024-03-31 06:00"),
-        (pa.array([SIX], pa.timestamp("ms", BERLIN)), "timestamptz", "2024-03-31 06:00"),  # Arrow holds UTC
+        (pa.array([SIX], pa.timestamp("ms", BERLIN)), "timestamptz", "2024-03-31 06:00"),  # Arrow stores UTC
     ],
 )
-def test_columns_that_are_stamps(column: pa.Array, kind: Kind, first: str) -> None:
+def test_columns_that_are_timestamps(column: pa.Array, kind: Kind, first: str) -> None:
     found, found_kind = read_stamps(pa.chunked_array([column]), "t")
     assert found_kind == kind
     assert found.equals(stamps(first))
@@ -240,21 +241,21 @@ def test_columns_that_are_stamps(column: pa.Array, kind: Kind, first: str) -> No
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        (pa.array(["2024-01-01"]), "expected a date or a timestamp, found string; convert it with a select_expression "
-         "such as to_timestamp(…)"),
-        (pa.array([20240101]), "expected a date or a timestamp, found int64; convert it with a select_expression such "
-         "as to_timestamp(…)"),
-        (pa.array([None]), "expected a date or a timestamp, found null; convert it with a select_expression such as "
+        (pa.array(["2024-01-01"]), "expected a date or a timestamp, found string; convert it with a select_expression, "
+         "e.g. to_timestamp(…)"),
+        (pa.array([20240101]), "expected a date or a timestamp, found int64; convert it with a select_expression, "
+         "e.g. to_timestamp(…)"),
+        (pa.array([None]), "expected a date or a timestamp, found null; convert it with a select_expression, e.g. "
          "to_timestamp(…)"),
         (pa.array([dt.time(1)]), "expected a date or a timestamp, found time64[us]; convert it with a "
-         "select_expression such as to_timestamp(…)"),
+         "select_expression, e.g. to_timestamp(…)"),
         (pa.array([SIX, None, SIX, None, None, None], US),
-         "4 of 6 are null (rows 2, 4, 5, …); remove them with a filter: t is not null"),
+         "4 of 6 values are null (rows 2, 4, 5, …); remove them with the filter: t is not null"),
         (pa.array([1], pa.timestamp("ns")), "Casting from timestamp[ns] to timestamp[us] would lose data: 1; cast it "
          "to TIMESTAMP in a select_expression"),
     ],
 )  # fmt: skip
-def test_columns_that_are_no_stamps(column: pa.Array, message: str) -> None:
+def test_columns_that_are_not_timestamps_are_refused(column: pa.Array, message: str) -> None:
     with pytest.raises(DataError) as caught:
         read_stamps(pa.chunked_array([column]), "t")
     assert str(caught.value) == f"timestamp column 't': {message}"
@@ -273,7 +274,7 @@ SPRING, AUTUMN = ("2024-03-29", "2024-04-02"), ("2024-10-25", "2024-10-29")
 
 @pytest.mark.parametrize("frequency", ["10min", "15min", "30min", "h", "2h", "3h", "4h", "6h", "8h", "12h"])
 @pytest.mark.parametrize("change", [SPRING, AUTUMN])
-def test_wall_clock_stamps_are_told_apart_when_the_clock_changes(frequency: str, change: tuple[str, str]) -> None:
+def test_wall_clock_times_are_unambiguous_when_the_clock_changes(frequency: str, change: tuple[str, str]) -> None:
     utc, wall = berlin(*change, frequency)
     assert to_steps(wall, "timestamp", BERLIN, sub_daily=True).equals(utc)
 
@@ -285,7 +286,7 @@ def test_other_zones(zone: str) -> None:
     assert to_steps(wall, "timestamp", zone, sub_daily=True).equals(utc)
 
 
-def test_the_hour_that_stands_twice_in_exact_stamps() -> None:
+def test_the_hour_that_occurs_twice_in_exact_timestamps() -> None:
     wall = stamps("2024-10-27 01:30", "2024-10-27 02:00", "2024-10-27 02:30", "2024-10-27 02:00", "2024-10-27 02:30",
                   "2024-10-27 03:00")  # fmt: skip
     assert shown(to_steps(wall, "timestamp", BERLIN, sub_daily=True)) == [
@@ -298,19 +299,20 @@ def test_the_hour_that_stands_twice_in_exact_stamps() -> None:
     ("texts", "reason"),
     [
         (("2024-10-27 00:00", "2024-10-27 01:00", "2024-10-27 02:00", "2024-10-27 03:00"),
-         "2024-10-27 02:00:00 is shown twice when the clock is set back, but stands here once"),
-        (("2024-10-27 02:15",), "2024-10-27 02:15:00 is shown twice when the clock is set back, but stands here once"),
+         "2024-10-27 02:00:00 occurs twice when the clock is set back, but appears only once here"),
+        (("2024-10-27 02:15",),
+         "2024-10-27 02:15:00 occurs twice when the clock is set back, but appears only once here"),
         (("2024-03-31 01:00", "2024-03-31 02:30"),
          "2024-03-31 02:30:00 is a nonexistent time due to daylight savings time. Try using the 'nonexistent' "
          "argument."),
     ],
 )  # fmt: skip
-def test_stamps_no_clock_shows_or_that_cannot_be_told(texts: tuple[str, ...], reason: str) -> None:
+def test_nonexistent_and_ambiguous_wall_clock_times_are_refused(texts: tuple[str, ...], reason: str) -> None:
     with pytest.raises(DataError) as caught:
         to_steps(stamps(*texts), "timestamp", BERLIN, sub_daily=True)
     assert str(caught.value) == (
-        f"the stamps are no wall-clock times of {BERLIN}: {reason}. If they ignore daylight saving, set the spec's "
-        "timezone to UTC or to a fixed zone such as Etc/GMT-1"
+        f"the timestamps are not valid wall-clock times in {BERLIN}: {reason}. If they ignore daylight saving, set the "
+        "spec's timezone to UTC or to a fixed zone, e.g. Etc/GMT-1"
     )
 
 
@@ -326,7 +328,7 @@ def test_clocks_that_need_no_conversion() -> None:
 
 
 def test_daily_instants_are_days_of_the_wall_clock() -> None:
-    """Midnights in Berlin are 23, 24 or 25 hours apart, and a day each."""
+    """Midnights in Berlin are 23, 24 or 25 hours apart; each interval is one day."""
     instants = stamps("2024-10-25 22:00", "2024-10-26 22:00", "2024-10-27 23:00", "2024-10-28 23:00")
     days = to_steps(instants, "timestamptz", BERLIN, sub_daily=False)
     assert shown(days) == [f"2024-10-{day} 00:00:00" for day in (26, 27, 28, 29)]
@@ -364,7 +366,7 @@ def column(timeline: Timeline, steps: pd.DatetimeIndex) -> list[Any]:
     return values
 
 
-def test_hours_go_on_through_both_changes_of_the_clock() -> None:
+def test_hours_continue_through_both_changes_of_the_clock() -> None:
     timeline = Timeline("t", "h", BERLIN, "timestamp")
     spring = timeline.next_steps(pd.Timestamp("2024-03-30 23:00"), 3)  # 00:00 in Berlin
     assert shown(timeline.wall_clock(spring)) == ["2024-03-31 01:00:00", "2024-03-31 03:00:00", "2024-03-31 04:00:00"]
@@ -416,7 +418,7 @@ def test_written_stamps_are_read_back(frequency: str, kind: Kind, zone: str) -> 
 
 
 def _cut_hour(timeline: Timeline, steps: pd.DatetimeIndex) -> bool:
-    """Whether the steps begin or end inside the hour that stands twice."""
+    """Whether the steps begin or end inside the hour that occurs twice."""
     wall = timeline.wall_clock(steps)
     return bool(np.isin(wall[[0, -1]], wall[wall.tz_localize(timeline.timezone, ambiguous="NaT").isna()]).any())
 

@@ -1,4 +1,4 @@
-"""Splits and windows: exact rows for small cases, a plain loop as oracle for all others."""
+"""Splits and windows: exact rows for small cases, a plain loop as an oracle for all others."""
 
 from __future__ import annotations
 
@@ -56,7 +56,13 @@ def test_the_split(rows: int, train_ratio: float, validation_split: float, valid
         ("xx.xxxx", "", "", 2, [3, 4]),  # neither the window nor its target crosses the gap
         ("xx.xxxx", "", "", 1, [0, 3, 4, 5]),
         (".xxx.", "", "", 2, [1]),
-        ("xxxxxx", "..x...", "", 2, [0, 2, 3]),  # row 2 may be inside a window or a target, but not its last row
+        (
+            "xxxxxx",
+            "..x...",
+            "",
+            2,
+            [0, 2, 3],
+        ),  # row 2 may be inside a window or be a target, but not a window's last row
         ("xxxxxx", "", "xxx.x.", 2, [0, 2]),  # something to forecast
         ("......", "", "", 2, []),
     ],
@@ -118,27 +124,28 @@ def test_too_few_rows_say_how_many_there_are_and_how_many_are_needed() -> None:
     with pytest.raises(DataError) as caught:
         split_windows(np.arange(10 - 8), split_rows(10, 0.8, 0.2), 8)
     assert str(caught.value) == (
-        "no window in the training and the validation part: 10 steps are 7 for training, 1 for validation and 2 for "
-        "the test, and a window of sequence_length 8 needs 9 usable steps in a row that end in its part, so at least 9 "
-        "for training and 1 each for the others. Give more rows, a shorter sequence_length, another train_ratio or "
-        "validation_split, or (if gaps are the reason) another 'missing' rule or max_gap"
+        "parts without a window: training, validation. The 10 steps are split into 7 for training, 1 for validation "
+        "and 2 for the test. A window of sequence_length 8 takes 9 consecutive usable steps that end in its part, so "
+        "it needs at least 9 steps for training and 1 each for the other parts. Provide more rows, a shorter "
+        "sequence_length, another train_ratio or validation_split, or, if gaps are the reason, another 'missing' rule "
+        "or max_gap"
     )
 
 
 @pytest.mark.parametrize(
     ("rows", "length", "parts"),
-    [(10, 6, None), (10, 7, "the training part"), (4, 90, "the training and the validation and the test part")],
+    [(10, 6, None), (10, 7, "training"), (4, 90, "training, validation, test")],
 )
 def test_which_part_has_no_window(rows: int, length: int, parts: str | None) -> None:
     found = window_starts(np.ones(rows, bool), np.zeros(rows, bool), np.ones(rows, bool), length)
     if parts is None:
         assert len(split_windows(found, split_rows(rows, 0.8, 0.2), length).train) == 1
     else:
-        with pytest.raises(DataError, match=f"^no window in {parts}: {rows} steps"):
+        with pytest.raises(DataError, match=f"^parts without a window: {parts}. The {rows} steps"):
             split_windows(found, split_rows(rows, 0.8, 0.2), length)
 
 
-# several rows that are forecast
+# horizons of several rows
 
 
 @pytest.mark.parametrize(
@@ -148,15 +155,15 @@ def test_which_part_has_no_window(rows: int, length: int, parts: str | None) -> 
         ("xxxxxx", "", "", 2, 4, [0]),
         ("xxxxxx", "", "", 2, 5, []),
         ("xxxxxx", "", "", 7, 5, []),
-        ("xx...x", "", "", 2, 4, [0]),  # rows that are forecast may be lost, as long as one is not
+        ("xx...x", "", "", 2, 4, [0]),  # some of the forecast rows may be unusable, but not all
         ("xx...x", "", "", 2, 3, []),
-        ("xx.xxx", "", "", 2, 2, [0]),  # a window crosses no gap
+        ("xx.xxx", "", "", 2, 2, [0]),  # no window crosses a gap
         ("xxx.xx", "", "", 2, 2, [0, 1]),
         ("xxxxxx", ".x....", "", 2, 2, [1, 2]),
-        ("xxxxxx", "..xxx.", "", 2, 3, [0]),  # what is forecast may be interpolated
-        ("xxxxxx", "", "xx...x", 2, 3, [1]),  # one observed row is worth it
+        ("xxxxxx", "..xxx.", "", 2, 3, [0]),  # a forecast row may be interpolated
+        ("xxxxxx", "", "xx...x", 2, 3, [1]),  # one observed row is enough
         ("xxxxxx", "", "xxx...", 2, 3, [0]),
-        ("xx.xxx", "", "xxx...", 2, 3, []),  # but not one that cannot be used
+        ("xx.xxx", "", "xxx...", 2, 3, []),  # unless it is unusable
     ],
 )
 def test_where_windows_of_several_steps_begin(
@@ -182,7 +189,7 @@ def test_windows_of_several_steps_against_a_loop(
     assert window_starts(usable, foreknowing, target, length, horizon).tolist() == expected
 
 
-def test_a_window_belongs_to_the_part_that_holds_all_it_forecasts() -> None:
+def test_a_window_belongs_to_the_part_that_contains_all_rows_it_forecasts() -> None:
     split = Split(validation=6, test=9, rows=12)
     windows = split_windows(np.arange(9), split, 2, 2)  # forecasts rows 2 and 3, … 10 and 11
     assert windows.train.tolist() == [0, 1, 2]  # 3 forecasts rows 5 and 6
@@ -214,13 +221,13 @@ def test_no_target_of_a_part_lies_in_another(
         assert len(part) == end - max(begin, length) - horizon + 1
 
 
-def test_too_few_rows_for_several_steps_say_what_asks_for_them() -> None:
+def test_too_few_rows_for_several_steps_name_the_options_responsible() -> None:
     with pytest.raises(DataError) as caught:
         split_windows(np.arange(10), split_rows(20, 0.8, 0.2), 8, 5)
     assert str(caught.value) == (
-        "no window in the validation and the test part: 20 steps are 13 for training, 3 for validation and 4 for the "
-        "test, and a window of sequence_length 8, a forecast of 5 steps (output_chunk_length, rollout_steps) needs 13 "
-        "usable steps in a row that end in its part, so at least 13 for training and 5 each for the others. Give more "
-        "rows, a shorter sequence_length, fewer steps a forecast, another train_ratio or validation_split, or (if gaps "
-        "are the reason) another 'missing' rule or max_gap"
+        "parts without a window: validation, test. The 20 steps are split into 13 for training, 3 for validation and 4 "
+        "for the test. A window of sequence_length 8 and a forecast of 5 steps (output_chunk_length, rollout_steps) "
+        "takes 13 consecutive usable steps that end in its part, so it needs at least 13 steps for training and 5 each "
+        "for the other parts. Provide more rows, a shorter sequence_length, fewer steps per forecast, another "
+        "train_ratio or validation_split, or, if gaps are the reason, another 'missing' rule or max_gap"
     )

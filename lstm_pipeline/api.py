@@ -1,0 +1,143 @@
+"""What a notebook or a service uses: one project's whole job, without Dagster.
+
+The files are the same as those of scheduled runs: what is trained here can be published there, and the other way round.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from lstm_pipeline import projects
+from lstm_pipeline.backtesting import Backtest, BacktestOptions, backtest
+from lstm_pipeline.errors import DataError
+from lstm_pipeline.forecasting import TrainingRun, build_dataset, forecast, publish, train_groups
+from lstm_pipeline.projects import prediction_input, training_input
+from lstm_pipeline.registry import StoredModel, Version
+
+if TYPE_CHECKING:
+    from lstm_pipeline.network.training import EpochReport
+
+
+class Project(projects.Project):
+    """A project that trains, publishes, forecasts and back-tests.
+
+    Every method takes the as-of date, which `current_date()` in the spec's SQL returns; by default it is today.
+
+    >>> project = load_project("plant.yaml")
+    >>> sorted(project.train())
+    ['energy', 'water']
+    >>> project.publish().record.version
+    'v1'
+    >>> len(project.forecast())
+    5
+    """
+
+    def train(
+        self,
+        groups: Sequence[str] | None = None,
+        *,
+        as_of: dt.date | None = None,
+        on_epoch: Callable[[str, EpochReport], None] | None = None,
+    ) -> dict[str, StoredModel]:
+        """Trains feature groups side by side, and stores each as a candidate for the next version.
+
+        >>> load_project("plant.yaml").train(["water"])["water"].group
+        'water'
+
+        Args:
+            groups: the groups to train; None for all.
+            as_of: the as-of date.
+            on_epoch: called with the group and a report after every epoch, from the training threads.
+
+        Returns:
+            group → model.
+
+        Raises:
+            DataError: there is no such group, or the data does not fit the spec.
+            TrainingError: a group could not be trained; the others' models are stored.
+        """
+        unknown = [group for group in groups or () if group not in self.groups]
+        if unknown:
+            raise DataError(
+                f"not groups of this project: {', '.join(unknown)}; its groups are {', '.join(self.groups)}"
+            )
+        step, run_id = self.spec.training, f"python-{uuid.uuid4()}"
+        run = TrainingRun(
+            dataset=build_dataset(training_input(self, as_of or self.today()), step, self.spec.timezone),
+            step=step,
+            registry=self.registry,
+            horizon=self.spec.prediction.forecast_horizon,
+            run_id=run_id,
+            on_epoch=on_epoch,
+        )
+        return train_groups(run, list(groups or self.groups))
+
+    def publish(self, *, as_of: dt.date | None = None) -> Version:
+        """Publishes the newest models of all groups, scored together, as the next version.
+
+        >>> version = load_project("plant.yaml").publish()
+        >>> sorted(version.record.metadata.metrics)
+        ['mae', 'rmse', 'smape']
+
+        Raises:
+            DataError: the data does not fit the spec.
+            RegistryError: a group has no model yet, or models do not fit the spec or each other.
+        """
+        table = training_input(self, as_of or self.today())
+        return publish(self, table, {}, run_id=f"python-{uuid.uuid4()}").version
+
+    def forecast(self, *, as_of: dt.date | None = None) -> pd.DataFrame:
+        """Forecasts with the version in use, from the last rows of the prediction input.
+
+        >>> load_project("plant.yaml").forecast().columns[0]
+        'date'
+
+        Returns:
+            One row per step, as the prediction step and its transformations define it. Nothing is stored.
+
+        Raises:
+            DataError: the input does not fit the models.
+            RegistryError: there is no version yet, or it is damaged.
+        """
+        now = dt.datetime.now(dt.UTC)
+        day = as_of or self.today()
+        frame: pd.DataFrame = forecast(self, prediction_input(self, day), as_of=day, predicted_at=now).table.to_pandas()
+        return frame
+
+    def backtest(self, options: BacktestOptions | None = None, *, as_of: dt.date | None = None) -> Backtest:
+        """Forecasts from many origins of the held-out rows and scores that beside simpler methods.
+
+        >>> from lstm_pipeline.backtesting import BacktestOptions
+        >>> found = load_project("plant.yaml").backtest(BacktestOptions(origins=3))
+        >>> found.protocol["origins"]
+        3
+
+        Raises:
+            DataError: options cannot be combined, or nothing is held out.
+            RegistryError: there is no such version, or it does not fit the spec.
+            TrainingError: a group could not be trained anew.
+        """
+        return backtest(self, training_input(self, as_of or self.today()), options)
+
+
+def load_project(reference: str | Path, storage: str | None = None) -> Project:
+    """Loads a project.
+
+    >>> load_project("plant.yaml").groups
+    ('energy', 'water')
+
+    Args:
+        reference: a spec file, or the name of a project: one in the projects folder or one that ships with the package.
+        storage: storage root, a folder or a URI; by default `LSTM_PIPELINE_STORAGE`, else `storage/`.
+
+    Raises:
+        SpecError: with every problem in the spec, or because there is no such project.
+    """
+    found = projects.load_project(reference, storage)
+    return Project(found.loaded, found.storage)
