@@ -67,6 +67,7 @@ class Project(projects.Project):
             raise DataError(
                 f"not groups of this project: {', '.join(unknown)}; its groups are {', '.join(self.groups)}"
             )
+        self.registry.candidates.require_room(list(groups or self.groups))
         step, run_id = self.spec.training, f"python-{uuid.uuid4()}"
         run = TrainingRun(
             dataset=build_dataset(training_input(self, as_of or self.today()), step, self.spec.timezone),

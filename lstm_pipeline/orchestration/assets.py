@@ -181,6 +181,7 @@ def _trained_model(project: Project) -> dg.AssetsDefinition:
             }
 
         with user_errors():
+            project.registry.candidates.require_room(groups)
             run = TrainingRun(
                 dataset=build_dataset(cleaned_data, project.spec.training, project.spec.timezone),
                 step=project.spec.training,

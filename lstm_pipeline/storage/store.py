@@ -12,6 +12,8 @@ import hashlib
 import json
 import re
 import shutil
+import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -150,6 +152,30 @@ class Store:
         """Bytes of a file, or of all files in a folder."""
         with self._faults(path, "read"):
             return int(path.fs.du(path.path))
+
+    def require_room(self, folder: UPath, size: int) -> None:
+        """Checks, before hours of work, that files can be created here and that there is room for what is to come.
+
+        Args:
+            folder: where files will be written.
+            size: bytes that will be needed; the free space of an object store is not known.
+
+        Raises:
+            RegistryError: a file cannot be created, or the disk has too little space.
+        """
+        probe = folder / f".probe-{uuid.uuid4().hex}.tmp"
+        try:
+            self.create(probe, probe.name.encode())
+        finally:
+            self.remove(probe)
+        places = [tempfile.gettempdir(), *([str(self.root.path)] if self.local else [])]
+        for place in places:
+            free = shutil.disk_usage(place).free
+            if free < size:
+                raise RegistryError(
+                    f"too little space in {place}: expected about {size / 1e6:,.1f} MB for the models to come, found "
+                    f"{free / 1e6:,.1f} MB; free some, run `lstm-pipeline prune`, or use another folder"
+                )
 
     def private_files(self, folder: UPath) -> list[UPath]:
         """Temporary files and locks at any depth of a folder, which `names` does not show.
