@@ -10,15 +10,16 @@ from urllib.parse import urlsplit
 
 from fsspec import register_implementation
 
-_PATIENT_S3 = "lstm_pipeline.storage.s3.PatientS3"
 S3 = ("s3", "s3a")
 """URI schemes that `s3_options` apply to."""
 
 
 def s3_options() -> dict[str, Any]:
     """Options of the S3 file system; endpoint, region and credentials come from the standard AWS environment."""
-    register_implementation("s3", _PATIENT_S3, clobber=True)  # by name: imported when a store is first opened
-    register_implementation("s3a", _PATIENT_S3, clobber=True)
+    from lstm_pipeline.storage.s3 import PatientS3  # s3fs takes a second to import
+
+    for scheme in S3:
+        register_implementation(scheme, PatientS3, clobber=True)
     if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3"):
         # stores other than AWS do not support trailing checksums; without these two, range reads fail there
         os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")

@@ -147,7 +147,7 @@ class ObjectFiles:
                     return
                 holder = self._holder(folder, mine) if time.monotonic() > deadline else None
             finally:
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(Exception):  # a lock that cannot be removed ends by itself
                     mine.fs.rm_file(mine.path)
             if holder is not None:
                 raise RegistryError(f"{path} is locked by {holder}; waited {patience:.0f} s; run again later")

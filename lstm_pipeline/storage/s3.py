@@ -68,7 +68,7 @@ def patience() -> float:
 class PatientS3(S3FileSystem):  # type: ignore[misc]
     """s3fs with bounded waits; registered for the schemes s3 and s3a."""
 
-    retries = 2  # of a body that breaks off; requests are retried by `_call_s3` alone
+    retries = 4  # of a body that breaks off; requests are retried by `_call_s3` alone
 
     async def _call_s3(self, method: str, *akwarglist: Any, **kwargs: Any) -> Any:
         """One request, tried again until it succeeds, fails for good, or `patience()` is over."""
@@ -108,7 +108,7 @@ class PatientS3(S3FileSystem):  # type: ignore[misc]
         try:
             return await call(**self._get_s3_method_kwargs(call, *akwarglist, **kwargs))
         except Exception as error:
-            raise translate_boto_error(error) from error
+            raise translate_boto_error(error)  # noqa: B904  it sets the cause, and may be the same error
 
 
 class _PatientBody:
@@ -162,7 +162,8 @@ def _require_s3(method: str, answer: Mapping[str, Any]) -> None:
     if expected is not None:
         genuine = any(name in answer for name in expected)
     else:
-        genuine = not kind.startswith("text/html")
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        genuine = status != 200 or not kind.startswith("text/html")  # some stores type even an empty 204 as a page
     if not genuine:
         found = f"a {kind} page" if kind else "an answer without a type"
         raise NotS3(f"it answered {method} with {found} that is not S3's; is it a proxy or a login page?")
