@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_losses, draw_residuals
-    from lstm_pipeline.reporting.markdown import picture
+    from lstm_pipeline.reporting.markdown import frame_rows, metric_rows, picture
 
 _HOMES = {
     "drawing": ("draw_backtest", "draw_forecast", "draw_losses", "draw_residuals"),
-    "markdown": ("picture",),
+    "markdown": ("frame_rows", "metric_rows", "picture"),
 }
 
-__all__ = ["draw_backtest", "draw_forecast", "draw_losses", "draw_residuals", "picture"]
+__all__ = ["draw_backtest", "draw_forecast", "draw_losses", "draw_residuals", "frame_rows", "metric_rows", "picture"]
 
 
 def __getattr__(name: str) -> Any:
