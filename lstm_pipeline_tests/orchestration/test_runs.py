@@ -66,7 +66,7 @@ def test_everything_then_one_group(project: Project) -> None:
     assert cleaned["dagster/row_count"] == 120
     assert cleaned["frequency"] == "D"
     assert cleaned["as_of"] == "2024-06-01"
-    assert len(cleaned["preview"]) == 3  # preview_limit rows
+    assert len(cleaned["preview"].records) == 3  # preview_limit rows
     (water,) = events("trained_model", "water")
     assert water["predicted_features"] == ["flow", "passes"]
     assert "data:image/png;base64," in water["loss_curve"]
