@@ -84,7 +84,7 @@ def test_an_absent_file_does_not_hide_the_other_products_problems(tmp_path: Path
     spec["predictions"]["transformations"][0]["condition"] = "lod > 3"
     found = problems(tmp_path, spec)
     assert set(found) == {"model_metadata.inputs.features", f"{PREDICTING}[0].condition"}
-    assert "mil.parquet: no such file or folder; nearest: mill.parquet" in found["model_metadata.inputs.features"]
+    assert "mil.parquet: no such file or folder. Did you mean 'mill.parquet'?" in found["model_metadata.inputs.features"]
 
 
 def test_a_prediction_input_without_trained_columns_is_told(tmp_path: Path) -> None:

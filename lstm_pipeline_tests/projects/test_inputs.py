@@ -82,7 +82,7 @@ def test_a_transformation_that_does_not_fit_its_input_names_itself(tmp_path: Pat
 def test_an_absent_input_names_what_is_near(tmp_path: Path) -> None:
     spec = mill_spec()
     spec["catalog"]["mill-features"] = "mil.parquet"
-    with pytest.raises(DataError, match=r"mil\.parquet: no such file or folder; nearest: mill\.parquet"):
+    with pytest.raises(DataError, match=r"mil\.parquet: no such file or folder\. Did you mean 'mill\.parquet'"):
         training_input(project_of(tmp_path, spec), AS_OF)
 
 
