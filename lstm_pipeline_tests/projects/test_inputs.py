@@ -75,7 +75,7 @@ def test_no_rows_left_says_after_what(tmp_path: Path) -> None:
 def test_a_transformation_that_does_not_fit_its_input_names_itself(tmp_path: Path) -> None:
     spec = mill_spec()
     spec["model_metadata"]["transformations"][0]["condition"] = "lod > 3"
-    with pytest.raises(DataError, match=r"filter_with_condition → cleaned: .*unknown column 'lod'; nearest: load"):
+    with pytest.raises(DataError, match=r"filter_with_condition → cleaned: .*column 'lod'\. Did you mean 'load'"):
         training_input(project_of(tmp_path, spec), AS_OF)
 
 
