@@ -1,4 +1,4 @@
-"""Spark SQL over a table: Spark's meaning, one by one; every refusal with its message; attacks that must not run."""
+"""Spark SQL over a table: the meaning of every function, the message of every refusal, and attacks that must fail."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def kept(condition: str, table: pa.Table = TABLE) -> list[int]:
 
 
 def complaint(expression: str) -> str:
-    """What a condition says of it, from the schema alone; a select refuses it as well."""
+    """The message for a condition, from the schema alone; a select refuses the expression as well."""
     messages = []
     for run in (
         lambda: filter_schema(TABLE.schema, expression, as_of=AS_OF),
@@ -83,7 +83,7 @@ def complaint(expression: str) -> str:
         ("int(x)", 2),
         ("x::int", 2),
         ("cast(2.5BD as bigint)", 2),
-        ("cast(big as bigint)", 2**53 + 1),  # exact: not by way of DOUBLE
+        ("cast(big as bigint)", 2**53 + 1),  # exact, because DOUBLE is not involved
         ("cast(number as int)", 12),
         ("cast('9007199254740993' as bigint)", 2**53 + 1),
         ("cast('-0.99' as int)", 0),
@@ -113,7 +113,7 @@ def complaint(expression: str) -> str:
         ("- -n", 7),
         ("round(2.5D)", 3.0),  # half away from zero
         ("round(-2.5D)", -3.0),
-        ("round(1.005D, 2)", 1.01),  # of the decimal text; 1.005 in binary is a little less
+        ("round(1.005D, 2)", 1.01),  # rounds the decimal text; in binary, 1.005 is slightly smaller
         ("round(2.675D, 2)", 2.68),
         ("round(1e300D, 2)", 1e300),
         ("round(1250.5D, -2)", 1300.0),
@@ -215,7 +215,7 @@ def test_value(expression: str, expected: Any) -> None:
         ("dayofmonth(day)", 10),
         ("dayofyear(day)", 70),
         ("dayofweek(day)", 1),  # 2024-03-10 is a Sunday: Spark counts from Sunday = 1
-        ("weekday(day)", 6),  # and here from Monday = 0
+        ("weekday(day)", 6),  # here Spark counts from Monday = 0
         ("weekofyear(day)", 10),
         ("hour(at)", 13),
         ("minute(at)", 45),
@@ -511,8 +511,8 @@ def test_quoted_text_stays_text() -> None:
     assert select(table, [f"`{name}` + 1 as r"], as_of=AS_OF).column("r").to_pylist() == [2]
 
 
-def test_the_connection_itself_is_closed(tmp_path: Path) -> None:
-    """The second line: were the translation to let something through, DuckDB would still refuse."""
+def test_the_connection_itself_is_locked(tmp_path: Path) -> None:
+    """The second line of defence: DuckDB refuses whatever the translation might let through."""
     import duckdb
 
     from lstm_pipeline.sql import running as sql
@@ -537,7 +537,7 @@ def test_the_connection_itself_is_closed(tmp_path: Path) -> None:
                 session.connection.execute(statement).fetchall()
 
 
-def test_all_mistakes_of_a_select_at_once_with_their_place() -> None:
+def test_all_mistakes_of_a_select_are_reported_at_once_with_their_places() -> None:
     expressions = ["n", "nn + 1 as a", "n + 1", "x as N", "sum(x) as s", "cast(x as int) as ok"]
     with pytest.raises(SqlError) as caught:
         select_schema(TABLE.schema, expressions, as_of=AS_OF)
@@ -590,7 +590,7 @@ def test_no_expression_no_columns_bad_zone() -> None:
     "expression",
     ["(" * 3000 + "n" + ")" * 3000, " or ".join(["n = 1"] * 3000), "ln(" * 20 + "x" + ")" * 20 + " > 1", "n" * 30_000],
 )
-def test_monsters_are_refused(expression: str) -> None:
+def test_huge_expressions_are_refused(expression: str) -> None:
     with pytest.raises(SqlError, match=r"too deeply|at most 20,000"):
         filter_schema(TABLE.schema, expression, as_of=AS_OF)
 
@@ -628,7 +628,7 @@ WORDS += ["coalesce(", "round(", "to_date(", "current_date()", "read_text(", "su
 @example("'\\")
 @example("a\\")
 @example("`")
-def test_whatever_is_written_only_data_errors_come_out(expression: str) -> None:
+def test_any_text_gives_a_result_or_a_data_error(expression: str) -> None:
     try:
         found = select(TABLE, [expression], as_of=AS_OF)
     except DataError:

@@ -1,4 +1,4 @@
-"""Small files for the tests of reading, and what reading them gives."""
+"""Helpers of the tests of reading: write a small file, read it, or collect the message that refuses it."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def test_real_values() -> None:
 
 
 @needs_data
-def test_real_files_of_two_kinds_of_columns_are_no_set() -> None:
+def test_real_files_with_different_columns_are_refused_as_a_set() -> None:
     message = refusal(f"{DATA}/*.csv")
     assert "beijing_pm25.csv: expected the same columns as in ETTh1.csv; missing: HUFL" in message
 
@@ -134,7 +134,7 @@ def test_csv_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
     assert message in refusal(write(tmp_path, "data.csv", text))
 
 
-def test_csv_that_is_no_gzip(tmp_path: Path) -> None:
+def test_csv_that_is_not_gzip(tmp_path: Path) -> None:
     (tmp_path / "data.csv.gz").write_text("a,b\n1,2\n")
     assert "data.csv.gz: cannot be read; check that the file is complete and that its extension is right" in refusal(
         tmp_path / "data.csv.gz"

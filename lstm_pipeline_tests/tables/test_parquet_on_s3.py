@@ -1,4 +1,4 @@
-"""Parquet on S3: pyarrow's client reads what fsspec has listed, and its faults are told in our words."""
+"""Parquet on S3: pyarrow's client reads what fsspec has listed, and its faults become messages of ours."""
 
 from __future__ import annotations
 

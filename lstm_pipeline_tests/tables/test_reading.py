@@ -266,13 +266,13 @@ def test_a_file_that_is_replaced_while_it_is_read(fetched: list[tuple[str, int, 
     assert source.read(columns=["v1"]).num_rows == ROWS
     memory.rm("/wide/0.parquet")
     content = memory.store["/wide/1.parquet"].getvalue()
-    memory.pipe("/wide/1.parquet", content)  # whoever wrote it may have written anything
+    memory.pipe("/wide/1.parquet", content)  # the same bytes, but the reader cannot know that
     with pytest.raises(DataError, match=r"^memory:///wide: a file was replaced during reading; run again$"):
         source.read(columns=["v1"])
     assert open_source("memory:///wide").read(columns=["v1"]).num_rows == ROWS
 
 
-def test_text_times_are_read_from_all_rows_whatever_is_asked_for(tmp_path: Path) -> None:
+def test_timestamps_as_text_are_read_from_all_rows_whichever_are_needed(tmp_path: Path) -> None:
     parquet(tmp_path, "a.parquet", t=["01/02/2024", "13/02/2024"], v=[1, 2], w=[3, 4])
     for where in (None, pc.field("v") < 2):
         table = read_table(str(tmp_path), columns=["t", "v"], where=where, timestamp_col="t")
@@ -281,7 +281,7 @@ def test_text_times_are_read_from_all_rows_whatever_is_asked_for(tmp_path: Path)
     assert read_table(str(tmp_path), columns=["w"], timestamp_col="t").to_pydict() == {"w": [3, 4]}
 
 
-def test_csv_gives_the_columns_and_all_rows(tmp_path: Path) -> None:
+def test_csv_returns_the_columns_and_all_rows(tmp_path: Path) -> None:
     uri = write(tmp_path, "data.csv", "a,b,c\n1,2,3\n4,5,6\n")
     assert read_table(uri, columns=["c", "a"], where=pc.field("a") > 1).to_pydict() == {"a": [1, 4], "c": [3, 6]}
 

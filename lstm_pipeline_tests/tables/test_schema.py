@@ -1,4 +1,4 @@
-"""The output schema: what converts, what does not and what is said of it, all at once."""
+"""The output schema: which values convert, which do not, and the one message that lists every problem."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def complaints(table: pa.Table, *fields: Column) -> list[str]:
         (pa.array([AT(2024, 1, 31, 5)], UTC), "TIMESTAMP", [AT(2024, 1, 31, 5)]),
         (pa.array([AT(2024, 1, 31, 5)], NS), "TIMESTAMPTZ", [AT(2024, 1, 31, 5, tzinfo=dt.UTC)]),
         (
-            pa.array([AT(2024, 1, 31, 5)], pa.timestamp("ms", "Europe/Berlin")),  # Arrow counts from UTC in any zone
+            pa.array([AT(2024, 1, 31, 5)], pa.timestamp("ms", "Europe/Berlin")),  # Arrow stores UTC in any zone
             "TIMESTAMPTZ",
             [AT(2024, 1, 31, 5, tzinfo=dt.UTC)],
         ),
@@ -175,7 +175,7 @@ def test_keys_are_compared_as_they_will_be_written() -> None:
     ]
 
 
-def test_everything_wrong_is_said_at_once() -> None:
+def test_every_problem_is_reported_at_once() -> None:
     table = pa.table({"defect_rate": ["x", "1"], "passes": [1.5, None], "day": [1, 2]})
     assert complaints(
         table,
@@ -206,7 +206,7 @@ def test_fields_problems_need_no_data_and_have_places() -> None:
     ]
 
 
-def test_describe_speaks_the_words_of_the_spec() -> None:
+def test_describe_uses_the_type_names_of_the_spec() -> None:
     schema = pa.schema([(name.lower(), kind) for name, kind in ARROW_TYPES.items()])
     assert describe(schema) == [(name.lower(), name) for name in ARROW_TYPES]
     other = [pa.int8(), pa.uint16(), pa.uint32(), pa.float32(), pa.large_string(), NS, pa.timestamp("s", "Asia/Tokyo")]

@@ -74,7 +74,7 @@ def test_dates_beside_the_timestamp_column_are_not_guessed(tmp_path: Path) -> No
     assert table.schema.types == [pa.date32(), pa.string(), pa.string()]
 
 
-def test_a_timestamp_column_that_is_no_text_stays(tmp_path: Path) -> None:
+def test_a_timestamp_column_that_is_not_text_stays(tmp_path: Path) -> None:
     assert read(tmp_path, "t\n1704067200\n", "t").schema.types == [pa.int64()]
     assert read(tmp_path, "v\n1\n", "absent").schema.types == [pa.int64()]
     assert read(tmp_path, "t,v\n,1\n,2\n", "t").schema.types == [US, pa.int64()]
