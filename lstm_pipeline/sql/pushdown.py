@@ -32,7 +32,7 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.spec.steps import FilterStep, SqlStep
+from lstm_pipeline.spec import FilterStep, SqlStep
 from lstm_pipeline.sql import running as sql
 from lstm_pipeline.sql.spark_expressions import MistakeError, Session, parse, translate
 

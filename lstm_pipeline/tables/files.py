@@ -14,7 +14,7 @@ from typing import IO, Any, Protocol
 from upath import UPath
 
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.storage.faults import S3, s3_options
+from lstm_pipeline.storage import S3, s3_options
 from lstm_pipeline.wording import counted, did_you_mean, listed
 
 _KINDS = {".parquet": "Parquet", ".pq": "Parquet", ".csv": "CSV", ".csv.gz": "CSV"}

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.storage.faults import explain
+from lstm_pipeline.storage import explain
 from lstm_pipeline.tables.columns import check_names, check_same_columns
 from lstm_pipeline.tables.csv_files import read_csvs
 from lstm_pipeline.tables.files import FileSet, find_files, is_local, is_s3
