@@ -82,7 +82,7 @@ def test_a_server_that_goes_away_during_reading(server: S3Server, monkeypatch: p
     monkeypatch.setattr(parquet_files, "_ATTEMPTS", 1)
     source = open_source(URI)
     server.stop()
-    with pytest.raises(DataError, match=rf"^{URI}: {server.endpoint} cannot be reached") as caught:
+    with pytest.raises(DataError, match=rf"^{URI}: {server.endpoint} could not be reached") as caught:
         source.read()
     assert SECRET not in str(caught.value)
 
