@@ -10,7 +10,7 @@ from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import METADATA
 from lstm_pipeline.registry.models import ModelFiles, StoredModel
 from lstm_pipeline.registry.records import IndividualRecord
-from lstm_pipeline.storage.store import from_json, to_json
+from lstm_pipeline.storage import from_json, to_json
 
 USUAL_SIZE = 2_000_000
 """Bytes of a model whose group was never trained: those of the default options are about one megabyte."""

@@ -30,7 +30,7 @@ from lstm_pipeline.registry.records import (
     PinnedModel,
 )
 from lstm_pipeline.registry.versions import Version, Versions
-from lstm_pipeline.storage.store import to_json
+from lstm_pipeline.storage import to_json
 
 TURN_PATIENCE = 3600.0
 """Seconds that a publisher waits for its turn; another one's turn lasts as long as scoring and copying take."""
