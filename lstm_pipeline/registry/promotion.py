@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from upath import UPath
@@ -123,9 +124,8 @@ class Promotion:
             for attempt in range(ATTEMPTS):
                 time.sleep(random.uniform(0, BACK_OFF) * attempt)
                 models = self.next_models(groups, trained)
-                version = self._publish(
-                    models, score(models), run_id, lambda: held() or self._unchanged(models, trained)
-                )
+                still_mine = partial(self._still_mine, held, models, trained)
+                version = self._publish(models, score(models), run_id, still_mine)
                 if version is not None:
                     return version
         raise RegistryError(
@@ -158,12 +158,14 @@ class Promotion:
             self._candidates.mark_published(group, trained, version)
         return Version(record, stored) if self._versions.names()[-1] == version else None
 
-    def _unchanged(self, models: Mapping[str, StoredModel], trained: Mapping[str, StoredModel]) -> bool:
-        """Whether the next version would still consist of these models."""
-        found = self.next_models(list(models), trained)
-        return {group: model.run_id for group, model in found.items()} == {
-            group: model.run_id for group, model in models.items()
-        }
+    def _still_mine(
+        self, held: Callable[[], bool], models: Mapping[str, StoredModel], trained: Mapping[str, StoredModel]
+    ) -> bool:
+        """Whether it is still this publisher's turn, or at least nothing has changed since its score."""
+        if held():
+            return True
+        now = self.next_models(list(models), trained)
+        return all(now[group].run_id == model.run_id for group, model in models.items())
 
     def _models_in_use(self) -> dict[str, PinnedModel]:
         models = self._versions.record().metadata.individual_models if self._versions.names() else []
