@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from lstm_pipeline.spec.documents import Loc
-from lstm_pipeline.spec.project import DataProduct, DataProductInput, FileInput, ProjectSpec
+from lstm_pipeline.spec.project import RESERVED_NAMES, DataProduct, DataProductInput, FileInput, ProjectSpec
 from lstm_pipeline.spec.settings import expand
 from lstm_pipeline.spec.steps import DEFAULT_GROUP, PredictionStep, Step, TrainingStep
 from lstm_pipeline.wording import Hints, did_you_mean, listed
@@ -28,6 +29,11 @@ def check_project(spec: ProjectSpec) -> Iterator[Finding]:
     if training:
         index, step = training
         yield from check_training(step, ("model_metadata", "transformations", index))
+        if re.sub(r"[-.]", "_", step.project_name) in RESERVED_NAMES:
+            yield (
+                ("model_metadata", "transformations", index, "project_name"),
+                f"'{step.project_name}' is a reserved name, under which the UI shows other assets; choose another",
+            )
         if spec.name is not None and spec.name != step.project_name:
             yield ("name",), f"expected the training step's project_name '{step.project_name}', found '{spec.name}'"
     if training and prediction:
