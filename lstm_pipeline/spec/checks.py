@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from lstm_pipeline.spec.documents import Loc
 from lstm_pipeline.spec.project import RESERVED_NAMES, DataProduct, DataProductInput, FileInput, ProjectSpec
-from lstm_pipeline.spec.settings import expand
 from lstm_pipeline.spec.steps import DEFAULT_GROUP, PredictionStep, Step, TrainingStep
+from lstm_pipeline.spec.uris import uri_problem
 from lstm_pipeline.wording import Hints, did_you_mean, listed
 
 Finding = tuple[Loc, str]
@@ -46,7 +46,7 @@ def check_training(step: TrainingStep, loc: Loc) -> Iterator[Finding]:
     groups = step.feature_groups
     if groups is not None:
         yield from _check_groups(step, groups, (*loc, "feature_groups"))
-    known = groups or {DEFAULT_GROUP: ()}
+    known = dict.fromkeys(groups or [DEFAULT_GROUP])  # in order, and fast to look up
     hint = Hints(known)
     for group in step.models_config:
         if group not in known:
@@ -177,11 +177,9 @@ def _check_inputs(spec: ProjectSpec) -> Iterator[Finding]:
 
 
 def _check_uri(uri: str, loc: Loc) -> Iterator[Finding]:
-    try:
-        expand(uri)
-    except KeyError as error:
-        name = error.args[0]
-        yield loc, f"the environment variable {name} is not set; set it, or provide a default: ${{{name}:-…}}"
+    problem = uri_problem(uri)
+    if problem:
+        yield loc, problem
 
 
 def _check_agreement(training: TrainingStep, prediction: PredictionStep, loc: Loc) -> Iterator[Finding]:

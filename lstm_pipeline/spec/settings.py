@@ -12,7 +12,8 @@ STORAGE_VARIABLE = "LSTM_PIPELINE_STORAGE"
 PROJECTS_VARIABLE = "LSTM_PIPELINE_PROJECTS"
 """The environment variable that sets the folder of the user's own projects."""
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+"""`${NAME}` or `${NAME:-default}` in a URI."""
 
 
 def home() -> Path:
@@ -55,7 +56,7 @@ def expand(uri: str) -> str:
             raise KeyError(name)
         return text
 
-    return _VARIABLE.sub(value, uri)
+    return VARIABLE.sub(value, uri)
 
 
 def resolve_uri(uri: str, folder: Path) -> str:
@@ -70,6 +71,6 @@ def resolve_uri(uri: str, folder: Path) -> str:
     text = expand(uri)
     if "://" in text:
         return text
-    start = _VARIABLE.match(uri)
+    start = VARIABLE.match(uri)
     base = Path.cwd() if start and environment().get(start[1]) else folder.absolute()
     return os.path.normpath(base / os.path.expanduser(text))
