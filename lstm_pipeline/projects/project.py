@@ -16,7 +16,7 @@ from lstm_pipeline.registry.registry import Registry
 from lstm_pipeline.spec.documents import read_document
 from lstm_pipeline.spec.loading import LoadedSpec, load_spec
 from lstm_pipeline.spec.project import DataProduct, DataProductInput, ProjectSpec
-from lstm_pipeline.spec.settings import projects_folder, resolve_uri, storage_uri
+from lstm_pipeline.spec.settings import check_storage, projects_folder, resolve_uri, storage_uri
 from lstm_pipeline.spec.steps import DEFAULT_GROUP
 from lstm_pipeline.spec.uris import scrubbed, shown_uri, uri_problem
 from lstm_pipeline.storage.store import Store
@@ -106,7 +106,9 @@ def load_project(reference: str | Path, storage: str | None = None) -> Project:
 
     Raises:
         SpecError: the spec is invalid (lists every problem), or no such project exists.
+        PipelineError: the storage root contains a password or a query.
     """
+    check_storage(storage or "")
     path = Path(reference)
     loaded = load_spec(path if path.suffix.lower() in SUFFIXES else find_spec(str(reference)))
     return Project(loaded, storage or storage_uri())

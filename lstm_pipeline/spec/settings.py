@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from lstm_pipeline.errors import PipelineError
+
 STORAGE_VARIABLE = "LSTM_PIPELINE_STORAGE"
 """The environment variable that sets the storage root."""
 PROJECTS_VARIABLE = "LSTM_PIPELINE_PROJECTS"
@@ -23,11 +25,30 @@ def home() -> Path:
 
 
 def storage_uri() -> str:
-    """The storage root: `LSTM_PIPELINE_STORAGE`, else `storage/` in the workspace folder."""
+    """The storage root: `LSTM_PIPELINE_STORAGE`, else `storage/` in the workspace folder.
+
+    Raises:
+        PipelineError: the root contains a password or a query.
+    """
     root = os.environ.get(STORAGE_VARIABLE)
     if not root:
         return str(home() / "storage")
+    check_storage(root)
     return root if "://" in root else str(Path(root).expanduser().absolute())
+
+
+def check_storage(root: str) -> None:
+    """Refuses a storage root with credentials in it: records and messages name the root.
+
+    Raises:
+        PipelineError: the root contains a password or a query.
+    """
+    scheme, separator, rest = root.partition("://")
+    if separator and (re.match(r"[^/?#]*:[^/?#]*@", rest) or "?" in rest):
+        raise PipelineError(
+            f"storage root: expected a folder or a URI without a password and a query, found one with them "
+            f"({scheme}://…); pass credentials by other variables of the environment, e.g. AWS_SECRET_ACCESS_KEY"
+        )
 
 
 def projects_folder() -> Path:
