@@ -15,11 +15,9 @@ from lstm_pipeline.orchestration.io_managers import ModelIOManager, ParquetIOMan
 from lstm_pipeline.orchestration.jobs import JOB_KINDS, build_jobs, job_name
 from lstm_pipeline.orchestration.keys import BACKTEST_ASSETS, FORECAST_ASSETS, TRAINING_ASSETS, asset_key, slug
 from lstm_pipeline.orchestration.progress import LogProgress, Progress
-from lstm_pipeline.projects.project import Project, load_project, spec_files
-from lstm_pipeline.spec.documents import Loc
-from lstm_pipeline.spec.settings import storage_uri
-from lstm_pipeline.spec.steps import TrainingStep
-from lstm_pipeline.storage.store import Store
+from lstm_pipeline.projects import Project, load_project, spec_files
+from lstm_pipeline.spec import Loc, TrainingStep, storage_uri
+from lstm_pipeline.storage import Store
 
 logger = logging.getLogger(__name__)
 

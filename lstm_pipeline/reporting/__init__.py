@@ -10,14 +10,47 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_losses, draw_residuals
-    from lstm_pipeline.reporting.markdown import picture
+    from lstm_pipeline.reporting.markdown import frame_rows, metric_rows, picture
+    from lstm_pipeline.reporting.terminal import (
+        TrainingBars,
+        backtest_tables,
+        coverage_line,
+        forecast_table,
+        make_console,
+        metrics_table,
+        versions_table,
+    )
 
 _HOMES = {
     "drawing": ("draw_backtest", "draw_forecast", "draw_losses", "draw_residuals"),
-    "markdown": ("picture",),
+    "markdown": ("frame_rows", "metric_rows", "picture"),
+    "terminal": (
+        "TrainingBars",
+        "backtest_tables",
+        "coverage_line",
+        "forecast_table",
+        "make_console",
+        "metrics_table",
+        "versions_table",
+    ),
 }
 
-__all__ = ["draw_backtest", "draw_forecast", "draw_losses", "draw_residuals", "picture"]
+__all__ = [
+    "TrainingBars",
+    "backtest_tables",
+    "coverage_line",
+    "draw_backtest",
+    "draw_forecast",
+    "draw_losses",
+    "draw_residuals",
+    "forecast_table",
+    "frame_rows",
+    "make_console",
+    "metric_rows",
+    "metrics_table",
+    "picture",
+    "versions_table",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,9 +1,10 @@
-"""Plots a person would rather look at than read, as PNG bytes."""
+"""Charts, as PNG bytes: numbers in, pictures out."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ _LEFT, _RIGHT, _ABOVE, _BELOW, _TITLE = 0.6, 0.1, 0.22, 0.38, 0.35  # inches bes
 
 
 def loss_chart(title: str, history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
-    """Training and validation loss by epoch, with the epoch whose weights are kept."""
+    """Training and validation loss by epoch, and the epoch whose weights were kept."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.add_subplot()
     epochs = np.arange(1, len(history["loss"]) + 1)
@@ -36,32 +37,43 @@ def loss_chart(title: str, history: Mapping[str, Sequence[float]], best_epoch: i
     return _png(figure)
 
 
+@dataclass(frozen=True)
+class Lines:
+    """Some features over time.
+
+    Attributes:
+        steps: (N,) timestamps on the wall clock.
+        values: (N, P) in the features' own units.
+    """
+
+    steps: pd.DatetimeIndex
+    values: Float64
+
+
 def forecast_chart(
     title: str,
-    history_steps: pd.DatetimeIndex,
-    history: Float64,
-    forecast_steps: pd.DatetimeIndex,
-    forecast: Float64,
     names: Sequence[str],
+    history: Lines,
+    forecast: Lines,
     bounds: Mapping[int, tuple[Float64, Float64]] | None = None,
 ) -> bytes:
-    """Every feature's recent history and its forecast, one panel a feature.
+    """Every feature's recent history and its forecast, one panel per feature.
 
     Args:
-        history: (L, P) in own units.
-        forecast: (H, P) in own units.
+        names: (P,) features.
+        history, forecast: of these features.
         bounds: level in percent → lower and upper bound of its interval, (H, P) each.
     """
     figure, panels, more = _panels(names, row_height=1.9)
     for index, axes in enumerate(panels):
-        axes.plot(history_steps, history[:, index], color=PAST, linewidth=1)
-        # joined to the last observed value, so that a jump shows as one
-        steps = history_steps[-1:].append(forecast_steps)
-        values = np.append(history[-1:, index], forecast[:, index])
+        axes.plot(history.steps, history.values[:, index], color=PAST, linewidth=1)
+        # starts at the last observed value, so that a jump is visible
+        steps = history.steps[-1:].append(forecast.steps)
+        values = np.append(history.values[-1:, index], forecast.values[:, index])
         for lower, upper in (bounds or {}).values():
-            axes.fill_between(forecast_steps, lower[:, index], upper[:, index], color=FORECAST, alpha=0.16, linewidth=0)
+            axes.fill_between(forecast.steps, lower[:, index], upper[:, index], color=FORECAST, alpha=0.16, linewidth=0)
         axes.plot(steps, values, color=FORECAST, linewidth=1.4)
-        today: float = date2num(history_steps[-1])  # type: ignore[no-untyped-call]
+        today: float = date2num(history.steps[-1])  # type: ignore[no-untyped-call]
         axes.axvline(today, color=ACCENT, linewidth=0.8, linestyle="--")
         _few_dates(axes)
         axes.grid(alpha=0.2)
@@ -71,13 +83,13 @@ def forecast_chart(
 
 
 def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
-    """How the one-step residuals of each feature are distributed, beside the normal distribution of the same spread.
+    """The distribution of each feature's one-step residuals, beside a normal distribution with the same spread.
 
     Args:
         residuals: feature → (n,) actual minus forecast; NaN does not count.
     """
     figure, panels, more = _panels(list(residuals), row_height=1.7)
-    for axes, values in zip(panels, residuals.values(), strict=False):  # of many features the first ones are shown
+    for axes, values in zip(panels, residuals.values(), strict=False):  # only the first ones, if there are many
         known = values[~np.isnan(values)]
         axes.hist(known, bins=40, density=True, color=PAST, histtype="stepfilled")
         spread = known.std() if len(known) else 0.0
@@ -92,10 +104,10 @@ def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
 
 
 def error_chart(title: str, errors: Mapping[str, Float64]) -> bytes:
-    """Error by lead time relative to the seasonal naive's, which is the line at 1.
+    """Error by lead time, relative to the seasonal naive forecast's, which is the line at 1.
 
     Args:
-        errors: method → (H,), the one to look at first; NaN where it is not defined.
+        errors: method → (H,), the highlighted one first; NaN where it is undefined.
     """
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
@@ -112,13 +124,13 @@ def error_chart(title: str, errors: Mapping[str, Float64]) -> bytes:
 
 
 def _panels(names: Sequence[str], row_height: float) -> tuple[Figure, list[Axes], str]:
-    """A figure with a small panel for each of the first names, three in a row, and what to say where there are more."""
+    """A figure with a small panel for each of the first names, three in a row, and a note if there are more."""
     shown = list(names)[:MAX_PANELS]
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
     width, height = 4.0 * columns, row_height * rows + _TITLE
     figure = Figure(figsize=(width, height))
-    # in inches, since a layout that measures every label takes longer than all the drawing
+    # fixed margins in inches: a layout that measures every label takes longer than the drawing itself
     figure.subplots_adjust(
         left=_LEFT / width,
         right=1 - _RIGHT / width,

@@ -1,4 +1,4 @@
-"""From results to their plots."""
+"""Draws results: each function takes what a room below returned and makes a chart of it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lstm_pipeline.backtesting.backtest import read_protocol
-from lstm_pipeline.backtesting.comparison import errors_by_lead
-from lstm_pipeline.forecasting.forecast import Forecast
-from lstm_pipeline.forecasting.publishing import Published
+from lstm_pipeline.backtesting import errors_by_lead, read_protocol
+from lstm_pipeline.forecasting import Forecast, Published
 from lstm_pipeline.registry import IndividualRecord
-from lstm_pipeline.reporting.charts import error_chart, forecast_chart, loss_chart, residual_chart
+from lstm_pipeline.reporting.charts import Lines, error_chart, forecast_chart, loss_chart, residual_chart
 
 
 def draw_forecast(forecast: Forecast) -> bytes:
-    """Forecast plot of every predicted feature, with twice the horizon of history, at least a window."""
+    """The forecast of every predicted feature, with a history of twice the horizon or one window, as PNG."""
     ensemble, history = forecast.ensemble, forecast.history
     names, series = ensemble.predicted, history.series
     horizon = forecast.raw.num_rows
@@ -25,24 +23,18 @@ def draw_forecast(forecast: Forecast) -> bytes:
     steps = series.timeline.next_steps(series.steps[-1], horizon)
     columns = [series.names.index(name) for name in names]
     values = np.column_stack([forecast.raw[name].to_numpy().astype(float) for name in names])
-    return forecast_chart(
-        f"{ensemble.version}, {horizon} steps",
-        series.timeline.wall_clock(series.steps[-shown:]),
-        history.filled.values[-shown:, columns],
-        series.timeline.wall_clock(steps),
-        values,
-        names,
-        forecast.bounds,
-    )
+    past = Lines(series.timeline.wall_clock(series.steps[-shown:]), forecast.history.filled.values[-shown:, columns])
+    future = Lines(series.timeline.wall_clock(steps), values)
+    return forecast_chart(f"{ensemble.version}, {horizon} steps", names, past, future, forecast.bounds)
 
 
 def draw_residuals(published: Published) -> bytes:
-    """How a version's residuals are distributed, one step ahead on the test part, as PNG."""
+    """The distribution of a version's residuals one step ahead on the test part, as PNG."""
     return residual_chart(f"{published.version.record.version}, one step ahead on the test part", published.residuals)
 
 
 def draw_backtest(table: pa.Table) -> bytes:
-    """Plot of each method's error by lead time, as PNG.
+    """Each method's error by lead time, as PNG.
 
     Args:
         table: of a `Backtest`.

@@ -1,10 +1,45 @@
-"""Markdown for Dagster's UI."""
+"""Tables and pictures for Dagster's UI."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from lstm_pipeline.wording import number
+
+Row = dict[str, str]
 
 
 def picture(png: bytes, text: str) -> str:
-    """A PNG inside Markdown."""
+    """A PNG inside Markdown.
+
+    Args:
+        text: what it shows, for those who cannot see it.
+    """
     return f"![{text}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def metric_rows(rows: Mapping[str, Mapping[str, float | None]], label: str = "feature") -> list[Row]:
+    """Metrics by feature as the rows of a table, its numbers worded as in the terminal.
+
+    Args:
+        rows: feature → metric → value; a feature may lack some metrics.
+        label: heading of the features' column.
+    """
+    names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
+    return [
+        {label: feature, **{name: number(metrics.get(name)) for name in names}} for feature, metrics in rows.items()
+    ]
+
+
+def frame_rows(table: pa.Table) -> list[Row]:
+    """A frame as the rows of a table, its numbers worded as in the terminal."""
+    return [{name: _cell(value) for name, value in row.items()} for row in table.to_pylist()]
+
+
+def _cell(value: object) -> str:
+    if value is None or isinstance(value, float):
+        return number(value)
+    return str(value)

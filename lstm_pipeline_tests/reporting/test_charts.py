@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstm_pipeline.reporting.charts import MAX_PANELS, forecast_chart, loss_chart
+from lstm_pipeline.reporting.charts import MAX_PANELS, Lines, forecast_chart, loss_chart
 
 
 def picture(png: bytes) -> np.ndarray:
@@ -26,5 +26,7 @@ def test_more_features_make_more_panels_up_to_a_limit(tmp_path: Path) -> None:
     for count in (1, 3, 4, MAX_PANELS + 9):
         history, forecast = np.ones((10, count)), np.zeros((4, count))
         names = [f"feature {number}" for number in range(count)]
-        heights.append(picture(forecast_chart("mill", steps[:10], history, steps[10:], forecast, names)).shape[0])
+        heights.append(
+            picture(forecast_chart("mill", names, Lines(steps[:10], history), Lines(steps[10:], forecast))).shape[0]
+        )
     assert heights[0] == heights[1] < heights[2] < heights[3] <= MAX_PANELS / 3 * heights[0]
