@@ -95,7 +95,8 @@ def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
     for axes, values in zip(panels, residuals.values(), strict=False):  # no more features than panels
         known = values[~np.isnan(values)]
         if len(known):
-            axes.hist(known, bins=40, density=True, color=PAST, histtype="stepfilled")
+            bins = min(40, round(2 * len(known) ** (1 / 3)))  # the Rice rule: few values make few bars
+            axes.hist(known, bins=bins, density=True, color=PAST, histtype="stepfilled")
         spread = known.std() if len(known) else 0.0
         if spread > 0:
             grid = np.linspace(known.min(), known.max(), 200)
