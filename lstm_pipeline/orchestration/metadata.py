@@ -27,15 +27,15 @@ def frame_metadata(table: pa.Table, timestamp_col: str, preview: int) -> Metadat
         "dagster/column_schema": dg.TableSchema(columns=columns),
     }
     if timestamp_col in table.column_names and table.num_rows:
-        stamps = table[timestamp_col].to_pandas()
-        metadata["first"], metadata["last"] = str(stamps.min()), str(stamps.max())
+        timestamps = table[timestamp_col].to_pandas()
+        metadata["first"], metadata["last"] = str(timestamps.min()), str(timestamps.max())
     if preview:
         metadata["preview"] = _table(frame_rows(table.slice(0, preview)))
     return metadata
 
 
 def dataset_metadata(dataset: Dataset) -> Metadata:
-    """What the checks of the training data found."""
+    """The results of the checks of the training data."""
     missing = int((~dataset.filled.observed).sum())
     return {
         "frequency": dataset.series.timeline.frequency,
@@ -87,7 +87,7 @@ def version_metadata(version: Version) -> Metadata:
         "models": _table(rows),
         "metrics_rolled": _table(metric_rows(record.feature_metrics["rolled"])),
         "metrics_one_step": _table(metric_rows(record.feature_metrics["one_step"])),
-        "baselines_rolled": _table(metric_rows(record.baseline_metrics)),
+        "baselines_rolled": _table(metric_rows(record.baseline_metrics, "method")),
         **_calibration_metadata(record),
         "metric_definitions": dict(record.metric_definitions),
         "evaluation_origins": record.evaluation["origins"],
@@ -99,22 +99,22 @@ def version_metadata(version: Version) -> Metadata:
 
 def _calibration_metadata(record: EnsembleMetadata) -> Metadata:
     """How forecasts are blended, how well intervals cover the test part, and what the residuals look like."""
-    found: Metadata = {}
+    tables: Metadata = {}
     if record.calibration.blend:
-        found["blend"] = _table(metric_rows(record.calibration.blend))
+        tables["blend"] = _table(metric_rows(record.calibration.blend))
     if record.calibration.coverage:
         by_feature = {
             name: {f"{level} %": shares.get(name) for level, shares in record.calibration.coverage.items()}
             for name in record.calibration.intervals
         }
-        found["interval_coverage"] = _table(metric_rows(by_feature))
+        tables["interval_coverage"] = _table(metric_rows(by_feature))
     if record.residuals:
-        found["residuals"] = _table(metric_rows(record.residuals))
-    return found
+        tables["residuals"] = _table(metric_rows(record.residuals))
+    return tables
 
 
 def forecast_metadata(forecast: Forecast, timestamp_col: str) -> Metadata:
-    """The forecast, and which model made which part of it."""
+    """The forecast, and the model that predicts each feature."""
     predicted = {
         name: f"{member.metadata.feature_group} {member.metadata.version or ''}".strip()
         for member in forecast.ensemble.models
@@ -130,10 +130,10 @@ def forecast_metadata(forecast: Forecast, timestamp_col: str) -> Metadata:
 
 
 def backtest_metadata(result: Backtest) -> Metadata:
-    """A back-test: the mean metrics of every method, and the ensemble's by feature."""
+    """A back-test: the mean metrics of every method, and those of the ensemble by feature."""
     rows = result.table.filter(pc.field("lead").is_null()).to_pylist()
-    methods = {row["method"]: _shown(row) for row in rows if row["group"] is None}
-    features = {row["feature"]: _shown(row) for row in rows if row["feature"] and row["method"] == ENSEMBLE}
+    methods = {row["method"]: _scores(row) for row in rows if row["group"] is None}
+    features = {row["feature"]: _scores(row) for row in rows if row["feature"] and row["method"] == ENSEMBLE}
     protocol = {name: value for name, value in result.protocol.items() if value is not None}
     return {
         "dagster/row_count": result.table.num_rows,
@@ -143,12 +143,12 @@ def backtest_metadata(result: Backtest) -> Metadata:
     }
 
 
-def _shown(row: Mapping[str, Any]) -> Metrics:
+def _scores(row: Mapping[str, Any]) -> Metrics:
     return {name: row[name] for name in (*METRIC_NAMES, "relative_rmse", "p_value")}
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> dg.MetadataValue:
-    """A table in the UI. Its cells are text: as numbers they would show all their digits."""
+    """A table for the UI. Its cells are text, because the UI would show every digit of a number."""
     if not rows:
         return dg.MetadataValue.text("none")
     columns = [dg.TableColumn(name=name, type="string") for name in rows[0]]

@@ -1,4 +1,4 @@
-"""Draws results: each function takes what a room below returned and makes a chart of it."""
+"""From results to charts: each function takes a result of a lower room and returns its chart as PNG."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lstm_pipeline.reporting.charts import Lines, error_chart, forecast_chart, l
 
 
 def draw_forecast(forecast: Forecast) -> bytes:
-    """The forecast of every predicted feature, with a history of twice the horizon or one window, as PNG."""
+    """The forecast of every predicted feature, after a history of twice the horizon or one window if that is longer."""
     ensemble, history = forecast.ensemble, forecast.history
     names, series = ensemble.predicted, history.series
     horizon = forecast.raw.num_rows
@@ -23,31 +23,31 @@ def draw_forecast(forecast: Forecast) -> bytes:
     steps = series.timeline.next_steps(series.steps[-1], horizon)
     columns = [series.names.index(name) for name in names]
     values = np.column_stack([forecast.raw[name].to_numpy().astype(float) for name in names])
-    past = Lines(series.timeline.wall_clock(series.steps[-shown:]), forecast.history.filled.values[-shown:, columns])
+    past = Lines(series.timeline.wall_clock(series.steps[-shown:]), history.filled.values[-shown:, columns])
     future = Lines(series.timeline.wall_clock(steps), values)
     return forecast_chart(f"{ensemble.version}, {horizon} steps", names, past, future, forecast.bounds)
 
 
 def draw_residuals(published: Published) -> bytes:
-    """The distribution of a version's residuals one step ahead on the test part, as PNG."""
+    """The distribution of a version's residuals, one step ahead on the test part."""
     return residual_chart(f"{published.version.record.version}, one step ahead on the test part", published.residuals)
 
 
 def draw_backtest(table: pa.Table) -> bytes:
-    """Each method's error by lead time, as PNG.
+    """The error of each method by lead time.
 
     Args:
-        table: of a `Backtest`.
+        table: the table of a `Backtest`.
     """
     protocol = read_protocol(table)
     return error_chart(f"{protocol['version'] or 'retrained'}, {protocol['origins']} origins", errors_by_lead(table))
 
 
 def draw_losses(record: IndividualRecord, log: Mapping[str, Any]) -> bytes:
-    """A group's loss curves, as PNG.
+    """The loss curves of a group's training.
 
     Args:
-        log: the model's history.json.
+        log: the content of the model's history.json.
     """
     curves = {name: [float(value) for value in log[name]] for name in ("loss", "val_loss")}
     return loss_chart(record.metadata.feature_group, curves, int(log["best_epoch"]))

@@ -1,4 +1,4 @@
-"""Tables and pictures for Dagster's UI."""
+"""Pictures and the rows of tables, for Dagster's UI."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import pyarrow as pa
 from lstm_pipeline.wording import number
 
 Row = dict[str, str]
+"""Column → text."""
 
 
 def picture(png: bytes, text: str) -> str:
     """A PNG inside Markdown.
 
     Args:
-        text: what it shows, for those who cannot see it.
+        text: the alternative text, for readers who cannot see the picture.
     """
     return f"![{text}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 
 def metric_rows(rows: Mapping[str, Mapping[str, float | None]], label: str = "feature") -> list[Row]:
-    """Metrics by feature as the rows of a table, its numbers worded as in the terminal.
+    """Metrics as table rows, with numbers formatted as in the terminal.
 
     Args:
-        rows: feature → metric → value; a feature may lack some metrics.
-        label: heading of the features' column.
+        rows: feature → metric → value; a missing metric is shown as a dash.
+        label: the heading of the first column.
     """
     names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
     return [
@@ -35,7 +36,10 @@ def metric_rows(rows: Mapping[str, Mapping[str, float | None]], label: str = "fe
 
 
 def frame_rows(table: pa.Table) -> list[Row]:
-    """A frame as the rows of a table, its numbers worded as in the terminal."""
+    """A frame as table rows, with numbers formatted as in the terminal.
+
+    Integers keep all their digits, without separators: they may be keys or years.
+    """
     return [{name: _cell(value) for name, value in row.items()} for row in table.to_pylist()]
 
 

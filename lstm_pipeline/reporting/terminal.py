@@ -1,4 +1,7 @@
-"""What the command line shows: progress during training, and tables at the end."""
+"""What the command line shows: progress during training, and tables at the end.
+
+Names of groups and features are the user's: rich must not read `power [kw]` as markup.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from lstm_pipeline.backtesting import ENSEMBLE
+from lstm_pipeline.reporting.markdown import frame_rows
 from lstm_pipeline.statistics import METRIC_NAMES
-from lstm_pipeline.wording import number
+from lstm_pipeline.wording import counted, listed, number
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.training import EpochReport
     from lstm_pipeline.registry import EnsembleRecord, Metrics
 
 SHOWN_COLUMNS = 7
+WIDTH_WITHOUT_TERMINAL = 140
 
 
 class TrainingBars:
@@ -36,7 +41,7 @@ class TrainingBars:
         self._console = console
         self._lock = threading.Lock()
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
@@ -63,12 +68,12 @@ class TrainingBars:
                 return
             best = "  best so far" if report.improved else ""
             line = f"{group}: epoch {report.epoch}/{report.epochs}  {losses}  {report.seconds:.1f} s{best}"
-            self._console.print(line, highlight=False, soft_wrap=True)
+            self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def on_stage(self, log: Any, text: str) -> None:
-        """Shows a line about a longer step, or about something left out."""
+        """Shows a line of text about a stage that takes long, or about methods that are left out."""
         with self._lock:
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def metrics_table(record: EnsembleRecord) -> Table:
@@ -76,10 +81,8 @@ def metrics_table(record: EnsembleRecord) -> Table:
     metadata = record.metadata
     evaluation = metadata.evaluation
     rolled = metadata.feature_metrics["rolled"]
-    table = Table(
-        title=f"Rolled over {evaluation['horizon']} steps from {evaluation['origins']} origins of the held-out part",
-        title_justify="left",
-    )
+    horizon, origins = counted(evaluation["horizon"], "step"), counted(evaluation["origins"], "origin")
+    table = Table(title=f"Rolled over {horizon} from {origins} in the test part", title_justify="left")
     names = ("rmse", "mae", "smape", "mase", "r2", "skill")
     table.add_column("feature", no_wrap=True)
     for name in names:
@@ -96,18 +99,20 @@ def metrics_table(record: EnsembleRecord) -> Table:
 
 def coverage_line(record: EnsembleRecord) -> str:
     """The share of the test part's values inside the intervals; empty if there are none."""
-    held = []
+    means = []
     for level, shares in record.metadata.calibration.coverage.items():
         known = [share for share in shares.values() if share is not None]
         if known:
-            held.append(f"{level} % hold {100 * sum(known) / len(known):.1f} %")
-    return f"Intervals, share of the test part's values inside: {', '.join(held)}" if held else ""
+            means.append(f"{100 * sum(known) / len(known):.1f} % ({level} % intervals)")
+    return f"Share of the test part's values inside their intervals: {listed(means)}" if means else ""
 
 
 def make_console() -> Console:
     """A console as wide as the terminal, or wide enough for the tables if there is no terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=140)
+    console = Console(markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = WIDTH_WITHOUT_TERMINAL
+    return console
 
 
 def forecast_table(table: pa.Table, timestamp_col: str, rows: int = 5) -> Table:
@@ -115,11 +120,11 @@ def forecast_table(table: pa.Table, timestamp_col: str, rows: int = 5) -> Table:
     names = sorted(table.column_names, key=lambda name: name != timestamp_col)
     shown = names if len(names) <= SHOWN_COLUMNS + 1 else names[:SHOWN_COLUMNS]
     more = "" if len(shown) == len(names) else f", {len(shown)} of {len(names)} columns"
-    view = Table(title=f"Forecast: {table.num_rows} rows{more}", title_justify="left")
+    view = Table(title=f"Forecast: {counted(table.num_rows, 'row')}{more}", title_justify="left")
     for name in shown:
         view.add_column(name, justify="right", no_wrap=True)
-    for row in table.slice(0, rows).select(shown).to_pylist():
-        view.add_row(*(_cell(value) for value in row.values()))
+    for row in frame_rows(table.slice(0, rows).select(shown)):
+        view.add_row(*row.values())
     return view
 
 
@@ -127,14 +132,14 @@ def backtest_tables(table: pa.Table, protocol: Mapping[str, Any]) -> list[Table]
     """Every method's mean metrics, and for each feature the ensemble beside the best other method.
 
     Args:
-        table, protocol: of a `Backtest`.
+        table, protocol: those of a `Backtest`.
     """
     rows = table.filter(pc.field("lead").is_null()).to_pylist()
-    every = protocol.get("retrain_every") or protocol.get("refit_every")  # its name in earlier tables
-    trained = protocol["version"] or f"models trained anew every {every} origins"
+    every = protocol.get("retrain_every") or protocol.get("refit_every")  # the name in tables of earlier releases
+    subject = protocol["version"] or (f"models retrained every {counted(every, 'origin')}" if every else "models")
     methods = Table(
-        title=f"Back-test of {trained}: {protocol['origins']} origins from {protocol['first_origin']} to "
-        f"{protocol['last_origin']}, {protocol['horizon']} steps each",
+        title=f"Back-test of {subject}: {counted(protocol['origins'], 'origin')} from {protocol['first_origin']} to "
+        f"{protocol['last_origin']}, {counted(protocol['horizon'], 'step')} each",
         caption="relative: rmse over the scaled features, divided by the ensemble's from the same origins; p: "
         "two-sided Diebold–Mariano test against the ensemble",
         title_justify="left",
@@ -182,7 +187,3 @@ def _columns(table: Table, first: str, others: Sequence[str]) -> None:
     table.add_column(first, no_wrap=True)
     for name in others:
         table.add_column(name, justify="right")
-
-
-def _cell(value: object) -> str:
-    return number(value) if isinstance(value, float) else str(value)
