@@ -12,11 +12,9 @@ from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble, load_models, require_agreement
 from lstm_pipeline.forecasting.evaluation import evaluate
-from lstm_pipeline.projects.project import Project
-from lstm_pipeline.registry.registry import Score, StoredModel, Version
-from lstm_pipeline.statistics.metrics import DEFINITIONS, mean_over_features
-from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUALS
-from lstm_pipeline.statistics.residuals import residual_summary
+from lstm_pipeline.projects import Project
+from lstm_pipeline.registry import Score, StoredModel, Version
+from lstm_pipeline.statistics import METRIC_DEFINITIONS, RESIDUAL_DEFINITIONS, mean_over_features, residual_summary
 
 ENSEMBLE_METRICS = ("rmse", "mae", "smape")
 
@@ -62,7 +60,7 @@ def publish(project: Project, table: pa.Table, models: Mapping[str, StoredModel]
             "data_fingerprint": dataset.fingerprint(),
             "mean": {name: mean_over_features(features) for name, features in evaluation.by_feature.items()},
         },
-        definitions={**DEFINITIONS, **{f"residual_{name}": text for name, text in RESIDUALS.items()}},
+        definitions={**METRIC_DEFINITIONS, **{f"residual_{name}": text for name, text in RESIDUAL_DEFINITIONS.items()}},
         calibration=evaluation.calibration.to_record(),
         residuals={name: residual_summary(residuals) for name, residuals in evaluation.residuals.items()},
     )

@@ -22,7 +22,7 @@ from lstm_pipeline.network.architecture import member_outputs
 from lstm_pipeline.network.batches import FloatArray, IntArray, Steps, gather_windows, inference_batch
 from lstm_pipeline.network.losses import LOSSES, ErrorLoss, masked_mean, masked_sums
 from lstm_pipeline.network.schedules import LearningRate, Progress
-from lstm_pipeline.spec.model_options import ModelOptions
+from lstm_pipeline.spec import ModelOptions
 from lstm_pipeline.wording import counted, number
 
 _OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {

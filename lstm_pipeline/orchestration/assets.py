@@ -11,13 +11,17 @@ import pyarrow as pa
 from pydantic import Field
 
 from lstm_pipeline import reporting  # its functions are looked up when a plot is drawn: matplotlib is heavy
-from lstm_pipeline.backtesting.backtest import BacktestOptions, backtest
+from lstm_pipeline.backtesting import BacktestOptions, backtest
 from lstm_pipeline.errors import SpecError
-from lstm_pipeline.forecasting.dataset import build_dataset
-from lstm_pipeline.forecasting.ensemble import training_log
-from lstm_pipeline.forecasting.forecast import forecast
-from lstm_pipeline.forecasting.publishing import publish
-from lstm_pipeline.forecasting.training import GroupsFailed, TrainingRun, train_groups
+from lstm_pipeline.forecasting import (
+    GroupsFailed,
+    TrainingRun,
+    build_dataset,
+    forecast,
+    publish,
+    train_groups,
+    training_log,
+)
 from lstm_pipeline.orchestration import metadata as show
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.frames import Frame, Plot, drawn
@@ -36,13 +40,10 @@ from lstm_pipeline.orchestration.keys import (
     slug,
     source_key,
 )
-from lstm_pipeline.projects.inputs import chain_to, finish, input_preview, prediction_input, training_input
-from lstm_pipeline.projects.project import Project
-from lstm_pipeline.registry.registry import StoredModel
-from lstm_pipeline.registry.table import metadata_table
-from lstm_pipeline.spec.project import DataProduct
-from lstm_pipeline.spec.steps import PredictionStep, TrainingStep
-from lstm_pipeline.tables.schema import conform
+from lstm_pipeline.projects import Project, chain_to, finish, input_preview, prediction_input, training_input
+from lstm_pipeline.registry import StoredModel, metadata_table
+from lstm_pipeline.spec import DataProduct, PredictionStep, TrainingStep
+from lstm_pipeline.tables import conform
 
 _READ = {"parquet", "duckdb"}
 

@@ -14,9 +14,9 @@ from lstm_pipeline.orchestration.io_managers import ModelIOManager, ParquetIOMan
 from lstm_pipeline.orchestration.jobs import build_jobs
 from lstm_pipeline.orchestration.keys import slug
 from lstm_pipeline.orchestration.progress import LogProgress, Progress
-from lstm_pipeline.projects.project import Project, load_project, spec_files
-from lstm_pipeline.spec.settings import storage_uri
-from lstm_pipeline.storage.store import Store
+from lstm_pipeline.projects import Project, load_project, spec_files
+from lstm_pipeline.spec import storage_uri
+from lstm_pipeline.storage import Store
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from lstm_pipeline.errors import DataError
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.frames import Frame, drawn
 from lstm_pipeline.orchestration.keys import BUCKET, WRITE_MODE
-from lstm_pipeline.registry.registry import Registry, StoredModel
-from lstm_pipeline.storage.store import Store
+from lstm_pipeline.registry import Registry, StoredModel
+from lstm_pipeline.storage import Store
 
 Context = dg.InputContext | dg.OutputContext
 

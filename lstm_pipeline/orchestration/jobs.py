@@ -14,7 +14,7 @@ from lstm_pipeline.orchestration.keys import (
     run_tags,
     slug,
 )
-from lstm_pipeline.projects.project import Project
+from lstm_pipeline.projects import Project
 
 TRAIN, FORECAST, BOTH, BACKTESTING = "train", "forecast", "train_and_forecast", "backtest"
 _JOBS = {

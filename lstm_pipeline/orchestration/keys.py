@@ -6,8 +6,8 @@ import re
 
 import dagster as dg
 
-from lstm_pipeline.projects.project import Project
-from lstm_pipeline.spec.project import DataProduct, DataProductInput
+from lstm_pipeline.projects import Project
+from lstm_pipeline.spec import DataProduct, DataProductInput
 
 AS_OF_TAG = "lstm_pipeline/as_of"
 BUCKET = "lstm_pipeline/bucket"

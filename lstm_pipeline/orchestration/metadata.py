@@ -9,15 +9,12 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lstm_pipeline.backtesting.backtest import Backtest
-from lstm_pipeline.backtesting.contenders import ENSEMBLE
-from lstm_pipeline.forecasting.dataset import Dataset
-from lstm_pipeline.forecasting.forecast import Forecast
-from lstm_pipeline.registry.records import EnsembleMetadata, IndividualRecord
-from lstm_pipeline.registry.registry import Version
+from lstm_pipeline.backtesting import ENSEMBLE, Backtest
+from lstm_pipeline.forecasting import Dataset, Forecast
+from lstm_pipeline.registry import EnsembleMetadata, IndividualRecord, Version
 from lstm_pipeline.reporting import frame_rows, metric_rows
-from lstm_pipeline.statistics.metrics import NAMES, Metrics
-from lstm_pipeline.tables.schema import describe
+from lstm_pipeline.statistics import METRIC_NAMES, Metrics
+from lstm_pipeline.tables import describe
 
 Metadata = dict[str, Any]
 
@@ -147,7 +144,7 @@ def backtest_metadata(result: Backtest) -> Metadata:
 
 
 def _scores(row: Mapping[str, Any]) -> Metrics:
-    return {name: row[name] for name in (*NAMES, "relative_rmse", "p_value")}
+    return {name: row[name] for name in (*METRIC_NAMES, "relative_rmse", "p_value")}
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> dg.MetadataValue:

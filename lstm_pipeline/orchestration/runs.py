@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import yaml
 
-from lstm_pipeline.backtesting.backtest import BacktestOptions
+from lstm_pipeline.backtesting import BacktestOptions
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration.code_location import project_definitions, resources
 from lstm_pipeline.orchestration.jobs import BACKTESTING, BOTH, job_name
@@ -28,8 +28,8 @@ from lstm_pipeline.orchestration.keys import (
     asset_key,
 )
 from lstm_pipeline.orchestration.progress import Progress
-from lstm_pipeline.projects.project import Project
-from lstm_pipeline.spec.settings import home
+from lstm_pipeline.projects import Project
+from lstm_pipeline.spec import home
 
 CONFIG, DERIVED = "dagster.yaml", "lstm-pipeline.yaml"
 _NOT_CAPTURED = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}

@@ -8,11 +8,10 @@ import pyarrow as pa
 
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.projects.project import Project
-from lstm_pipeline.spec.project import DataProduct
-from lstm_pipeline.spec.steps import FilterStep, SelectStep, SqlStep
+from lstm_pipeline.spec import DataProduct, FilterStep, SelectStep, SqlStep
+from lstm_pipeline.sql import needed
 from lstm_pipeline.sql import running as sql
-from lstm_pipeline.sql.pushdown import needed
-from lstm_pipeline.tables.reading import open_source
+from lstm_pipeline.tables import open_source
 
 
 def training_input(project: Project, as_of: dt.date) -> pa.Table:

@@ -9,13 +9,20 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from lstm_pipeline.errors import PipelineError, Problem, SpecError
-from lstm_pipeline.registry.registry import Registry
-from lstm_pipeline.spec.documents import read_document
-from lstm_pipeline.spec.loading import LoadedSpec, load_spec
-from lstm_pipeline.spec.project import DataProduct, DataProductInput, ProjectSpec
-from lstm_pipeline.spec.settings import projects_folder, resolve_uri, storage_uri
-from lstm_pipeline.spec.steps import DEFAULT_GROUP
-from lstm_pipeline.storage.store import Store
+from lstm_pipeline.registry import Registry
+from lstm_pipeline.spec import (
+    DEFAULT_GROUP,
+    DataProduct,
+    DataProductInput,
+    LoadedSpec,
+    ProjectSpec,
+    load_spec,
+    projects_folder,
+    read_document,
+    resolve_uri,
+    storage_uri,
+)
+from lstm_pipeline.storage import Store
 from lstm_pipeline.wording import did_you_mean, listed
 
 SUFFIXES = (".yaml", ".yml", ".json")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from upath import UPath
 
-from lstm_pipeline.storage.store import Store
+from lstm_pipeline.storage import Store
 
 MODEL, METADATA, SCALER, TRAINING_LOG = "model.keras", "metadata.json", "scaler.json", "history.json"
 MODEL_FILES = (MODEL, SCALER, TRAINING_LOG, METADATA)

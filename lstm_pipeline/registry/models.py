@@ -15,7 +15,7 @@ from upath import UPath
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import HELD_OUT, METADATA, MODEL, Layout
 from lstm_pipeline.registry.records import IndividualRecord, PinnedModel, Record
-from lstm_pipeline.storage.store import Store, from_json
+from lstm_pipeline.storage import Store, from_json
 
 R = TypeVar("R", bound=Record)
 

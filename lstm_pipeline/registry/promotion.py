@@ -28,7 +28,7 @@ from lstm_pipeline.registry.records import (
     PinnedModel,
 )
 from lstm_pipeline.registry.versions import Version, Versions
-from lstm_pipeline.storage.store import to_json
+from lstm_pipeline.storage import to_json
 
 
 @dataclass(frozen=True)

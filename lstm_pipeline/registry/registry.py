@@ -13,7 +13,7 @@ from lstm_pipeline.registry.models import ModelFiles, StoredModel
 from lstm_pipeline.registry.promotion import Promotion, Score
 from lstm_pipeline.registry.records import EnsembleRecord, IndividualRecord
 from lstm_pipeline.registry.versions import Version, Versions
-from lstm_pipeline.storage.store import Store
+from lstm_pipeline.storage import Store
 
 __all__ = ["Registry", "Score", "StoredModel", "Version"]
 

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lstm_pipeline.backtesting.backtest import read_protocol
-from lstm_pipeline.backtesting.comparison import errors_by_lead
-from lstm_pipeline.forecasting.forecast import Forecast
-from lstm_pipeline.forecasting.publishing import Published
+from lstm_pipeline.backtesting import errors_by_lead, read_protocol
+from lstm_pipeline.forecasting import Forecast, Published
 from lstm_pipeline.registry import IndividualRecord
 from lstm_pipeline.reporting.charts import Lines, error_chart, forecast_chart, loss_chart, residual_chart
 

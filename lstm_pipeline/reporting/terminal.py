@@ -16,14 +16,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from lstm_pipeline.backtesting.contenders import ENSEMBLE
+from lstm_pipeline.backtesting import ENSEMBLE
 from lstm_pipeline.reporting.markdown import frame_rows
-from lstm_pipeline.statistics.metrics import NAMES
+from lstm_pipeline.statistics import METRIC_NAMES
 from lstm_pipeline.wording import counted, listed, number
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.training import EpochReport
-    from lstm_pipeline.registry.records import EnsembleRecord, Metrics
+    from lstm_pipeline.registry import EnsembleRecord, Metrics
 
 SHOWN_COLUMNS = 7
 WIDTH_WITHOUT_TERMINAL = 140
@@ -136,7 +136,8 @@ def backtest_tables(table: pa.Table, protocol: Mapping[str, Any]) -> list[Table]
     """
     rows = table.filter(pc.field("lead").is_null()).to_pylist()
     every = protocol.get("retrain_every") or protocol.get("refit_every")  # the name in tables of earlier releases
-    subject = protocol["version"] or (f"models retrained every {counted(every, 'origin')}" if every else "models")
+    interval = "at every origin" if every == 1 else f"every {every} origins"
+    subject = protocol["version"] or f"models retrained {interval}"
     methods = Table(
         title=f"Back-test of {subject}: {counted(protocol['origins'], 'origin')} from {protocol['first_origin']} to "
         f"{protocol['last_origin']}, {counted(protocol['horizon'], 'step')} each",
@@ -145,10 +146,10 @@ def backtest_tables(table: pa.Table, protocol: Mapping[str, Any]) -> list[Table]
         title_justify="left",
         caption_justify="left",
     )
-    _columns(methods, "method", (*NAMES, "origins", "relative", "p"))
+    _columns(methods, "method", (*METRIC_NAMES, "origins", "relative", "p"))
     for row in rows:
         if row["group"] is None:
-            numbers = (number(row[name]) for name in (*NAMES, "origins", "relative_rmse", "p_value"))
+            numbers = (number(row[name]) for name in (*METRIC_NAMES, "origins", "relative_rmse", "p_value"))
             methods.add_row(row["method"], *numbers)
     features = Table(title="By feature: the ensemble, and the best other method", title_justify="left")
     _columns(features, "feature", ("skill", "rmse", "best other", "its rmse", "relative", "p"))

@@ -302,7 +302,7 @@ def test_the_command_line(own_mill: Project) -> None:
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert "Back-test of v1: 12 origins from 2024-03-25T00:00:00" in result.stdout
-    assert "By feature: the ensemble, and the best of the others" in result.stdout
+    assert "By feature: the ensemble, and the best other method" in result.stdout
     data = Path(own_mill.storage) / "models" / "mill" / "data"
     assert f"scores: {data}/backtest.parquet" in result.stdout
     assert (data / "backtest.png").read_bytes().startswith(b"\x89PNG")
@@ -319,7 +319,7 @@ def test_the_command_line_retrains_and_stores_no_model(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "retraining 1 of 1: on the 96 rows before 2024-03-25 00:00:00" in result.stdout
     assert "power: epoch 2/2" in result.stdout
-    assert "Back-test of trained anew every 1 origins: 1 origins" in result.stdout
+    assert "Back-test of models retrained at every origin: 1 origin from" in result.stdout
     assert [path.name for path in (tmp_path / "storage" / "models" / "mill").iterdir()] == ["data"]
 
 
