@@ -249,7 +249,7 @@ def _run(
     console = make_console()
     trained = [group for group in project.groups if groups is None or group in groups] if train else []
     with TrainingBars(console, trained, project.spec.training.epochs) as bars:
-        run_project(
+        version = run_project(
             project,
             train=train,
             predict=predict,
@@ -257,7 +257,7 @@ def _run(
             as_of=as_of.date() if as_of else None,
             progress=bars,
         )
-    _report(console, project, predict)
+    _report(console, project, version, predict)
 
 
 def _backtest(project: Project, options: BacktestOptions, as_of: dt.date | None) -> None:
@@ -282,14 +282,14 @@ def _backtest(project: Project, options: BacktestOptions, as_of: dt.date | None)
     console.print(f"plot:   {layout.backtest_plot}", soft_wrap=True)
 
 
-def _report(console: Any, project: Project, predict: bool) -> None:
+def _report(console: Any, project: Project, version: str | None, predict: bool) -> None:
     """Prints how good the version is, and where everything is."""
     import pyarrow.parquet as pq
 
     from lstm_pipeline.reporting import coverage_line, forecast_table, metrics_table
 
     registry = project.registry
-    record = registry.ensemble_record(project.spec.prediction.version)
+    record = registry.ensemble_record(version or project.spec.prediction.version)
     console.print(metrics_table(record))
     if line := coverage_line(record):
         console.print(line, highlight=False, soft_wrap=True)

@@ -34,6 +34,7 @@ from lstm_pipeline.orchestration.keys import (
     PREDICTIONS,
     RECENT,
     TRAINED,
+    TRAINED_BY_TAG,
     WRITE_MODE,
     asset_key,
     run_tags,
@@ -181,6 +182,7 @@ def _trained_model(project: Project) -> dg.AssetsDefinition:
             }
 
         with user_errors():
+            project.registry.candidates.require_room(groups)
             run = TrainingRun(
                 dataset=build_dataset(cleaned_data, project.spec.training, project.spec.timezone),
                 step=project.spec.training,
@@ -219,17 +221,15 @@ def _model_metadata(project: Project) -> dg.AssetsDefinition:
         product,
         METADATA,
         kinds={"parquet", "json"},
-        ins={
-            CLEANED: dg.AssetIn(asset_key(project.name, CLEANED)),
-            TRAINED: dg.AssetIn(asset_key(project.name, TRAINED)),
-        },
-        description="Publishes the newest models of all groups, scored together, as the next version.",
+        ins={CLEANED: dg.AssetIn(asset_key(project.name, CLEANED))},
+        # not an input: which models the version takes is decided when it is this publisher's turn
+        deps=[asset_key(project.name, TRAINED)],
+        description="Publishes the models that its run trained, with the newest of the other groups, as a version.",
     )
-    def model_metadata(
-        context: dg.AssetExecutionContext, cleaned_data: pa.Table, trained_model: dict[str, StoredModel]
-    ) -> dg.MaterializeResult[Frame]:
+    def model_metadata(context: dg.AssetExecutionContext, cleaned_data: pa.Table) -> dg.MaterializeResult[Frame]:
         with user_errors():
-            published = publish(project, cleaned_data, trained_model, run_id=context.run_id)
+            trained = project.registry.trained_by(project.groups, _training_runs(context.run))
+            published = publish(project, cleaned_data, trained, run_id=context.run_id)
             as_of = as_of_date(context, project)
             table = finish(project, product, step.output, metadata_table(published.version), as_of)
             if product.fields is not None:
@@ -239,6 +239,12 @@ def _model_metadata(project: Project) -> dg.AssetsDefinition:
         return _result(Frame(table, (plot,)), as_of, show.version_metadata(published.version))
 
     return model_metadata
+
+
+def _training_runs(run: dg.DagsterRun) -> list[str]:
+    """The runs whose models a run publishes: itself, those it is told, and the one it carries on after a failure."""
+    told = run.tags.get(TRAINED_BY_TAG, "").split(",")
+    return [run_id for run_id in (run.run_id, *told, run.parent_run_id) if run_id]
 
 
 def _predictions(project: Project) -> dg.AssetsDefinition:

@@ -24,6 +24,9 @@ _JOBS = {
     BACKTESTING: BACKTEST_ASSETS,
 }
 
+JOB_KINDS = tuple(_JOBS)
+"""What a project's jobs are called after its name."""
+
 
 def job_name(project: str, kind: str) -> str:
     """Name of a project's job."""

@@ -23,7 +23,9 @@ from lstm_pipeline.orchestration.keys import (
     CLEANED,
     FORECAST_ASSETS,
     METADATA,
+    PREDICTIONS,
     TRAINED,
+    TRAINED_BY_TAG,
     TRAINING_ASSETS,
     asset_key,
 )
@@ -69,7 +71,7 @@ def run_project(
     groups: Sequence[str] | None = None,
     as_of: dt.date | None = None,
     progress: Progress | None = None,
-) -> None:
+) -> str | None:
     """Materialises a project's assets.
 
     Args:
@@ -77,6 +79,9 @@ def run_project(
         predict: forecast with the version in use.
         groups: the groups to train; None for all. The others keep their models.
         as_of: what `current_date()` is; None for today.
+
+    Returns:
+        The version that was published; without training, the one that made the forecast.
 
     Raises:
         RunFailedError: a step failed; with its message.
@@ -86,11 +91,27 @@ def run_project(
     )
     job = definitions.resolve_job_def(job_name(project.name, BOTH))
     tags = {AS_OF_TAG: as_of.isoformat()} if as_of else {}
+    versions: dict[str, str] = {}
+    trained_by: list[str] = []
     with instance() as here:
         for assets, part in _parts(project, train, predict, groups):
             spread = {RANGE_START: part[0], RANGE_END: part[-1]} if part else {}
             selection = [asset_key(project.name, asset) for asset in assets]
-            execute(job, here, selection, {**tags, **spread})
+            result = execute(job, here, selection, {**tags, **spread, TRAINED_BY_TAG: ",".join(trained_by)})
+            trained_by.append(result.run_id)
+            versions |= _versions(result)
+    return versions.get(METADATA) or versions.get(PREDICTIONS)
+
+
+def _versions(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """Asset → the version that its materialisation names."""
+    found = {}
+    for event in result.all_events:
+        if event.is_step_materialization and event.asset_key is not None:
+            named = event.step_materialization_data.materialization.metadata.get("version")
+            if named is not None:
+                found[event.asset_key.path[-1]] = str(named.value)
+    return found
 
 
 def run_backtest(
@@ -133,7 +154,7 @@ def execute(
     selection: Sequence[dg.AssetKey],
     tags: dict[str, str],
     settings: Mapping[str, Any] | None = None,
-) -> None:
+) -> dg.ExecuteInProcessResult:
     """Executes some assets of a job in this process.
 
     Args:
@@ -152,6 +173,7 @@ def execute(
     )
     if not result.success:
         raise RunFailedError(_reason(result))
+    return result
 
 
 def _parts(

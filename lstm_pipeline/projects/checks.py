@@ -51,9 +51,9 @@ class _SchemaCheck:
         product = getattr(self.project.spec, key)
         schemas: Schemas = {}
         for name in product.inputs:
-            uri = self.project.input_uri(product, name)
             try:
-                schemas[name] = read_schema(uri, timestamp_col=self.project.spec.training.timestamp_col)
+                with self.project.reading(product, name) as uri:
+                    schemas[name] = read_schema(uri, timestamp_col=self.project.spec.training.timestamp_col)
             except DataError as error:
                 yield (key, "inputs", name), str(error)
         for index, step in enumerate(product.transformations):

@@ -35,6 +35,11 @@ class Layout:
     def _path(self, *parts: str) -> UPath:
         return self.store.path(self.bucket, self.project, *parts)
 
+    @property
+    def root(self) -> UPath:
+        """Folder of the project."""
+        return self._path()
+
     def candidate(self, group: str, run_id: str) -> UPath:
         """Folder of a candidate."""
         return self._path("candidates", group, run_id)
@@ -69,6 +74,11 @@ class Layout:
     def claim(self, version: str) -> UPath:
         """File that reserves a version number for one publisher."""
         return self._path("ensembles", f"{version}.claim")
+
+    @property
+    def publishing(self) -> UPath:
+        """What publishers lock, so that they take turns."""
+        return self._path("ensembles", "publishing")
 
     @property
     def rollback(self) -> UPath:

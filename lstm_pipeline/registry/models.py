@@ -24,7 +24,7 @@ class DamagedRecord(RegistryError):
     """A record exists but cannot be read as one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StoredModel:
     """A model in the store: its record and the folder that holds its files."""
 
@@ -35,6 +35,9 @@ class StoredModel:
     def group(self) -> str:
         """The feature group it predicts."""
         return self.record.metadata.feature_group
+
+    def __repr__(self) -> str:
+        return f"StoredModel({self.group!r}, run_id={self.run_id!r}, folder={str(self.folder)!r})"
 
     @property
     def run_id(self) -> str:

@@ -6,7 +6,18 @@ frames is done by the IO managers of `orchestration`. `pyarrow.dataset` has its 
 `sql`.
 """
 
+from lstm_pipeline.tables.frames import append_rows, from_parquet, to_parquet
 from lstm_pipeline.tables.reading import open_source, read_schema, read_table
 from lstm_pipeline.tables.schema import conform, describe, fields_problems
 
-__all__ = ["conform", "describe", "fields_problems", "open_source", "read_schema", "read_table"]
+__all__ = [
+    "append_rows",
+    "conform",
+    "describe",
+    "fields_problems",
+    "from_parquet",
+    "open_source",
+    "read_schema",
+    "read_table",
+    "to_parquet",
+]

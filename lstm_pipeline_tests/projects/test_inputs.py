@@ -100,7 +100,7 @@ def test_paths_are_relative_to_the_spec_and_may_contain_variables(
     project = project_of(tmp_path / "project", spec)
     assert training_input(project, AS_OF).num_rows == 120
     assert input_preview(project, project.spec.predictions, "recent") == (
-        str(tmp_path / "project" / "data" / "mill.parquet"),
+        "${MILL_DATA:-…}/mill.parquet",
         10,
     )
     (tmp_path / "other").mkdir()
