@@ -136,7 +136,8 @@ def backtest_tables(table: pa.Table, protocol: Mapping[str, Any]) -> list[Table]
     """
     rows = table.filter(pc.field("lead").is_null()).to_pylist()
     every = protocol.get("retrain_every") or protocol.get("refit_every")  # the name in tables of earlier releases
-    subject = protocol["version"] or (f"models retrained every {counted(every, 'origin')}" if every else "models")
+    interval = "at every origin" if every == 1 else f"every {every} origins"
+    subject = protocol["version"] or f"models retrained {interval}"
     methods = Table(
         title=f"Back-test of {subject}: {counted(protocol['origins'], 'origin')} from {protocol['first_origin']} to "
         f"{protocol['last_origin']}, {counted(protocol['horizon'], 'step')} each",

@@ -318,7 +318,7 @@ def test_the_command_line_retrains_and_stores_no_model(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "retraining 1 of 1: on the 96 rows before 2024-03-25 00:00:00" in result.stdout
     assert "power: epoch 2/2" in result.stdout
-    assert "Back-test of models trained anew every 1 origins: 1 origins" in result.stdout
+    assert "Back-test of models retrained at every origin: 1 origin from" in result.stdout
     assert [path.name for path in (tmp_path / "storage" / "models" / "mill").iterdir()] == ["data"]
 
 

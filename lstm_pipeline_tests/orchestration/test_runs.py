@@ -77,13 +77,11 @@ def test_everything_then_one_group(project: Project) -> None:
     assert water["one_step_rmse"] > 0
     (version,) = events("model_metadata")
     assert version["version"] == "v1"
-    models_shown = [dict(record.data) for record in version["models"].records]
-    assert models_shown[1] == {"group": "water", "model": "v1", "predicts": "flow, passes"}
-    baselines = [dict(record.data) for record in version["baselines_rolled"].records]
-    assert {"seasonal_naive", "last_value"} <= {row["method"] for row in baselines}
+    assert {"group": "water", "model": "v1", "predicts": "flow, passes"} in rows_of(version["models"])
+    assert {"seasonal_naive", "last_value"} <= {row["method"] for row in rows_of(version["baselines_rolled"])}
     (forecast,) = events("predictions")
     assert "data:image/png;base64," in forecast["forecast"]
-    assert {"feature": "passes", "model": "water v1"} in [dict(row.data) for row in forecast["predicted_by"].records]
+    assert {"feature": "passes", "model": "water v1"} in rows_of(forecast["predicted_by"])
 
     before = stored(project)
     run_project(project, predict=False, groups=["water"], as_of=AS_OF)
