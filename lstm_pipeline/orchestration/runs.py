@@ -12,10 +12,12 @@ from typing import Any
 
 import dagster as dg
 import yaml
+from filelock import FileLock
 
 from lstm_pipeline.backtesting import BacktestOptions
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration.code_location import project_definitions, resources
+from lstm_pipeline.orchestration.dead_runs import fail_dead_runs, owner_tag
 from lstm_pipeline.orchestration.jobs import BACKTESTING, BOTH, job_name
 from lstm_pipeline.orchestration.keys import (
     AS_OF_TAG,
@@ -55,11 +57,15 @@ def instance() -> Iterator[dg.DagsterInstance]:
     base = Path(os.environ["DAGSTER_HOME"]).expanduser() if os.environ.get("DAGSTER_HOME") else home() / ".dagster"
     folder = base if os.environ.get("DAGSTER_HOME") or not (home() / CONFIG).is_file() else home()
     base.mkdir(parents=True, exist_ok=True)
-    if not (folder / CONFIG).is_file():
-        (folder / CONFIG).write_text("telemetry:\n  enabled: false\n")
-    settings = _absolute(yaml.safe_load((folder / CONFIG).read_text()) or {}, folder)
-    _write_whole(base / DERIVED, yaml.safe_dump({**settings, "compute_logs": _NOT_CAPTURED}))
-    with dg.DagsterInstance.from_config(str(base), DERIVED) as found:
+    with FileLock(base / ".lstm-pipeline.lock"):  # several processes may find a fresh home at once
+        if not (folder / CONFIG).is_file():
+            _write_whole(folder / CONFIG, "telemetry:\n  enabled: false\n")
+        settings = _absolute(yaml.safe_load((folder / CONFIG).read_text()) or {}, folder)
+        _write_whole(base / DERIVED, yaml.safe_dump({**settings, "compute_logs": _NOT_CAPTURED}))
+        found = dg.DagsterInstance.from_config(str(base), DERIVED)
+        found.get_runs(limit=1)  # creates the tables of a fresh home
+    with found:
+        fail_dead_runs(found)
         yield found
 
 
@@ -168,7 +174,7 @@ def execute(
         run_config={**quiet, "ops": dict(settings or {})},
         instance=here,
         asset_selection=list(selection),
-        tags=tags,
+        tags={**tags, **owner_tag()},
         raise_on_error=False,
     )
     if not result.success:
