@@ -52,7 +52,7 @@ def leaks(folder: Path, printed: str) -> Iterator[tuple[str, str]]:
 
 
 def test_a_run_that_succeeds(
-    tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     path = spec_with(tmp_path, "data/${SECRET_PART}/${UNSET_PART:-" + DEFAULT + "}.csv")
@@ -60,7 +60,7 @@ def test_a_run_that_succeeds(
     data.parent.mkdir(parents=True)
     shutil.move(path.parent / "plant.csv", data)
     run_project(load_project(path), as_of=AS_OF)
-    out = capfd.readouterr()
+    out = capsys.readouterr()
     assert (folder / "storage/models/tiny-plant/data/predictions.parquet").is_file()
     assert list(leaks(folder, out.out + out.err + caplog.text)) == []
     written = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
@@ -84,7 +84,7 @@ def test_a_run_that_succeeds(
 def test_a_run_that_fails(
     tmp_path: Path,
     folder: Path,
-    capfd: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
     uri: str,
     shown: str,
@@ -95,7 +95,7 @@ def test_a_run_that_fails(
         run_project(load_project(path), as_of=AS_OF)
     with pytest.raises(PipelineError) as checked:
         cli.cli.main(["validate", str(path)], standalone_mode=False)
-    out = capfd.readouterr()
+    out = capsys.readouterr()
     assert shown in str(run.value)
     assert shown in str(checked.value)
     assert list(leaks(folder, f"{out.out}{out.err}{caplog.text}{run.value}{checked.value}")) == []
