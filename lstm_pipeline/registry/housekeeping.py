@@ -47,6 +47,11 @@ def prune(registry: Registry, keep: int, *, dry_run: bool = False, now: dt.datet
     """
     if keep < 1:
         raise RegistryError(f"keep: expected at least 1 version, found {keep}")
+    with registry.store.locked(registry.layout.publishing):  # nobody publishes or rolls back meanwhile
+        return _swept(registry, keep, dry_run, now)
+
+
+def _swept(registry: Registry, keep: int, dry_run: bool, now: dt.datetime | None) -> list[Removal]:
     sweep = _Sweep(registry, keep, (now or dt.datetime.now(dt.UTC)) - GRACE)
     removals = _outermost([*sweep.versions(), *sweep.models(), *sweep.candidates(), *sweep.left_overs()])
     if not dry_run:
@@ -115,7 +120,9 @@ class _Sweep:
         reason = "claim of a publisher that died"
         found = [(self._layout.claim(name.removesuffix(".claim")), reason) for name in claims]
         found += [(path, "left over from a process that died") for path in self._store.private_files(self._layout.root)]
-        return [self._removal(path, reason) for path, reason in found if self._is_old(path)]
+        held = f".{self._layout.publishing.name}."  # the lock under which this is done
+        found = [(path, why) for path, why in found if not path.name.startswith(held)]
+        return [self._removal(path, why) for path, why in found if self._is_old(path)]
 
     def _is_old(self, path: UPath) -> bool:
         """Whether everything there was written before the grace period."""

@@ -79,6 +79,10 @@ class Versions:
 
     def roll_back(self, version: str) -> None:
         """Makes an older version the one in use; nothing is deleted. Choosing the latest ends the roll-back."""
+        with self._store.locked(self._layout.publishing):  # nobody publishes or prunes meanwhile
+            self._note_roll_back(version)
+
+    def _note_roll_back(self, version: str) -> None:
         self.resolve(version)
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         data = {"version": version, "latest": self.names()[-1], "rolled_back_at": now}

@@ -102,7 +102,7 @@ def leave_behind(registry: Registry) -> set[str]:
         layout.model("heat", "v8") / ".scaler.json.0123.tmp": "models/heat/v8",
         layout.data("predictions").parent / ".predictions.parquet.0123.tmp": "data/.predictions.parquet.0123.tmp",
         layout.ensembles / ".v7.json.lock" / "0123": "ensembles/.v7.json.lock",
-        layout.ensembles / ".publishing.owner": "ensembles/.publishing.owner",
+        layout.ensembles / ".v7.json.owner": "ensembles/.v7.json.owner",
     }
     for path in left:
         store.write(path, b"half")
