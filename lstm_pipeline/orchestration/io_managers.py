@@ -79,13 +79,9 @@ class ParquetIOManager(_ProjectIOManager):
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pa.Table | pd.DataFrame:
         """Reads the frame."""
-        with user_errors():
-            table = self._read(path)
+        with user_errors(), self.store.opening(path) as file:
+            table = from_parquet(file, path)
         return table.to_pandas() if context.dagster_type.typing_type is pd.DataFrame else table
-
-    def _read(self, path: UPath) -> pa.Table:
-        with self.store.opening(path) as file:
-            return from_parquet(file, path)
 
 
 class ModelIOManager(_ProjectIOManager):

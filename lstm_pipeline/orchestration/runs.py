@@ -12,7 +12,6 @@ from typing import Any
 
 import dagster as dg
 import yaml
-from filelock import FileLock
 
 from lstm_pipeline.backtesting import BacktestOptions
 from lstm_pipeline.errors import PipelineError
@@ -34,6 +33,7 @@ from lstm_pipeline.orchestration.keys import (
 from lstm_pipeline.orchestration.progress import Progress
 from lstm_pipeline.projects import Project
 from lstm_pipeline.spec import home
+from lstm_pipeline.storage import Store
 
 CONFIG, DERIVED = "dagster.yaml", "lstm-pipeline.yaml"
 _NOT_CAPTURED = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
@@ -57,11 +57,13 @@ def instance() -> Iterator[dg.DagsterInstance]:
     base = Path(os.environ["DAGSTER_HOME"]).expanduser() if os.environ.get("DAGSTER_HOME") else home() / ".dagster"
     folder = base if os.environ.get("DAGSTER_HOME") or not (home() / CONFIG).is_file() else home()
     base.mkdir(parents=True, exist_ok=True)
-    with FileLock(base / ".lstm-pipeline.lock"):  # several processes may find a fresh home at once
+    store = Store(str(base))
+    with store.locked(store.path(DERIVED)):  # several processes may find a fresh home at once
         if not (folder / CONFIG).is_file():
-            _write_whole(folder / CONFIG, "telemetry:\n  enabled: false\n")
+            store.write(store.path(CONFIG), b"telemetry:\n  enabled: false\n")
         settings = _absolute(yaml.safe_load((folder / CONFIG).read_text()) or {}, folder)
-        _write_whole(base / DERIVED, yaml.safe_dump({**settings, "compute_logs": _NOT_CAPTURED}))
+        derived = yaml.safe_dump({**settings, "compute_logs": _NOT_CAPTURED})
+        store.write(store.path(DERIVED), derived.encode())
         found = dg.DagsterInstance.from_config(str(base), DERIVED)
         found.get_runs(limit=1)  # creates the tables of a fresh home
     with found:
@@ -225,13 +227,6 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
                 return str(failure.user_failure_data.description)
             return f"a defect in step {event.step_key}; please report it:\n{failure.error_display_string}"
     return "the run failed before its first step; see the run in Dagster's UI"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Other processes may be reading the file: they see it whole, old or new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 def _absolute(section: Any, folder: Path) -> Any:
