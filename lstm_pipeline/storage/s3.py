@@ -74,14 +74,17 @@ class PatientS3(S3FileSystem):  # type: ignore[misc]
         """One request, tried again until it succeeds, fails for good, or `patience()` is over."""
         clock = asyncio.get_running_loop().time
         allowed = patience() + _size(kwargs.get("Body")) / _SLOWEST_UPLOAD
-        deadline, wait, last = clock() + allowed, 0.1, None
+        deadline, wait = clock() + allowed, 0.1
+        last: Exception | None = None
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
                     answer = await self._once(method, *akwarglist, **kwargs)
                 break
             except TimeoutError:
-                raise NoProgress(f"no answer for {allowed:.0f} s") from last
+                if last is not None:
+                    raise last from None  # it did answer before: what it said tells more
+                raise NoProgress(f"no answer for {allowed:.0f} s") from None
             except Exception as error:
                 if _redirects_in_circles(error):
                     raise NotS3(f"it answered {method} with redirects in circles; is its address right?") from error

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from lstm_pipeline import cli
-from lstm_pipeline.errors import PipelineError
-from lstm_pipeline.orchestration.runs import RunFailedError, run_project
-from lstm_pipeline.projects.project import load_project
 from lstm_pipeline_tests.orchestration.plant import write_project
 
 AS_OF = dt.date(2024, 6, 1)
@@ -51,18 +48,23 @@ def leaks(folder: Path, printed: str) -> Iterator[tuple[str, str]]:
         yield from ((secret, name) for secret in secrets if secret.encode() in text)
 
 
-def test_a_run_that_succeeds(
-    tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command with everything it logs, in a process of its own."""
+    code = "import logging; logging.basicConfig(level=logging.INFO); from lstm_pipeline.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=180, check=False
+    )
+
+
+def test_a_run_that_succeeds(tmp_path: Path, folder: Path) -> None:
     path = spec_with(tmp_path, "data/${SECRET_PART}/${UNSET_PART:-" + DEFAULT + "}.csv")
     data = path.parent / "data" / IN_PATH / f"{DEFAULT}.csv"
     data.parent.mkdir(parents=True)
     shutil.move(path.parent / "plant.csv", data)
-    run_project(load_project(path), as_of=AS_OF)
-    out = capfd.readouterr()
+    run = command("run", str(path), "--as-of", str(AS_OF))
+    assert run.returncode == 0, run.stderr
     assert (folder / "storage/models/tiny-plant/data/predictions.parquet").is_file()
-    assert list(leaks(folder, out.out + out.err + caplog.text)) == []
+    assert list(leaks(folder, run.stdout + run.stderr)) == []
     written = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
     assert b"data/${SECRET_PART}/${UNSET_PART:-" in written  # the input is shown, as written
     (folder / "planted").write_text(f"x{PASSWORD}x")
@@ -81,21 +83,11 @@ def test_a_run_that_succeeds(
         ("https://me:" + PASSWORD + "@127.0.0.1:9/x.csv?sig=" + DEFAULT, "https://127.0.0.1:9/x.csv: "),
     ],
 )
-def test_a_run_that_fails(
-    tmp_path: Path,
-    folder: Path,
-    capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-    uri: str,
-    shown: str,
-) -> None:
-    caplog.set_level(logging.INFO)
+def test_a_run_that_fails(tmp_path: Path, folder: Path, uri: str, shown: str) -> None:
     path = spec_with(tmp_path, uri)
-    with pytest.raises(RunFailedError) as run:
-        run_project(load_project(path), as_of=AS_OF)
-    with pytest.raises(PipelineError) as checked:
-        cli.cli.main(["validate", str(path)], standalone_mode=False)
-    out = capfd.readouterr()
-    assert shown in str(run.value)
-    assert shown in str(checked.value)
-    assert list(leaks(folder, f"{out.out}{out.err}{caplog.text}{run.value}{checked.value}")) == []
+    run = command("run", str(path), "--as-of", str(AS_OF))
+    checked = command("validate", str(path))
+    assert (run.returncode, checked.returncode) == (1, 2)
+    assert shown in run.stderr
+    assert shown in checked.stderr
+    assert list(leaks(folder, run.stdout + run.stderr + checked.stdout + checked.stderr)) == []

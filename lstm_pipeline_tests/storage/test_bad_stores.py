@@ -24,7 +24,7 @@ SAYS = {
     "login page": "is not an S3 store: it answered .* is it a proxy or a login page",
     "redirect loop": "is not an S3 store: .* redirects in circles",
 }
-PATIENCE = 1.0
+PATIENCE = 2.0
 
 
 def seconds_to_the_message(fault: str, call: str, patch: pytest.MonkeyPatch) -> tuple[float, int]:
@@ -50,8 +50,8 @@ def test_a_bad_store_is_given_up_in_time(fault: str, call: str, monkeypatch: pyt
         return  # a HEAD has no body
     monkeypatch.setenv(TIMEOUT_VARIABLE, str(PATIENCE))
     took, requests = seconds_to_the_message(fault, call, monkeypatch)
-    assert took < 2 * PATIENCE + 2
-    assert requests < 20
+    assert took < 2 * PATIENCE + 10  # the machine may be busy
+    assert requests < 20 or fault == "redirect loop"  # which is followed ten times a request
 
 
 @pytest.mark.slow
