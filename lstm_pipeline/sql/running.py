@@ -39,7 +39,6 @@ from lstm_pipeline.sql.spark_expressions import (
 from lstm_pipeline.sql.spark_functions import NODES
 from lstm_pipeline.wording import number
 
-
 MEMORY = "50%"
 """What DuckDB may use of the memory of the machine, or of the container that it runs in."""
 
