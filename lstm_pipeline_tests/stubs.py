@@ -28,7 +28,8 @@ def make_registry(root: Path | str) -> Registry:
 def metadata(group: str, run_id: str, **changes: Any) -> ModelMetadata:
     values: dict[str, Any] = {
         "model_name": group, "version": None, "training_date": "2026-01-01T00:00:00+00:00", "feature_group": group,
-        "timestamp_column": "date", "predicted_features": [f"{group}_kw"], "feature_columns": ["heat_kw", "power_kw"],
+        "timestamp_column": "date", "predicted_features": [f"{group}_kw"],
+        "feature_columns": sorted({"heat_kw", "power_kw", f"{group}_kw"}),
         "context_features": [], "integer_features": [], "calendar_features": [],
         "hyperparameters": {"units": 3, "sequence_length": 8}, "metrics": {}, "feature_metrics": {},
         "training_rows": {"train": {"rows": 64}}, "training": {"epochs": 1}, "frequency": "D", "timezone": "UTC",

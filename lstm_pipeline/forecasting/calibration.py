@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,7 @@ from lstm_pipeline.statistics import BASELINES, blend
 from lstm_pipeline.wording import listed
 
 METHODS = ("network", *BASELINES)
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -98,25 +100,51 @@ class Calibration:
         Raises:
             RegistryError: the record does not cover these features.
         """
-        if not record.blend:
+        if not record.blend and not record.intervals:
             return Calibration.none(names)
-        try:
-            weights = np.array([[record.blend[name][method] for method in METHODS] for name in names])
-            levels = sorted(int(level) for level in record.intervals.get(names[0], {}))
-            offsets = {
-                level: (
-                    _stacked([record.intervals[name][str(level)].lower for name in names]),
-                    _stacked([record.intervals[name][str(level)].upper for name in names]),
-                )
-                for level in levels
-            }
-            coverage = {
-                int(level): _stacked([[shares.get(name)] for name in names])[0]
-                for level, shares in record.coverage.items()
-            }
-        except (KeyError, ValueError) as error:
-            raise RegistryError(f"the version's calibration does not match its models: {error!r}") from None
+        problem = next(_problems(record, names), None)
+        if problem:
+            raise RegistryError(f"the version's calibration does not match its models: {problem}")
+        weights = np.array([[record.blend[name][method] for method in METHODS] for name in names])
+        levels = sorted(int(level) for level in record.intervals.get(names[0], {}))
+        offsets = {
+            level: (
+                _stacked([record.intervals[name][str(level)].lower for name in names]),
+                _stacked([record.intervals[name][str(level)].upper for name in names]),
+            )
+            for level in levels
+        }
+        coverage = {
+            int(level): _stacked([[shares.get(name)] for name in names])[0] for level, shares in record.coverage.items()
+        }
         return Calibration(tuple(names), weights, offsets, coverage)
+
+
+def _problems(record: CalibrationRecord, names: Sequence[str]) -> Iterator[str]:
+    """Why a record is not the calibration of these features."""
+    if set(record.blend) != set(names):
+        yield f"it blends {listed(sorted(record.blend)) or 'nothing'}, but the models predict {listed(sorted(names))}"
+    for name, weights in record.blend.items():
+        if set(weights) != set(METHODS):
+            yield f"the weights of '{name}' are of {listed(sorted(weights)) or 'nothing'}, expected {listed(METHODS)}"
+        elif min(weights.values()) < 0 or abs(sum(weights.values()) - 1) > _ROUNDING:
+            yield f"the weights of '{name}' must be at least 0 and add up to 1, found {listed(_texts(weights))}"
+    if record.intervals and set(record.intervals) != set(names):
+        yield f"it has intervals of {listed(sorted(record.intervals))}, but the models predict {listed(sorted(names))}"
+        return
+    levels = set(record.intervals[names[0]]) if record.intervals else set()
+    for level in (*levels, *record.coverage):
+        if not re.fullmatch("[1-9][0-9]?", level):
+            yield f"expected levels from 1 to 99, found '{level}'"
+    lengths = {
+        len(side) for own in record.intervals.values() for each in own.values() for side in (each.lower, each.upper)
+    }
+    if any(set(own) != levels for own in record.intervals.values()) or len(lengths) > 1:
+        yield "the intervals of its features have different levels or different numbers of steps"
+
+
+def _texts(weights: Mapping[str, float]) -> list[str]:
+    return [f"{method} {weight:g}" for method, weight in weights.items()]
 
 
 def _plain(values: Float64) -> list[float | None]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +14,13 @@ from lstm_pipeline.arrays import Float64, Integers
 from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting.arguments import as_table, described, require_horizon, require_levels, require_name
 from lstm_pipeline.forecasting.calibration import Calibration
+from lstm_pipeline.forecasting.group_models import GroupModel, load_models, training_log
 from lstm_pipeline.forecasting.history import Extreme, History, read_history
 from lstm_pipeline.forecasting.inputs import NetworkInputs
 from lstm_pipeline.registry import (
-    SCALER,
-    TRAINING_LOG,
     CalibrationRecord,
     ModelMetadata,
     Registry,
-    StoredModel,
     Version,
 )
 from lstm_pipeline.spec import storage_uri
@@ -35,6 +32,8 @@ from lstm_pipeline.wording import listed, number
 if TYPE_CHECKING:
     from lstm_pipeline.network.rollout import RollOut
 
+__all__ = ["Ensemble", "GroupModel", "load_models", "require_agreement", "training_log"]
+
 _AGREE = (
     "feature_columns",
     "calendar_features",
@@ -44,15 +43,6 @@ _AGREE = (
     "timestamp_column",
     "sequence_length",
 )
-
-
-@dataclass(frozen=True)
-class GroupModel:
-    """A group's model in memory: its metadata, the scaler of all features, and its network."""
-
-    metadata: ModelMetadata
-    scaler: Scaler
-    network: Any
 
 
 class Ensemble:
@@ -67,6 +57,11 @@ class Ensemble:
         self.version = version
         self.models = list(models)
         require_agreement([model.metadata for model in models])
+        repeated = sorted({name for name in self.predicted if self.predicted.count(name) > 1})
+        if repeated:
+            raise RegistryError(
+                f"expected each feature to be predicted by one model, found several for {listed(repeated)}"
+            )
         self.calibration = Calibration.from_record(calibration or CalibrationRecord(), self.predicted)
 
     @staticmethod
@@ -94,9 +89,17 @@ class Ensemble:
 
     @staticmethod
     def of(registry: Registry, version: Version) -> Ensemble:
-        """The ensemble of a loaded version."""
+        """The ensemble of a loaded version.
+
+        Raises:
+            RegistryError: its records contradict each other or its networks.
+        """
         metadata = version.record.metadata
-        return Ensemble(load_models(registry, version.models), metadata.version, metadata.calibration)
+        models = load_models(registry, version.models)
+        try:
+            return Ensemble(models, metadata.version, metadata.calibration)
+        except RegistryError as error:
+            raise RegistryError(f"{registry.layout.ensemble(metadata.version)} is inconsistent: {error}") from None
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -275,42 +278,14 @@ def _rounded(values: Float64) -> Integers | Float64:
     return whole.astype(np.int64) if ((whole >= -limit) & (whole < limit)).all() else whole
 
 
-def load_models(registry: Registry, models: Mapping[str, StoredModel], *, held_out: bool = False) -> list[GroupModel]:
-    """Loads the networks and scalers of stored models.
-
-    Args:
-        models: group → model.
-        held_out: load the networks that have not seen the test part, to score them.
-
-    Raises:
-        RegistryError: a file is missing, altered or damaged, or a scaler does not fit its model.
-    """
-    from lstm_pipeline.network.persistence import load_network  # TensorFlow takes seconds to import
-
-    loaded = []
-    for model in models.values():
-        with registry.model_file(model, held_out) as path:
-            network = load_network(path)
-        try:
-            scaler = Scaler.from_dict(registry.read_json(model, SCALER))
-            scaler = scaler.subset(model.record.metadata.series_features)
-        except (DataError, ValueError) as error:
-            raise RegistryError(f"{model.folder / SCALER} does not fit its model: {error}") from None
-        loaded.append(GroupModel(model.record.metadata, scaler, network))
-    return loaded
-
-
-def training_log(registry: Registry, model: StoredModel) -> dict[str, Any]:
-    """A model's training log: loss, val_loss and learning rate by epoch."""
-    return dict(registry.read_json(model, TRAINING_LOG))
-
-
 def require_agreement(records: Sequence[ModelMetadata]) -> None:
     """Checks that models can be rolled forward together. Their scalers may differ, as units are converted.
 
     Raises:
-        RegistryError: the models were trained on different columns, frequencies or window lengths.
+        RegistryError: there is no model, or they were trained on different columns, frequencies or window lengths.
     """
+    if not records:
+        raise RegistryError("expected at least one model, found none")
     first = records[0]
     for other in records[1:]:
         for name in _AGREE:

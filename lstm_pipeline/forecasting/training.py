@@ -18,8 +18,8 @@ import numpy as np
 from lstm_pipeline.arrays import Integers
 from lstm_pipeline.errors import DataError, PipelineError, TrainingError
 from lstm_pipeline.forecasting.dataset import Dataset
-from lstm_pipeline.forecasting.ensemble import GroupModel
 from lstm_pipeline.forecasting.evaluation import evaluate_one_step
+from lstm_pipeline.forecasting.group_models import GroupModel
 from lstm_pipeline.network.runtime import cores, group_seed
 from lstm_pipeline.registry import (
     HELD_OUT,

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from lstm_pipeline.network.gradients import gradients_wanted
+
 _LARGE = 32  # from this many units on, computing the gradient with products over all steps is faster
 
 
@@ -64,8 +66,28 @@ def fused_loop(cell: keras.layers.LSTMCell, steps: tf.Tensor, initial_state: Any
     """
     output, carry = initial_state
     weights = tf.concat([cell.kernel, cell.recurrent_kernel], axis=0)  # (D + U, 4U)
-    outputs, carries = _block_lstm(steps, output, carry, weights, tf.convert_to_tensor(cell.bias))
-    return outputs, carries
+    bias = tf.convert_to_tensor(cell.bias)
+    if gradients_wanted():
+        outputs, carries = _block_lstm(steps, output, carry, weights, bias)
+        return outputs, carries
+    loop = tf.raw_ops.BlockLSTMV2(**_arguments(steps, output, carry, weights, bias), cell_clip=0.0)
+    # the registered gradient is wrong (see below), so it must not be used by mistake
+    return _without_gradient(loop.h), _without_gradient(loop.cs)
+
+
+def _without_gradient(values: tf.Tensor) -> tf.Tensor:
+    return tf.raw_ops.PreventGradient(input=values, message="traced for inference, without gradients")
+
+
+def _arguments(
+    steps: tf.Tensor, output: tf.Tensor, carry: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor
+) -> dict[str, Any]:
+    """The arguments of TensorFlow's LSTM operation, the same for its gradient."""
+    zeros = tf.zeros(tf.shape(bias) // 4)  # no peepholes
+    return {
+        "seq_len_max": tf.shape(steps, tf.int64)[0], "x": steps, "h_prev": output, "cs_prev": carry, "w": weights,
+        "wci": zeros, "wcf": zeros, "wco": zeros, "b": bias, "use_peephole": False,
+    }  # fmt: skip
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -75,11 +97,7 @@ def _block_lstm(steps: tf.Tensor, output: tf.Tensor, carry: tf.Tensor, weights: 
     TensorFlow 2.21 registers the wrong gradient for it: that of the operation's first version, whose gates are in a
     different order (`tensorflow/python/ops/rnn_grad.py`). The correct operation is fast only for small layers.
     """
-    zeros = tf.zeros(tf.shape(bias) // 4)  # no peepholes
-    arguments = {
-        "seq_len_max": tf.shape(steps, tf.int64)[0], "x": steps, "h_prev": output, "cs_prev": carry, "w": weights,
-        "wci": zeros, "wcf": zeros, "wco": zeros, "b": bias, "use_peephole": False,
-    }  # fmt: skip
+    arguments = _arguments(steps, output, carry, weights, bias)
     loop = tf.raw_ops.BlockLSTMV2(**arguments, cell_clip=0.0)
 
     def small_gradient(by_outputs: tf.Tensor, by_carries: tf.Tensor) -> Any:

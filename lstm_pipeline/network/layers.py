@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lstm_pipeline.network.gradients import gradients_wanted
+
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
 class FinalState(keras.layers.Layer):  # type: ignore[misc]
@@ -103,8 +105,10 @@ def mean_attention(queries: Any, keys: Any) -> Any:
     """
     scores = queries.shape[1] ** 2
     if scores <= _FEW_SCORES:
-        return mean_softmax(tf.matmul(queries, keys, transpose_b=True))
-    return _sliced_attention(queries, keys, tf.constant(max(1, _SCORES_AT_ONCE // scores)))
+        pairs = tf.matmul(queries, keys, transpose_b=True)
+        return mean_softmax(pairs) if gradients_wanted() else tf.reduce_mean(tf.nn.softmax(pairs), axis=-2)
+    at_once = tf.constant(max(1, _SCORES_AT_ONCE // scores))
+    return _sliced_attention(queries, keys, at_once) if gradients_wanted() else _sliced(queries, keys, at_once)
 
 
 _FEW_SCORES, _SCORES_AT_ONCE = 2**16, 2**20
@@ -112,25 +116,35 @@ _FEW_SCORES, _SCORES_AT_ONCE = 2**16, 2**20
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _sliced_attention(queries: tf.Tensor, keys: tf.Tensor, at_once: tf.Tensor) -> Any:
-    """`mean_attention`, `at_once` windows at a time."""
-
-    def scores(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        query, key = queries[first : first + at_once], keys[first : first + at_once]
-        return query, key, tf.nn.softmax(tf.matmul(query, key, transpose_b=True))  # (n, L, L)
-
-    def read(first: tf.Tensor) -> tuple[tf.Tensor]:
-        return (tf.reduce_mean(scores(first)[2], axis=-2),)
+    """`_sliced` with its own gradient."""
 
     def gradient(by_mean: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
         def slice_gradient(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            query, key, shares = scores(first)
+            query, key, shares = _slice_scores(queries, keys, first, at_once)
             by_scores = _by_scores(shares, by_mean[first : first + at_once])
             return tf.matmul(by_scores, key), tf.matmul(by_scores, query, transpose_a=True)
 
         by_queries, by_keys = _in_slices(slice_gradient, tf.shape(queries)[0], at_once, outputs=2)
         return by_queries, by_keys, None
 
-    return _in_slices(read, tf.shape(queries)[0], at_once, outputs=1)[0], gradient
+    return _sliced(queries, keys, at_once), gradient
+
+
+def _sliced(queries: tf.Tensor, keys: tf.Tensor, at_once: tf.Tensor) -> tf.Tensor:
+    """`mean_attention`, `at_once` windows at a time."""
+
+    def read(first: tf.Tensor) -> tuple[tf.Tensor]:
+        return (tf.reduce_mean(_slice_scores(queries, keys, first, at_once)[2], axis=-2),)
+
+    return _in_slices(read, tf.shape(queries)[0], at_once, outputs=1)[0]
+
+
+def _slice_scores(
+    queries: tf.Tensor, keys: tf.Tensor, first: tf.Tensor, at_once: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Queries, keys and softmax of the scores (n, L, L) of the `at_once` windows from `first` on."""
+    query, key = queries[first : first + at_once], keys[first : first + at_once]
+    return query, key, tf.nn.softmax(tf.matmul(query, key, transpose_b=True))
 
 
 def _in_slices(function: Any, count: tf.Tensor, at_once: tf.Tensor, outputs: int) -> list[tf.Tensor]:

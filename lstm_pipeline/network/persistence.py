@@ -11,6 +11,7 @@ from lstm_pipeline.network import fused as fused  # imported to register the pac
 from lstm_pipeline.network import layers as layers
 from lstm_pipeline.network import segments as segments
 from lstm_pipeline.network import windowing as windowing
+from lstm_pipeline.network.gradients import without_gradients
 from lstm_pipeline.network.runtime import configure
 
 
@@ -38,7 +39,8 @@ def load_network(path: Path) -> keras.Model:
     if not path.is_file():
         raise RegistryError(f"{path}: expected a saved network, found no file")
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        with without_gradients():  # Keras traces each layer to learn its shape
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged file can fail anywhere: zip, JSON, HDF5 or Keras
         reason = str(error).strip().split("\n", 1)[0][:300]
         raise RegistryError(

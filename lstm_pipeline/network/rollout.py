@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from lstm_pipeline.network.batches import FloatArray, IntArray, Steps, inference_batch
+from lstm_pipeline.network.gradients import without_gradients
 from lstm_pipeline.network.runtime import cores
 
 
@@ -149,7 +150,8 @@ class _CompiledModel:
             calendar = future[..., -self._network.known :]
             unread = self._network.width - self._network.known
             rows = tf.concat([window, tf.pad(calendar, [[0, 0], [0, 0], [unread, 0]])], axis=1)
-        outputs = self._network(rows * self._input_scale + self._input_shift, training=False)[0]
+        with without_gradients():
+            outputs = self._network(rows * self._input_scale + self._input_shift, training=False)[0]
         return outputs * self._output_scale + self._output_shift
 
 

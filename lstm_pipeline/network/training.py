@@ -20,6 +20,7 @@ import tensorflow as tf
 from lstm_pipeline.errors import TrainingError
 from lstm_pipeline.network.architecture import member_outputs
 from lstm_pipeline.network.batches import FloatArray, IntArray, Steps, gather_windows, inference_batch
+from lstm_pipeline.network.gradients import without_gradients
 from lstm_pipeline.network.losses import LOSSES, ErrorLoss, masked_mean, masked_sums
 from lstm_pipeline.network.schedules import LearningRate, Progress
 from lstm_pipeline.spec import ModelOptions
@@ -208,7 +209,8 @@ def predict_steps(
     network = Steps(model)
 
     def forward(batch: tf.Tensor) -> tf.Tensor:
-        return network(network.gather(rows, batch), training=False)[0]  # (B,) -> (B, C, T)
+        with without_gradients():
+            return network(network.gather(rows, batch), training=False)[0]  # (B,) -> (B, C, T)
 
     compiled = tf.function(forward, input_signature=[tf.TensorSpec([None], tf.int64)])
     parts = [
@@ -313,7 +315,8 @@ def _validation_function(model: keras.Model, loss: ErrorLoss, tensors: _Tensors)
         total, count = tf.zeros((), tf.float64), tf.zeros((), tf.float64)
         for first in tf.range(0, tf.size(starts, tf.int64), batch_size):
             rows, targets, observed = tensors.batch(starts[first : first + batch_size])
-            (forecast,) = tensors.forecasts(network, rows, training=False)
+            with without_gradients():
+                (forecast,) = tensors.forecasts(network, rows, training=False)
             step_total, step_count = masked_sums(loss, forecast, targets, observed)
             total, count = total + tf.cast(step_total, tf.float64), count + tf.cast(step_count, tf.float64)
         return masked_mean(total, count)

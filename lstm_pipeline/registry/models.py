@@ -78,11 +78,12 @@ class ModelFiles:
         """
         content = self.store.read(path)
         try:
-            return kind.model_validate(from_json(content, path))
+            # strict: true is not 1 and "7" is not 7; a record was written by this package and has the right types
+            return kind.model_validate(from_json(content, path), strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))
-            raise DamagedRecord(f"{path} is damaged: {place}: {first['msg']}") from None
+            raise DamagedRecord(f"{path} is damaged: {place}: {first['msg'].removeprefix('Value error, ')}") from None
         except RegistryError as error:
             raise DamagedRecord(str(error)) from None
 

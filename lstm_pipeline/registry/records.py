@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lstm_pipeline.registry.layout import HELD_OUT, MODEL_FILES
 
 Metrics = dict[str, float | None]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 
 
 class Record(BaseModel):
@@ -37,7 +40,7 @@ class ModelMetadata(Record):
     training_date: str
     feature_group: str
     timestamp_column: str
-    predicted_features: list[str]
+    predicted_features: list[str] = Field(min_length=1)
     feature_columns: list[str]
     context_features: list[str]
     integer_features: list[str]
@@ -51,16 +54,55 @@ class ModelMetadata(Record):
     frequency: str
     timezone: str
     timestamp_kind: Literal["date", "timestamp", "timestamptz"]
-    season_length: int
-    on_duplicates: str = "error"
-    missing: str
-    max_gap: int
+    season_length: Count
+    on_duplicates: Literal["error", "mean", "last"] = "error"
+    missing: Literal["interpolate", "ffill", "mask", "error"]
+    max_gap: int = Field(ge=0, le=10**9)
     filled_values: dict[str, int]
     constant_features: list[str]
     random_seed: int
     library_versions: dict[str, str]
     data_fingerprint: str
     run_id: str
+
+    @field_validator("hyperparameters")
+    @classmethod
+    def _check_lengths(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name, default in (("sequence_length", None), ("output_chunk_length", 1)):
+            length = options.get(name, default)
+            if not isinstance(length, int) or isinstance(length, bool) or not 1 <= length <= 10**9:
+                raise ValueError(f"expected {name} to be a whole number of at least 1, found {length!r}")
+        return options
+
+    @model_validator(mode="after")
+    def _check_features(self) -> ModelMetadata:
+        problem = next(self._feature_problems(), None)
+        if problem:
+            raise ValueError(problem)
+        return self
+
+    def _feature_problems(self) -> Iterator[str]:
+        """How the lists of features contradict each other."""
+        series = self.series_features
+        known = len(self.calendar_features)
+        for name in ("predicted_features", "feature_columns", "future_covariates"):
+            yield from (f"{name} names '{feature}' twice" for feature in _repeated(getattr(self, name)))
+        if len(series) + known + len(self.future_covariates) != len(self.feature_columns):
+            yield "feature_columns has fewer names than calendar_features and future_covariates"
+        if self.feature_columns[len(series) : len(series) + known] != self.calendar_features:
+            yield "feature_columns does not contain calendar_features after the features"
+        for name in ("predicted_features", "future_covariates", "context_features"):
+            absent = [feature for feature in getattr(self, name) if feature not in series]
+            yield from (f"{name} names '{feature}', which is not in feature_columns" for feature in absent)
+        predicted = self.predicted_features
+        yield from (
+            f"'{name}' is predicted and a future covariate" for name in self.future_covariates if name in predicted
+        )
+        yield from (f"'{name}' is predicted and context" for name in self.context_features if name in predicted)
+        absent = [name for name in self.integer_features if name not in predicted]
+        yield from (f"integer_features names '{name}', which is not predicted" for name in absent)
+        if self.timestamp_column in series:
+            yield f"timestamp_column '{self.timestamp_column}' is also a feature"
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -82,7 +124,11 @@ class ModelMetadata(Record):
     def series_features(self) -> list[str]:
         """The features of a row without the known values of the next step, in the order of the network's inputs."""
         known = len(self.calendar_features) + len(self.future_covariates)
-        return self.feature_columns[: len(self.feature_columns) - known]
+        return self.feature_columns[: max(0, len(self.feature_columns) - known)]
+
+
+def _repeated(names: list[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})
 
 
 class IndividualRecord(Record):
@@ -107,8 +153,8 @@ class PinnedModel(Record):
 class Offsets(Record):
     """How far an interval reaches below and above a forecast, by lead time; None where unknown."""
 
-    lower: list[float | None]
-    upper: list[float | None]
+    lower: list[Finite | None]
+    upper: list[Finite | None]
 
 
 class CalibrationRecord(Record):
@@ -120,9 +166,9 @@ class CalibrationRecord(Record):
         coverage: level → feature → share of held-out values inside the interval.
     """
 
-    blend: dict[str, dict[str, float]] = {}
+    blend: dict[str, dict[str, Finite]] = {}
     intervals: dict[str, dict[str, Offsets]] = {}
-    coverage: dict[str, dict[str, float | None]] = {}
+    coverage: dict[str, dict[str, Finite | None]] = {}
 
 
 class EnsembleMetadata(Record):
@@ -130,9 +176,9 @@ class EnsembleMetadata(Record):
 
     model_name: str
     version: str
-    feature_groups: list[str]
+    feature_groups: list[str] = Field(min_length=1)
     metrics: Metrics
-    individual_models: list[PinnedModel]
+    individual_models: list[PinnedModel] = Field(min_length=1)
     feature_metrics: dict[str, dict[str, Metrics]]
     baseline_metrics: dict[str, Metrics] = {}
     calibration: CalibrationRecord = CalibrationRecord()

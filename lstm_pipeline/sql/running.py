@@ -3,7 +3,8 @@
 sqlglot parses the text with Spark's grammar. No text of the user reaches DuckDB: the tree is translated node by node
 with the tables in `spark_expressions` and `spark_functions`, and anything that is not in them is refused. A function
 that a new version of sqlglot or DuckDB adds therefore stays unavailable until it is added there. The locked connection
-is the second line of defence: no files, no network, no settings.
+is the second line of defence: no files, no network, no settings. A step may use half of the memory and run for ten
+minutes.
 
 Differences from Spark's defaults:
 - A cast that would lose a value (text that is not a number, a number out of range) is an error, not a null; `try_cast`
@@ -15,6 +16,7 @@ Differences from Spark's defaults:
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import zoneinfo
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,7 +38,13 @@ from lstm_pipeline.sql.spark_expressions import (
     translate,
 )
 from lstm_pipeline.sql.spark_functions import NODES
-from lstm_pipeline.wording import listed
+from lstm_pipeline.wording import listed, number
+
+MEMORY = "50%"
+"""What DuckDB may use of the memory of the machine, or of the container that it runs in."""
+
+SECONDS = 600.0
+"""How long the query of a step may run."""
 
 
 class SqlError(DataError):
@@ -122,7 +130,9 @@ def open_session(table: pa.Table, timezone: str, as_of: dt.date) -> Iterator[Ses
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
         raise DataError(f"unknown time zone {timezone!r}; expected an IANA name, e.g. UTC or Europe/Berlin") from error
     closed = ("enable_external_access", "autoload_known_extensions", "autoinstall_known_extensions")
-    connection = duckdb.connect(":memory:", config={**dict.fromkeys(closed, "false"), "threads": "4"})
+    connection = duckdb.connect(
+        ":memory:", config={**dict.fromkeys(closed, "false"), "threads": "4", "memory_limit": MEMORY}
+    )
     try:
         connection.execute("SET python_enable_replacements = false")
         connection.execute(f"SET TimeZone = {quoted(timezone)}")
@@ -161,12 +171,38 @@ def _run(session: Session, outputs: Sequence[_Output]) -> pa.Table:
         return pa.table({})
     query = ", ".join(f"{output.sql} AS c{number}" for number, output in enumerate(outputs))
     try:
-        table = session.connection.sql(f"SELECT {query} FROM input").to_arrow_table()
+        with _interrupted_after(SECONDS, session.connection):
+            table = session.connection.sql(f"SELECT {query} FROM input").to_arrow_table()
+    except duckdb.InterruptException as error:
+        raise _stopped(outputs, f"took longer than {number(SECONDS)} seconds") from error
+    except duckdb.OutOfMemoryException as error:
+        raise _stopped(outputs, f"needed more memory than DuckDB may use ({MEMORY} of this machine's)") from error
     except duckdb.Error as error:
         if len(outputs) == 1:
             raise SqlError([Problem(outputs[0].place, f"{short(outputs[0].text)}: {reason(error)}")]) from error
         raise SqlError([problem for output in outputs for problem in _failures(session, output)]) from error
     return pa.table([_in_utc(column) for column in table.columns], names=table.column_names)
+
+
+def _stopped(outputs: Sequence[_Output], why: str) -> SqlError:
+    """The error of a query that reached a limit."""
+    place = outputs[0].place if len(outputs) == 1 else "expressions"
+    text = short("; ".join(output.text for output in outputs))
+    advice = "use simpler expressions, or filter rows in an earlier step"
+    return SqlError([Problem(place, f"{text}: the query was stopped because it {why}; {advice}")])
+
+
+@contextmanager
+def _interrupted_after(seconds: float, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Interrupts the connection's query if the block takes longer."""
+    timer = threading.Timer(seconds, connection.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # it must not interrupt the next query
 
 
 def _failures(session: Session, output: _Output) -> list[Problem]:

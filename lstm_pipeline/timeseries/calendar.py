@@ -45,6 +45,21 @@ def holiday_name(country: str) -> str:
     return f"{_HOLIDAY}{country}"
 
 
+def unknown_calendar(names: Sequence[str]) -> list[str]:
+    """The names that are not calendar features, or name a country or subdivision whose holidays are not known."""
+    unknown = [name for name in names if name not in ALL and not name.startswith(_HOLIDAY)]
+    holidays = [name for name in names if name.startswith(_HOLIDAY)]
+    if holidays:
+        from holidays import list_supported_countries  # takes half a second to import
+
+        countries = list_supported_countries()
+        for name in holidays:
+            country, _, part = name.removeprefix(_HOLIDAY).partition("-")
+            if country not in countries or (part and part not in countries[country]):
+                unknown.append(name)
+    return unknown
+
+
 def calendar_matrix(wall_clock: pd.DatetimeIndex, names: Sequence[str]) -> Float32:
     """Encodes timestamps.
 

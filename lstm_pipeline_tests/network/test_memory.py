@@ -41,3 +41,29 @@ def test_training_copies_no_windows():
     assert COPIED > 3e9
     growth, array = json.loads(run_python(TRAINING).splitlines()[-1])
     assert growth < 1.5 * array + 300  # megabytes
+
+
+LOADS, WARM = 100, 10
+FORECASTING = f"""
+import json
+import pyarrow.parquet as pq
+from lstm_pipeline import Ensemble
+from lstm_pipeline_tests.forecasting.make_golden import INPUT, STORE
+
+def megabytes():
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in open("{STATUS}") if line.startswith("VmRSS"))
+
+table, sizes = pq.read_table(INPUT), []
+for _ in range({WARM + LOADS}):
+    Ensemble.load(str(STORE), "mill").predict(table, 12)
+    sizes.append(megabytes())
+print(json.dumps(sizes))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not STATUS.exists(), reason="the size is read from /proc")
+def test_a_process_that_loads_and_forecasts_a_hundred_times_stays_flat():
+    sizes = json.loads(run_python(FORECASTING).splitlines()[-1])
+    growth = min(sizes[-20:]) - min(sizes[:WARM])
+    assert growth < 1.5 * LOADS  # megabytes; when every traced graph was kept, it was 4.7 a load
