@@ -1,11 +1,11 @@
-"""What it costs to read from S3: bytes, requests, seconds.
+"""The cost of reading from S3: bytes, requests and seconds.
 
     python -m benchmarks.storage [--quick] [--json FILE]
 
-A real S3 server (rclone, on loopback, with authentication on) keeps a table of 50 columns and one published version of
-a small ensemble. Bytes and requests are counted on the wire by a proxy, in runs of their own; the seconds are medians
-of runs by turns, once straight to the server, and once as from a bucket far away: every request 30 ms late, and no
-connection faster than 80 MB a second.
+A real S3 server (rclone on loopback, with authentication) holds a table of 50 columns and one published version of a
+small ensemble. A proxy counts bytes and requests in separate runs. The seconds are medians of interleaved runs, first
+directly against the server, then as if the bucket were far away: every request is delayed by 30 ms, and no connection
+exceeds 80 MB per second.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from pyarrow.fs import FileSystem, S3FileSystem
 from benchmarks import Target, conclude, machine
 from benchmarks.proxy import Proxy, counting
 from lstm_pipeline.spec.steps import FilterStep, SelectStep, SqlStep
-from lstm_pipeline.sql.pushdown import needed
-from lstm_pipeline.tables.reading import open_source
+from lstm_pipeline.sql import needed
+from lstm_pipeline.tables import open_source
 from lstm_pipeline_tests.storage.servers import KEY, SECRET, aws_environment, rclone_server, running
 
 BUCKET = "benchmark"
 ROWS, QUICK_ROWS, COLUMNS = 1_000_000, 100_000, 50
 GROUPS = 9  # row groups of 122,880 rows, as DuckDB writes them; fewer rows in as many groups with --quick
 FIRST = np.datetime64("2023-01-01", "us")
-MINUTES = 1_000_000  # what the table covers: not quite two years
+MINUTES = 1_000_000  # the table covers almost two years
 AS_OF = dt.date(2024, 8, 1)
 MONTH = "at >= current_date() - interval '30' day and at < current_date()"
-FAR_SECONDS, FAR_BYTES = 0.03, 80e6  # a request; a second and connection
+FAR_SECONDS, FAR_BYTES = 0.03, 80e6  # per request; per second and connection
 EVERYTHING, VERSION = "input: everything", "version: load"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one way of reading takes."""
+    """The cost of one way of reading."""
 
     name: str
     megabytes: float
@@ -58,14 +58,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class Way:
-    """One thing to read, and how."""
+    """One thing to read, and how it is read."""
 
     name: str
-    read: Callable[[str], object]  # of an endpoint
+    read: Callable[[str], object]  # takes the endpoint
 
 
 def write_input(folder: Path, rows: int) -> None:
-    """50 columns: a time, and measurements with three decimals."""
+    """Writes 50 columns: a timestamp, and measurements with three decimals."""
     noise = np.random.default_rng(0)
     times = FIRST + np.arange(rows) * np.timedelta64(60_000_000 * MINUTES // rows, "us")
     values = {f"v{number:02}": noise.normal(20, 5, rows).round(3) for number in range(1, COLUMNS)}
@@ -75,7 +75,7 @@ def write_input(folder: Path, rows: int) -> None:
 
 
 def publish_version(storage: str) -> list[int]:
-    """Trains two tiny networks and publishes them; the sizes of all that a version consists of."""
+    """Trains two tiny networks and publishes them; returns the sizes of the objects of the version."""
     from lstm_pipeline.projects.project import Project
     from lstm_pipeline_tests.mill import mill_project, publish_mill, train_mill
 
@@ -92,7 +92,7 @@ def publish_version(storage: str) -> list[int]:
 
 
 def chain(*steps: SqlStep) -> Callable[[str], pa.Table]:
-    """The input, as far as these steps need it: what a run reads."""
+    """The part of the input that these steps need, as a run reads it."""
 
     def read(endpoint: str) -> pa.Table:
         source = open_source(f"s3://{BUCKET}/wide.parquet", timestamp_col="at")
@@ -103,14 +103,14 @@ def chain(*steps: SqlStep) -> Callable[[str], pa.Table]:
 
 
 def plain(columns: list[str] | None) -> Callable[[str], pa.Table]:
-    """pyarrow over s3fs as it comes."""
+    """pyarrow over s3fs with default settings."""
     return lambda endpoint: pads.dataset(
         f"{BUCKET}/wide.parquet", filesystem=s3fs.S3FileSystem(use_listings_cache=False), format="parquet"
     ).to_table(columns=columns)
 
 
 def own_client(columns: list[str] | None) -> Callable[[str], pa.Table]:
-    """pyarrow with the S3 client it brings."""
+    """pyarrow's own S3 client with default settings."""
 
     def read(endpoint: str) -> pa.Table:
         fs: FileSystem = S3FileSystem(
@@ -122,7 +122,7 @@ def own_client(columns: list[str] | None) -> Callable[[str], pa.Table]:
 
 
 def load_version(endpoint: str) -> object:
-    """What a forecast does first: every file of the version checked, the networks built."""
+    """The first step of a forecast: checks every file of the version and builds the networks."""
     from lstm_pipeline.forecasting.ensemble import Ensemble
 
     return Ensemble.load(f"s3://{BUCKET}/storage", "mill", "v1")
@@ -148,14 +148,14 @@ def input_ways() -> list[Way]:
 
 
 def use(endpoint: str) -> None:
-    """Every client made from now on goes there, and the one that s3fs keeps is warm."""
+    """Directs all new clients to the endpoint, and warms up the one that s3fs keeps."""
     os.environ.update(aws_environment(endpoint))
     s3fs.S3FileSystem.clear_instance_cache()
     open_source(f"s3://{BUCKET}/wide.parquet")
 
 
 def seconds(chosen: Sequence[Way], endpoint: str, runs: int) -> dict[str, float]:
-    """Medians of runs by turns; a first one, that is not counted, warms everything up."""
+    """Medians of interleaved runs; the first run only warms up and is not counted."""
     use(endpoint)
     taken: dict[str, list[float]] = {way.name: [] for way in chosen}
     for _ in range(runs + 1):
@@ -179,11 +179,11 @@ def measure(chosen: Sequence[Way], direct: str, proxy: Proxy, runs: int) -> list
 
 
 def targets(costs: Sequence[Cost], stored: Sequence[int], rows: int) -> list[Target]:
-    """Ratios, of which more is better.
+    """Ratios for which higher is better.
 
     Args:
-        stored: sizes of the objects that make up the version, in bytes.
-        rows: of the input; where it is small, the round trips take the time whatever is read.
+        stored: the sizes of the objects of the version, in bytes.
+        rows: the length of the input; in a small one, round trips take most of the time whatever is read.
     """
     by_name = {cost.name: cost for cost in costs}
     version, everything = by_name[VERSION], by_name[EVERYTHING]
@@ -195,14 +195,14 @@ def targets(costs: Sequence[Cost], stored: Sequence[int], rows: int) -> list[Tar
         cost = by_name[f"input: {name}"]
         found.append(Target(f"{name}: times fewer bytes", everything.megabytes / cost.megabytes, bytes_target))
         if rows == ROWS:
-            found.append(Target(f"{name}: times faster, from afar", everything.seconds_far / cost.seconds_far, 2.0))
+            found.append(Target(f"{name}: times faster, far away", everything.seconds_far / cost.seconds_far, 2.0))
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROWS:,} rows instead of {ROWS:,}")
-    parser.add_argument("--runs", type=int, default=5, help="runs of which the median is taken")
+    parser.add_argument("--runs", type=int, default=5, help="number of runs for the median")
     parser.add_argument("--json", type=Path, help="write machine, versions, results and targets to this file")
     arguments = parser.parse_args()
     rows = QUICK_ROWS if arguments.quick else ROWS
@@ -213,7 +213,7 @@ def main() -> None:
         with running(server), counting(server.port) as proxy:
             costs = measure(input_ways(), server.endpoint, proxy, arguments.runs)
             use(server.endpoint)
-            stored = publish_version(f"s3://{BUCKET}/storage")  # last: TensorFlow's threads would slow the rest down
+            stored = publish_version(f"s3://{BUCKET}/storage")  # last: TensorFlow's threads slow the rest down
             costs += measure([Way(VERSION, load_version)], server.endpoint, proxy, arguments.runs)
     print_table(costs, rows, stored)
     found = targets(costs, stored, rows)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_pipeline.api import Project, load_project
-    from lstm_pipeline.forecasting.ensemble import Ensemble
+    from lstm_pipeline.forecasting import Ensemble
 
 __all__ = ["Ensemble", "Project", "load_project"]
 
@@ -25,7 +25,7 @@ __all__ = ["Ensemble", "Project", "load_project"]
 def __getattr__(name: str) -> Any:
     """Imports on first use: the command line's help needs none of this."""
     if name == "Ensemble":
-        from lstm_pipeline.forecasting.ensemble import Ensemble
+        from lstm_pipeline.forecasting import Ensemble
 
         return Ensemble
     if name in ("Project", "load_project"):

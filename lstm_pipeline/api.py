@@ -67,6 +67,7 @@ class Project(projects.Project):
             raise DataError(
                 f"not groups of this project: {', '.join(unknown)}; its groups are {', '.join(self.groups)}"
             )
+        self.registry.candidates.require_room(list(groups or self.groups))
         step, run_id = self.spec.training, f"python-{uuid.uuid4()}"
         run = TrainingRun(
             dataset=build_dataset(training_input(self, as_of or self.today()), step, self.spec.timezone),
@@ -90,8 +91,7 @@ class Project(projects.Project):
             RegistryError: a group has no model yet, or models do not fit the spec or each other.
         """
         table = training_input(self, as_of or self.today())
-        models = self.registry.newest_models(self.groups)
-        return publish(self, table, models, run_id=f"python-{uuid.uuid4()}").version
+        return publish(self, table, {}, run_id=f"python-{uuid.uuid4()}").version
 
     def forecast(self, *, as_of: dt.date | None = None) -> pd.DataFrame:
         """Forecasts with the version in use, from the last rows of the prediction input.

@@ -15,8 +15,8 @@ from lstm_pipeline.errors import PipelineError, SpecError
 from lstm_pipeline.spec.settings import STORAGE_VARIABLE
 
 if TYPE_CHECKING:
-    from lstm_pipeline.backtesting.backtest import BacktestOptions
-    from lstm_pipeline.projects.project import Project
+    from lstm_pipeline.backtesting import BacktestOptions
+    from lstm_pipeline.projects import Project
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -71,7 +71,7 @@ def cli() -> None:
 @with_storage
 def validate(spec: str) -> None:
     """Check SPEC against the columns of its inputs, and list every problem."""
-    from lstm_pipeline.projects.checks import data_problems
+    from lstm_pipeline.projects import data_problems
 
     project = _load(spec)
     problems = data_problems(project)
@@ -138,7 +138,7 @@ def backtest(
             "--version scores a published version and --retrain-every trains anew; use one of them"
         )
     project = _load(spec)
-    from lstm_pipeline.backtesting.backtest import BacktestOptions
+    from lstm_pipeline.backtesting import BacktestOptions
 
     _backtest(project, BacktestOptions(version, origins, stride, retrain_every), as_of.date() if as_of else None)
 
@@ -149,8 +149,8 @@ def backtest(
 def demo(as_of: dt.datetime | None) -> None:
     """Simulate a plant's data, then train and forecast with the shipped project."""
     from lstm_pipeline.defs.simulated_plant import simulated_plant
-    from lstm_pipeline.orchestration.runs import materialize
-    from lstm_pipeline.projects.demo import DEMO
+    from lstm_pipeline.orchestration import materialize
+    from lstm_pipeline.projects import DEMO
 
     project = _load(DEMO)
     last = as_of.date() if as_of else project.today()
@@ -164,7 +164,7 @@ def demo(as_of: dt.datetime | None) -> None:
 @with_storage
 def versions(spec: str) -> None:
     """List SPEC's versions: how accurate they are, which models they pin, and which one is in use."""
-    from lstm_pipeline.reporting.terminal import make_console, versions_table
+    from lstm_pipeline.reporting import make_console, versions_table
 
     registry = _load(spec).registry
     in_use = registry.resolve()
@@ -194,7 +194,7 @@ def prune(spec: str, keep: int, dry_run: bool) -> None:
 
     The version in use and every model that a kept version pins are kept.
     """
-    from lstm_pipeline.registry.housekeeping import prune as remove
+    from lstm_pipeline.registry import prune as remove
 
     removals = remove(_load(spec).registry, keep, dry_run=dry_run)
     for removal in removals:
@@ -233,7 +233,7 @@ def _leave(status: int) -> NoReturn:
 
 
 def _load(spec: str) -> Project:
-    from lstm_pipeline.projects.project import load_project
+    from lstm_pipeline.projects import load_project
 
     return load_project(spec)
 
@@ -242,14 +242,14 @@ def _run(
     project: Project, *, train: bool, predict: bool, groups: tuple[str, ...] | None, as_of: dt.datetime | None
 ) -> None:
     from lstm_pipeline.network.runtime import import_quietly
-    from lstm_pipeline.orchestration.runs import run_project
-    from lstm_pipeline.reporting.terminal import TrainingBars, make_console
+    from lstm_pipeline.orchestration import run_project
+    from lstm_pipeline.reporting import TrainingBars, make_console
 
     import_quietly()
     console = make_console()
     trained = [group for group in project.groups if groups is None or group in groups] if train else []
     with TrainingBars(console, trained, project.spec.training.epochs) as bars:
-        run_project(
+        version = run_project(
             project,
             train=train,
             predict=predict,
@@ -257,16 +257,16 @@ def _run(
             as_of=as_of.date() if as_of else None,
             progress=bars,
         )
-    _report(console, project, predict)
+    _report(console, project, version, predict)
 
 
 def _backtest(project: Project, options: BacktestOptions, as_of: dt.date | None) -> None:
     import pyarrow.parquet as pq
 
-    from lstm_pipeline.backtesting.backtest import read_protocol
+    from lstm_pipeline.backtesting import read_protocol
     from lstm_pipeline.network.runtime import import_quietly
-    from lstm_pipeline.orchestration.runs import run_backtest
-    from lstm_pipeline.reporting.terminal import TrainingBars, backtest_tables, make_console
+    from lstm_pipeline.orchestration import run_backtest
+    from lstm_pipeline.reporting import TrainingBars, backtest_tables, make_console
 
     import_quietly()
     console, layout = make_console(), project.registry.layout
@@ -282,14 +282,14 @@ def _backtest(project: Project, options: BacktestOptions, as_of: dt.date | None)
     console.print(f"plot:   {layout.backtest_plot}", soft_wrap=True)
 
 
-def _report(console: Any, project: Project, predict: bool) -> None:
+def _report(console: Any, project: Project, version: str | None, predict: bool) -> None:
     """Prints how good the version is, and where everything is."""
     import pyarrow.parquet as pq
 
-    from lstm_pipeline.reporting.terminal import coverage_line, forecast_table, metrics_table
+    from lstm_pipeline.reporting import coverage_line, forecast_table, metrics_table
 
     registry = project.registry
-    record = registry.ensemble_record(project.spec.prediction.version)
+    record = registry.ensemble_record(version or project.spec.prediction.version)
     console.print(metrics_table(record))
     if line := coverage_line(record):
         console.print(line, highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from lstm_pipeline.orchestration.code_location import resources, user_projects
+from lstm_pipeline.orchestration import resources, user_projects
 
 
 @dg.definitions

@@ -126,8 +126,7 @@ def train_mill(project: Project, run_id: str, groups: Sequence[str] | None = Non
 
 
 def publish_mill(project: Project, run_id: str = "publishing") -> Version:
-    models = project.registry.newest_models(project.groups)
-    return publish(project, training_input(project, AS_OF), models, run_id=run_id).version
+    return publish(project, training_input(project, AS_OF), {}, run_id=run_id).version
 
 
 def trained_member(folder: Path, group: str, dataset: Dataset, step: TrainingStep) -> GroupModel:

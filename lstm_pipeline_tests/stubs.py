@@ -56,7 +56,7 @@ def train(registry: Registry, run_id: str, groups: Sequence[str] = GROUPS) -> No
 
 
 def publish(registry: Registry, groups: Sequence[str] = GROUPS, run_id: str = "publishing") -> Version:
-    return registry.publish(registry.newest_models(groups), SCORE, run_id=run_id)
+    return registry.publish(groups, {}, lambda models: SCORE, run_id=run_id)
 
 
 def train_and_publish(registry: Registry, run_id: str, groups: Sequence[str] = GROUPS) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from lstm_pipeline.wording import counted, did_you_mean, listed, number
+from lstm_pipeline.wording import Hints, counted, did_you_mean, listed, number
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,27 @@ def test_a_hint_is_given_only_where_a_name_is_close() -> None:
     assert did_you_mean("HEAT", ["load", "Heat"]) == " Did you mean 'Heat'?"
     assert did_you_mean("xyz", ["load", "heat"]) == ""
     assert did_you_mean("x", []) == ""
+
+
+def test_hints_for_hundreds_of_names_among_thousands_take_less_than_two_seconds() -> None:
+    columns = [f"machine_{number // 40}_sensor_{number % 40}_temperature" for number in range(2000)]
+    misspelt = [name.replace("sensor", "senzor") for name in columns[::6]][:300]
+    start = time.process_time()
+    hints = [did_you_mean(name, columns) for name in misspelt]
+    assert time.process_time() - start < 2
+    assert (
+        sum(f"'{name.replace('senzor', 'sensor')}'" in hint for name, hint in zip(misspelt, hints, strict=True)) > 285
+    )
+
+
+def test_the_work_for_a_hint_is_bounded() -> None:
+    assert did_you_mean("x" * 100_000, ["x" * 99_999, "y"]) == ""
+    assert did_you_mean("lode", ["x" * 100_000, "load"]) == " Did you mean 'load'?"
+    start = time.process_time()
+    assert did_you_mean("colum", (f"column_{number}" for number in range(1_000_000))) != ""
+    assert time.process_time() - start < 1
+
+
+def test_after_the_first_names_there_are_no_more_hints() -> None:
+    hint = Hints(["load", "heat"], most=2)
+    assert [hint("lode"), hint("xyz"), hint("lode")] == [" Did you mean 'load'?", "", ""]

@@ -23,15 +23,21 @@ from lstm_pipeline.backtesting.contenders import (
 )
 from lstm_pipeline.backtesting.retraining import retrain, with_split
 from lstm_pipeline.errors import DataError, RegistryError
-from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
-from lstm_pipeline.forecasting.ensemble import Ensemble, load_models
-from lstm_pipeline.forecasting.publishing import require_fit
-from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, held_out_origins, roll_from
-from lstm_pipeline.forecasting.training import OnEpoch
-from lstm_pipeline.projects.project import Project
-from lstm_pipeline.registry.registry import Version
-from lstm_pipeline.statistics.significance import overlapping_origins
-from lstm_pipeline.timeseries.windows import Split
+from lstm_pipeline.forecasting import (
+    MAX_ORIGINS,
+    Dataset,
+    Ensemble,
+    OnEpoch,
+    build_dataset,
+    held_out_origins,
+    load_models,
+    require_fit,
+    roll_from,
+)
+from lstm_pipeline.projects import Project
+from lstm_pipeline.registry import Version
+from lstm_pipeline.statistics import overlapping_origins
+from lstm_pipeline.timeseries import Split
 from lstm_pipeline.wording import counted, listed
 
 PROTOCOL = b"lstm_pipeline/backtest"

@@ -12,8 +12,14 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.backtesting.contenders import ENSEMBLE, Contest
-from lstm_pipeline.statistics.metrics import NAMES, Metrics, mean_over_features, score
-from lstm_pipeline.statistics.significance import diebold_mariano, overlapping_origins
+from lstm_pipeline.statistics import (
+    METRIC_NAMES,
+    Metrics,
+    diebold_mariano,
+    mean_over_features,
+    overlapping_origins,
+    score,
+)
 
 SCHEMA = pa.schema(
     [
@@ -21,7 +27,7 @@ SCHEMA = pa.schema(
         ("group", pa.string()),
         ("feature", pa.string()),
         ("lead", pa.int32()),
-        *((name, pa.float64()) for name in NAMES),
+        *((name, pa.float64()) for name in METRIC_NAMES),
         ("origins", pa.int64()),
         ("relative_rmse", pa.float64()),
         ("p_value", pa.float64()),

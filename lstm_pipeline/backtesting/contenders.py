@@ -9,12 +9,9 @@ import numpy as np
 
 from lstm_pipeline.arrays import Flags, Float64, Integers
 from lstm_pipeline.backtesting.classical import STATISTICAL, statistical_forecasts
-from lstm_pipeline.forecasting.calibration import Calibration
-from lstm_pipeline.forecasting.dataset import Dataset
-from lstm_pipeline.forecasting.rolling import Rolled
-from lstm_pipeline.statistics.baselines import BASELINES, drift_forecasts
-from lstm_pipeline.statistics.linear import LinearForm, fit_linear
-from lstm_pipeline.timeseries.windows import window_starts
+from lstm_pipeline.forecasting import Calibration, Dataset, Rolled
+from lstm_pipeline.statistics import BASELINES, LinearForm, drift_forecasts, fit_linear
+from lstm_pipeline.timeseries import window_starts
 
 OnStage = Callable[[str], None]
 """A progress listener, called with one line of text."""

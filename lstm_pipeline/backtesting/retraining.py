@@ -11,18 +11,23 @@ import numpy as np
 import pandas as pd
 
 from lstm_pipeline.errors import TrainingError
-from lstm_pipeline.forecasting.calibration import Calibration
-from lstm_pipeline.forecasting.dataset import Dataset
-from lstm_pipeline.forecasting.ensemble import Ensemble, load_models
-from lstm_pipeline.forecasting.evaluation import calibrate
-from lstm_pipeline.forecasting.rolling import roll_held_out
-from lstm_pipeline.forecasting.training import GroupsFailed, OnEpoch, TrainingRun, resolve_options, train_groups
-from lstm_pipeline.registry.registry import Registry
-from lstm_pipeline.spec.model_options import ModelOptions
-from lstm_pipeline.spec.steps import TrainingStep
-from lstm_pipeline.storage.store import Store
-from lstm_pipeline.timeseries.gaps import fill_gaps
-from lstm_pipeline.timeseries.windows import Split
+from lstm_pipeline.forecasting import (
+    Calibration,
+    Dataset,
+    Ensemble,
+    GroupsFailed,
+    OnEpoch,
+    TrainingRun,
+    calibrate,
+    load_models,
+    resolve_options,
+    roll_held_out,
+    train_groups,
+)
+from lstm_pipeline.registry import Registry
+from lstm_pipeline.spec import ModelOptions, TrainingStep
+from lstm_pipeline.storage import Store
+from lstm_pipeline.timeseries import Split, fill_gaps
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,8 @@
 
 import dagster as dg
 
-from lstm_pipeline.orchestration.assets import as_of_date
-from lstm_pipeline.orchestration.failures import user_errors
-from lstm_pipeline.orchestration.keys import slug, source_key
-from lstm_pipeline.orchestration.metadata import frame_metadata
-from lstm_pipeline.projects.demo import DEMO, write_demo_data
-from lstm_pipeline.projects.project import load_project
+from lstm_pipeline.orchestration import as_of_date, frame_metadata, slug, source_key, user_errors
+from lstm_pipeline.projects import DEMO, load_project, write_demo_data
 
 _PROJECT = load_project(DEMO)
 _PRODUCT = _PROJECT.spec.model_metadata

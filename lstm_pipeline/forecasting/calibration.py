@@ -9,9 +9,8 @@ import numpy as np
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.registry.records import CalibrationRecord, Offsets
-from lstm_pipeline.statistics.baselines import BASELINES
-from lstm_pipeline.statistics.blending import blend
+from lstm_pipeline.registry import CalibrationRecord, Offsets
+from lstm_pipeline.statistics import BASELINES, blend
 from lstm_pipeline.wording import listed
 
 METHODS = ("network", *BASELINES)

@@ -13,15 +13,25 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Flags, Float32, Float64
 from lstm_pipeline.forecasting.inputs import NetworkInputs, next_name
-from lstm_pipeline.spec.steps import TrainingStep
-from lstm_pipeline.statistics.metrics import naive_scale
-from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
-from lstm_pipeline.timeseries.calendar import calendar_names, holiday_name
-from lstm_pipeline.timeseries.features import FeatureSet, resolve_features
-from lstm_pipeline.timeseries.gaps import Filled, fill_gaps
-from lstm_pipeline.timeseries.season import season_length
-from lstm_pipeline.timeseries.series import Series, build_series, split_plan
-from lstm_pipeline.timeseries.windows import Split, Windows, split_rows, split_windows, window_starts
+from lstm_pipeline.spec import TrainingStep
+from lstm_pipeline.statistics import Scaler, fit_scaler, naive_scale
+from lstm_pipeline.timeseries import (
+    FeatureSet,
+    Filled,
+    Series,
+    Split,
+    Windows,
+    build_series,
+    calendar_names,
+    fill_gaps,
+    holiday_name,
+    resolve_features,
+    season_length,
+    split_plan,
+    split_rows,
+    split_windows,
+    window_starts,
+)
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,19 @@ from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting.calibration import Calibration
 from lstm_pipeline.forecasting.history import History, read_history
 from lstm_pipeline.forecasting.inputs import NetworkInputs
-from lstm_pipeline.registry.layout import SCALER, TRAINING_LOG
-from lstm_pipeline.registry.records import CalibrationRecord, ModelMetadata
-from lstm_pipeline.registry.registry import Registry, StoredModel, Version
-from lstm_pipeline.spec.settings import storage_uri
-from lstm_pipeline.statistics.baselines import naive_forecasts
-from lstm_pipeline.statistics.intervals import interval_columns
-from lstm_pipeline.statistics.scaling import Scaler
-from lstm_pipeline.storage.store import Store
-from lstm_pipeline.timeseries.gaps import Filled
-from lstm_pipeline.timeseries.series import Series
+from lstm_pipeline.registry import (
+    SCALER,
+    TRAINING_LOG,
+    CalibrationRecord,
+    ModelMetadata,
+    Registry,
+    StoredModel,
+    Version,
+)
+from lstm_pipeline.spec import storage_uri
+from lstm_pipeline.statistics import Scaler, interval_columns, naive_forecasts
+from lstm_pipeline.storage import Store
+from lstm_pipeline.timeseries import Filled, Series
 from lstm_pipeline.wording import listed
 
 if TYPE_CHECKING:

@@ -14,10 +14,15 @@ from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.rolling import Rolled, roll_held_out
 from lstm_pipeline.network.runtime import cores
-from lstm_pipeline.statistics.baselines import BASELINES
-from lstm_pipeline.statistics.blending import fit_blend
-from lstm_pipeline.statistics.intervals import interval_offsets, rolling_coverage
-from lstm_pipeline.statistics.metrics import Metrics, mean_over_features, score
+from lstm_pipeline.statistics import (
+    BASELINES,
+    Metrics,
+    fit_blend,
+    interval_offsets,
+    mean_over_features,
+    rolling_coverage,
+    score,
+)
 
 if TYPE_CHECKING:
     from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel

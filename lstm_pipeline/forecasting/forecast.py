@@ -13,10 +13,9 @@ from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.history import History
-from lstm_pipeline.projects.inputs import finish
-from lstm_pipeline.projects.project import Project
-from lstm_pipeline.statistics.intervals import interval_columns
-from lstm_pipeline.tables.schema import conform
+from lstm_pipeline.projects import Project, finish
+from lstm_pipeline.statistics import interval_columns
+from lstm_pipeline.tables import conform
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,17 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.registry.records import ModelMetadata
-from lstm_pipeline.timeseries.features import is_numeric
-from lstm_pipeline.timeseries.gaps import Filled, fill_gaps
-from lstm_pipeline.timeseries.series import Series, build_series, split_plan
-from lstm_pipeline.timeseries.timeline import common_step, regular_grid
+from lstm_pipeline.registry import ModelMetadata
+from lstm_pipeline.timeseries import (
+    Filled,
+    Series,
+    build_series,
+    common_step,
+    fill_gaps,
+    is_numeric,
+    regular_grid,
+    split_plan,
+)
 from lstm_pipeline.wording import counted, listed
 
 

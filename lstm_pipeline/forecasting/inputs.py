@@ -10,11 +10,8 @@ import numpy as np
 import pandas as pd
 
 from lstm_pipeline.arrays import Float32, Float64, Integers
-from lstm_pipeline.statistics.baselines import seasonal_rows
-from lstm_pipeline.statistics.scaling import Scaler
-from lstm_pipeline.timeseries.calendar import calendar_matrix
-from lstm_pipeline.timeseries.gaps import Filled
-from lstm_pipeline.timeseries.series import Series
+from lstm_pipeline.statistics import Scaler, seasonal_rows
+from lstm_pipeline.timeseries import Filled, Series, calendar_matrix
 
 
 @dataclass(frozen=True)

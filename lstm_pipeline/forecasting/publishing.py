@@ -11,12 +11,10 @@ from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble, load_models, require_agreement
-from lstm_pipeline.forecasting.evaluation import evaluate
-from lstm_pipeline.projects.project import Project
-from lstm_pipeline.registry.registry import Score, StoredModel, Version
-from lstm_pipeline.statistics.metrics import DEFINITIONS, mean_over_features
-from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUALS
-from lstm_pipeline.statistics.residuals import residual_summary
+from lstm_pipeline.forecasting.evaluation import Evaluation, evaluate
+from lstm_pipeline.projects import Project
+from lstm_pipeline.registry import Score, StoredModel, Version
+from lstm_pipeline.statistics import METRIC_DEFINITIONS, RESIDUAL_DEFINITIONS, mean_over_features, residual_summary
 
 ENSEMBLE_METRICS = ("rmse", "mae", "smape")
 
@@ -34,25 +32,39 @@ class Published:
     residuals: dict[str, Float64]
 
 
-def publish(project: Project, table: pa.Table, models: Mapping[str, StoredModel], *, run_id: str) -> Published:
-    """Scores models together on the cleaned table and publishes them as the next version.
+def publish(project: Project, table: pa.Table, trained: Mapping[str, StoredModel], *, run_id: str) -> Published:
+    """Publishes the next version, scored on the cleaned table.
 
     Args:
-        models: group → model, e.g. from `Registry.newest_models`.
+        trained: group → the model that this run trained. The other groups' models are the newest ones, or those of the
+            version in use; see `Registry.publish`.
 
     Raises:
         DataError: the table does not fit the spec.
         RegistryError: the models do not fit the spec or each other, and nothing was published.
     """
     dataset = build_dataset(table, project.spec.training, project.spec.timezone)
-    models = {group: models[group] for group in project.groups}
+    evaluations: list[Evaluation] = []
+
+    def score(models: Mapping[str, StoredModel]) -> Score:
+        evaluations.append(_evaluated(project, dataset, models))
+        return _score(dataset, evaluations[-1])
+
+    version = project.registry.publish(project.groups, trained, score, run_id=run_id)
+    return Published(version, evaluations[-1].residuals)
+
+
+def _evaluated(project: Project, dataset: Dataset, models: Mapping[str, StoredModel]) -> Evaluation:
     require_fit(dataset, models)
     ensemble = Ensemble(load_models(project.registry, models, held_out=True))
-    step = project.spec.training
     horizon, levels = project.spec.prediction.forecast_horizon, project.spec.interval_levels
-    evaluation = evaluate(dataset, ensemble, horizon, blends=step.blends, levels=levels)
+    return evaluate(dataset, ensemble, horizon, blends=project.spec.training.blends, levels=levels)
+
+
+def _score(dataset: Dataset, evaluation: Evaluation) -> Score:
+    """An evaluation as a version's record keeps it."""
     means = mean_over_features(evaluation.by_feature["rolled"])
-    score = Score(
+    return Score(
         metrics={name: means.get(name) for name in ENSEMBLE_METRICS},
         feature_metrics=evaluation.by_feature,
         baseline_metrics=evaluation.baselines,
@@ -62,11 +74,10 @@ def publish(project: Project, table: pa.Table, models: Mapping[str, StoredModel]
             "data_fingerprint": dataset.fingerprint(),
             "mean": {name: mean_over_features(features) for name, features in evaluation.by_feature.items()},
         },
-        definitions={**DEFINITIONS, **{f"residual_{name}": text for name, text in RESIDUALS.items()}},
+        definitions={**METRIC_DEFINITIONS, **{f"residual_{name}": text for name, text in RESIDUAL_DEFINITIONS.items()}},
         calibration=evaluation.calibration.to_record(),
         residuals={name: residual_summary(residuals) for name, residuals in evaluation.residuals.items()},
     )
-    return Published(project.registry.publish(models, score, run_id=run_id), evaluation.residuals)
 
 
 def require_fit(dataset: Dataset, models: Mapping[str, StoredModel], which: str = "newest model") -> None:

@@ -10,9 +10,8 @@ import numpy as np
 from lstm_pipeline.arrays import Flags, Float64, Integers
 from lstm_pipeline.forecasting.calibration import METHODS
 from lstm_pipeline.forecasting.dataset import Dataset
-from lstm_pipeline.statistics.baselines import naive_forecasts
-from lstm_pipeline.statistics.metrics import Metrics, score
-from lstm_pipeline.timeseries.windows import window_starts
+from lstm_pipeline.statistics import Metrics, naive_forecasts, score
+from lstm_pipeline.timeseries import window_starts
 
 if TYPE_CHECKING:
     from lstm_pipeline.forecasting.ensemble import Ensemble

@@ -21,16 +21,20 @@ from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import GroupModel
 from lstm_pipeline.forecasting.evaluation import evaluate_one_step
 from lstm_pipeline.network.runtime import cores, group_seed
-from lstm_pipeline.registry.layout import HELD_OUT, MODEL, SCALER, TRAINING_LOG
-from lstm_pipeline.registry.records import IndividualRecord, ModelMetadata
-from lstm_pipeline.registry.registry import Registry, StoredModel
-from lstm_pipeline.spec.model_options import ModelOptions
-from lstm_pipeline.spec.steps import TrainingStep
-from lstm_pipeline.statistics.linear import LinearForm, fit_linear
-from lstm_pipeline.statistics.metrics import mean_over_features
-from lstm_pipeline.statistics.scaling import Scaler
-from lstm_pipeline.storage.store import to_json
-from lstm_pipeline.timeseries.windows import Windows
+from lstm_pipeline.registry import (
+    HELD_OUT,
+    MODEL,
+    SCALER,
+    TRAINING_LOG,
+    IndividualRecord,
+    ModelMetadata,
+    Registry,
+    StoredModel,
+)
+from lstm_pipeline.spec import ModelOptions, TrainingStep
+from lstm_pipeline.statistics import LinearForm, Scaler, fit_linear, mean_over_features
+from lstm_pipeline.storage import to_json
+from lstm_pipeline.timeseries import Windows
 from lstm_pipeline.wording import counted, listed
 
 if TYPE_CHECKING:

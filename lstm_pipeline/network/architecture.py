@@ -14,7 +14,7 @@ from lstm_pipeline.network.joint import l2, read_jointly
 from lstm_pipeline.network.runtime import configure
 from lstm_pipeline.network.segments import SegmentNetwork
 from lstm_pipeline.network.windowing import Columns, Highway, NormalizeWindow, RestoreLevel
-from lstm_pipeline.spec.model_options import ModelOptions
+from lstm_pipeline.spec import ModelOptions
 
 _FUTURE_WIDTH = 32
 MEAN = "mean_of_members"

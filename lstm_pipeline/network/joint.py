@@ -9,7 +9,7 @@ import keras
 
 from lstm_pipeline.network import fused
 from lstm_pipeline.network.layers import FinalState, MeanSelfAttention
-from lstm_pipeline.spec.model_options import ModelOptions
+from lstm_pipeline.spec import ModelOptions
 
 
 def read_jointly(options: ModelOptions, seeds: Iterator[int], window: Any, prefix: str) -> Any:

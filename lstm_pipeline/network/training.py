@@ -23,7 +23,7 @@ from lstm_pipeline.network.batches import FloatArray, IntArray, Steps, gather_wi
 from lstm_pipeline.network.losses import LOSSES, ErrorLoss, masked_mean, masked_sums
 from lstm_pipeline.network.schedules import LearningRate, Progress
 from lstm_pipeline.network.slices import InSlices, Pass
-from lstm_pipeline.spec.model_options import ModelOptions
+from lstm_pipeline.spec import ModelOptions
 from lstm_pipeline.wording import counted, number
 
 _OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {

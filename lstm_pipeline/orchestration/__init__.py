@@ -4,17 +4,26 @@ What assets do is done by the rooms below; here it is only wired up, and what is
 its home in this room.
 """
 
+from lstm_pipeline.orchestration.assets import as_of_date
 from lstm_pipeline.orchestration.code_location import project_definitions, resources, user_projects
 from lstm_pipeline.orchestration.component import ForecastProject
+from lstm_pipeline.orchestration.failures import user_errors
+from lstm_pipeline.orchestration.keys import slug, source_key
+from lstm_pipeline.orchestration.metadata import frame_metadata
 from lstm_pipeline.orchestration.runs import RunFailedError, materialize, run_backtest, run_project
 
 __all__ = [
     "ForecastProject",
     "RunFailedError",
+    "as_of_date",
+    "frame_metadata",
     "materialize",
     "project_definitions",
     "resources",
     "run_backtest",
     "run_project",
+    "slug",
+    "source_key",
+    "user_errors",
     "user_projects",
 ]

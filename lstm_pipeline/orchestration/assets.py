@@ -11,13 +11,17 @@ import pyarrow as pa
 from pydantic import Field
 
 from lstm_pipeline import reporting  # its functions are looked up when a plot is drawn: matplotlib is heavy
-from lstm_pipeline.backtesting.backtest import BacktestOptions, backtest
+from lstm_pipeline.backtesting import BacktestOptions, backtest
 from lstm_pipeline.errors import SpecError
-from lstm_pipeline.forecasting.dataset import build_dataset
-from lstm_pipeline.forecasting.ensemble import training_log
-from lstm_pipeline.forecasting.forecast import forecast
-from lstm_pipeline.forecasting.publishing import publish
-from lstm_pipeline.forecasting.training import GroupsFailed, TrainingRun, train_groups
+from lstm_pipeline.forecasting import (
+    GroupsFailed,
+    TrainingRun,
+    build_dataset,
+    forecast,
+    publish,
+    train_groups,
+    training_log,
+)
 from lstm_pipeline.orchestration import metadata as show
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.frames import Frame, Plot, drawn
@@ -30,19 +34,17 @@ from lstm_pipeline.orchestration.keys import (
     PREDICTIONS,
     RECENT,
     TRAINED,
+    TRAINED_BY_TAG,
     WRITE_MODE,
     asset_key,
     run_tags,
     slug,
     source_key,
 )
-from lstm_pipeline.projects.inputs import chain_to, finish, input_preview, prediction_input, training_input
-from lstm_pipeline.projects.project import Project
-from lstm_pipeline.registry.registry import StoredModel
-from lstm_pipeline.registry.table import metadata_table
-from lstm_pipeline.spec.project import DataProduct
-from lstm_pipeline.spec.steps import PredictionStep, TrainingStep
-from lstm_pipeline.tables.schema import conform
+from lstm_pipeline.projects import Project, chain_to, finish, input_preview, prediction_input, training_input
+from lstm_pipeline.registry import StoredModel, metadata_table
+from lstm_pipeline.spec import DataProduct, PredictionStep, TrainingStep
+from lstm_pipeline.tables import conform
 
 _READ = {"parquet", "duckdb"}
 
@@ -180,6 +182,7 @@ def _trained_model(project: Project) -> dg.AssetsDefinition:
             }
 
         with user_errors():
+            project.registry.candidates.require_room(groups)
             run = TrainingRun(
                 dataset=build_dataset(cleaned_data, project.spec.training, project.spec.timezone),
                 step=project.spec.training,
@@ -218,17 +221,15 @@ def _model_metadata(project: Project) -> dg.AssetsDefinition:
         product,
         METADATA,
         kinds={"parquet", "json"},
-        ins={
-            CLEANED: dg.AssetIn(asset_key(project.name, CLEANED)),
-            TRAINED: dg.AssetIn(asset_key(project.name, TRAINED)),
-        },
-        description="Publishes the newest models of all groups, scored together, as the next version.",
+        ins={CLEANED: dg.AssetIn(asset_key(project.name, CLEANED))},
+        # not an input: which models the version takes is decided when it is this publisher's turn
+        deps=[asset_key(project.name, TRAINED)],
+        description="Publishes the models that its run trained, with the newest of the other groups, as a version.",
     )
-    def model_metadata(
-        context: dg.AssetExecutionContext, cleaned_data: pa.Table, trained_model: dict[str, StoredModel]
-    ) -> dg.MaterializeResult[Frame]:
+    def model_metadata(context: dg.AssetExecutionContext, cleaned_data: pa.Table) -> dg.MaterializeResult[Frame]:
         with user_errors():
-            published = publish(project, cleaned_data, trained_model, run_id=context.run_id)
+            trained = project.registry.trained_by(project.groups, _training_runs(context.run))
+            published = publish(project, cleaned_data, trained, run_id=context.run_id)
             as_of = as_of_date(context, project)
             table = finish(project, product, step.output, metadata_table(published.version), as_of)
             if product.fields is not None:
@@ -238,6 +239,12 @@ def _model_metadata(project: Project) -> dg.AssetsDefinition:
         return _result(Frame(table, (plot,)), as_of, show.version_metadata(published.version))
 
     return model_metadata
+
+
+def _training_runs(run: dg.DagsterRun) -> list[str]:
+    """The runs whose models a run publishes: itself, those it is told, and the one it carries on after a failure."""
+    told = run.tags.get(TRAINED_BY_TAG, "").split(",")
+    return [run_id for run_id in (run.run_id, *told, run.parent_run_id) if run_id]
 
 
 def _predictions(project: Project) -> dg.AssetsDefinition:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from itertools import chain, count
 from pathlib import Path
 
 import dagster as dg
@@ -11,12 +12,12 @@ import dagster as dg
 from lstm_pipeline.errors import Problem, SpecError
 from lstm_pipeline.orchestration.assets import broken_spec_asset, build_assets
 from lstm_pipeline.orchestration.io_managers import ModelIOManager, ParquetIOManager
-from lstm_pipeline.orchestration.jobs import build_jobs
-from lstm_pipeline.orchestration.keys import slug
+from lstm_pipeline.orchestration.jobs import JOB_KINDS, build_jobs, job_name
+from lstm_pipeline.orchestration.keys import BACKTEST_ASSETS, FORECAST_ASSETS, TRAINING_ASSETS, asset_key, slug
 from lstm_pipeline.orchestration.progress import LogProgress, Progress
-from lstm_pipeline.projects.project import Project, load_project, spec_files
-from lstm_pipeline.spec.settings import storage_uri
-from lstm_pipeline.storage.store import Store
+from lstm_pipeline.projects import Project, load_project, spec_files
+from lstm_pipeline.spec import Loc, TrainingStep, storage_uri
+from lstm_pipeline.storage import Store
 
 logger = logging.getLogger(__name__)
 
@@ -37,27 +38,99 @@ def resources(storage: str | None = None, progress: Progress | None = None) -> d
 
 
 def user_projects(taken: Iterable[str] = ()) -> dg.Definitions:
-    """The projects in the user's own folder. A broken spec is shown as such and does not affect the others.
+    """The projects in the user's own folder. One that cannot be loaded is shown as such and does not affect the others.
+
+    Of two projects that cannot be loaded together, because names in the UI or of their files would be the same, the
+    first one in alphabetical order of the files is loaded.
 
     Args:
         taken: names of projects that exist already.
     """
-    found: list[dg.Definitions] = []
-    names = {slug(name): "a shipped project" for name in taken}
+    shipped = list(taken)
+    claims = _Claims(shipped)
+    shown: list[dg.Definitions] = []
+    broken_keys = {slug(name) for name in shipped}
     for path in spec_files():
         try:
             project = load_project(path)
-            other = names.get(slug(project.name))
-            if other:
-                raise SpecError(str(path), [Problem("name", f"'{project.name}' is already the name of {other}")])
-            names[slug(project.name)] = str(path)
-            found.append(project_definitions(project))
+            claims.check(project, path)
+            shown.append(project_definitions(project))
+            claims.add(project, path)
         except SpecError as error:
-            found.append(broken(path, error))
-    return dg.Definitions.merge(*found) if found else dg.Definitions()
+            shown.append(broken(path, error, _unused_key(path, broken_keys)))
+        except dg.DagsterError as error:
+            problem = Problem("", f"Dagster cannot show this project: {error}")
+            shown.append(broken(path, SpecError(str(path), [problem]), _unused_key(path, broken_keys)))
+    return dg.Definitions.merge(*shown) if shown else dg.Definitions()
 
 
-def broken(path: Path, error: SpecError) -> dg.Definitions:
-    """Definitions that show why a spec could not be loaded."""
+def broken(path: Path, error: SpecError, key: str | None = None) -> dg.Definitions:
+    """Definitions that show why a spec could not be loaded.
+
+    Args:
+        path: the spec.
+        error: what is wrong with it.
+        key: last part of the asset key; by default the file's name without its ending.
+    """
     logger.error("%s", error)
-    return dg.Definitions(assets=[broken_spec_asset(path.stem, error)])
+    return dg.Definitions(assets=[broken_spec_asset(path.stem if key is None else key, error)])
+
+
+class _Claims:
+    """Names that only one project can have: those of its file, its group, its jobs and its steps."""
+
+    def __init__(self, shipped: Iterable[str]) -> None:
+        self._owners: dict[tuple[str, str], str] = {}
+        for name in shipped:
+            self._owners |= dict.fromkeys(_claimed(name), f"the project '{name}', which comes with the package")
+
+    def check(self, project: Project, path: Path) -> None:
+        """Raises a `SpecError` if another project has one of the names."""
+        claims = _claimed(project.name, path)
+        clash = next((claim for claim in claims if claim in self._owners), None)
+        if clash is not None:
+            message = (
+                f"the {claims[clash]} of the project '{project.name}' is already that of {self._owners[clash]}; "
+                f"the one that comes first is loaded; rename one of them{_EXPLANATION.get(clash[0], '')}"
+            )
+            place = () if clash[0] == FILE else _place(project)
+            raise SpecError(str(path), [project.loaded.problem(place, message)])
+
+    def add(self, project: Project, path: Path) -> None:
+        """Records a project that is loaded."""
+        self._owners |= dict.fromkeys(_claimed(project.name, path), f"the project '{project.name}' in {path}")
+
+
+GROUP, GRAPH, FILE = "group", "graph", "file"
+"""What has to be unique: groups of assets, graphs (jobs and steps share their names), and files."""
+_EXPLANATION = {
+    GROUP: " (names that differ only in '-', '_' and '.' are the same in the UI)",
+    FILE: " (an ending does not tell two files apart, nor do '-' and '_')",
+}
+
+
+def _claimed(name: str, path: Path | None = None) -> dict[tuple[str, str], str]:
+    """Everything that only one project can have → what it is."""
+    assets = {*TRAINING_ASSETS, *FORECAST_ASSETS, *BACKTEST_ASSETS}
+    steps = [asset_key(name, asset).to_python_identifier() for asset in sorted(assets)]
+    return {
+        (GROUP, slug(name)): f"group '{slug(name)}'",
+        **{(GRAPH, job): f"job '{job}'" for job in (job_name(name, kind) for kind in JOB_KINDS)},
+        **{(GRAPH, step): f"step '{step}'" for step in steps},
+        **({(FILE, slug(path.stem)): f"file name '{path.stem}'"} if path else {}),
+    }
+
+
+def _place(project: Project) -> Loc:
+    """Where a spec names its project."""
+    steps = project.spec.model_metadata.transformations
+    index = next(index for index, step in enumerate(steps) if isinstance(step, TrainingStep))
+    return ("model_metadata", "transformations", index, "project_name") if project.spec.name is None else ("name",)
+
+
+def _unused_key(path: Path, used: set[str]) -> str:
+    """Last part of the asset key of a broken spec, different from all in `used`, to which it is added."""
+    candidates = chain([path.stem, path.name], (f"{path.name}_{number}" for number in count(2)))
+    key = next(key for key in map(slug, candidates) if key not in used)
+    used.add(key)
+    return key

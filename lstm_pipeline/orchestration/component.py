@@ -12,11 +12,8 @@ from pydantic_core import CoreSchema
 
 from lstm_pipeline.errors import SpecError
 from lstm_pipeline.orchestration.code_location import broken, project_definitions
-from lstm_pipeline.projects.project import Project
-from lstm_pipeline.spec.documents import Document
-from lstm_pipeline.spec.loading import load_data
-from lstm_pipeline.spec.project import ProjectSpec
-from lstm_pipeline.spec.settings import storage_uri
+from lstm_pipeline.projects import Project
+from lstm_pipeline.spec import Document, ProjectSpec, load_data, storage_uri
 
 
 class ForecastProjectAttributes(RootModel[dict[str, Any]]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import dagster as dg
@@ -52,6 +53,9 @@ def drawn(plots: Iterable[Plot], store: Store, log: dg.DagsterLogManager) -> dic
                 store.write(plot.path, png)
         except Exception as error:  # whatever it is, the data matters more than its picture
             reason = f"{type(error).__name__}: {error}"
+            if plot.path is not None:
+                with suppress(Exception):  # an earlier run's picture must not be taken for this run's
+                    store.remove(plot.path)
             log.warning(f"The plot '{plot.name}' could not be drawn ({reason}); the data is stored.")
         else:
             shown[plot.name] = dg.MetadataValue.md(picture(png, plot.text))

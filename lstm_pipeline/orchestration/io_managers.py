@@ -6,6 +6,7 @@ exactly one partition has to arrive as a dict like any other number, and because
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import dagster as dg
@@ -18,8 +19,9 @@ from lstm_pipeline.errors import DataError
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.frames import Frame, drawn
 from lstm_pipeline.orchestration.keys import BUCKET, WRITE_MODE
-from lstm_pipeline.registry.registry import Registry, StoredModel
-from lstm_pipeline.storage.store import Store
+from lstm_pipeline.registry import Registry, StoredModel
+from lstm_pipeline.storage import Store
+from lstm_pipeline.tables import append_rows, from_parquet, to_parquet
 
 Context = dg.InputContext | dg.OutputContext
 
@@ -53,13 +55,23 @@ class ParquetIOManager(_ProjectIOManager):
     folder = "data"
 
     def dump_to_path(self, context: dg.OutputContext, obj: Frame | pa.Table | pd.DataFrame, path: UPath) -> None:
-        """Writes the frame; in the mode `append` after the existing rows."""
+        """Writes the frame; in the mode `append` after the existing rows, of which no rival's are lost."""
         table = _table(obj)
         with user_errors():
-            if context.definition_metadata.get(WRITE_MODE) == "append" and self.store.exists(path):
-                table = _append(self._read(path), table, path)
+            if context.definition_metadata.get(WRITE_MODE) == "append":
+                self.store.update(path, lambda before: self._appended(before, table, context.run_id, path))
+                return
             with self.store.writing(path) as file:
                 pq.write_table(table, file, compression="zstd")
+
+    def _appended(self, before: bytes | None, table: pa.Table, run_id: str, path: UPath) -> bytes:
+        existing = None if before is None else from_parquet(io.BytesIO(before), path)
+        try:
+            return to_parquet(append_rows(existing, table, run_id))
+        except DataError as error:
+            raise DataError(
+                f"cannot append to {path}: {error}; set write_config.mode to overwrite, or move the file away"
+            ) from None
 
     def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, dg.MetadataValue]:
         """Draws the frame's plots. Dagster calls this once the data is written."""
@@ -73,10 +85,7 @@ class ParquetIOManager(_ProjectIOManager):
 
     def _read(self, path: UPath) -> pa.Table:
         with self.store.opening(path) as file:
-            try:
-                return pq.read_table(file)
-            except pa.ArrowInvalid as error:
-                raise DataError(f"{path} is damaged: {error}; materialise the asset again") from None
+            return from_parquet(file, path)
 
 
 class ModelIOManager(_ProjectIOManager):
@@ -96,7 +105,7 @@ class ModelIOManager(_ProjectIOManager):
         """Group → model, for every requested group."""
         registry = Registry(self.store, _bucket(context), context.asset_key.path[0])
         with user_errors():
-            return registry.newest_models(list(context.asset_partition_keys))
+            return registry.next_models(list(context.asset_partition_keys))
 
     def dump_to_path(self, context: dg.OutputContext, obj: StoredModel, path: UPath) -> None:
         """Never called: training writes the files."""
@@ -117,12 +126,3 @@ def _table(value: Frame | pa.Table | pd.DataFrame) -> pa.Table:
     if isinstance(value, Frame):
         return value.table
     return value if isinstance(value, pa.Table) else pa.Table.from_pandas(value, preserve_index=False)
-
-
-def _append(before: pa.Table, table: pa.Table, path: UPath) -> pa.Table:
-    if before.schema != table.schema:
-        raise DataError(
-            f"cannot append to {path}: its columns are {before.schema.to_string()}, those of the new rows are "
-            f"{table.schema.to_string()}; set write_config.mode to overwrite, or move the file away"
-        )
-    return pa.concat_tables([before, table])

@@ -14,7 +14,7 @@ from lstm_pipeline.orchestration.keys import (
     run_tags,
     slug,
 )
-from lstm_pipeline.projects.project import Project
+from lstm_pipeline.projects import Project
 
 TRAIN, FORECAST, BOTH, BACKTESTING = "train", "forecast", "train_and_forecast", "backtest"
 _JOBS = {
@@ -23,6 +23,9 @@ _JOBS = {
     BOTH: (*TRAINING_ASSETS, *FORECAST_ASSETS),
     BACKTESTING: BACKTEST_ASSETS,
 }
+
+JOB_KINDS = tuple(_JOBS)
+"""What a project's jobs are called after its name."""
 
 
 def job_name(project: str, kind: str) -> str:

@@ -6,10 +6,13 @@ import re
 
 import dagster as dg
 
-from lstm_pipeline.projects.project import Project
-from lstm_pipeline.spec.project import DataProduct, DataProductInput
+from lstm_pipeline.projects import Project
+from lstm_pipeline.spec import DataProduct, DataProductInput
 
 AS_OF_TAG = "lstm_pipeline/as_of"
+TRAINED_BY_TAG = "lstm_pipeline/trained_by"
+"""Ids of the runs that trained what a run publishes, where they are others, with commas between them."""
+
 BUCKET = "lstm_pipeline/bucket"
 WRITE_MODE = "lstm_pipeline/write_mode"
 
@@ -35,7 +38,8 @@ def asset_key(project: str, asset: str) -> dg.AssetKey:
 def source_key(project: Project, product: DataProduct, name: str) -> dg.AssetKey:
     """Key of an input, which is made elsewhere: it ends in the input's identifier, or in its file's name."""
     source = product.inputs[name]
-    last = source.identifier if isinstance(source, DataProductInput) else source.uri.rstrip("/").rsplit("/", 1)[-1]
+    uri = project.shown_uri(product, name)
+    last = source.identifier if isinstance(source, DataProductInput) else uri.rstrip("/").rsplit("/", 1)[-1]
     return dg.AssetKey(["sources", project.name, re.sub(r"[^A-Za-z0-9_.\-]", "_", last)])
 
 

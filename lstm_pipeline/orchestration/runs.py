@@ -12,10 +12,12 @@ from typing import Any
 
 import dagster as dg
 import yaml
+from filelock import FileLock
 
-from lstm_pipeline.backtesting.backtest import BacktestOptions
+from lstm_pipeline.backtesting import BacktestOptions
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration.code_location import project_definitions, resources
+from lstm_pipeline.orchestration.dead_runs import fail_dead_runs, owner_tag
 from lstm_pipeline.orchestration.jobs import BACKTESTING, BOTH, job_name
 from lstm_pipeline.orchestration.keys import (
     AS_OF_TAG,
@@ -23,13 +25,15 @@ from lstm_pipeline.orchestration.keys import (
     CLEANED,
     FORECAST_ASSETS,
     METADATA,
+    PREDICTIONS,
     TRAINED,
+    TRAINED_BY_TAG,
     TRAINING_ASSETS,
     asset_key,
 )
 from lstm_pipeline.orchestration.progress import Progress
-from lstm_pipeline.projects.project import Project
-from lstm_pipeline.spec.settings import home
+from lstm_pipeline.projects import Project
+from lstm_pipeline.spec import home
 
 CONFIG, DERIVED = "dagster.yaml", "lstm-pipeline.yaml"
 _NOT_CAPTURED = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
@@ -53,11 +57,15 @@ def instance() -> Iterator[dg.DagsterInstance]:
     base = Path(os.environ["DAGSTER_HOME"]).expanduser() if os.environ.get("DAGSTER_HOME") else home() / ".dagster"
     folder = base if os.environ.get("DAGSTER_HOME") or not (home() / CONFIG).is_file() else home()
     base.mkdir(parents=True, exist_ok=True)
-    if not (folder / CONFIG).is_file():
-        (folder / CONFIG).write_text("telemetry:\n  enabled: false\n")
-    settings = _absolute(yaml.safe_load((folder / CONFIG).read_text()) or {}, folder)
-    _write_whole(base / DERIVED, yaml.safe_dump({**settings, "compute_logs": _NOT_CAPTURED}))
-    with dg.DagsterInstance.from_config(str(base), DERIVED) as found:
+    with FileLock(base / ".lstm-pipeline.lock"):  # several processes may find a fresh home at once
+        if not (folder / CONFIG).is_file():
+            _write_whole(folder / CONFIG, "telemetry:\n  enabled: false\n")
+        settings = _absolute(yaml.safe_load((folder / CONFIG).read_text()) or {}, folder)
+        _write_whole(base / DERIVED, yaml.safe_dump({**settings, "compute_logs": _NOT_CAPTURED}))
+        found = dg.DagsterInstance.from_config(str(base), DERIVED)
+        found.get_runs(limit=1)  # creates the tables of a fresh home
+    with found:
+        fail_dead_runs(found)
         yield found
 
 
@@ -69,7 +77,7 @@ def run_project(
     groups: Sequence[str] | None = None,
     as_of: dt.date | None = None,
     progress: Progress | None = None,
-) -> None:
+) -> str | None:
     """Materialises a project's assets.
 
     Args:
@@ -77,6 +85,9 @@ def run_project(
         predict: forecast with the version in use.
         groups: the groups to train; None for all. The others keep their models.
         as_of: what `current_date()` is; None for today.
+
+    Returns:
+        The version that was published; without training, the one that made the forecast.
 
     Raises:
         RunFailedError: a step failed; with its message.
@@ -86,11 +97,27 @@ def run_project(
     )
     job = definitions.resolve_job_def(job_name(project.name, BOTH))
     tags = {AS_OF_TAG: as_of.isoformat()} if as_of else {}
+    versions: dict[str, str] = {}
+    trained_by: list[str] = []
     with instance() as here:
         for assets, part in _parts(project, train, predict, groups):
             spread = {RANGE_START: part[0], RANGE_END: part[-1]} if part else {}
             selection = [asset_key(project.name, asset) for asset in assets]
-            execute(job, here, selection, {**tags, **spread})
+            result = execute(job, here, selection, {**tags, **spread, TRAINED_BY_TAG: ",".join(trained_by)})
+            trained_by.append(result.run_id)
+            versions |= _versions(result)
+    return versions.get(METADATA) or versions.get(PREDICTIONS)
+
+
+def _versions(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """Asset → the version that its materialisation names."""
+    found = {}
+    for event in result.all_events:
+        if event.is_step_materialization and event.asset_key is not None:
+            named = event.step_materialization_data.materialization.metadata.get("version")
+            if named is not None:
+                found[event.asset_key.path[-1]] = str(named.value)
+    return found
 
 
 def run_backtest(
@@ -133,7 +160,7 @@ def execute(
     selection: Sequence[dg.AssetKey],
     tags: dict[str, str],
     settings: Mapping[str, Any] | None = None,
-) -> None:
+) -> dg.ExecuteInProcessResult:
     """Executes some assets of a job in this process.
 
     Args:
@@ -147,11 +174,12 @@ def execute(
         run_config={**quiet, "ops": dict(settings or {})},
         instance=here,
         asset_selection=list(selection),
-        tags=tags,
+        tags={**tags, **owner_tag()},
         raise_on_error=False,
     )
     if not result.success:
         raise RunFailedError(_reason(result))
+    return result
 
 
 def _parts(

@@ -10,15 +10,12 @@ import pyarrow as pa
 
 from lstm_pipeline.errors import DataError, Problem
 from lstm_pipeline.projects.project import Project
-from lstm_pipeline.registry.table import METADATA_SCHEMA
-from lstm_pipeline.spec.documents import Loc
-from lstm_pipeline.spec.steps import FilterStep, PredictionStep, SelectStep, SqlStep, TrainingStep
+from lstm_pipeline.registry import METADATA_SCHEMA
+from lstm_pipeline.spec import FilterStep, Loc, PredictionStep, SelectStep, SqlStep, TrainingStep
 from lstm_pipeline.sql import running as sql
-from lstm_pipeline.statistics.intervals import interval_columns
-from lstm_pipeline.tables.reading import read_schema
-from lstm_pipeline.tables.schema import fields_problems
-from lstm_pipeline.timeseries.features import FeatureSet, feature_problems, resolve_features
-from lstm_pipeline.timeseries.timeline import offset_of
+from lstm_pipeline.statistics import interval_columns
+from lstm_pipeline.tables import fields_problems, read_schema
+from lstm_pipeline.timeseries import FeatureSet, feature_problems, offset_of, resolve_features
 from lstm_pipeline.wording import listed
 
 Schemas = dict[str, pa.Schema]
@@ -54,9 +51,9 @@ class _SchemaCheck:
         product = getattr(self.project.spec, key)
         schemas: Schemas = {}
         for name in product.inputs:
-            uri = self.project.input_uri(product, name)
             try:
-                schemas[name] = read_schema(uri, timestamp_col=self.project.spec.training.timestamp_col)
+                with self.project.reading(product, name) as uri:
+                    schemas[name] = read_schema(uri, timestamp_col=self.project.spec.training.timestamp_col)
             except DataError as error:
                 yield (key, "inputs", name), str(error)
         for index, step in enumerate(product.transformations):

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline.projects.simulation import simulate_plant
-from lstm_pipeline.storage.store import Store
+from lstm_pipeline.storage import Store
 
 DEMO = "manufacturing_forecast"
 """Name of the shipped demo project."""

@@ -8,11 +8,10 @@ import pyarrow as pa
 
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.projects.project import Project
-from lstm_pipeline.spec.project import DataProduct
-from lstm_pipeline.spec.steps import FilterStep, SelectStep, SqlStep
+from lstm_pipeline.spec import DataProduct, FilterStep, SelectStep, SqlStep
+from lstm_pipeline.sql import needed
 from lstm_pipeline.sql import running as sql
-from lstm_pipeline.sql.pushdown import needed
-from lstm_pipeline.tables.reading import open_source
+from lstm_pipeline.tables import open_source
 
 
 def training_input(project: Project, as_of: dt.date) -> pa.Table:
@@ -34,9 +33,9 @@ def prediction_input(project: Project, as_of: dt.date) -> pa.Table:
 
 
 def input_preview(project: Project, product: DataProduct, frame: str) -> tuple[str, int]:
-    """The URI of the input that a frame derives from, and its preview limit in rows."""
+    """The URI of the input that a frame derives from, as it may be shown, and its preview limit in rows."""
     name = chain_to(product, frame)[0]
-    return project.input_uri(product, name), product.inputs[name].preview_limit
+    return project.shown_uri(product, name), product.inputs[name].preview_limit
 
 
 def finish(project: Project, product: DataProduct, start: str, table: pa.Table, as_of: dt.date) -> pa.Table:
@@ -79,14 +78,15 @@ def chain_to(product: DataProduct, frame: str, start: str | None = None) -> tupl
 
 def _frame(project: Project, product: DataProduct, frame: str, as_of: dt.date) -> pa.Table:
     name, steps = chain_to(product, frame)
-    source = open_source(project.input_uri(product, name), timestamp_col=project.spec.training.timestamp_col)
-    need = needed(source.schema, steps, as_of=as_of, timezone=project.spec.timezone)
-    table = source.read(columns=need.columns, where=need.where)
+    with project.reading(product, name) as uri:
+        source = open_source(uri, timestamp_col=project.spec.training.timestamp_col)
+        need = needed(source.schema, steps, as_of=as_of, timezone=project.spec.timezone)
+        table = source.read(columns=need.columns, where=need.where)
     for step in steps:
         table = _run(step, table, as_of, project.spec.timezone)
     if table.num_rows == 0:
         raise DataError(
-            f"'{frame}' has no rows. Input: {name} ({project.input_uri(product, name)}). Transformations: "
+            f"'{frame}' has no rows. Input: {name} ({project.shown_uri(product, name)}). Transformations: "
             f"{', '.join(f'{step.transform} → {step.output}' for step in steps) or 'none'}. As-of date: {as_of}"
         )
     return table

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from lstm_pipeline.errors import PipelineError, Problem, SpecError
-from lstm_pipeline.registry.registry import Registry
-from lstm_pipeline.spec.documents import read_document
-from lstm_pipeline.spec.loading import LoadedSpec, load_spec
-from lstm_pipeline.spec.project import DataProduct, DataProductInput, ProjectSpec
-from lstm_pipeline.spec.settings import projects_folder, resolve_uri, storage_uri
-from lstm_pipeline.spec.steps import DEFAULT_GROUP
-from lstm_pipeline.storage.store import Store
+from lstm_pipeline.errors import DataError, PipelineError, Problem, SpecError
+from lstm_pipeline.registry import Registry
+from lstm_pipeline.spec import (
+    DEFAULT_GROUP,
+    DataProduct,
+    DataProductInput,
+    LoadedSpec,
+    ProjectSpec,
+    check_storage,
+    load_spec,
+    projects_folder,
+    read_document,
+    resolve_uri,
+    scrubbed,
+    shown_uri,
+    storage_uri,
+    uri_problem,
+)
+from lstm_pipeline.storage import Store
 from lstm_pipeline.wording import did_you_mean, listed
+
+logger = logging.getLogger(__name__)
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """Suffixes of spec files."""
@@ -53,10 +69,38 @@ class Project:
         return Registry(Store(self.storage), self.spec.training.model_bucket, self.name)
 
     def input_uri(self, product: DataProduct, name: str) -> str:
-        """The location of a data product's input, as an absolute path or a full URI."""
-        source = product.inputs[name]
-        uri = self.spec.catalog[source.identifier] if isinstance(source, DataProductInput) else source.uri
+        """The location of a data product's input, as an absolute path or a full URI. It may contain secrets.
+
+        Raises:
+            DataError: the environment has changed since the spec was loaded, and the URI cannot be resolved any more.
+        """
+        uri = self._written_uri(product, name)
+        problem = uri_problem(uri)
+        if problem:
+            raise DataError(f"input '{name}': {problem}")
         return resolve_uri(uri, self.loaded.folder)
+
+    def shown_uri(self, product: DataProduct, name: str) -> str:
+        """The location of a data product's input as it may be shown: see `lstm_pipeline.spec.shown_uri`."""
+        return shown_uri(self._written_uri(product, name), self.loaded.folder)
+
+    @contextmanager
+    def reading(self, product: DataProduct, name: str) -> Iterator[str]:
+        """Yields the location of an input. Error messages raised meanwhile show it without its secrets.
+
+        Raises:
+            DataError: as raised by the reader, or by `input_uri`.
+        """
+        uri = self.input_uri(product, name)
+        try:
+            yield uri
+        except DataError as error:
+            message = scrubbed(str(error), self._written_uri(product, name), self.loaded.folder)
+            raise DataError(message) from None  # the cause would be recorded with the secrets in it
+
+    def _written_uri(self, product: DataProduct, name: str) -> str:
+        source = product.inputs[name]
+        return self.spec.catalog[source.identifier] if isinstance(source, DataProductInput) else source.uri
 
     def today(self) -> dt.date:
         """The current date in the project's time zone: the default as-of date."""
@@ -72,7 +116,9 @@ def load_project(reference: str | Path, storage: str | None = None) -> Project:
 
     Raises:
         SpecError: the spec is invalid (lists every problem), or no such project exists.
+        PipelineError: the storage root contains a password or a query.
     """
+    check_storage(storage or "")
     path = Path(reference)
     loaded = load_spec(path if path.suffix.lower() in SUFFIXES else find_spec(str(reference)))
     return Project(loaded, storage or storage_uri())
@@ -89,18 +135,29 @@ def spec_files() -> list[Path]:
 def find_spec(name: str) -> Path:
     """Finds the spec file of a project, given the project's name or the name of its file without suffix.
 
+    If several specs have this name, it is the first one that can be loaded, as in the UI; the others are logged.
+
     Raises:
         SpecError: no such project exists.
     """
-    known = {}
+    known: dict[str, list[Path]] = {}
+    broken: set[Path] = set()
     for path in [*sorted(SHIPPED.glob("*/defs.yaml")), *spec_files()]:
-        known[path.parent.name if path.name == "defs.yaml" else path.stem] = path
-        known |= {project: path for project in [_project_name(path)] if project}
+        project = _project_name(path)
+        if project is None:
+            broken.add(path)
+        stem = path.parent.name if path.name == "defs.yaml" else path.stem
+        for key in {stem, project or stem}:
+            known.setdefault(key, []).append(path)
     if name not in known:
         names = sorted(known)
         message = f"no file or project has this name.{did_you_mean(name, names)} Known projects: {listed(names)}"
         raise SpecError(name, [Problem("", message)])
-    return known[name]
+    chosen, *others = sorted(known[name], key=lambda path: path in broken)
+    if others:
+        also = listed([str(path) for path in others])
+        logger.warning("'%s' is %s; to use another spec with this name, give its path: %s", name, chosen, also)
+    return chosen
 
 
 def _is_project(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import METADATA
 from lstm_pipeline.registry.models import ModelFiles, StoredModel
 from lstm_pipeline.registry.records import IndividualRecord
-from lstm_pipeline.storage.store import from_json, to_json
+from lstm_pipeline.storage import from_json, to_json
+
+USUAL_SIZE = 2_000_000
+"""Bytes of a model whose group was never trained: those of the default options are about one megabyte."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,22 @@ class Candidates:
         self._store.write(target / METADATA, to_json(record.to_json()))
         self._point(metadata.feature_group, Pointer(metadata.run_id, None))
         return StoredModel(record, target)
+
+    def require_room(self, groups: Sequence[str]) -> None:
+        """Checks, before training, that the candidates of these groups can be stored and published.
+
+        Each is expected to be as large as the group's newest one, once as a candidate and once in a version.
+
+        Raises:
+            RegistryError: the storage root cannot be written, or has too little space.
+        """
+        sizes = []
+        for group in groups:
+            pointer = self.pointer(group)
+            known = pointer is not None and self.exists(group, pointer.run_id)
+            folder = self._layout.candidate(group, pointer.run_id) if pointer else None
+            sizes.append(self._store.size(folder) if known and folder else USUAL_SIZE)
+        self._store.require_room(self._layout.candidates, 2 * sum(sizes))
 
     def latest(self, group: str) -> StoredModel | None:
         """A group's newest candidate, published or not; None if the group was never trained."""

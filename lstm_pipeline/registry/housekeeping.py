@@ -1,39 +1,43 @@
-"""Removes what no version needs any more."""
+"""Removes what no version needs any more, and what dead processes have left behind."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from upath import UPath
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.registry.layout import METADATA, version_number
+from lstm_pipeline.registry.layout import version_number
 from lstm_pipeline.registry.registry import Registry
 
-WRITING_TIME = dt.timedelta(hours=1)
-"""A candidate without a record that is older than this is taken to be left over from a crash."""
+GRACE = dt.timedelta(days=1)
+"""Whatever is younger may belong to a run that is still at work: candidates, claims, locks, half-written files."""
+
+_POINTER = "latest.json"
 
 
 @dataclass(frozen=True)
 class Removal:
-    """A version's record, a model's folder or a candidate's folder, and why it is not needed."""
+    """A file or folder that is not needed, and why."""
 
     path: UPath
     reason: str
     size: int
 
 
-def prune(registry: Registry, keep: int, *, dry_run: bool = False) -> list[Removal]:
-    """Removes old versions, models that no kept version pins, and candidates that will never be published.
+def prune(registry: Registry, keep: int, *, dry_run: bool = False, now: dt.datetime | None = None) -> list[Removal]:
+    """Removes old versions, models that no kept version pins, old candidates, and left-overs of dead processes.
 
     It keeps the last `keep` versions, the version in use, every model they pin, each group's newest candidate if it is
-    not published yet, and everything that belongs to a version being published right now. A version's record is removed
-    before its models, so that no version ever exists in part.
+    not published yet, and everything that is less than a day old. A version's record is removed before its models, so
+    that no version ever exists in part.
 
     Args:
         keep: how many of the latest versions to keep, at least 1.
         dry_run: only list what would be removed.
+        now: the time by which ages are judged; by default the present.
 
     Returns:
         What was (or would be) removed, in that order.
@@ -43,65 +47,84 @@ def prune(registry: Registry, keep: int, *, dry_run: bool = False) -> list[Remov
     """
     if keep < 1:
         raise RegistryError(f"keep: expected at least 1 version, found {keep}")
-    removals = [*_old_versions(registry, keep), *_unpinned_models(registry, keep), *_old_candidates(registry)]
+    sweep = _Sweep(registry, keep, (now or dt.datetime.now(dt.UTC)) - GRACE)
+    removals = _outermost([*sweep.versions(), *sweep.models(), *sweep.candidates(), *sweep.left_overs()])
     if not dry_run:
         for removal in removals:
             registry.store.remove_all(removal.path)
     return removals
 
 
-def _kept(registry: Registry, keep: int) -> set[str]:
-    known = registry.versions()
-    return {*known[-keep:], *([registry.resolve()] if known else [])}
+def _outermost(removals: Sequence[Removal]) -> list[Removal]:
+    """Without what lies in a folder that goes as a whole."""
+    folders = {removal.path for removal in removals}
+    return [removal for removal in removals if folders.isdisjoint(removal.path.parents)]
 
 
-def _old_versions(registry: Registry, keep: int) -> list[Removal]:
-    kept = _kept(registry, keep)
-    old = [version for version in registry.versions() if version not in kept]
-    reason = f"neither among the last {keep} nor in use"
-    layout = registry.layout
-    paths = [path for version in old for path in (layout.ensemble(version), layout.residual_plot(version))]
-    return [_removal(registry, path, reason) for path in paths if registry.store.exists(path)]
+class _Sweep:
+    """One pass over a project.
 
+    Args:
+        keep: how many of the latest versions to keep.
+        young: whatever was written after this stays, unless it belongs to a version that goes.
+    """
 
-def _unpinned_models(registry: Registry, keep: int) -> list[Removal]:
-    records = [registry.ensemble_record(version) for version in _kept(registry, keep)]
-    pinned = {(m.model_name, m.version) for record in records for m in record.metadata.individual_models}
-    latest = max((version_number(version) or 0 for version in registry.versions()), default=0)
-    claimed = {name.removesuffix(".claim") for name in registry.store.names(registry.layout.ensembles)}
-    removals = []
-    for group, version in _folders(registry, registry.layout.models):
-        number = version_number(version)
-        at_work = number is None or number > latest or version in claimed
-        if (group, version) not in pinned and not at_work:
-            removals.append(_removal(registry, registry.layout.model(group, version), "no kept version pins it"))
-    return removals
+    def __init__(self, registry: Registry, keep: int, young: dt.datetime) -> None:
+        self._registry, self._store, self._layout = registry, registry.store, registry.layout
+        self._keep, self._young = keep, young
+        self._known = registry.versions()
+        self._kept = {*self._known[-keep:], *([registry.resolve()] if self._known else [])}
 
+    def versions(self) -> list[Removal]:
+        """Records and plots of versions that are not kept."""
+        reason = f"neither among the last {self._keep} nor in use"
+        old = [version for version in self._known if version not in self._kept]
+        paths = [
+            path for version in old for path in (self._layout.ensemble(version), self._layout.residual_plot(version))
+        ]
+        return [self._removal(path, reason) for path in paths if self._store.exists(path)]
 
-def _old_candidates(registry: Registry) -> list[Removal]:
-    """All but each group's newest unpublished one: a published candidate is a copy of what a version has."""
-    removals = []
-    for group, run_id in _folders(registry, registry.layout.candidates):
-        folder = registry.layout.candidate(group, run_id)
-        waiting = run_id in ("latest.json", registry.candidates.pending_run(group))
-        if not waiting and not _being_written(registry, folder):
-            removals.append(_removal(registry, folder, "candidate of an earlier run"))
-    return removals
+    def models(self) -> list[Removal]:
+        """Models that no kept version pins: of versions that go, or of a publisher that died."""
+        records = [self._registry.ensemble_record(version) for version in self._kept]
+        pinned = {(m.model_name, m.version) for record in records for m in record.metadata.individual_models}
+        removals = []
+        for group, version in self._entries(self._layout.models):
+            folder = self._layout.model(group, version)
+            if (group, version) in pinned:
+                continue
+            if version in self._known:
+                removals.append(self._removal(folder, "no kept version pins it"))
+            elif version_number(version) is not None and self._is_old(folder):
+                removals.append(self._removal(folder, "its version was never published"))
+        return removals
 
+    def candidates(self) -> list[Removal]:
+        """All but each group's newest unpublished one: a published candidate is a copy of what a version has."""
+        removals = []
+        for group, run_id in self._entries(self._layout.candidates):
+            folder = self._layout.candidate(group, run_id)
+            waiting = run_id in (_POINTER, self._registry.candidates.pending_run(group))
+            if not waiting and self._is_old(folder):
+                removals.append(self._removal(folder, "candidate of an earlier run"))
+        return removals
 
-def _being_written(registry: Registry, folder: UPath) -> bool:
-    """Whether a run may still be storing a candidate here: the record comes last, and the files are recent."""
-    if registry.store.exists(folder / METADATA):
-        return False
-    written = registry.store.written(folder)
-    return written is not None and dt.datetime.now(dt.UTC) - written < WRITING_TIME
+    def left_overs(self) -> list[Removal]:
+        """Claims, locks and temporary files of processes that are long gone."""
+        claims = [name for name in self._store.names(self._layout.ensembles) if name.endswith(".claim")]
+        reason = "claim of a publisher that died"
+        found = [(self._layout.claim(name.removesuffix(".claim")), reason) for name in claims]
+        found += [(path, "left over from a process that died") for path in self._store.private_files(self._layout.root)]
+        return [self._removal(path, reason) for path, reason in found if self._is_old(path)]
 
+    def _is_old(self, path: UPath) -> bool:
+        """Whether everything there was written before the grace period."""
+        written = self._store.written(path)
+        return written is not None and written < self._young
 
-def _folders(registry: Registry, parent: UPath) -> list[tuple[str, str]]:
-    """(group, entry) for every entry of a folder of groups."""
-    store = registry.store
-    return [(group, entry) for group in store.names(parent) for entry in store.names(parent / group)]
+    def _entries(self, parent: UPath) -> list[tuple[str, str]]:
+        """(group, entry) for every entry of a folder of groups."""
+        return [(group, entry) for group in self._store.names(parent) for entry in self._store.names(parent / group)]
 
-
-def _removal(registry: Registry, path: UPath, reason: str) -> Removal:
-    return Removal(path, reason, registry.store.size(path))
+    def _removal(self, path: UPath, reason: str) -> Removal:
+        return Removal(path, reason, self._store.size(path))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from upath import UPath
 
-from lstm_pipeline.storage.store import Store
+from lstm_pipeline.storage import Store
 
 MODEL, METADATA, SCALER, TRAINING_LOG = "model.keras", "metadata.json", "scaler.json", "history.json"
 MODEL_FILES = (MODEL, SCALER, TRAINING_LOG, METADATA)
@@ -34,6 +34,11 @@ class Layout:
 
     def _path(self, *parts: str) -> UPath:
         return self.store.path(self.bucket, self.project, *parts)
+
+    @property
+    def root(self) -> UPath:
+        """Folder of the project."""
+        return self._path()
 
     def candidate(self, group: str, run_id: str) -> UPath:
         """Folder of a candidate."""
@@ -69,6 +74,11 @@ class Layout:
     def claim(self, version: str) -> UPath:
         """File that reserves a version number for one publisher."""
         return self._path("ensembles", f"{version}.claim")
+
+    @property
+    def publishing(self) -> UPath:
+        """What publishers lock, so that they take turns."""
+        return self._path("ensembles", "publishing")
 
     @property
     def rollback(self) -> UPath:

@@ -15,7 +15,7 @@ from upath import UPath
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import HELD_OUT, METADATA, MODEL, Layout
 from lstm_pipeline.registry.records import IndividualRecord, PinnedModel, Record
-from lstm_pipeline.storage.store import Store, from_json
+from lstm_pipeline.storage import Store, from_json
 
 R = TypeVar("R", bound=Record)
 
@@ -24,7 +24,7 @@ class DamagedRecord(RegistryError):
     """A record exists but cannot be read as one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StoredModel:
     """A model in the store: its record and the folder that holds its files."""
 
@@ -35,6 +35,9 @@ class StoredModel:
     def group(self) -> str:
         """The feature group it predicts."""
         return self.record.metadata.feature_group
+
+    def __repr__(self) -> str:
+        return f"StoredModel({self.group!r}, run_id={self.run_id!r}, folder={str(self.folder)!r})"
 
     @property
     def run_id(self) -> str:

@@ -7,10 +7,13 @@ written and checked, and none of it is changed afterwards; so a crash leaves the
 from __future__ import annotations
 
 import datetime as dt
+import random
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from upath import UPath
@@ -28,7 +31,14 @@ from lstm_pipeline.registry.records import (
     PinnedModel,
 )
 from lstm_pipeline.registry.versions import Version, Versions
-from lstm_pipeline.storage.store import to_json
+from lstm_pipeline.storage import to_json
+
+TURN_PATIENCE = 3600.0
+"""Seconds that a publisher waits for its turn; another one's turn lasts as long as scoring and copying take."""
+
+ATTEMPTS = 8
+BACK_OFF = 2.0
+"""How often, and after how many seconds at most each time, a publisher that lost its turn tries again."""
 
 
 @dataclass(frozen=True)
@@ -55,22 +65,29 @@ class Promotion:
         self._versions = versions
         self._project = project
 
-    def newest_models(self, groups: Sequence[str]) -> dict[str, StoredModel]:
-        """What the next version consists of: each group's unpublished candidate, else its model in the version in use.
+    def next_models(self, groups: Sequence[str], trained: Mapping[str, StoredModel]) -> dict[str, StoredModel]:
+        """What the next version consists of.
+
+        For each group: the model in `trained`, else its newest unpublished candidate, else its model in the version in
+        use.
+
+        Args:
+            groups: of the version, in their order.
+            trained: group → the model that the publishing run itself trained.
 
         Raises:
             RegistryError: a group has no model at all.
         """
         published = self._published_by_run()  # a crash may have kept a publisher from marking its candidate
-        pointers = {group: self._candidates.pointer(group) for group in groups}
+        pointers = {group: self._candidates.pointer(group) for group in groups if group not in trained}
         fresh = {
             group
             for group, pointer in pointers.items()
             if pointer and not pointer.published and (group, pointer.run_id) not in published
         }
         # read the version in use only if something of it is needed: its record may be damaged
-        in_use = {} if fresh.issuperset(groups) else self._models_in_use()
-        models: dict[str, StoredModel] = {}
+        in_use = {} if fresh.issuperset(pointers) else self._models_in_use()
+        models = dict(trained)
         for group, pointer in pointers.items():
             if group in in_use and group not in fresh:
                 models[group] = self._files.load(self._files.folder_of(in_use[group]))
@@ -79,15 +96,46 @@ class Promotion:
         missing = [group for group in groups if group not in models]
         if missing:
             raise RegistryError(f"groups without a trained model: {', '.join(missing)}; train them first")
-        return models
+        return {group: models[group] for group in groups}
 
-    def publish(self, models: Mapping[str, StoredModel], score: Score, *, run_id: str) -> Version:
-        """Publishes these models as the next version. A model that a version already has is pinned, not copied.
+    def publish(
+        self,
+        groups: Sequence[str],
+        trained: Mapping[str, StoredModel],
+        score: Callable[[Mapping[str, StoredModel]], Score],
+        *,
+        run_id: str,
+    ) -> Version:
+        """Publishes the next version: see `next_models` for what it consists of.
+
+        Publishers take turns, so that each builds on the version of the one before and none is scored in vain. Should
+        one be paused for so long that another takes its turn, it notices before or after its record is written, and
+        publishes again on top: the latest version always has what every publisher trained.
 
         Args:
-            models: group → model, in the order of the groups.
-            score: of exactly these models together.
+            groups: of the version, in their order.
+            trained: group → the model that this run trained; empty to publish the newest candidates of all groups.
+            score: scores exactly the models it is given, together.
+
+        Raises:
+            RegistryError: a group has no model; other publishers took all turns.
         """
+        with self._store.locked(self._layout.publishing, patience=TURN_PATIENCE) as held:
+            for attempt in range(ATTEMPTS):
+                time.sleep(random.uniform(0, BACK_OFF) * attempt)
+                models = self.next_models(groups, trained)
+                still_mine = partial(self._still_mine, held, models, trained)
+                version = self._publish(models, score(models), run_id, still_mine)
+                if version is not None:
+                    return version
+        raise RegistryError(
+            f"other processes published {ATTEMPTS} times while {', '.join(groups)} were being published; run again"
+        )
+
+    def _publish(
+        self, models: Mapping[str, StoredModel], score: Score, run_id: str, still: Callable[[], bool]
+    ) -> Version | None:
+        """Writes a version of these models, pinning those that a version already has; None if a rival came between."""
         published = self._published_by_run()
         version, claim = self._claim(run_id)
         try:
@@ -100,13 +148,24 @@ class Promotion:
                 pinned.append(known)
                 stored[group] = self._versions.checked(known)
             record = self._ensemble(version, pinned, score, run_id)
+            if not still():
+                return None
             if not self._store.create(self._layout.ensemble(version), to_json(record.to_json())):
-                raise RegistryError(f"{self._layout.ensemble(version)} was written by another process; run again")
+                return None
         finally:
             self._store.remove(claim)
         for group, trained in promoted.items():
             self._candidates.mark_published(group, trained, version)
-        return Version(record, stored)
+        return Version(record, stored) if self._versions.names()[-1] == version else None
+
+    def _still_mine(
+        self, held: Callable[[], bool], models: Mapping[str, StoredModel], trained: Mapping[str, StoredModel]
+    ) -> bool:
+        """Whether it is still this publisher's turn, or at least nothing has changed since its score."""
+        if held():
+            return True
+        now = self.next_models(list(models), trained)
+        return all(now[group].run_id == model.run_id for group, model in models.items())
 
     def _models_in_use(self) -> dict[str, PinnedModel]:
         models = self._versions.record().metadata.individual_models if self._versions.names() else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from lstm_pipeline.registry.models import ModelFiles, StoredModel
 from lstm_pipeline.registry.promotion import Promotion, Score
 from lstm_pipeline.registry.records import EnsembleRecord, IndividualRecord
 from lstm_pipeline.registry.versions import Version, Versions
-from lstm_pipeline.storage.store import Store
+from lstm_pipeline.storage import Store
 
 __all__ = ["Registry", "Score", "StoredModel", "Version"]
 
@@ -40,13 +40,30 @@ class Registry:
         """Stores a freshly trained model; see `Candidates.save`."""
         return self.candidates.save(record, folder)
 
-    def newest_models(self, groups: Sequence[str]) -> dict[str, StoredModel]:
-        """What the next version consists of; see `Promotion.newest_models`."""
-        return self._promotion.newest_models(groups)
+    def trained_by(self, groups: Sequence[str], run_ids: Sequence[str]) -> dict[str, StoredModel]:
+        """Group → the candidate that one of these runs trained; of several runs the first one counts."""
+        found = {
+            group: next((run_id for run_id in run_ids if self.candidates.exists(group, run_id)), None)
+            for group in groups
+        }
+        return {group: self.candidates.load(group, run_id) for group, run_id in found.items() if run_id is not None}
 
-    def publish(self, models: Mapping[str, StoredModel], score: Score, *, run_id: str) -> Version:
-        """Publishes models as the next version; see `Promotion.publish`."""
-        return self._promotion.publish(models, score, run_id=run_id)
+    def next_models(
+        self, groups: Sequence[str], trained: Mapping[str, StoredModel] | None = None
+    ) -> dict[str, StoredModel]:
+        """What the next version consists of; see `Promotion.next_models`."""
+        return self._promotion.next_models(groups, trained or {})
+
+    def publish(
+        self,
+        groups: Sequence[str],
+        trained: Mapping[str, StoredModel],
+        score: Callable[[Mapping[str, StoredModel]], Score],
+        *,
+        run_id: str,
+    ) -> Version:
+        """Publishes the next version; see `Promotion.publish`."""
+        return self._promotion.publish(groups, trained, score, run_id=run_id)
 
     def versions(self) -> list[str]:
         """All versions, oldest first."""

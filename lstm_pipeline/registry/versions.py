@@ -9,7 +9,7 @@ from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import MODEL_FILES, version_number
 from lstm_pipeline.registry.models import ModelFiles, StoredModel
 from lstm_pipeline.registry.records import EnsembleRecord, PinnedModel
-from lstm_pipeline.storage.store import from_json, to_json
+from lstm_pipeline.storage import from_json, to_json
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""Plots a person would rather look at than read, as PNG bytes."""
+"""Charts, as PNG bytes: numbers in, pictures out."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,51 +19,65 @@ from lstm_pipeline.arrays import Float64
 
 PAST, FORECAST, ACCENT = "#8a94a6", "#2563eb", "#dc2626"
 MAX_PANELS = 30
-_LEFT, _RIGHT, _ABOVE, _BELOW, _TITLE = 0.6, 0.1, 0.22, 0.38, 0.35  # inches beside panels, and above all of them
+_PANEL, _LEAST = 4.0, 8.0  # inches: width of a panel, and of the whole chart at least, so that its headline fits
+_LEFT, _RIGHT, _ABOVE, _BELOW, _TITLE = 0.6, 0.1, 0.22, 0.38, 0.35  # inches: margins of a panel, and the headline
 
 
 def loss_chart(title: str, history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
-    """Training and validation loss by epoch, with the epoch whose weights are kept."""
+    """Training and validation loss by epoch, and the epoch whose weights were kept."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.add_subplot()
     epochs = np.arange(1, len(history["loss"]) + 1)
     axes.plot(epochs, history["loss"], color=PAST, marker="o", markersize=3, label="training")
     axes.plot(epochs, history["val_loss"], color=FORECAST, marker="o", markersize=3, label="validation")
     axes.axvline(best_epoch, color=ACCENT, linewidth=1, linestyle="--", label=f"kept: epoch {best_epoch}")
-    axes.set(title=title, xlabel="epoch", ylabel="loss (scaled units)")
+    axes.set_title(title, parse_math=False)
+    axes.set(xlabel="epoch", ylabel="loss (scaled units)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     return _png(figure)
 
 
+@dataclass(frozen=True)
+class Lines:
+    """The values of some features over time.
+
+    Attributes:
+        steps: (N,) timestamps on the wall clock.
+        values: (N, P) in the features' own units.
+    """
+
+    steps: pd.DatetimeIndex
+    values: Float64
+
+
 def forecast_chart(
     title: str,
-    history_steps: pd.DatetimeIndex,
-    history: Float64,
-    forecast_steps: pd.DatetimeIndex,
-    forecast: Float64,
     names: Sequence[str],
+    history: Lines,
+    forecast: Lines,
     bounds: Mapping[int, tuple[Float64, Float64]] | None = None,
 ) -> bytes:
-    """Every feature's recent history and its forecast, one panel a feature.
+    """Every feature's recent history and its forecast, one panel per feature.
 
     Args:
-        history: (L, P) in own units.
-        forecast: (H, P) in own units.
-        bounds: level in percent → lower and upper bound of its interval, (H, P) each.
+        names: the P features.
+        history: their observed values.
+        forecast: their H forecast steps.
+        bounds: level in percent → lower and upper bounds of its interval, (H, P) each.
     """
     figure, panels, more = _panels(names, row_height=1.9)
     for index, axes in enumerate(panels):
-        axes.plot(history_steps, history[:, index], color=PAST, linewidth=1)
-        # joined to the last observed value, so that a jump shows as one
-        steps = history_steps[-1:].append(forecast_steps)
-        values = np.append(history[-1:, index], forecast[:, index])
+        axes.plot(history.steps, history.values[:, index], color=PAST, linewidth=1)
+        # starts at the last observed value, so that a jump is visible
+        steps = history.steps[-1:].append(forecast.steps)
+        values = np.append(history.values[-1:, index], forecast.values[:, index])
         for lower, upper in (bounds or {}).values():
-            axes.fill_between(forecast_steps, lower[:, index], upper[:, index], color=FORECAST, alpha=0.16, linewidth=0)
+            axes.fill_between(forecast.steps, lower[:, index], upper[:, index], color=FORECAST, alpha=0.16, linewidth=0)
         axes.plot(steps, values, color=FORECAST, linewidth=1.4)
-        today: float = date2num(history_steps[-1])  # type: ignore[no-untyped-call]
-        axes.axvline(today, color=ACCENT, linewidth=0.8, linestyle="--")
+        last_observed: float = date2num(history.steps[-1])  # type: ignore[no-untyped-call]
+        axes.axvline(last_observed, color=ACCENT, linewidth=0.8, linestyle="--")
         _few_dates(axes)
         axes.grid(alpha=0.2)
     shaded = f", shaded {' and '.join(f'{level} %' for level in bounds)} intervals" if bounds else ""
@@ -71,15 +86,17 @@ def forecast_chart(
 
 
 def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
-    """How the one-step residuals of each feature are distributed, beside the normal distribution of the same spread.
+    """The distribution of each feature's one-step residuals, beside a normal distribution with the same spread.
 
     Args:
-        residuals: feature → (n,) actual minus forecast; NaN does not count.
+        residuals: feature → (n,) observed value minus forecast; NaN is ignored.
     """
     figure, panels, more = _panels(list(residuals), row_height=1.7)
-    for axes, values in zip(panels, residuals.values(), strict=False):  # of many features the first ones are shown
+    for axes, values in zip(panels, residuals.values(), strict=False):  # no more features than panels
         known = values[~np.isnan(values)]
-        axes.hist(known, bins=40, density=True, color=PAST, histtype="stepfilled")
+        if len(known):
+            bins = min(40, round(2 * len(known) ** (1 / 3)))  # the Rice rule: few values make few bars
+            axes.hist(known, bins=bins, density=True, color=PAST, histtype="stepfilled")
         spread = known.std() if len(known) else 0.0
         if spread > 0:
             grid = np.linspace(known.min(), known.max(), 200)
@@ -92,10 +109,10 @@ def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
 
 
 def error_chart(title: str, errors: Mapping[str, Float64]) -> bytes:
-    """Error by lead time relative to the seasonal naive's, which is the line at 1.
+    """Each method's error by lead time, relative to that of the seasonal naive forecast, which is the line at 1.
 
     Args:
-        errors: method → (H,), the one to look at first; NaN where it is not defined.
+        errors: method → (H,) relative errors, NaN where undefined; the first method is highlighted.
     """
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
@@ -104,7 +121,12 @@ def error_chart(title: str, errors: Mapping[str, Float64]) -> bytes:
         leads = np.arange(1, len(values) + 1)
         colour, width, layer = (FORECAST, 2.2, 4) if index == 0 else (f"C{index}", 1.2, 3)
         axes.plot(leads, values, color=colour, linewidth=width, zorder=layer, marker="o", markersize=2.5, label=method)
-    axes.set(title=title, xlabel="lead time (steps)", ylabel="rmse relative to the seasonal naive")
+    if not any(np.isfinite(values).any() for values in errors.values()):
+        note = "undefined: the seasonal naive forecast makes no errors"
+        axes.text(0.5, 0.4, note, transform=axes.transAxes, ha="center")
+    axes.set_title(title, parse_math=False)
+    axes.set(xlabel="lead time (steps)", ylabel="rmse / rmse of the seasonal naive forecast")
+    axes.set_xlim(0.5, max((len(values) for values in errors.values()), default=1) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, ncols=2)
@@ -112,25 +134,26 @@ def error_chart(title: str, errors: Mapping[str, Float64]) -> bytes:
 
 
 def _panels(names: Sequence[str], row_height: float) -> tuple[Figure, list[Axes], str]:
-    """A figure with a small panel for each of the first names, three in a row, and what to say where there are more."""
+    """A figure with a small panel per name, at most `MAX_PANELS`, three to a row, and a note if names were left out."""
     shown = list(names)[:MAX_PANELS]
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
-    width, height = 4.0 * columns, row_height * rows + _TITLE
+    panel = max(_PANEL, _LEAST / columns)
+    width, height = panel * columns, row_height * rows + _TITLE
     figure = Figure(figsize=(width, height))
-    # in inches, since a layout that measures every label takes longer than all the drawing
+    # fixed margins in inches: a layout that measures every label takes longer than the drawing itself
     figure.subplots_adjust(
         left=_LEFT / width,
         right=1 - _RIGHT / width,
         bottom=_BELOW / height,
         top=1 - (_TITLE + _ABOVE) / height,
-        wspace=(_LEFT + _RIGHT) / (4.0 - _LEFT - _RIGHT),
+        wspace=(_LEFT + _RIGHT) / (panel - _LEFT - _RIGHT),
         hspace=(_ABOVE + _BELOW) / (row_height - _ABOVE - _BELOW),
     )
     panels = []
     for index, name in enumerate(shown):
         axes = figure.add_subplot(rows, columns, index + 1)
-        axes.set_title(name, fontsize=9, loc="left")
+        axes.set_title(name, fontsize=9, loc="left", parse_math=False)  # a $ in a name is a dollar
         axes.tick_params(labelsize=7)
         axes.xaxis.get_offset_text().set_fontsize(7)
         panels.append(axes)
@@ -139,7 +162,7 @@ def _panels(names: Sequence[str], row_height: float) -> tuple[Figure, list[Axes]
 
 
 def _headline(figure: Figure, text: str) -> None:
-    figure.suptitle(text, fontsize=10, y=1 - 0.1 / figure.get_figheight(), va="top")
+    figure.suptitle(text, fontsize=10, y=1 - 0.1 / figure.get_figheight(), va="top", parse_math=False)
 
 
 def _few_dates(axes: Axes) -> None:

@@ -1,4 +1,4 @@
-"""From results to their plots."""
+"""From results to charts: each function takes a result of a lower room and returns its chart as PNG."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lstm_pipeline.backtesting.backtest import read_protocol
-from lstm_pipeline.backtesting.comparison import errors_by_lead
-from lstm_pipeline.forecasting.forecast import Forecast
-from lstm_pipeline.forecasting.publishing import Published
+from lstm_pipeline.backtesting import errors_by_lead, read_protocol
+from lstm_pipeline.forecasting import Forecast, Published
 from lstm_pipeline.registry import IndividualRecord
-from lstm_pipeline.reporting.charts import error_chart, forecast_chart, loss_chart, residual_chart
+from lstm_pipeline.reporting.charts import Lines, error_chart, forecast_chart, loss_chart, residual_chart
 
 
 def draw_forecast(forecast: Forecast) -> bytes:
-    """Forecast plot of every predicted feature, with twice the horizon of history, at least a window."""
+    """The forecast of every predicted feature, after a history of twice the horizon or one window if that is longer."""
     ensemble, history = forecast.ensemble, forecast.history
     names, series = ensemble.predicted, history.series
     horizon = forecast.raw.num_rows
@@ -25,37 +23,31 @@ def draw_forecast(forecast: Forecast) -> bytes:
     steps = series.timeline.next_steps(series.steps[-1], horizon)
     columns = [series.names.index(name) for name in names]
     values = np.column_stack([forecast.raw[name].to_numpy().astype(float) for name in names])
-    return forecast_chart(
-        f"{ensemble.version}, {horizon} steps",
-        series.timeline.wall_clock(series.steps[-shown:]),
-        history.filled.values[-shown:, columns],
-        series.timeline.wall_clock(steps),
-        values,
-        names,
-        forecast.bounds,
-    )
+    past = Lines(series.timeline.wall_clock(series.steps[-shown:]), history.filled.values[-shown:, columns])
+    future = Lines(series.timeline.wall_clock(steps), values)
+    return forecast_chart(f"{ensemble.version}, {horizon} steps", names, past, future, forecast.bounds)
 
 
 def draw_residuals(published: Published) -> bytes:
-    """How a version's residuals are distributed, one step ahead on the test part, as PNG."""
+    """The distribution of a version's residuals, one step ahead on the test part."""
     return residual_chart(f"{published.version.record.version}, one step ahead on the test part", published.residuals)
 
 
 def draw_backtest(table: pa.Table) -> bytes:
-    """Plot of each method's error by lead time, as PNG.
+    """The error of each method by lead time.
 
     Args:
-        table: of a `Backtest`.
+        table: the table of a `Backtest`.
     """
     protocol = read_protocol(table)
     return error_chart(f"{protocol['version'] or 'retrained'}, {protocol['origins']} origins", errors_by_lead(table))
 
 
 def draw_losses(record: IndividualRecord, log: Mapping[str, Any]) -> bytes:
-    """A group's loss curves, as PNG.
+    """The loss curves of a group's training.
 
     Args:
-        log: the model's history.json.
+        log: the content of the model's history.json.
     """
     curves = {name: [float(value) for value in log[name]] for name in ("loss", "val_loss")}
     return loss_chart(record.metadata.feature_group, curves, int(log["best_epoch"]))

@@ -1,10 +1,49 @@
-"""Markdown for Dagster's UI."""
+"""Pictures and the rows of tables, for Dagster's UI."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from lstm_pipeline.wording import number
+
+Row = dict[str, str]
+"""Column → text."""
 
 
 def picture(png: bytes, text: str) -> str:
-    """A PNG inside Markdown."""
+    """A PNG inside Markdown.
+
+    Args:
+        text: the alternative text, for readers who cannot see the picture.
+    """
     return f"![{text}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def metric_rows(rows: Mapping[str, Mapping[str, float | None]], label: str = "feature") -> list[Row]:
+    """Metrics as table rows, with numbers formatted as in the terminal.
+
+    Args:
+        rows: feature → metric → value; a missing metric is shown as a dash.
+        label: the heading of the first column.
+    """
+    names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
+    return [
+        {label: feature, **{name: number(metrics.get(name)) for name in names}} for feature, metrics in rows.items()
+    ]
+
+
+def frame_rows(table: pa.Table) -> list[Row]:
+    """A frame as table rows, with numbers formatted as in the terminal.
+
+    Integers keep all their digits, without separators: they may be keys or years.
+    """
+    return [{name: _cell(value) for name, value in row.items()} for row in table.to_pylist()]
+
+
+def _cell(value: object) -> str:
+    if value is None or isinstance(value, float):
+        return number(value)
+    return str(value)

@@ -1,4 +1,7 @@
-"""What the command line shows: progress while training, tables at the end."""
+"""What the command line shows: progress during training, and tables at the end.
+
+Names of groups and features are the user's: rich must not read `power [kw]` as markup.
+"""
 
 from __future__ import annotations
 
@@ -13,30 +16,32 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from lstm_pipeline.backtesting.contenders import ENSEMBLE
-from lstm_pipeline.statistics.metrics import NAMES
-from lstm_pipeline.wording import number
+from lstm_pipeline.backtesting import ENSEMBLE
+from lstm_pipeline.reporting.markdown import frame_rows
+from lstm_pipeline.statistics import METRIC_NAMES
+from lstm_pipeline.wording import counted, listed, number
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.training import EpochReport
-    from lstm_pipeline.registry.records import EnsembleRecord, Metrics
+    from lstm_pipeline.registry import EnsembleRecord, Metrics
 
 SHOWN_COLUMNS = 7
+WIDTH_WITHOUT_TERMINAL = 140
 
 
 class TrainingBars:
-    """One progress bar a group on a terminal, one plain line an epoch otherwise.
+    """One progress bar per group on a terminal, otherwise one plain line per epoch.
 
     Args:
-        groups: the groups that are trained; their bars are there before the first epoch is done.
-        epochs: the most epochs a group trains.
+        groups: the groups to train; their bars appear before the first epoch has ended.
+        epochs: the most epochs that a group trains.
     """
 
     def __init__(self, console: Console, groups: Sequence[str], epochs: int) -> None:
         self._console = console
         self._lock = threading.Lock()
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
@@ -55,7 +60,7 @@ class TrainingBars:
             self._progress.stop()
 
     def on_epoch(self, log: Any, group: str, report: EpochReport) -> None:
-        """Hears of an epoch; called from the threads that train."""
+        """Shows an epoch; called from the training threads."""
         losses = f"loss {report.loss:.4f}  validation {report.val_loss:.4f}"
         with self._lock:
             if self._console.is_terminal:
@@ -63,23 +68,21 @@ class TrainingBars:
                 return
             best = "  best so far" if report.improved else ""
             line = f"{group}: epoch {report.epoch}/{report.epochs}  {losses}  {report.seconds:.1f} s{best}"
-            self._console.print(line, highlight=False, soft_wrap=True)
+            self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def on_stage(self, log: Any, text: str) -> None:
-        """Hears of something that takes long, or is left out."""
+        """Shows a line of text about a stage that takes long, or about methods that are left out."""
         with self._lock:
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def metrics_table(record: EnsembleRecord) -> Table:
-    """Metrics of each feature, rolled over the horizon, and the means beside the naive forecasts'."""
+    """Each feature's metrics rolled over the horizon, and their means beside those of the naive forecasts."""
     metadata = record.metadata
     evaluation = metadata.evaluation
     rolled = metadata.feature_metrics["rolled"]
-    table = Table(
-        title=f"Rolled over {evaluation['horizon']} steps from {evaluation['origins']} origins of the held-out part",
-        title_justify="left",
-    )
+    horizon, origins = counted(evaluation["horizon"], "step"), counted(evaluation["origins"], "origin")
+    table = Table(title=f"Rolled over {horizon} from {origins} in the test part", title_justify="left")
     names = ("rmse", "mae", "smape", "mase", "r2", "skill")
     table.add_column("feature", no_wrap=True)
     for name in names:
@@ -95,56 +98,60 @@ def metrics_table(record: EnsembleRecord) -> Table:
 
 
 def coverage_line(record: EnsembleRecord) -> str:
-    """How much of the test part intervals hold; empty where there are none."""
-    held = []
+    """The share of the test part's values inside the intervals; empty if there are none."""
+    means = []
     for level, shares in record.metadata.calibration.coverage.items():
         known = [share for share in shares.values() if share is not None]
         if known:
-            held.append(f"{level} % hold {100 * sum(known) / len(known):.1f} %")
-    return f"Intervals, share of the test part's values inside: {', '.join(held)}" if held else ""
+            means.append(f"{100 * sum(known) / len(known):.1f} % ({level} % intervals)")
+    return f"Share of the test part's values inside their intervals: {listed(means)}" if means else ""
 
 
 def make_console() -> Console:
-    """As wide as the terminal; wide enough for a table where there is none."""
-    console = Console()
-    return console if console.is_terminal else Console(width=140)
+    """A console as wide as the terminal, or wide enough for the tables if there is no terminal."""
+    console = Console(markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = WIDTH_WITHOUT_TERMINAL
+    return console
 
 
 def forecast_table(table: pa.Table, timestamp_col: str, rows: int = 5) -> Table:
-    """The first rows of a forecast, its stamps first; of many columns the first few."""
+    """The first rows of a forecast, timestamps first; of many columns, the first few."""
     names = sorted(table.column_names, key=lambda name: name != timestamp_col)
     shown = names if len(names) <= SHOWN_COLUMNS + 1 else names[:SHOWN_COLUMNS]
     more = "" if len(shown) == len(names) else f", {len(shown)} of {len(names)} columns"
-    view = Table(title=f"Forecast: {table.num_rows} rows{more}", title_justify="left")
+    view = Table(title=f"Forecast: {counted(table.num_rows, 'row')}{more}", title_justify="left")
     for name in shown:
         view.add_column(name, justify="right", no_wrap=True)
-    for row in table.slice(0, rows).select(shown).to_pylist():
-        view.add_row(*(_cell(value) for value in row.values()))
+    for row in frame_rows(table.slice(0, rows).select(shown)):
+        view.add_row(*row.values())
     return view
 
 
 def backtest_tables(table: pa.Table, protocol: Mapping[str, Any]) -> list[Table]:
-    """Every method's mean metrics, and the ensemble by feature beside the best of the others.
+    """Every method's mean metrics, and for each feature the ensemble beside the best other method.
 
     Args:
-        table, protocol: of a `Backtest`.
+        table, protocol: those of a `Backtest`.
     """
     rows = table.filter(pc.field("lead").is_null()).to_pylist()
-    trained = protocol["version"] or f"trained anew every {protocol['retrain_every']} origins"
+    every = protocol.get("retrain_every") or protocol.get("refit_every")  # the name in tables of earlier releases
+    interval = "at every origin" if every == 1 else f"every {every} origins"
+    subject = protocol["version"] or f"models retrained {interval}"
     methods = Table(
-        title=f"Back-test of {trained}: {protocol['origins']} origins from {protocol['first_origin']} to "
-        f"{protocol['last_origin']}, {protocol['horizon']} steps each",
-        caption="relative: rmse, each feature scaled, divided by the ensemble's from the same origins; p: Diebold–"
-        "Mariano test against the ensemble, two-sided",
+        title=f"Back-test of {subject}: {counted(protocol['origins'], 'origin')} from {protocol['first_origin']} to "
+        f"{protocol['last_origin']}, {counted(protocol['horizon'], 'step')} each",
+        caption="relative: rmse over the scaled features, divided by the ensemble's from the same origins; p: "
+        "two-sided Diebold–Mariano test against the ensemble",
         title_justify="left",
         caption_justify="left",
     )
-    _columns(methods, "method", (*NAMES, "origins", "relative", "p"))
+    _columns(methods, "method", (*METRIC_NAMES, "origins", "relative", "p"))
     for row in rows:
         if row["group"] is None:
-            numbers = (number(row[name]) for name in (*NAMES, "origins", "relative_rmse", "p_value"))
+            numbers = (number(row[name]) for name in (*METRIC_NAMES, "origins", "relative_rmse", "p_value"))
             methods.add_row(row["method"], *numbers)
-    features = Table(title="By feature: the ensemble, and the best of the others", title_justify="left")
+    features = Table(title="By feature: the ensemble, and the best other method", title_justify="left")
     _columns(features, "feature", ("skill", "rmse", "best other", "its rmse", "relative", "p"))
     scores = {(row["method"], row["feature"]): row for row in rows if row["feature"] is not None}
     for name in dict.fromkeys(feature for _, feature in scores):
@@ -157,7 +164,7 @@ def backtest_tables(table: pa.Table, protocol: Mapping[str, Any]) -> list[Table]
 
 
 def versions_table(records: Sequence[EnsembleRecord], in_use: str) -> Table:
-    """All versions: when, how good, and which models they pin."""
+    """All versions: when they were created, how accurate they are, and which models they pin."""
     view = Table()
     for name, justify in (
         ("version", "left"),
@@ -181,7 +188,3 @@ def _columns(table: Table, first: str, others: Sequence[str]) -> None:
     table.add_column(first, no_wrap=True)
     for name in others:
         table.add_column(name, justify="right")
-
-
-def _cell(value: object) -> str:
-    return number(value) if isinstance(value, float) else str(value)

@@ -9,7 +9,15 @@ that needs it is imported on first use: the command line answers `--help` withou
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from lstm_pipeline.spec.settings import STORAGE_VARIABLE, home, projects_folder, resolve_uri, storage_uri
+from lstm_pipeline.spec.settings import (
+    STORAGE_VARIABLE,
+    check_storage,
+    home,
+    projects_folder,
+    resolve_uri,
+    storage_uri,
+)
+from lstm_pipeline.spec.uris import scrubbed, shown_uri, uri_problem
 
 if TYPE_CHECKING:
     from lstm_pipeline.spec.documents import Document, Loc, read_document
@@ -41,13 +49,17 @@ __all__ = [
     "SelectStep",
     "SqlStep",
     "TrainingStep",
+    "check_storage",
     "home",
     "load_data",
     "load_spec",
     "projects_folder",
     "read_document",
     "resolve_uri",
+    "scrubbed",
+    "shown_uri",
     "storage_uri",
+    "uri_problem",
 ]
 
 _NAMES = {

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from lstm_pipeline.spec.documents import Loc
-from lstm_pipeline.spec.project import DataProduct, DataProductInput, FileInput, ProjectSpec
-from lstm_pipeline.spec.settings import expand
+from lstm_pipeline.spec.project import RESERVED_NAMES, DataProduct, DataProductInput, FileInput, ProjectSpec
 from lstm_pipeline.spec.steps import DEFAULT_GROUP, PredictionStep, Step, TrainingStep
-from lstm_pipeline.wording import did_you_mean, listed
+from lstm_pipeline.spec.uris import uri_problem
+from lstm_pipeline.wording import Hints, did_you_mean, listed
 
 Finding = tuple[Loc, str]
 ModelStep = type[TrainingStep] | type[PredictionStep]
@@ -28,6 +29,11 @@ def check_project(spec: ProjectSpec) -> Iterator[Finding]:
     if training:
         index, step = training
         yield from check_training(step, ("model_metadata", "transformations", index))
+        if re.sub(r"[-.]", "_", step.project_name) in RESERVED_NAMES:
+            yield (
+                ("model_metadata", "transformations", index, "project_name"),
+                f"'{step.project_name}' is a reserved name, under which the UI shows other assets; choose another",
+            )
         if spec.name is not None and spec.name != step.project_name:
             yield ("name",), f"expected the training step's project_name '{step.project_name}', found '{spec.name}'"
     if training and prediction:
@@ -40,11 +46,13 @@ def check_training(step: TrainingStep, loc: Loc) -> Iterator[Finding]:
     groups = step.feature_groups
     if groups is not None:
         yield from _check_groups(step, groups, (*loc, "feature_groups"))
-    known = list(groups) if groups else [DEFAULT_GROUP]
+    known = dict.fromkeys(groups or [DEFAULT_GROUP])  # in order, and fast to look up
+    hint = Hints(known)
     for group in step.models_config:
         if group not in known:
-            hint = did_you_mean(group, known)
-            yield (*loc, "models_config", group), f"is not a feature group.{hint} Known groups: {listed(known)}"
+            message = f"is not a feature group.{hint(group)} Known groups: {listed(known)}"
+            yield (*loc, "models_config", group), message
+    dropped = set(step.drop_cols)
     for key in ("features_to_predict", "drop_cols", "future_covariates"):
         columns = getattr(step, key) or []
         for column, count in Counter(columns).items():
@@ -55,7 +63,7 @@ def check_training(step: TrainingStep, loc: Loc) -> Iterator[Finding]:
     if step.features_to_predict == []:
         yield (*loc, "features_to_predict"), "is empty; list the features, or use null for every numeric column"
     for column in step.features_to_predict or []:
-        if column in step.drop_cols:
+        if column in dropped:
             yield (*loc, "features_to_predict"), f"'{column}' is also in drop_cols; remove it from one of the two"
     predicted = {
         *(step.features_to_predict or []),
@@ -67,7 +75,7 @@ def check_training(step: TrainingStep, loc: Loc) -> Iterator[Finding]:
                 (*loc, "future_covariates"),
                 f"'{column}' is also predicted, but a covariate's future must be known; remove it from one of the two",
             )
-        if column in step.drop_cols:
+        if column in dropped:
             yield (*loc, "future_covariates"), f"'{column}' is also in drop_cols; remove it from one of the two"
     if step.enable_mlflow:
         yield (*loc, "enable_mlflow"), "MLflow tracking is not available in this version; set it to false"
@@ -83,6 +91,8 @@ def _check_groups(step: TrainingStep, groups: Mapping[str, Sequence[str]], loc: 
                 f"group names differ only in case ('{folded}'), which not every storage system supports; rename one",
             )
     group_of: dict[str, str] = {}
+    dropped, to_predict = set(step.drop_cols), set(step.features_to_predict or ())
+    hint = Hints(step.features_to_predict or ())
     for group, members in groups.items():
         if not members:
             yield (*loc, group), "is empty; list its features or remove the group"
@@ -95,13 +105,12 @@ def _check_groups(step: TrainingStep, groups: Mapping[str, Sequence[str]], loc: 
                     f"'{column}' is already in group '{group_of[column]}'; each feature belongs to exactly one group",
                 )
             group_of.setdefault(column, group)
-            if column in step.drop_cols:
+            if column in dropped:
                 yield (*loc, group), f"'{column}' is also in drop_cols; remove it from one of the two"
             if column == step.timestamp_col:
                 yield (*loc, group), f"'{column}' is the timestamp column, not a feature"
-            if step.features_to_predict is not None and column not in step.features_to_predict:
-                hint = did_you_mean(column, step.features_to_predict)
-                yield (*loc, group), f"'{column}' is not in features_to_predict.{hint}"
+            if step.features_to_predict is not None and column not in to_predict:
+                yield (*loc, group), f"'{column}' is not in features_to_predict.{hint(column)}"
     missing = [column for column in step.features_to_predict or [] if column not in group_of]
     if missing:
         yield loc, f"no group contains these features to predict: {listed(missing)}; add each to a group"
@@ -168,11 +177,9 @@ def _check_inputs(spec: ProjectSpec) -> Iterator[Finding]:
 
 
 def _check_uri(uri: str, loc: Loc) -> Iterator[Finding]:
-    try:
-        expand(uri)
-    except KeyError as error:
-        name = error.args[0]
-        yield loc, f"the environment variable {name} is not set; set it, or provide a default: ${{{name}:-…}}"
+    problem = uri_problem(uri)
+    if problem:
+        yield loc, problem
 
 
 def _check_agreement(training: TrainingStep, prediction: PredictionStep, loc: Loc) -> Iterator[Finding]:

@@ -87,26 +87,35 @@ def check_document(document: Document, folder: Path) -> LoadedSpec:
     spec, invalid = _validate(document)
     unread = [(key,) for key in document.unread]
     problems += [value.problem for value in invalid if value.kind != "missing" or value.loc[:-1] not in unread]
+    follows = _consequences([value.loc for value in invalid])
     problems += [
         Problem(place_of(loc), message, document.line(loc))
         for loc, message in (check_project(spec) if spec else ())
-        if not any(_follows((loc, message), value.loc) for value in invalid)
+        if not follows((loc, message))
     ]
     if problems or spec is None:
         raise SpecError(document.source, sorted(problems, key=lambda problem: (problem.line or 0, problem.place)))
     return LoadedSpec(spec, document.source, folder, document)
 
 
-def _follows(finding: Finding, invalid: Loc) -> bool:
-    """Whether a finding may only be a consequence of the stand-in for the invalid value at this place."""
-    loc, message = finding
-    if STAND_IN in loc or STAND_IN in message or str(STAND_IN_LENGTH) in message:
-        return True
-    if loc[: len(invalid)] == invalid:
-        return True
-    if len(invalid) == 3 and loc == invalid[:2]:  # a missing training step may be the one that is invalid
-        return True
-    return loc[-1] == "feature_groups" and invalid[: len(loc)] == loc  # a missing feature may be the invalid member
+def _consequences(invalid: list[Loc]) -> Callable[[Finding], bool]:
+    """Whether a finding may only be a consequence of the stand-in for one of the invalid values at these places."""
+    places = set(invalid)
+    # a missing training step may be the one that is invalid
+    lists = {loc[:2] for loc in places if len(loc) == 3}
+    enclosing = {loc[:size] for loc in places for size in range(len(loc) + 1)}
+
+    def follows(finding: Finding) -> bool:
+        loc, message = finding
+        if not places:
+            return False
+        if STAND_IN in loc or STAND_IN in message or str(STAND_IN_LENGTH) in message:
+            return True
+        if loc in lists or any(loc[:size] in places for size in range(len(loc) + 1)):
+            return True
+        return loc[-1] == "feature_groups" and loc in enclosing  # a missing feature may be the invalid member
+
+    return follows
 
 
 def _validate(document: Document) -> tuple[ProjectSpec | None, list[InvalidValue]]:

@@ -13,6 +13,10 @@ from lstm_pipeline.spec.steps import DEFAULT_INTERVALS, AnyStep, FrameName, Path
 
 ColumnType = Literal["VARCHAR", "DOUBLE", "INTEGER", "BIGINT", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ"]
 
+RESERVED_NAMES = ("broken_specs", "sources")
+"""Names that no project may have, whether written with `_`, `-` or `.`: asset keys of inputs and of broken specs begin
+with them."""
+
 
 def _timezone(name: str) -> str:
     try:

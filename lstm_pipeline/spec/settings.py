@@ -7,12 +7,15 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from lstm_pipeline.errors import PipelineError
+
 STORAGE_VARIABLE = "LSTM_PIPELINE_STORAGE"
 """The environment variable that sets the storage root."""
 PROJECTS_VARIABLE = "LSTM_PIPELINE_PROJECTS"
 """The environment variable that sets the folder of the user's own projects."""
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+"""`${NAME}` or `${NAME:-default}` in a URI."""
 
 
 def home() -> Path:
@@ -22,11 +25,30 @@ def home() -> Path:
 
 
 def storage_uri() -> str:
-    """The storage root: `LSTM_PIPELINE_STORAGE`, else `storage/` in the workspace folder."""
+    """The storage root: `LSTM_PIPELINE_STORAGE`, else `storage/` in the workspace folder.
+
+    Raises:
+        PipelineError: the root contains a password or a query.
+    """
     root = os.environ.get(STORAGE_VARIABLE)
     if not root:
         return str(home() / "storage")
+    check_storage(root)
     return root if "://" in root else str(Path(root).expanduser().absolute())
+
+
+def check_storage(root: str) -> None:
+    """Refuses a storage root with credentials in it: records and messages name the root.
+
+    Raises:
+        PipelineError: the root contains a password or a query.
+    """
+    scheme, separator, rest = root.partition("://")
+    if separator and (re.match(r"[^/?#]*:[^/?#]*@", rest) or "?" in rest):
+        raise PipelineError(
+            f"storage root: expected a folder or a URI without a password and a query, found one with them "
+            f"({scheme}://…); pass credentials by other variables of the environment, e.g. AWS_SECRET_ACCESS_KEY"
+        )
 
 
 def projects_folder() -> Path:
@@ -55,7 +77,7 @@ def expand(uri: str) -> str:
             raise KeyError(name)
         return text
 
-    return _VARIABLE.sub(value, uri)
+    return VARIABLE.sub(value, uri)
 
 
 def resolve_uri(uri: str, folder: Path) -> str:
@@ -70,6 +92,6 @@ def resolve_uri(uri: str, folder: Path) -> str:
     text = expand(uri)
     if "://" in text:
         return text
-    start = _VARIABLE.match(uri)
+    start = VARIABLE.match(uri)
     base = Path.cwd() if start and environment().get(start[1]) else folder.absolute()
     return os.path.normpath(base / os.path.expanduser(text))

@@ -18,11 +18,28 @@ CalendarFeature = Literal[
 DEFAULT_GROUP = "default"
 """Name of the only group of a spec without feature groups."""
 
+_HOUSEKEEPING = (".tmp", ".lock", ".owner", ".claim")
+"""Endings of the files that housekeeping removes."""
+_NEWEST_CANDIDATE = "latest.json"
+
 
 def _path_part(name: str) -> str:
-    """Names of projects, buckets and groups become folder names, so they must not lead out of their folder."""
+    """Names of projects, buckets and groups become folder names, so they must not lead out of their folder.
+
+    Neither may they look like the files that belong to housekeeping: listings leave those out, or take them for
+    leftovers of a crash.
+    """
     if not re.fullmatch(r"[A-Za-z0-9_.\-]+", name) or set(name) <= {"."} or ".." in name:
         raise ValueError("expected only letters, digits, '_', '-' and '.', without '..' (it becomes a folder name)")
+    if name.startswith(".") or name.lower().endswith(_HOUSEKEEPING):
+        endings = ", ".join(_HOUSEKEEPING)
+        raise ValueError(f"expected a name without a dot at its start and without these endings: {endings}")
+    return name
+
+
+def _group(name: str) -> str:
+    if name.lower() == _NEWEST_CANDIDATE:
+        raise ValueError(f"expected a name other than {_NEWEST_CANDIDATE}, which is a file beside the models")
     return name
 
 
@@ -51,6 +68,7 @@ DEFAULT_INTERVALS = (80, 95)
 """Levels of the prediction intervals in percent, if a spec names none."""
 
 PathPart = Annotated[str, Field(max_length=128), AfterValidator(_path_part)]
+GroupName = Annotated[PathPart, AfterValidator(_group)]
 Column = Annotated[str, Field(min_length=1)]
 FrameName = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -90,7 +108,7 @@ class TrainingStep(Step):
         "covariates",
     )
     drop_cols: list[Column] = Field([], description="columns to remove before anything else")
-    feature_groups: dict[PathPart, list[Column]] | None = Field(
+    feature_groups: dict[GroupName, list[Column]] | None = Field(
         None,
         description="group name to the features its model predicts; each predicted feature belongs to exactly one "
         "group; null: one group named default with all of them",

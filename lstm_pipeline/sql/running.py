@@ -1,15 +1,15 @@
-"""The Spark SQL of a spec: scalar expressions over a table's columns, run by a locked-down DuckDB.
+"""Runs the Spark SQL of a spec: scalar expressions over the columns of a table, in a locked-down DuckDB.
 
-sqlglot parses the text by Spark's grammar. Nothing reaches DuckDB as written: the tree is translated node by node
-through the tables of `spark_expressions` and `spark_functions`, and what they do not name is refused. So a function
-new to sqlglot or DuckDB stays closed until somebody adds it there. The connection is locked as a second line: no
-files, no network, no settings.
+sqlglot parses the text with Spark's grammar. No text of the user reaches DuckDB: the tree is translated node by node
+with the tables in `spark_expressions` and `spark_functions`, and anything that is not in them is refused. A function
+that a new version of sqlglot or DuckDB adds therefore stays unavailable until it is added there. The locked connection
+is the second line of defence: no files, no network, no settings.
 
-Where this differs from Spark's defaults:
-- A cast that would lose a value (text that is no number, a number out of range) is an error, not a null;
-  `try_cast` gives the null. Casting a fraction to an integer truncates towards zero, as in Spark.
+Differences from Spark's defaults:
+- A cast that would lose a value (text that is not a number, a number out of range) is an error, not a null; `try_cast`
+  returns null. Casting a fraction to an integer truncates towards zero, as in Spark.
 - `timestamp` is wall-clock time (TIMESTAMP) unless its argument is an instant (TIMESTAMPTZ, epoch seconds).
-- In a select every computed expression needs a name (`AS name`); a bare column keeps the input's spelling.
+- Every computed expression of a select needs a name (`AS name`); a bare column keeps the spelling of the input.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ from lstm_pipeline.sql.spark_expressions import (
     translate,
 )
 from lstm_pipeline.sql.spark_functions import NODES
+from lstm_pipeline.wording import listed
 
 
 class SqlError(DataError):
-    """One or more wrong expressions; the `place` of a problem is `condition` or `expressions[i]`, as in the spec."""
+    """One or more expressions are wrong; the `place` of each problem is `condition` or `expressions[i]`."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = list(problems)
@@ -47,16 +48,18 @@ class SqlError(DataError):
 
 
 def filter_rows(table: pa.Table, condition: str, *, as_of: dt.date, timezone: str = "UTC") -> pa.Table:
-    """The rows for which the condition is true, in their order, with the table's own types; none is no error.
+    """The rows for which the condition is true, in their order and with the types of the table.
+
+    An empty result is not an error.
 
     Args:
-        table: the only relation the condition can see.
+        table: the only relation that the condition can read.
         condition: one boolean Spark SQL expression.
-        as_of: what `current_date()` is.
-        timezone: the zone in which instants (TIMESTAMPTZ) have dates and hours.
+        as_of: the value of `current_date()`.
+        timezone: the zone that gives instants (TIMESTAMPTZ) their date and hour.
 
     Raises:
-        SqlError: the condition is wrong, or a value of the data does not suit it.
+        SqlError: the condition is wrong, or fails on a value of the data.
     """
     with open_session(table, timezone, as_of) as session:
         mask = _run(session, [_condition(session, condition)]).column(0)
@@ -64,31 +67,31 @@ def filter_rows(table: pa.Table, condition: str, *, as_of: dt.date, timezone: st
 
 
 def filter_schema(schema: pa.Schema, condition: str, *, as_of: dt.date, timezone: str = "UTC") -> pa.Schema:
-    """The schema `filter_rows` gives (the same), after every check that needs no data."""
+    """The schema that `filter_rows` returns (the same one), after every check that needs no data."""
     with open_session(null_row(schema), timezone, as_of) as session:
         check_condition(session, condition)
     return schema
 
 
 def check_condition(session: Session, condition: str) -> None:
-    """Everything about a condition that can be wrong, over the session's rows.
+    """Evaluates a condition on the rows of the session and discards the result.
 
     Raises:
-        SqlError: it is.
+        SqlError: the condition is wrong, or fails on a row.
     """
     _run(session, [_condition(session, condition)])
 
 
 def check_expressions(session: Session, expressions: Sequence[str]) -> None:
-    """The same for the expressions of a select."""
+    """Does the same with the expressions of a select."""
     _run(session, [output for output in _outputs(session, expressions) if output.source is None])
 
 
 def select(table: pa.Table, expressions: Sequence[str], *, as_of: dt.date, timezone: str = "UTC") -> pa.Table:
-    """One column an expression, rows in their order; `*` stands for all columns, a bare column keeps its type.
+    """One column per expression, rows in their order; `*` stands for all columns, and a bare column keeps its type.
 
     Raises:
-        SqlError: with every expression that is wrong, or does not suit a value of the data.
+        SqlError: lists every expression that is wrong or fails on a value of the data.
     """
     with open_session(table, timezone, as_of) as session:
         outputs = _outputs(session, expressions)
@@ -98,24 +101,26 @@ def select(table: pa.Table, expressions: Sequence[str], *, as_of: dt.date, timez
 
 
 def select_schema(schema: pa.Schema, expressions: Sequence[str], *, as_of: dt.date, timezone: str = "UTC") -> pa.Schema:
-    """The schema `select` gives, after every check that needs no data."""
+    """The schema that `select` returns, after every check that needs no data."""
     return select(null_row(schema), expressions, as_of=as_of, timezone=timezone).schema
 
 
 @contextmanager
 def open_session(table: pa.Table, timezone: str, as_of: dt.date) -> Iterator[Session]:
-    """A locked-down DuckDB in which the table is `input`, and nothing else is there.
+    """A locked-down DuckDB with the table as its only relation, `input`.
 
     Raises:
-        DataError: the table cannot be queried, or there is no such time zone.
+        DataError: the table cannot be queried, or the time zone is unknown.
     """
     columns = {name.lower(): name for name in table.column_names}
     if not columns or len(columns) < table.num_columns:
-        raise DataError(f"columns must have different names, also in lower case; got {table.column_names}")
+        raise DataError(
+            f"expected columns whose names differ in more than case, got {listed(table.column_names) or 'none'}"
+        )
     try:
         zoneinfo.ZoneInfo(timezone)
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
-        raise DataError(f"unknown time zone {timezone!r}; expected a name such as UTC or Europe/Berlin") from error
+        raise DataError(f"unknown time zone {timezone!r}; expected an IANA name, e.g. UTC or Europe/Berlin") from error
     closed = ("enable_external_access", "autoload_known_extensions", "autoinstall_known_extensions")
     connection = duckdb.connect(":memory:", config={**dict.fromkeys(closed, "false"), "threads": "4"})
     try:
@@ -131,13 +136,13 @@ def open_session(table: pa.Table, timezone: str, as_of: dt.date) -> Iterator[Ses
 
 
 def null_row(schema: pa.Schema) -> pa.Table:
-    """One row of nulls: unlike no row, it makes DuckDB evaluate the constants, such as a misspelt date."""
+    """One row of nulls. Unlike an empty table, it makes DuckDB evaluate the constants and so find a misspelt date."""
     return pa.table([pa.nulls(1, field.type) for field in schema], names=schema.names)
 
 
 @dataclass(frozen=True)
 class _Output:
-    """One result column; `source` names the input column that is passed on as it is, without DuckDB."""
+    """One result column; `source` names the input column that is copied as it is, without DuckDB."""
 
     place: str
     text: str
@@ -147,7 +152,11 @@ class _Output:
 
 
 def _run(session: Session, outputs: Sequence[_Output]) -> pa.Table:
-    """The values of the outputs; where a value does not suit them, an error with every output that fails by itself."""
+    """The values of the outputs.
+
+    Raises:
+        SqlError: lists every output that fails on a value.
+    """
     if not outputs:
         return pa.table({})
     query = ", ".join(f"{output.sql} AS c{number}" for number, output in enumerate(outputs))
@@ -169,7 +178,7 @@ def _failures(session: Session, output: _Output) -> list[Problem]:
 
 
 def _in_utc(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Instants are labelled UTC, whatever the session's zone; the instants themselves stay."""
+    """Labels instants as UTC instead of the session's zone; the instants do not change."""
     instant = pa.types.is_timestamp(column.type) and column.type.tz is not None
     return column.cast(pa.timestamp(column.type.unit, "UTC")) if instant else column
 
@@ -197,17 +206,17 @@ def _outputs(session: Session, expressions: Sequence[str]) -> list[_Output]:
     for output in outputs:
         if output.name.lower() in first:
             earlier = first[output.name.lower()]
-            problems.append(Problem(output.place, f"column {output.name!r} is given a second time, after {earlier}"))
+            problems.append(Problem(output.place, f"column {output.name!r} is already defined by {earlier}"))
         first.setdefault(output.name.lower(), output.place)
     if not expressions:
-        problems.append(Problem("expressions", "expected at least one expression; `*` passes every column on"))
+        problems.append(Problem("expressions", "expected at least one expression; use `*` to keep every column"))
     if problems:
         raise SqlError(problems)
     return outputs
 
 
 def _columns(session: Session, place: str, text: str) -> list[_Output]:
-    """What one expression of a select gives: a column, or with `*` all of them."""
+    """The output of one expression of a select: one column, or every column for `*`."""
     tree = parse(text)
     if isinstance(tree, exp.Star):
         only(tree)

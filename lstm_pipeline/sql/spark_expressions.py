@@ -1,9 +1,8 @@
-"""Spark SQL's expressions as DuckDB's, node by node; what is not named here or in `spark_functions` is refused."""
+"""Translates Spark SQL expressions to DuckDB, node by node; nodes without a translation are refused."""
 
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,24 +14,28 @@ from sqlglot.dialects.spark import Spark
 from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.parsers.spark import SparkParser
 
+from lstm_pipeline.wording import did_you_mean, listed
+
 
 class MistakeError(Exception):
-    """What is wrong with one expression; becomes a `Problem` where its place is known."""
+    """One expression is wrong; the caller, who knows its place, turns this into a `Problem`."""
 
 
 @dataclass(frozen=True)
 class Session:
+    """What translating an expression needs."""
+
     connection: duckdb.DuckDBPyConnection
-    columns: Mapping[str, str]  # lower case -> as the input spells it
+    columns: Mapping[str, str]  # lower case -> spelling of the input
     as_of: dt.date
-    nodes: Mapping[type[exp.Expr], Node]  # how each kind of node is translated
+    nodes: Mapping[type[exp.Expr], Node]  # the translation of each kind of node
 
     def type_of(self, sql: str) -> str:
-        """DuckDB's name of the type, found by binding alone: no row is read."""
+        """DuckDB's name of the type; the query is only bound, so no row is read."""
         return self.types_of([sql])[0]
 
     def types_of(self, values: Iterable[str]) -> list[str]:
-        """The same for several values at once."""
+        """The types of several values in one query."""
         try:
             return [str(kind) for kind in self.connection.sql(f"SELECT {', '.join(values)} FROM input").types]
         except duckdb.Error as error:
@@ -46,7 +49,7 @@ Node: TypeAlias = Callable[[Session, exp.Expr], str]
 
 
 class _Dialect(Spark):
-    """Spark's grammar, with every function left as a name and its arguments: what it means is said below."""
+    """Spark's grammar, in which a function stays a name with arguments; `spark_functions` gives it its meaning."""
 
     class Parser(SparkParser):
         FUNCTIONS: ClassVar = {}
@@ -56,6 +59,11 @@ class _Dialect(Spark):
 
 
 def parse(text: str) -> exp.Expr:
+    """The tree of one expression.
+
+    Raises:
+        MistakeError: the text is not one scalar expression.
+    """
     if len(text) > 20_000 or "\x00" in text:
         raise MistakeError(f"expected an expression of at most 20,000 characters without NUL: {short(text)}")
     try:
@@ -65,7 +73,9 @@ def parse(text: str) -> exp.Expr:
         where = f" at {at.get('highlight')!r} (line {at.get('line')}, column {at.get('col')})"
         raise MistakeError(f"{short(text)} is not one scalar Spark SQL expression: unexpected text{where}") from error
     except SqlglotError as error:
-        raise MistakeError(f"{short(text)} cannot be read as SQL; is a quote or a comment left open?") from error
+        raise MistakeError(
+            f"{short(text)} cannot be parsed as SQL; check for a quote or a comment that is not closed"
+        ) from error
     if len(trees) != 1:
         raise MistakeError(f"expected one expression, got {len(trees)} separated by ';': {short(text)}")
     if trees[0] is None:
@@ -74,12 +84,13 @@ def parse(text: str) -> exp.Expr:
 
 
 def short(text: str) -> str:
+    """Text on one line, cut to 80 characters."""
     line = " ".join(text.split())
     return line if len(line) <= 80 else f"{line[:77]}..."
 
 
 def show(node: exp.Expr) -> str:
-    """The offending part as the user would write it."""
+    """A part of an expression as the user would write it."""
     try:
         return short(node.sql(dialect="spark", comments=False))
     except (SqlglotError, ValueError, RecursionError):
@@ -87,7 +98,7 @@ def show(node: exp.Expr) -> str:
 
 
 def reason(error: Exception) -> str:
-    """The first line of a DuckDB message without its class; the rest quotes our SQL, not the user's."""
+    """The first line of a DuckDB message without its class; the other lines quote our SQL, not the user's."""
     return re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", str(error).strip().split("\n")[0]).strip()
 
 
@@ -95,11 +106,11 @@ def reason(error: Exception) -> str:
 
 _INTEGERS = frozenset(f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT"))
 _INTEGERS |= {"HUGEINT"}
-_OFFSET = r"':\d\d(\.\d+)?\s*([zZ]|UTC|[+-]\d\d?(:?\d\d)?)$'"  # text of a time that ends in its offset from UTC
+_OFFSET = r"':\d\d(\.\d+)?\s*([zZ]|UTC|[+-]\d\d?(:?\d\d)?)$'"  # text of a time that ends in a UTC offset
 _INTERVAL_UNITS = r"(YEAR|QUARTER|MONTH|WEEK|DAY|HOUR|MINUTE|SECOND)S?"
 _DAYS_OR_LONGER = r"(YEAR|QUARTER|MONTH|WEEK|DAY)S?"
 
-# Operators whose meaning is the same on both sides, and those that a template puts right.
+# Operators that mean the same in Spark and DuckDB, and those whose difference a template corrects.
 _OPERATORS: dict[type[exp.Expr], str] = {
     exp.EQ: "({0} = {1})", exp.NEQ: "({0} <> {1})", exp.LT: "({0} < {1})", exp.LTE: "({0} <= {1})",
     exp.GT: "({0} > {1})", exp.GTE: "({0} >= {1})", exp.NullSafeEQ: "({0} IS NOT DISTINCT FROM {1})",
@@ -112,13 +123,13 @@ _TYPES: dict[exp.DType, str] = {
     exp.DType.BOOLEAN: "BOOLEAN", exp.DType.TINYINT: "TINYINT", exp.DType.SMALLINT: "SMALLINT",
     exp.DType.INT: "INTEGER", exp.DType.BIGINT: "BIGINT", exp.DType.FLOAT: "FLOAT", exp.DType.DOUBLE: "DOUBLE",
     exp.DType.DECIMAL: "DECIMAL", exp.DType.TEXT: "VARCHAR", exp.DType.DATE: "DATE",
-    exp.DType.TIMESTAMP: "TIMESTAMP", exp.DType.TIMESTAMPTZ: "TIMESTAMP",  # Spark's TIMESTAMP parses as either
+    exp.DType.TIMESTAMP: "TIMESTAMP", exp.DType.TIMESTAMPTZ: "TIMESTAMP",  # TIMESTAMP is parsed as either
     exp.DType.TIMESTAMPLTZ: "TIMESTAMP WITH TIME ZONE",
 }  # fmt: skip
 
 
 def translate(session: Session, node: exp.Expr) -> str:
-    """DuckDB's text for a node: always closed in itself, so that it can stand anywhere in a larger one."""
+    """The DuckDB text of a node, in brackets where needed, so that it can be used anywhere in a larger expression."""
     template = _OPERATORS.get(type(node))
     if template is not None:
         only(node, "this", "expression", "safe")
@@ -128,13 +139,13 @@ def translate(session: Session, node: exp.Expr) -> str:
         sql = session.nodes[type(node)](session, node)
     else:
         raise _refusal(node)
-    if len(sql) > 500_000:  # templates repeat their arguments, so nested ones could grow without bound
+    if len(sql) > 500_000:  # templates repeat their arguments, so nesting grows the text exponentially
         raise MistakeError(f"the expression is too long or nested too deeply: {show(node)}")
     return sql
 
 
 def only(node: exp.Expr, *known: str) -> None:
-    """Refuses a node with a part that its translation would silently leave out."""
+    """Refuses a node that has a part which its translation would silently drop."""
     for key, value in node.args.items():
         if value and key not in known:
             raise _refusal(value if isinstance(value, exp.Query) else node)
@@ -148,8 +159,8 @@ def _refusal(node: exp.Expr) -> MistakeError:
 _REFUSED: tuple[tuple[type[exp.Expr] | tuple[type[exp.Expr], ...], str], ...] = (
     ((exp.Query, exp.Exists, exp.All, exp.Any, exp.Table), "sub-queries and other tables are not allowed"),
     ((exp.Window, exp.Filter, exp.Distinct), "aggregate and window functions are not allowed"),
-    ((exp.Placeholder, exp.Parameter), "parameters and templates such as {{ }} are not filled in"),
-    (exp.Star, "`*` stands only by itself, in a select"),
+    ((exp.Placeholder, exp.Parameter), "parameters and templates like {{ }} are not supported"),
+    (exp.Star, "`*` is only allowed on its own in a select"),
     (exp.Func, "the function is not available"),
 )
 
@@ -159,19 +170,13 @@ def _column(session: Session, node: exp.Expr) -> str:
     if node.args.get("table") is not None or not isinstance(node.this, exp.Identifier):
         dotted = ".".join(part.name for part in node.parts) if isinstance(node, exp.Column) else ""
         if dotted.lower() in columns:
-            raise MistakeError(f"{dotted}: a name with a dot needs back quotes; write `{dotted}`")
-        raise MistakeError(f"{show(node)}: a column has no table name before it; columns: {_some(columns.values())}")
+            raise MistakeError(f"{dotted}: a column name that contains a dot needs backquotes; write `{dotted}`")
+        raise MistakeError(f"{show(node)}: a column name takes no table name. Columns: {listed(columns.values(), 12)}")
     only(node, "this")
     if node.name.lower() not in columns:
-        near = difflib.get_close_matches(node.name.lower(), columns, 3, 0.6)
-        hint = f"; nearest: {', '.join(columns[name] for name in near)}" if near else ""
-        raise MistakeError(f"unknown column {short(node.name)!r}{hint}; columns: {_some(columns.values())}")
+        hint = did_you_mean(node.name, columns.values())
+        raise MistakeError(f"unknown column {short(node.name)!r}.{hint} Columns: {listed(columns.values(), 12)}")
     return '"' + columns[node.name.lower()].replace('"', '""') + '"'
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:12]) + (f", ... ({len(listed)} in all)" if len(listed) > 12 else "")
 
 
 def _literal(session: Session, node: exp.Expr) -> str:
@@ -183,6 +188,7 @@ def _literal(session: Session, node: exp.Expr) -> str:
 
 
 def quoted(text: str) -> str:
+    """Text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -192,12 +198,13 @@ def _constant(session: Session, node: exp.Expr) -> str:
 
 
 def as_of_date(session: Session, node: exp.Expr) -> str:
+    """`current_date()` is the as-of date of the run."""
     only(node)
     return f"DATE '{session.as_of.isoformat()[:10]}'"
 
 
 def _case(session: Session, node: exp.Expr) -> str:
-    """CASE in both forms and IF, which sqlglot gives as a branch that stands alone."""
+    """Both forms of CASE, and IF, which sqlglot parses as a single branch without a CASE."""
     alone = isinstance(node, exp.If)
     only(node, *(("this", "true", "false") if alone else ("this", "ifs", "default")))
     branches = [node] if alone else node.args["ifs"]
@@ -220,7 +227,7 @@ def _between(session: Session, node: exp.Expr) -> str:
 def _in(session: Session, node: exp.Expr) -> str:
     only(node, "this", "expressions")
     if not node.expressions:
-        raise MistakeError(f"{show(node)}: expected values in IN (...)")
+        raise MistakeError(f"{show(node)}: IN (...) needs at least one value")
     return f"({translate(session, node.this)} IN ({', '.join(translate(session, one) for one in node.expressions)}))"
 
 
@@ -232,7 +239,7 @@ def _is(session: Session, node: exp.Expr) -> str:
 
 
 def _like(session: Session, node: exp.Expr, escape: str = "\\") -> str:
-    """LIKE; Spark's escape character is the backslash, DuckDB has none unless told."""
+    """LIKE with Spark's escape character, the backslash; DuckDB has none by default."""
     only(node, "this", "expression", "negate")
     word = ("NOT " if node.args.get("negate") else "") + ("ILIKE" if isinstance(node, exp.ILike) else "LIKE")
     return f"({translate(session, node.this)} {word} {translate(session, node.expression)} ESCAPE {quoted(escape)})"
@@ -250,17 +257,19 @@ def _interval(session: Session, node: exp.Expr) -> str:
     unit = node.args["unit"].name.upper() if isinstance(node.args.get("unit"), exp.Var) else ""
     amount = node.this.name if isinstance(node.this, exp.Literal) else ""
     if not re.fullmatch(_INTERVAL_UNITS, unit) or not re.fullmatch(r"[+-]?\d{1,9}", amount):
-        raise MistakeError(f"{show(node)}: expected a whole number and one unit, such as interval '180' day")
+        raise MistakeError(f"{show(node)}: expected a whole number and one unit, e.g. interval '180' day")
     return f"INTERVAL '{amount}' {unit}"
 
 
 def _shift(session: Session, node: exp.Expr) -> str:
-    """+ and -; a date moved by days, or by months, stays a date as in Spark (DuckDB makes it a timestamp)."""
+    """+ and -. As in Spark, a date plus days or months stays a date; in DuckDB it becomes a timestamp."""
     only(node, "this", "expression")
     sides = [translate(session, node.this), translate(session, node.expression)]
     kinds = [session.type_of(side) for side in sides]
     if isinstance(node, exp.Sub) and kinds == ["DATE", "DATE"]:
-        raise MistakeError(f"{show(node)}: the difference of two dates in days is datediff(later, earlier)")
+        raise MistakeError(
+            f"{show(node)}: dates cannot be subtracted; use datediff(later, earlier) for their difference in days"
+        )
     for here, other in ((0, 1), (1, 0)):
         if kinds[here] == "DATE" and kinds[other] in _INTEGERS:
             sides[other] = f"CAST({sides[other]} AS INTEGER)"
@@ -291,14 +300,14 @@ def _cast_node(session: Session, node: exp.Expr) -> str:
 
 
 def cast(session: Session, sql: str, target: str, verb: str = "CAST") -> str:
-    """A cast with Spark's meaning, by the type of its argument."""
+    """A cast with the meaning it has in Spark, which depends on the type of the argument."""
     source = session.type_of(sql)
     number = source in _INTEGERS or source in ("FLOAT", "DOUBLE") or source.startswith("DECIMAL")
     if source == "VARCHAR" and target in ("DATE", "TIMESTAMP"):
-        moved = f"{verb}({verb}({sql} AS TIMESTAMPTZ) AS TIMESTAMP)"  # DuckDB's own cast would drop the offset
+        moved = f"{verb}({verb}({sql} AS TIMESTAMPTZ) AS TIMESTAMP)"  # DuckDB's own cast ignores the offset
         sql = f"CASE WHEN regexp_matches({sql}, {_OFFSET}) THEN {moved} ELSE {verb}({sql} AS TIMESTAMP) END"
     elif source == "VARCHAR" and target in _INTEGERS:
-        sql = f"trunc({verb}({sql} AS DECIMAL(38, 18)))"  # exact for every BIGINT, which DOUBLE is not
+        sql = f"trunc({verb}({sql} AS DECIMAL(38, 18)))"  # unlike DOUBLE, exact for every BIGINT
     elif number and source not in _INTEGERS and target in _INTEGERS:
         sql = f"trunc({sql})"
     elif source.startswith("TIMESTAMP") and target in (*_INTEGERS, "DOUBLE"):
@@ -310,12 +319,17 @@ def cast(session: Session, sql: str, target: str, verb: str = "CAST") -> str:
 
 
 def digits_of(node: exp.Expr) -> str:
+    """A literal number of digits.
+
+    Raises:
+        MistakeError: it is not a whole number from 0 to 99.
+    """
     if not isinstance(node, exp.Literal) or not re.fullmatch(r"\d{1,2}", node.name):
         raise MistakeError(f"{show(node)}: expected a whole number from 0 to 99")
     return node.name
 
 
-# Calls and EXTRACT are added where the functions are.
+# `spark_functions` adds calls and EXTRACT.
 BASE: dict[type[exp.Expr], Node] = {
     exp.Column: _column, exp.Literal: _literal, exp.RawString: _literal, exp.Boolean: _constant, exp.Null: _constant,
     exp.CurrentDate: as_of_date, exp.Case: _case, exp.If: _case, exp.Between: _between, exp.In: _in, exp.Is: _is,

@@ -1,8 +1,7 @@
-"""The functions of Spark SQL that a spec may call, by the name Spark has for them, with Spark's meaning."""
+"""The functions of Spark SQL that a spec may call, with the names and the meaning they have in Spark."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,10 +21,11 @@ from lstm_pipeline.sql.spark_expressions import (
     show,
     translate,
 )
+from lstm_pipeline.wording import counted, did_you_mean
 
 _Builder = Callable[[Session, Sequence[exp.Expr]], str]
 
-# Spark numbers the days of the week from Sunday = 1 (dayofweek) or Monday = 0 (weekday); DuckDB from Sunday = 0.
+# Days of the week: Spark counts from Sunday = 1 (dayofweek) or Monday = 0 (weekday), DuckDB from Sunday = 0.
 _PARTS = {
     "year": "year({0})", "quarter": "quarter({0})", "month": "month({0})", "day": "day({0})",
     "dayofmonth": "day({0})", "dayofyear": "dayofyear({0})", "weekofyear": "week({0})", "hour": "hour({0})",
@@ -38,7 +38,8 @@ _DATE_UNITS = {"yyyy": "year", "yy": "year", "mm": "month", "mon": "month"} | {
 }
 _TIME_UNITS = {**_DATE_UNITS, "dd": "day"} | {unit: unit for unit in ("day", "hour", "minute", "second")}
 
-# Java's date patterns (https://spark.apache.org/docs/latest/sql-ref-datetime-pattern.html) in strptime's words.
+# Java's date patterns and their strptime equivalents:
+# https://spark.apache.org/docs/latest/sql-ref-datetime-pattern.html
 _PATTERNS = {
     "yyyy": "%Y", "yy": "%y", "MM": "%m", "M": "%-m", "MMM": "%b", "dd": "%d", "d": "%-d", "HH": "%H", "H": "%-H",
     "hh": "%I", "h": "%-I", "mm": "%M", "m": "%-M", "ss": "%S", "s": "%-S", "SSS": "%g", "SSSSSS": "%f", "a": "%p",
@@ -46,6 +47,7 @@ _PATTERNS = {
 
 
 def call(session: Session, node: exp.Expr) -> str:
+    """A call of a function by its name."""
     only(node, "this", "expressions")
     name = node.this.lower() if isinstance(node.this, str) else node.name.lower()
     if name not in _FUNCTIONS:
@@ -53,8 +55,9 @@ def call(session: Session, node: exp.Expr) -> str:
     fewest, most, build = _FUNCTIONS[name]
     arguments = node.expressions
     if not fewest <= len(arguments) <= most:
-        expected = str(fewest) if fewest == most else f"{fewest} to {most}" if most < _MANY else f"at least {fewest}"
-        raise MistakeError(f"{show(node)}: {name} takes {expected} argument(s), got {len(arguments)}")
+        bounds = "" if fewest == most else f"{fewest} to " if most < _MANY else "at least "
+        expected = bounds + counted(most if most < _MANY else fewest, "argument")
+        raise MistakeError(f"{show(node)}: {name} takes {expected}, got {len(arguments)}")
     if not isinstance(build, str):
         return build(session, arguments)
     parts = [translate(session, argument) for argument in arguments]
@@ -63,22 +66,21 @@ def call(session: Session, node: exp.Expr) -> str:
 
 def _unknown_function(name: str, node: exp.Expr) -> MistakeError:
     known = exp.FUNCTION_BY_NAME.get(name.upper())
-    near = difflib.get_close_matches(name, _FUNCTIONS, 3, 0.7)
     if known is not None and issubclass(known, exp.AggFunc):
-        reason = "aggregate functions are not allowed; each row is computed by itself"
+        reason = "aggregate functions are not allowed; every row is computed on its own"
     elif name in ("now", "current_timestamp", "localtimestamp", "curdate", "getdate", "sysdate", "today"):
-        reason = "the clock is not available; use current_date(), the run's as-of date"
+        reason = "the current time is not available; use current_date(), the as-of date of the run"
     elif name in ("rand", "randn", "random", "uuid", "shuffle", "monotonically_increasing_id"):
-        reason = "a function that gives other values in every run is not allowed"
+        reason = "functions with different results in every run are not allowed"
     elif name in ("explode", "explode_outer", "posexplode", "inline", "stack", "unnest", "sequence", "generate_series"):
-        reason = "table functions are not allowed; a row stays one row"
+        reason = "table functions are not allowed; every row must stay one row"
     else:
-        reason = f"there is no function {short(name)!r} here"
-    return MistakeError(f"{show(node)}: {reason}" + (f"; nearest: {', '.join(near)}" if near else ""))
+        reason = f"unknown function {short(name)!r}.{did_you_mean(name, _FUNCTIONS)}".removesuffix(".")
+    return MistakeError(f"{show(node)}: {reason}")
 
 
 def _moment(session: Session, node: exp.Expr) -> str:
-    """An argument from which Spark would take a date or an hour: text is read as a timestamp."""
+    """An argument of which a part of the date or time is taken: text is cast to a timestamp, as in Spark."""
     sql = translate(session, node)
     return cast(session, sql, "TIMESTAMP") if session.type_of(sql) == "VARCHAR" else sql
 
@@ -101,7 +103,7 @@ def _date_part(session: Session, nodes: Sequence[exp.Expr]) -> str:
 
 
 def _option(node: exp.Expr, known: Mapping[str, str]) -> str:
-    """A word given as a literal, such as a unit of time."""
+    """The translation of a literal word, e.g. a unit of time."""
     word = node.name.lower() if isinstance(node, (exp.Var, exp.Literal)) else ""
     if word not in known:
         raise MistakeError(f"{show(node)}: expected one of {', '.join(known)}")
@@ -136,7 +138,7 @@ def _last_day(session: Session, nodes: Sequence[exp.Expr]) -> str:
 
 
 def _make(name: str) -> _Builder:
-    """make_date, make_timestamp: whole numbers, but for the seconds."""
+    """make_date and make_timestamp: all arguments are whole numbers except the seconds."""
 
     def build(session: Session, nodes: Sequence[exp.Expr]) -> str:
         parts = [translate(session, node) for node in nodes]
@@ -147,7 +149,7 @@ def _make(name: str) -> _Builder:
 
 
 def _cast_to(target: str) -> _Builder:
-    """to_date, to_timestamp with an optional format, and the functions named after types."""
+    """to_date and to_timestamp with an optional format, and the functions named after types."""
 
     def build(session: Session, nodes: Sequence[exp.Expr]) -> str:
         sql = translate(session, nodes[0])
@@ -163,30 +165,32 @@ def _date_format(session: Session, nodes: Sequence[exp.Expr]) -> str:
 
 
 def _pattern(node: exp.Expr) -> str:
-    """A literal Java date pattern as strftime's; a letter without an equal there is refused, not guessed."""
+    """A literal Java date pattern translated to strftime; a letter without an equivalent there is refused."""
     if not node.is_string:
-        raise MistakeError(f"{show(node)}: expected a date format in quotes, such as 'yyyy-MM-dd HH:mm:ss'")
+        raise MistakeError(f"{show(node)}: expected a date format in quotes, e.g. 'yyyy-MM-dd HH:mm:ss'")
 
     def directive(match: re.Match[str]) -> str:
         token = match.group()
         if token.startswith("'"):
             return (token[1:-1] or "'").replace("%", "%%")
         if token not in _PATTERNS:
-            raise MistakeError(f"date format {node.name!r}: {token!r} is not known; expected {', '.join(_PATTERNS)}")
+            raise MistakeError(
+                f"date format {node.name!r}: unknown pattern {token!r}; known patterns: {', '.join(_PATTERNS)}"
+            )
         return _PATTERNS[token]
 
     return re.sub(r"'[^']*'|([A-Za-z])\1*", directive, node.name.replace("%", "%%"))
 
 
 def _round(session: Session, nodes: Sequence[exp.Expr]) -> str:
-    """Half away from zero on the number's decimal text, as Spark does: round(1.005, 2) is 1.01."""
+    """Rounds the decimal text half away from zero, as Spark does: round(1.005, 2) is 1.01."""
     value = translate(session, nodes[0])
     negative = len(nodes) == 2 and isinstance(nodes[1], exp.Neg)
     digits = digits_of(nodes[1].this if negative else nodes[1]) if len(nodes) == 2 else "0"
     if negative or int(digits) > 18 or session.type_of(value) not in ("FLOAT", "DOUBLE"):
         return f"round({value}, {'-' if negative else ''}{digits})"
     exact = f"CAST(TRY_CAST(CAST({value} AS VARCHAR) AS DECIMAL(38, {digits})) AS DOUBLE)"
-    return f"COALESCE({exact}, round({value}, {digits}))"  # beyond 38 digits there is nothing left to round
+    return f"COALESCE({exact}, round({value}, {digits}))"  # a number of more than 38 digits has no such decimals
 
 
 def _logarithm(session: Session, nodes: Sequence[exp.Expr]) -> str:
@@ -196,12 +200,12 @@ def _logarithm(session: Session, nodes: Sequence[exp.Expr]) -> str:
 
 
 def _concat(session: Session, nodes: Sequence[exp.Expr]) -> str:
-    """Null if one of them is, unlike DuckDB's own concat."""
+    """Null if any argument is null, unlike DuckDB's own concat."""
     return f"({' || '.join(cast(session, translate(session, node), 'VARCHAR') for node in nodes)})"
 
 
 def _substring(session: Session, nodes: Sequence[exp.Expr]) -> str:
-    """Position 0 is the first character, as position 1 is."""
+    """Positions 0 and 1 both mean the first character."""
     text, start, *length = (translate(session, node) for node in nodes)
     return f"substring({', '.join([text, f'CASE {start} WHEN 0 THEN 1 ELSE {start} END', *length])})"
 
@@ -212,7 +216,7 @@ def _unix_timestamp(session: Session, nodes: Sequence[exp.Expr]) -> str:
 
 _MANY = 100
 _MOD = "{0} % NULLIF({1}, 0)"
-_LN = "ln(CASE WHEN {0} > 0 THEN CAST({0} AS DOUBLE) END)"  # Spark: null for what has no logarithm
+_LN = "ln(CASE WHEN {0} > 0 THEN CAST({0} AS DOUBLE) END)"  # as in Spark, null where there is no logarithm
 _FUNCTIONS: dict[str, tuple[int, int, str | _Builder]] = {
     # choice
     "coalesce": (1, _MANY, "COALESCE({all})"), "nvl": (2, 2, "COALESCE({all})"), "ifnull": (2, 2, "COALESCE({all})"),

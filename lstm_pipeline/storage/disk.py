@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import uuid
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 from upath import UPath
+
+from lstm_pipeline.errors import RegistryError
+from lstm_pipeline.storage.owner import Owner
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What file systems without hard links (FUSE, SMB, some NFS) answer."""
+
+CREATE_PATIENCE = 30.0
+"""Seconds that `create` waits for a rival; it holds the lock for two system calls."""
 
 
 class DiskFiles:
@@ -42,7 +53,62 @@ class DiskFiles:
                 os.link(temporary, path.path)  # content and name appear in one step; fails if the name is taken
             except FileExistsError:
                 return False
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                return self._create_locked(path, temporary)
         return True
+
+    def _create_locked(self, path: UPath, complete: Path) -> bool:
+        """`create` on a file system without hard links: the lock makes look and rename one step."""
+        with self.locked(path, patience=CREATE_PATIENCE):
+            if os.path.lexists(path.path):
+                return False
+            os.replace(complete, path.path)
+            return True
+
+    def update(self, path: UPath, change: Callable[[bytes | None], bytes | None], *, patience: float) -> None:
+        """Reads a file, changes its content and writes it back, with rivals locked out."""
+        with self.locked(path, patience=patience):
+            before = self.read(path) if os.path.lexists(path.path) else None
+            after = change(before)
+            if after is not None:
+                with self.writing(path) as file:
+                    file.write(after)
+
+    @contextlib.contextmanager
+    def locked(self, path: UPath, *, patience: float) -> Iterator[Callable[[], bool]]:
+        """Holds a file's lock for the block; the operating system releases it when the process dies.
+
+        On a file system without locks, filelock uses a lock file whose owner's host and process id tell whether it is
+        left over.
+
+        Yields:
+            a function that says whether the lock is still held.
+
+        Raises:
+            RegistryError: another process held the lock for `patience` seconds.
+        """
+        from filelock import FileLock, Timeout
+
+        place = Path(path.path).parent / f".{path.name}.lock"
+        note = place.with_suffix(".owner")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(place, timeout=patience)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of its fallback to a lock file
+                lock.acquire()
+        except Timeout:
+            holder = Owner.parse(note.read_bytes() if note.exists() else b"") or "another process"
+            raise RegistryError(f"{path} is locked by {holder}; waited {patience:.0f} s; run again later") from None
+        try:
+            note.write_text(Owner.me().to_json())
+            yield lambda: True
+        finally:
+            note.unlink(missing_ok=True)
+            place.unlink(missing_ok=True)  # while it is held: whoever opened it before notices and opens a new one
+            lock.release()
 
     @contextlib.contextmanager
     def _temporary(self, path: UPath) -> Iterator[Path]:

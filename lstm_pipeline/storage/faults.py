@@ -6,21 +6,26 @@ import errno
 import os
 import tempfile
 from typing import Any
+from urllib.parse import urlsplit
+
+from fsspec import register_implementation
 
 S3 = ("s3", "s3a")
 """URI schemes that `s3_options` apply to."""
 
-_RETRIES = {"max_attempts": 6, "mode": "standard"}  # waits that double, about 20 s in total
-
 
 def s3_options() -> dict[str, Any]:
     """Options of the S3 file system; endpoint, region and credentials come from the standard AWS environment."""
+    from lstm_pipeline.storage.s3 import PatientS3  # s3fs takes a second to import
+
+    for scheme in S3:
+        register_implementation(scheme, PatientS3, clobber=True)
     if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3"):
         # stores other than AWS do not support trailing checksums; without these two, range reads fail there
         os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
         os.environ.setdefault("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
-    timeouts = {"connect_timeout": 5, "read_timeout": 60}
-    return {"config_kwargs": {"retries": _RETRIES, **timeouts}}
+    # one attempt: PatientS3 is the only layer that tries again
+    return {"config_kwargs": {"retries": {"total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 600}}
 
 
 def explain(error: BaseException, path: object) -> str | None:
@@ -28,7 +33,14 @@ def explain(error: BaseException, path: object) -> str | None:
     from botocore import exceptions as aws  # imported only after a failure: it takes a second
     from s3fs.utils import FileExpired
 
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
+    from lstm_pipeline.storage.s3 import TIMEOUT_VARIABLE, NoProgress, NotS3
+
+    endpoint = _endpoint(path)
+    if isinstance(error, NoProgress):
+        advice = f"check that it is running and that its address is right; {TIMEOUT_VARIABLE} sets how long to wait"
+        return f"{path}: {endpoint} was given up: {error}; {advice}"
+    if isinstance(error, NotS3):
+        return f"{path}: {endpoint} is not an S3 store: {error}"
     if isinstance(error, aws.NoCredentialsError | aws.PartialCredentialsError):
         return f"{path}: no credentials for {endpoint}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -46,3 +58,14 @@ def explain(error: BaseException, path: object) -> str | None:
     if isinstance(error, aws.BotoCoreError | aws.ClientError | OSError):
         return f"{path}: {endpoint} answered: {str(error).strip() or type(error).__name__}"
     return None
+
+
+def _endpoint(path: object) -> str:
+    """Where a store is, as it was asked: the client's own address, else the environment's."""
+    client = getattr(getattr(path, "fs", None), "_s3", None)
+    given = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    url = client.meta.endpoint_url if client is not None else given
+    if not url:
+        return "AWS"
+    parts = urlsplit(str(url))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # never the credentials an address may hold

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from fsspec.asyn import sync
 from upath import UPath
 
 from lstm_pipeline.errors import RegistryError
+from lstm_pipeline.storage.owner import Owner
 
 LOCK_SECONDS = 60.0
 """A lock older than this is taken to be left over from a dead process."""
 
 LOCK_PATIENCE = 90.0
-"""How long to wait for a lock: longer than a dead process's lock lasts."""
+"""How long `create` waits for a lock: longer than a dead process's lock lasts."""
+
+HEARTBEAT = 15.0
+"""Seconds between renewals of a lock: several fit into `LOCK_SECONDS`, so one lost request breaks nothing."""
 
 _CONFLICT = "ConditionalRequestConflict"  # a concurrent delete: the store asks for another try
 _UNCONDITIONAL = ("NotImplemented", "501")  # answers of stores that do not know the header
@@ -34,9 +41,9 @@ class ObjectFiles:
     process that pauses for more than `LOCK_SECONDS` may lose its lock, and then was not first.
     """
 
-    def __init__(self, root: UPath) -> None:
-        self._root = root
-        self._conditional: bool | None = None
+    def __init__(self) -> None:
+        self._exclusive: bool | None = None
+        self._compares: bool | None = None
 
     @contextlib.contextmanager
     def writing(self, path: UPath) -> Iterator[IO[bytes]]:
@@ -58,48 +65,109 @@ class ObjectFiles:
 
     def create(self, path: UPath, data: bytes) -> bool:
         """Writes an object that does not exist yet; False if another process was first."""
-        if self._honours_conditions():
+        if self._creates_exclusively(path.parent):
             return _put_if_absent(path, data)
-        with self._lock(path) as held:
+        with self.locked(path, patience=LOCK_PATIENCE) as held:
             if path.fs.exists(path.path):
                 return False
             path.fs.pipe_file(path.path, data)
             return held()
 
-    def _honours_conditions(self) -> bool:
-        """Whether a conditional put onto an existing object fails, tried on a probe object."""
-        if self._conditional is None:
-            probe = self._root / f".conditional-put-{uuid.uuid4().hex}"
-            probe.fs.pipe_file(probe.path, b"first")
-            try:
-                self._conditional = not _put_if_absent(probe, b"second")
-            except OSError as error:
-                if _code(error) not in _UNCONDITIONAL:
-                    raise
-                self._conditional = False
-            finally:
-                probe.fs.rm_file(probe.path)
-        return self._conditional
+    def update(self, path: UPath, change: Callable[[bytes | None], bytes | None], *, patience: float) -> None:
+        """Reads an object, changes its content and writes it back, unless a rival has changed it meanwhile: then again.
+
+        Compare and swap by the store (`If-Match`) where it honours conditions, else with rivals locked out.
+        """
+        if not self._swaps(path.parent):
+            with self.locked(path, patience=patience) as held:
+                before = self.read(path) if path.fs.exists(path.path) else None
+                after = change(before)
+                if after is not None:
+                    if not held():
+                        raise RegistryError(f"{path}: its lock was lost while it was being changed; run again")
+                    path.fs.pipe_file(path.path, after)
+            return
+        deadline = time.monotonic() + patience
+        for attempt in itertools.count(1):
+            before, etag = _get_with_etag(path)
+            after = change(before)
+            if after is None or _put_if_unchanged(path, after, etag):
+                return
+            if time.monotonic() > deadline:
+                raise RegistryError(f"{path}: other processes kept changing it for {patience:.0f} s; run again later")
+            time.sleep(random.uniform(0.02, 0.1) * min(attempt, 20))
+
+    def _creates_exclusively(self, folder: UPath) -> bool:
+        """Whether a put with `If-None-Match: *` onto an existing object fails, tried once on a probe."""
+        if self._exclusive is None:
+            self._exclusive = self._refuses(folder, lambda probe: _put_if_absent(probe, b"second"))
+        return self._exclusive
+
+    def _swaps(self, folder: UPath) -> bool:
+        """Whether a put with an outdated `If-Match` fails, tried once on a probe."""
+        if self._compares is None:
+            outdated = '"00000000000000000000000000000000"'
+            self._compares = hasattr(folder.fs, "call_s3") and self._refuses(
+                folder, lambda probe: _put_if_unchanged(probe, b"second", outdated)
+            )
+        return self._compares
+
+    def _refuses(self, folder: UPath, put: Callable[[UPath], bool]) -> bool:
+        """Whether a conditional put whose condition does not hold is refused."""
+        probe = folder / f".probe-{uuid.uuid4().hex}.tmp"
+        probe.fs.pipe_file(probe.path, b"first")
+        try:
+            return not put(probe)
+        except OSError as error:
+            if _code(error) not in _UNCONDITIONAL:
+                raise
+            return False
+        finally:
+            probe.fs.rm_file(probe.path)
 
     @contextlib.contextmanager
-    def _lock(self, path: UPath) -> Iterator[Callable[[], bool]]:
-        """Holds a file's lock for the block; yields a function that says whether it is still held."""
-        folder = path.parent / f"{path.name}.lock"
+    def locked(self, path: UPath, *, patience: float) -> Iterator[Callable[[], bool]]:
+        """Holds a file's lock for the block, renewed while the block runs.
+
+        Yields:
+            a function that says whether the lock is still held.
+
+        Raises:
+            RegistryError: other processes held the lock for `patience` seconds.
+        """
+        folder = path.parent / f".{path.name}.lock"
         mine = folder / uuid.uuid4().hex
-        attempt, deadline = 0, time.monotonic() + LOCK_PATIENCE
+        attempt, deadline = 0, time.monotonic() + patience
         while True:
-            mine.fs.pipe_file(mine.path, b"")
+            mine.fs.pipe_file(mine.path, Owner.me().to_json().encode())
             try:
                 if self._alone(folder, mine):
-                    yield lambda: bool(mine.fs.exists(mine.path))
+                    with _renewed(mine):
+                        yield lambda: bool(mine.fs.exists(mine.path))
                     return
+                holder = self._holder(folder, mine) if time.monotonic() > deadline else None
             finally:
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(Exception):  # a lock that cannot be removed ends by itself
                     mine.fs.rm_file(mine.path)
-            if time.monotonic() > deadline:
-                raise RegistryError(f"{path}: other processes have held its lock for {LOCK_PATIENCE:.0f} s; run again")
+            if holder is not None:
+                raise RegistryError(f"{path} is locked by {holder}; waited {patience:.0f} s; run again later")
             attempt += 1
             time.sleep(random.uniform(0.02, 0.1) * min(attempt, 20))
+
+    def _holder(self, folder: UPath, mine: UPath) -> str:
+        """Who holds the lock, in words."""
+        owners = [self._owner(folder / name) for name in self.names(folder) if name != mine.name]
+        return str(next((owner for owner in owners if owner), "another process"))
+
+    def _is_dead(self, lock: UPath) -> bool:
+        owner = self._owner(lock)
+        return owner is not None and owner.is_dead
+
+    def _owner(self, lock: UPath) -> Owner | None:
+        try:
+            return Owner.parse(self.read(lock))
+        except OSError:
+            return None
 
     def _alone(self, folder: UPath, mine: UPath) -> bool:
         """Whether mine is the only lock; locks left by dead processes, judged by the store's clock, are removed."""
@@ -111,11 +179,79 @@ class ObjectFiles:
         now = next((modified.pop(name) for name in list(modified) if name.endswith(mine.name)), None)
         if now is None:
             return False
-        old = [other for other, stamp in modified.items() if (now - stamp).total_seconds() > LOCK_SECONDS]
+        old = [
+            other
+            for other, stamp in modified.items()
+            if (now - stamp).total_seconds() > LOCK_SECONDS or self._is_dead(folder / other.rpartition("/")[2])
+        ]
         for other in old:
             with contextlib.suppress(FileNotFoundError):
                 folder.fs.rm_file(other)
         return len(old) == len(modified)
+
+
+@contextlib.contextmanager
+def _renewed(mine: UPath) -> Iterator[None]:
+    """Renews a lock by writing it again, so that it does not look left over while its owner is at work."""
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(HEARTBEAT):
+            with contextlib.suppress(OSError):  # the next one may succeed
+                if mine.fs.exists(mine.path):  # a lock that was taken away stays away
+                    mine.fs.pipe_file(mine.path, Owner.me().to_json().encode())
+
+    thread = threading.Thread(target=renew, daemon=True, name="lock heartbeat")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _get_with_etag(path: UPath) -> tuple[bytes | None, str | None]:
+    """An object's content and its entity tag, from one answer; None, None if it does not exist."""
+    bucket, key, _ = path.fs.split_path(path.path)
+    try:
+        return sync(path.fs.loop, _get, path.fs, bucket, key)  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        return None, None
+
+
+async def _get(fs: Any, bucket: str, key: str) -> tuple[bytes, str]:
+    answer = await fs._call_s3("get_object", Bucket=bucket, Key=key)
+    async with answer["Body"] as body:
+        return await body.read(), str(answer["ETag"])
+
+
+def _put_if_unchanged(path: UPath, data: bytes, etag: str | None) -> bool:
+    """Replaces an object that still has this entity tag (or that still does not exist, for None)."""
+    if etag is None:
+        return _put_if_absent(path, data)
+    bucket, key, _ = path.fs.split_path(path.path)
+    try:
+        path.fs.call_s3("put_object", Bucket=bucket, Key=key, Body=data, IfMatch=etag)
+        return True
+    except OSError as error:
+        if _code(error) in (_CONFLICT, "NoSuchKey", "404"):
+            return False
+        if not _failed_condition(error):
+            raise
+    return _is_content(path, data)
+
+
+def _failed_condition(error: OSError) -> bool:
+    # not every store names the failed condition, so s3fs does not always recognise it
+    return isinstance(error, FileExistsError) or _code(error) in ("PreconditionFailed", "412")
+
+
+def _is_content(path: UPath, data: bytes) -> bool:
+    """Whether an object has exactly this content: then it is ours, and the first answer was lost."""
+    try:
+        return bool(path.fs.cat_file(path.path) == data)
+    except FileNotFoundError:
+        return False
 
 
 def _put_if_absent(path: UPath, data: bytes) -> bool:
@@ -129,13 +265,9 @@ def _put_if_absent(path: UPath, data: bytes) -> bool:
             if code == _CONFLICT:
                 time.sleep(random.uniform(0.02, 0.1))
                 continue
-            # not every store names the failed condition, so s3fs does not always recognise it
-            if not (isinstance(error, FileExistsError) or code in ("PreconditionFailed", "412")):
+            if not _failed_condition(error):
                 raise
-        try:
-            return bool(path.fs.cat_file(path.path) == data)
-        except FileNotFoundError:
-            return False
+        return _is_content(path, data)
 
 
 def _code(error: BaseException) -> str:

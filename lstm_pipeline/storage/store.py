@@ -10,8 +10,11 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Iterator
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +26,10 @@ from lstm_pipeline.storage.faults import S3, explain, s3_options
 from lstm_pipeline.storage.objects import ObjectFiles
 
 _BLOCK = 1 << 20
+_PRIVATE = re.compile(r"\..*\.(tmp|lock|owner)")  # names of what only the store itself looks at
+
+PATIENCE = 120.0
+"""Seconds to wait for rivals: longer than the lock of a dead process lasts."""
 
 
 class Store:
@@ -42,7 +49,7 @@ class Store:
             special = s3_options() if path.protocol in S3 else {}
             # a cached listing would hide what other processes have published since
             self.root = UPath(uri, use_listings_cache=False, **special)
-            self._files = ObjectFiles(self.root)
+            self._files = ObjectFiles()
 
     def path(self, *parts: str) -> UPath:
         """A path below the root.
@@ -97,6 +104,40 @@ class Store:
         with self._faults(path, "written"):
             return self._files.create(path, data)
 
+    def update(
+        self, path: UPath, change: Callable[[bytes | None], bytes | None], *, patience: float = PATIENCE
+    ) -> None:
+        """Reads a file, changes its content and writes it back as one step: no rival's change is lost.
+
+        Args:
+            change: old content (None if the file does not exist) → new content, or None to leave everything as it is.
+                It may be called several times, each time with what a rival has just written.
+            patience: seconds to wait for rivals.
+
+        Raises:
+            RegistryError: rivals held the file for that long.
+        """
+        with self._faults(path, "changed"):
+            self._files.update(path, change, patience=patience)
+
+    @contextlib.contextmanager
+    def locked(self, path: UPath, *, patience: float = PATIENCE) -> Iterator[Callable[[], bool]]:
+        """Holds the lock of a path for the block: among rivals, one block runs at a time. The file need not exist.
+
+        Args:
+            patience: seconds to wait for rivals.
+
+        Yields:
+            a function that says whether the lock is still held: a process that was paused for a minute may lose it.
+
+        Raises:
+            RegistryError: rivals held the lock for that long; names the holder.
+        """
+        with contextlib.ExitStack() as stack:
+            with self._faults(path, "locked"):
+                held = stack.enter_context(self._files.locked(path, patience=patience))
+            yield held
+
     def exists(self, path: UPath) -> bool:
         """Whether a file or a folder exists."""
         with self._faults(path, "read"):
@@ -111,6 +152,47 @@ class Store:
         """Bytes of a file, or of all files in a folder."""
         with self._faults(path, "read"):
             return int(path.fs.du(path.path))
+
+    def require_room(self, folder: UPath, size: int) -> None:
+        """Checks, before hours of work, that files can be created here and that there is room for what is to come.
+
+        Args:
+            folder: where files will be written.
+            size: bytes that will be needed; the free space of an object store is not known.
+
+        Raises:
+            RegistryError: a file cannot be created, or the disk has too little space.
+        """
+        probe = folder / f".probe-{uuid.uuid4().hex}.tmp"
+        try:
+            self.create(probe, probe.name.encode())
+        finally:
+            self.remove(probe)
+        places = [tempfile.gettempdir(), *([str(self.root.path)] if self.local else [])]
+        for place in places:
+            free = shutil.disk_usage(place).free
+            if free < size:
+                raise RegistryError(
+                    f"too little space in {place}: expected about {size / 1e6:,.1f} MB for the models to come, found "
+                    f"{free / 1e6:,.1f} MB; free some, run `lstm-pipeline prune`, or use another folder"
+                )
+
+    def private_files(self, folder: UPath) -> list[UPath]:
+        """Temporary files and locks at any depth of a folder, which `names` does not show.
+
+        Those of living processes are among them: their age tells them from left-overs.
+        """
+        with self._faults(folder, "listed"):
+            try:
+                found = folder.fs.find(folder.path)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        root = len(str(self.root.path))
+        keys = [str(path)[root:].lstrip("/").split("/") for path in found]
+        private = {
+            tuple(key[: index + 1]) for key in keys for index, part in enumerate(key) if _PRIVATE.fullmatch(part)
+        }
+        return [self.path(*key) for key in sorted(private)]
 
     def written(self, path: UPath) -> dt.datetime | None:
         """When the newest file in a folder was written, in UTC; None if it holds no file."""
@@ -184,7 +266,9 @@ class Store:
         """Names of the files and folders in a folder; empty if it does not exist."""
         with self._faults(folder, "listed"):
             try:
-                return sorted(name for name in self._files.names(folder) if not name.endswith(".tmp"))
+                return sorted(
+                    name for name in self._files.names(folder) if not name.endswith((".tmp", ".lock", ".owner"))
+                )
             except (FileNotFoundError, NotADirectoryError) as error:
                 if not self.local and explain(error, folder):
                     raise  # a bucket that does not exist is not an empty one

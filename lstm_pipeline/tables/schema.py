@@ -1,13 +1,12 @@
-"""The output schema: exactly these columns, types and nullability, or one error that lists all that does not fit.
+"""The output schema: a table gets exactly these columns, types and nullability, or one error lists every problem.
 
-Only conversions that lose nothing are done: a whole number of any type to INTEGER or BIGINT, a number to DOUBLE, text
-that is a number, a date to its midnight, a midnight to its date, wall-clock time to an instant and back (as UTC).
-Everything else is for a `select_expression`, where the user says what is meant.
+Only lossless conversions are made: whole numbers of any type to INTEGER or BIGINT, numbers to DOUBLE, text that
+contains a number to that number, a date to its midnight, a midnight to its date, and wall-clock time to an instant and
+back (as UTC). Every other conversion needs a `select_expression`, in which the user states what is meant.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.errors import DataError, Problem
+from lstm_pipeline.wording import counted, did_you_mean, listed
 
 ARROW_TYPES: Mapping[str, pa.DataType] = {
     "VARCHAR": pa.string(),
@@ -30,8 +30,8 @@ ARROW_TYPES: Mapping[str, pa.DataType] = {
 }
 
 _LIMITS = {"INTEGER": 2**31, "BIGINT": 2**63}
-_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # a second
-_EXACT = 2**53  # the largest whole number up to which DOUBLE has every one
+_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # per second
+_EXACT = 2**53  # DOUBLE represents every whole number up to this one
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
 _WHOLE = r"^\s*[+-]?\d{1,30}(\.0{0,8})?\s*$"
 _INSTEAD = {
@@ -44,7 +44,7 @@ _INSTEAD = {
 
 
 class Field(Protocol):
-    """What `details.fields` says of one column."""
+    """One column as `details.fields` describes it."""
 
     @property
     def name(self) -> str: ...
@@ -60,12 +60,12 @@ def conform(table: pa.Table, fields: Sequence[Field], *, what: str) -> pa.Table:
     """The table with exactly the fields' columns, in their order; columns that no field names are dropped.
 
     Args:
-        fields: the output schema. The primary ones together are the key: never null, no combination twice.
-        what: what the table is, for the message, such as `predictions`.
+        fields: the output schema. The primary fields together are the key: never null, and unique as a combination.
+        what: the name of the table in messages, e.g. `predictions`.
 
     Raises:
-        DataError: listing every missing column, every impossible conversion, and, by column, the values that do not
-            fit, the nulls that may not be and the keys given twice, with counts and the first rows (from 1).
+        DataError: lists every missing column, every impossible conversion and, per column, the values that do not fit,
+            the nulls that are not allowed and the repeated keys, with counts and the first rows (from 1).
     """
     problems = [problem.message for problem in fields_problems(table.schema, fields)]
     columns: dict[str, pa.ChunkedArray] = {}
@@ -77,28 +77,28 @@ def conform(table: pa.Table, fields: Sequence[Field], *, what: str) -> pa.Table:
             problems += _value_problems(field, column, converted)
     problems += _key_problems(fields, columns)
     if problems:
-        count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
-        listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise DataError(f"{what}: the data does not fit the output schema, {count}\n{listed}")
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        count = counted(len(problems), "problem")
+        raise DataError(f"{what}: the data does not fit the output schema, {count}\n{lines}")
     schema = pa.schema([pa.field(f.name, ARROW_TYPES[f.column_type], nullable=f.optional) for f in fields])
     return pa.table([columns[field.name] for field in fields], schema=schema)
 
 
 def fields_problems(schema: pa.Schema, fields: Sequence[Field]) -> list[Problem]:
-    """What can be said without data: columns missing, types that never convert. Places are `fields[i]`."""
+    """The problems that show without data: missing columns and impossible conversions. Places are `fields[i]`."""
     problems: list[Problem] = []
     first: dict[str, int] = {}
     for index, field in enumerate(fields):
         message = _field_problem(schema, field)
         if first.setdefault(field.name.lower(), index) != index:
-            message = f"column {field.name!r} is named a second time, after fields[{first[field.name.lower()]}]"
+            message = f"column {field.name!r} is already named in fields[{first[field.name.lower()]}]"
         if message:
             problems.append(Problem(f"fields[{index}]", message))
     return problems
 
 
 def describe(schema: pa.Schema) -> list[tuple[str, str]]:
-    """(column, type) in the words of `details.fields`; types it has no word for keep Arrow's."""
+    """(column, type) with the type names of `details.fields`; types without such a name keep Arrow's."""
     return [(field.name, _type_name(field.type)) for field in schema]
 
 
@@ -107,19 +107,16 @@ def describe(schema: pa.Schema) -> list[tuple[str, str]]:
 
 def _field_problem(schema: pa.Schema, field: Field) -> str:
     if field.column_type not in ARROW_TYPES:
-        return f"column {field.name!r}: unknown type {field.column_type!r}; expected one of {', '.join(ARROW_TYPES)}"
+        return f"column {field.name!r}: unknown type {field.column_type!r}; expected one of {listed(ARROW_TYPES)}"
     if field.name not in schema.names:
-        by_lower = {name.lower(): name for name in schema.names}
-        near = difflib.get_close_matches(field.name.lower(), by_lower, 3, 0.6)
-        hint = f"; nearest: {', '.join(by_lower[name] for name in near)}" if near else ""
-        listed = ", ".join(schema.names[:12]) + (", ..." if len(schema.names) > 12 else "")
-        return f"column {field.name!r} is missing{hint}; the data has {listed}"
+        hint = did_you_mean(field.name, schema.names)
+        return f"column {field.name!r} is missing.{hint} Columns of the data: {listed(schema.names, 12)}"
     found = schema.field(field.name).type
     if _can_become(found, field.column_type):
         return ""
     sql = _INSTEAD.get(field.column_type, f"cast({{0}} as {field.column_type.lower()})").format(f"`{field.name}`")
     message = f"column {field.name!r}: expected {field.column_type}, got {_type_name(found)}"
-    return f"{message}; convert it in a select_expression, such as {sql} AS `{field.name}`"
+    return f"{message}; convert it in a select_expression, e.g. {sql} AS `{field.name}`"
 
 
 def _can_become(found: pa.DataType, column_type: str) -> bool:
@@ -186,7 +183,7 @@ def _plain(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
 
 
 def _whole(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
-    """INTEGER and BIGINT: whole values inside the type's range."""
+    """INTEGER and BIGINT: whole values within the range of the type."""
     limit, target, kind = _LIMITS[column_type], ARROW_TYPES[column_type], _kind(column.type)
     if kind == "null":
         return column.cast(target)
@@ -205,7 +202,7 @@ def _whole(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
 
 
 def _double(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
-    """DOUBLE: any number, but for whole ones too large to be told apart from their neighbours."""
+    """DOUBLE: any number except whole numbers that are too large for DOUBLE to be exact."""
     kind = _kind(column.type)
     if kind == "text":
         text = _kept(column, pc.match_substring_regex(column, _NUMBER)).cast(pa.string())
@@ -219,7 +216,7 @@ def _double(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
 
 
 def _time(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
-    """TIMESTAMP and TIMESTAMPTZ to the microsecond; wall-clock time counts as UTC."""
+    """TIMESTAMP and TIMESTAMPTZ with microseconds; wall-clock time is taken as UTC."""
     if _kind(column.type) == "null":
         return column.cast(ARROW_TYPES[column_type])
     if _kind(column.type) == "date":
@@ -235,11 +232,11 @@ def _time(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
 
 
 def _day(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
-    """DATE: times at midnight (UTC for instants)."""
+    """DATE: times at midnight, for instants midnight in UTC."""
     if _kind(column.type) != "timestamp":
         return column.cast(ARROW_TYPES[column_type])
     naive = column.cast(pa.timestamp(column.type.unit, column.type.tz and "UTC")).cast(pa.timestamp(column.type.unit))
-    # by whole days of ticks: cast back to nanoseconds, the first days of their range would overflow
+    # compares whole days of ticks: a cast back to nanoseconds would overflow on the first days of their range
     ticks, day = naive.cast(pa.int64()), 86_400 * _TICKS[naive.type.unit]
     return _kept(naive.cast(pa.date32()), pc.equal(ticks, pc.multiply(pc.divide(ticks, day), day)))
 
@@ -265,15 +262,18 @@ def _value_problems(field: Field, column: pa.ChunkedArray, converted: pa.Chunked
     if misfits:
         shown = ", ".join(f"row {row + 1}: {_value(column[row])}" for row in misfits[:3])
         more = ", ..." if len(misfits) > 3 else ""
+        verb = "does not fit" if len(misfits) == 1 else "do not fit"
+        found = f"{len(misfits):,} of {counted(len(column), 'value')}"
         problems.append(
-            f"column {field.name!r}: {len(misfits)} of {len(column)} values do not fit {field.column_type} "
+            f"column {field.name!r}: {found} {verb} {field.column_type} "
             f"({shown}{more}); the data has {_type_name(column.type)}"
         )
     nulls = _rows(pc.is_null(column))
     if nulls and (field.primary or not field.optional):
         shown = ", ".join(str(row + 1) for row in nulls[:3]) + (", ..." if len(nulls) > 3 else "")
         why = "part of the primary key" if field.primary else "not optional"
-        found = f"{len(nulls)} of {len(column)} values are null (row {shown})"
+        verb = "is" if len(nulls) == 1 else "are"
+        found = f"{len(nulls):,} of {counted(len(column), 'value')} {verb} null (row {shown})"
         problems.append(f"column {field.name!r} is {why}, but {found}")
     return problems
 
@@ -283,14 +283,14 @@ def _rows(mask: pa.ChunkedArray) -> list[int]:
 
 
 def _value(scalar: pa.Scalar) -> str:
-    time = pa.types.is_timestamp(scalar.type)  # Python's datetime has neither nanoseconds nor the year 30,000
+    time = pa.types.is_timestamp(scalar.type)  # Python's datetime has no nanoseconds and ends in the year 9999
     value: Any = (scalar.cast(pa.string()) if time else scalar).as_py()
     text = repr(value) if isinstance(value, str) and not time else str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _key_problems(fields: Sequence[Field], columns: Mapping[str, pa.ChunkedArray]) -> list[str]:
-    """Rows whose primary columns repeat an earlier row's; nulls are reported by themselves, so not counted here."""
+    """Rows whose primary columns repeat those of an earlier row; nulls are not counted, being reported already."""
     keys = [field.name for field in fields if field.primary]
     if not keys or any(key not in columns for key in keys):
         return []
@@ -306,4 +306,5 @@ def _key_problems(fields: Sequence[Field], columns: Mapping[str, pa.ChunkedArray
         for row in range(min(3, repeated.num_rows))
     )
     more = "; ..." if repeated.num_rows > 3 else ""
-    return [f"primary key ({', '.join(keys)}): {extra} rows repeat the key of an earlier one ({shown}{more})"]
+    verb = "repeats" if extra == 1 else "repeat"
+    return [f"primary key ({listed(keys)}): {counted(extra, 'row')} {verb} the key of an earlier row ({shown}{more})"]

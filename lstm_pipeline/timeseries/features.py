@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.spec.steps import DEFAULT_GROUP, TrainingStep
+from lstm_pipeline.spec import DEFAULT_GROUP, TrainingStep
 from lstm_pipeline.wording import did_you_mean, listed
 
 

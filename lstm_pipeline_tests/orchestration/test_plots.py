@@ -61,6 +61,8 @@ def test_a_plot_that_cannot_be_drawn_fails_no_run(tmp_path: Path, monkeypatch: p
 
         return draw
 
+    data.mkdir(parents=True)
+    (data / "predictions.png").write_bytes(b"an earlier run's")
     for chart in CHARTS:
         monkeypatch.setattr(f"lstm_pipeline.reporting.drawing.{chart}", broken(chart))
     run_project(project, as_of=AS_OF)

@@ -50,6 +50,10 @@ def events(asset: str, partition: str | None = None) -> Iterator[dict[str, Any]]
                 yield {name: value.value for name, value in event.metadata.items()}
 
 
+def rows_of(table: dg.TableMetadataValue) -> list[dict[str, Any]]:
+    return [dict(record.data) for record in table.records]
+
+
 def test_everything_then_one_group(project: Project) -> None:
     run_project(project, as_of=AS_OF)
     table = pq.read_table(Path(project.storage) / "models/tiny-plant/data/predictions.parquet")
@@ -66,17 +70,18 @@ def test_everything_then_one_group(project: Project) -> None:
     assert cleaned["dagster/row_count"] == 120
     assert cleaned["frequency"] == "D"
     assert cleaned["as_of"] == "2024-06-01"
-    assert cleaned["preview"].count("\n") == 4  # header, rule, preview_limit rows
+    assert len(cleaned["preview"].records) == 3  # preview_limit rows
     (water,) = events("trained_model", "water")
     assert water["predicted_features"] == ["flow", "passes"]
     assert "data:image/png;base64," in water["loss_curve"]
     assert water["one_step_rmse"] > 0
     (version,) = events("model_metadata")
     assert version["version"] == "v1"
-    assert "| water | v1 | flow, passes |" in version["models"]
+    assert {"group": "water", "model": "v1", "predicts": "flow, passes"} in rows_of(version["models"])
+    assert {"seasonal_naive", "last_value"} <= {row["method"] for row in rows_of(version["baselines_rolled"])}
     (forecast,) = events("predictions")
     assert "data:image/png;base64," in forecast["forecast"]
-    assert "| passes | water v1 |" in forecast["predicted_by"]
+    assert {"feature": "passes", "model": "water v1"} in rows_of(forecast["predicted_by"])
 
     before = stored(project)
     run_project(project, predict=False, groups=["water"], as_of=AS_OF)

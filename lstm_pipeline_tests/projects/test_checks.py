@@ -47,7 +47,7 @@ def test_problems_of_both_products_are_reported_at_once(tmp_path: Path) -> None:
     assert warmth == found[f"{TRAINING}[1].features_to_predict"]
     assert warmth[0] == "there is no column 'heet'. Did you mean 'heat'?"
     assert warmth[1] == "'note2' is string; only numeric columns can be predicted"
-    assert found[f"{PREDICTING}[0].condition"][0].startswith("unknown column 'dat'; nearest: date")
+    assert found[f"{PREDICTING}[0].condition"][0].startswith("unknown column 'dat'. Did you mean 'date'?")
 
 
 def problems_with_text_column(folder: Path, spec: dict[str, Any]) -> dict[str, list[str]]:
@@ -68,7 +68,7 @@ def test_every_invalid_expression_is_reported_by_its_index(tmp_path: Path) -> No
     spec["predictions"]["finalisers"]["input"] = "final"
     found = problems(tmp_path, spec)
     assert set(found) == {f"{PREDICTING}[2].expressions[{number}]" for number in (1, 2, 3)}
-    assert "unknown column 'lod'; nearest: load" in found[f"{PREDICTING}[2].expressions[1]"]
+    assert "unknown column 'lod'. Did you mean 'load'?" in found[f"{PREDICTING}[2].expressions[1]"]
 
 
 def test_context_and_text_columns_are_not_in_a_forecast(tmp_path: Path) -> None:
@@ -84,7 +84,8 @@ def test_a_missing_file_does_not_hide_the_problems_of_the_other_product(tmp_path
     spec["predictions"]["transformations"][0]["condition"] = "lod > 3"
     found = problems(tmp_path, spec)
     assert set(found) == {"model_metadata.inputs.features", f"{PREDICTING}[0].condition"}
-    assert "mil.parquet: no such file or folder; nearest: mill.parquet" in found["model_metadata.inputs.features"]
+    message = found["model_metadata.inputs.features"]
+    assert "mil.parquet: no such file or folder. Did you mean 'mill.parquet'?" in message
 
 
 def test_a_prediction_input_that_lacks_trained_columns(tmp_path: Path) -> None:

@@ -107,6 +107,6 @@ def test_the_demo_data_is_written_to_where_its_spec_reads_it(tmp_path: Path, mon
 
 def test_the_package_exports_what_its_docstring_shows() -> None:
     assert lstm_pipeline.Ensemble.__name__ == "Ensemble"
-    assert lstm_pipeline.Project is Project
+    assert issubclass(lstm_pipeline.Project, Project)
     with pytest.raises(AttributeError, match="no attribute 'Ensembles'"):
         _ = lstm_pipeline.Ensembles

@@ -175,7 +175,7 @@ def test_ten_publishers_at_once_get_ten_versions(tmp_path: Path) -> None:
 
     def publisher(number: int) -> None:
         registry = make_registry(tmp_path)
-        models = registry.newest_models(["power", "heat"])
+        models = registry.next_models(["power", "heat"])
         barrier.wait()
         versions.append(publish(registry, run_id=f"publisher{number}").record.version)
         assert models

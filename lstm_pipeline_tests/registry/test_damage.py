@@ -139,7 +139,7 @@ def test_a_record_cannot_name_a_file_outside_the_root(registry: Registry, tmp_pa
     with pytest.raises(RegistryError, match="not a path under the storage root"):
         registry.load()
     with pytest.raises(RegistryError, match="not a path under the storage root"):
-        registry.newest_models(GROUPS)
+        registry.next_models(GROUPS)
 
 
 @pytest.mark.parametrize("name", ["..", "../other", "/etc", "a/../../b", ".", ""], ids=repr)
@@ -160,13 +160,13 @@ def test_no_name_leads_out_of_the_root(tmp_path: Path, name: str) -> None:
 def test_a_damaged_candidate_pointer_is_named(registry: Registry, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bucket/plant/candidates/heat/latest.json").write_bytes(content)
     with pytest.raises(RegistryError, match=r"candidates/heat/latest\.json is damaged"):
-        registry.newest_models(["power", "heat"])
+        registry.next_models(["power", "heat"])
 
 
 def test_a_candidate_pointer_cannot_lead_outside(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "bucket/plant/candidates/heat/latest.json").write_text('{"run_id": "../../../x", "published": null}')
     with pytest.raises(RegistryError, match="not a path under the storage root"):
-        registry.newest_models(["power", "heat"])
+        registry.next_models(["power", "heat"])
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"null", b"{}", b'{"version": 1}'], ids=repr)

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstm_pipeline.reporting.charts import MAX_PANELS, forecast_chart, loss_chart
+from lstm_pipeline.reporting.charts import (
+    MAX_PANELS,
+    Lines,
+    error_chart,
+    forecast_chart,
+    loss_chart,
+    residual_chart,
+)
 
 
 def picture(png: bytes) -> np.ndarray:
@@ -26,5 +33,49 @@ def test_more_features_make_more_panels_up_to_a_limit(tmp_path: Path) -> None:
     for count in (1, 3, 4, MAX_PANELS + 9):
         history, forecast = np.ones((10, count)), np.zeros((4, count))
         names = [f"feature {number}" for number in range(count)]
-        heights.append(picture(forecast_chart("mill", steps[:10], history, steps[10:], forecast, names)).shape[0])
+        heights.append(
+            picture(forecast_chart("mill", names, Lines(steps[:10], history), Lines(steps[10:], forecast))).shape[0]
+        )
     assert heights[0] == heights[1] < heights[2] < heights[3] <= MAX_PANELS / 3 * heights[0]
+
+
+def one_feature(name: str) -> np.ndarray:
+    steps, bounds = pd.date_range("2024-01-01", periods=14), {80: (np.zeros((4, 1)), np.full((4, 1), 2.0))}
+    past, future = Lines(steps[:10], np.ones((10, 1))), Lines(steps[10:], np.ones((4, 1)))
+    return picture(forecast_chart("v12, 30 steps", [name], past, future, {**bounds, 95: bounds[80]}))
+
+
+def test_the_headline_fits_a_chart_of_one_feature() -> None:
+    residuals = {"load": np.random.default_rng(1).normal(size=200)}
+    for image in (one_feature("load"), picture(residual_chart("v12, one step ahead on the test part", residuals))):
+        headline = image[:25, :, :3]  # above the panel's own title
+        assert headline.min() < 0.5
+        assert (headline[:, :4] == 1).all()
+        assert (headline[:, -4:] == 1).all()
+
+
+def test_a_dollar_in_a_name_is_not_mathematics() -> None:
+    one_feature(r"$\foo$")  # as mathematics it would be an error
+    loss_chart(r"$\foo$", {"loss": [1.0], "val_loss": [1.0]}, 1)
+    residual_chart(r"$\foo$", {r"$\foo$": np.arange(9.0)})
+    error_chart(r"$\foo$", {"ensemble": np.ones(3)})
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("residuals", [[], [np.nan, np.nan], [1.0, 1.0]])
+def test_residuals_without_a_spread_are_a_picture(residuals: list[float]) -> None:
+    picture(residual_chart("v1", {"load": np.array(residuals)}))
+
+
+@pytest.mark.filterwarnings("error")
+def test_undefined_errors_are_said_to_be_undefined() -> None:
+    undefined = error_chart("v1", {"ensemble": np.full(5, np.nan), "drift": np.full(5, np.nan)})
+    defined = error_chart("v1", {"ensemble": np.full(5, np.nan), "drift": np.ones(5)})
+
+    def note(png: bytes) -> np.ndarray:
+        image = picture(png)
+        height, width = image.shape[:2]
+        return image[int(height * 0.5) : int(height * 0.6), int(width * 0.4) : int(width * 0.7), :3]
+
+    assert note(undefined).min() < 0.2
+    assert note(defined).min() > 0.2

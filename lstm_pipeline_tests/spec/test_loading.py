@@ -321,7 +321,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     path.write_bytes(b"a: \xff\xfe")
     assert problems(path) == ["cannot be read: 'utf-8' codec can't decode byte 0xff in position 3: invalid start byte"]
     (tmp_path / "folder.yaml").mkdir()
-    assert problems(tmp_path / "folder.yaml")[0].startswith("cannot be read: [Errno 21] Is a directory")
+    assert problems(tmp_path / "folder.yaml") == ["cannot be read: expected a regular file, found a folder"]
 
 
 def test_every_mistake_is_found_in_one_pass_with_its_line(tmp_path: Path) -> None:

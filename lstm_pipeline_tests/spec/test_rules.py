@@ -13,6 +13,7 @@ from lstm_pipeline_tests.spec.example import PREDICTION, REMOVED, TRAINING, Chan
 GROUPS = f"{TRAINING}.feature_groups"
 CONFIG = f"{TRAINING}.models_config"
 NAME_RULE = "expected only letters, digits, '_', '-' and '.', without '..' (it becomes a folder name)"
+HIDDEN_RULE = "expected a name without a dot at its start and without these endings: .tmp, .lock, .owner, .claim"
 GROUP_NAMES = "Known groups: operations_metrics, quality_metrics, financial_metrics"
 MEMBERS = [
     "production_volume", "machine_utilization", "downtime_hours", "defect_rate", "inspection_passes",
@@ -52,6 +53,22 @@ RULES: list[tuple[list[Change], list[str]]] = [
         ([(GROUPS, {name: ["a"]}), (CONFIG, {})], [f"{GROUPS}.{name}: {NAME_RULE}, found {name!r}"])
         for name in ("..", ".", "a/b", "a b", "ä", "a..b", "...", "a\\b")
     ),
+    *(
+        ([(GROUPS, {name: ["a"]}), (CONFIG, {})], [f"{GROUPS}.{name}: {HIDDEN_RULE}, found {name!r}"])
+        for name in (".a", "a.tmp", "a.Lock", "a.owner", "v1.claim")
+    ),
+    *(
+        ([(GROUPS, {name: ["a"]}), (CONFIG, {})],
+         [f"{GROUPS}.{name}: expected a name other than latest.json, which is a file beside the models, "
+          f"found {name!r}"])
+        for name in ("latest.json", "Latest.JSON")
+    ),
+    ([(f"{TRAINING}.model_bucket", ".models"), (f"{PREDICTION}.model_bucket", ".models")],
+     [f"{TRAINING}.model_bucket: {HIDDEN_RULE}, found '.models'",
+      f"{PREDICTION}.model_bucket: {HIDDEN_RULE}, found '.models'"]),
+    ([(f"{TRAINING}.project_name", "broken-specs"), (f"{PREDICTION}.project_name", "broken-specs")],
+     [f"{TRAINING}.project_name: 'broken-specs' is a reserved name, under which the UI shows other assets; "
+      "choose another"]),
     ([(GROUPS, {"": ["a"]}), (CONFIG, {})], [f"{GROUPS}.: {NAME_RULE}, found ''"]),
     ([(GROUPS, {"g" * 129: ["a"]}), (CONFIG, {})],
      [f"{GROUPS}.{'g' * 129}: expected at most 128 characters, found 129"]),

@@ -1,4 +1,4 @@
-"""What a chain of steps needs of its input: that leaving out the rest changes nothing, and that it is left out."""
+"""The part of its input that a chain of steps needs: the rest is not read, and leaving it out changes nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lstm_pipeline.sql.spark_expressions import parse
 from lstm_pipeline.tables.reading import open_source, read_table
 
 AS_OF = dt.date(2024, 3, 10)
-ZONE = "Europe/Berlin"  # on AS_OF's last Sunday of the month an hour is skipped, in October one is there twice
+ZONE = "Europe/Berlin"  # skips an hour on the last Sunday of March and repeats one in October
 
 
 def filtered(condition: str) -> FilterStep:
@@ -46,7 +46,7 @@ def run(table: pa.Table, steps: Sequence[SqlStep], timezone: str = ZONE) -> pa.T
 
 
 def outcome(table: pa.Table, steps: Sequence[SqlStep]) -> str:
-    """Rows, types and order, as text, in which NaN equals NaN; or that a value did not fit (which one, is chance)."""
+    """Rows, types and order as text, so that NaN equals NaN; or "refused", as it is chance which value fails first."""
     try:
         found = run(table, steps)
     except DataError:
@@ -64,7 +64,7 @@ def write(folder: Path, table: pa.Table, rows: int = 3) -> str:
 
 
 def pushed_rows(uri: str, *steps: SqlStep) -> int | None:
-    """How many rows are read; None where there is no filter."""
+    """The number of rows that are read; None if there is no filter."""
     source = open_source(uri)
     need = needed(source.schema, steps, as_of=AS_OF, timezone=ZONE)
     return None if need.where is None else source.read(columns=need.columns, where=need.where).num_rows
@@ -169,7 +169,7 @@ SHAPES = ("{0} = {1}", "{0} < {1}", "{1} >= {0}", "{0} > {1}", "{1} < {0}", "{0}
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_every_type_against_every_constant(tmp_path: Path, name: str) -> None:
-    """Not left to chance: each pair alone, over all values, sorted so that row groups are skipped; no row is lost."""
+    """Every pair on its own, over all values, sorted so that row groups are skipped; no row is lost."""
     kind, values = COLUMNS[name]
     column = pa.array([None, *values], kind)
     column = column.take(pc.sort_indices(column))
@@ -193,7 +193,7 @@ def test_every_type_against_every_constant(tmp_path: Path, name: str) -> None:
     assert sum(bool(expressions) for expressions in found.values()) >= (4 if name == "flag" else 8)
 
 
-# --- what is left out ------------------------------------------------------------------------------------------------
+# --- what is not read ------------------------------------------------------------------------------------------------
 
 ROWS = 40
 PLANT = pa.table(
@@ -222,20 +222,20 @@ PLANT = pa.table(
         ("`pm2.5` is not null", 10),
         ("`pm2.5` is null and ((machine = 'b'))", 20),
         ("`pm2.5` >= 20 and (load <= 28 or machine = 'b')", 5),
-        ("load > 5", None),  # NaN would be greater too
+        ("load > 5", None),  # NaN is greater than 5 as well
         ("load between 5 and 8", 4),
         ("machine <> 'a'", None),
         ("machine = 'a' or load < 3", None),
         ("not (load < 3)", None),
         ("load = 2 + 1", 1),
         ("day >= current_date() and weekday(day) < 5 and machine like '%a%'", 5),
-        ("day >= current_date() and year(at) = 2024", None),  # of nanoseconds: nobody has looked
+        ("day >= current_date() and year(at) = 2024", None),  # parts of nanosecond times are not pushed down
         ("day >= current_date() and hour(day) = 0", None),
         ("day >= current_date() and load * 2 > 10", None),
         ("day >= current_date() and cast(code as int) > 10", None),
         ("`pm2.5` >= 1e1", None),
         (r"day >= current_date() and machine like 'c\\'", None),  # a pattern that ends in its escape character
-        ("day in ('2024-01-01', date '2024-01-03')", None),  # one of them is cast to what the other one is
+        ("day in ('2024-01-01', date '2024-01-03')", None),  # DuckDB casts one of them to the type of the other
         ("day >= timestamp '2024-03-10 00:00:00'", None),
         ("true", None),
     ],
@@ -245,7 +245,7 @@ def test_rows_that_a_condition_excludes_are_not_read(tmp_path: Path, condition: 
     assert pushed_rows(uri, filtered(condition)) == rows
 
 
-def test_filters_count_up_to_the_first_that_may_fail_and_to_the_first_select(tmp_path: Path) -> None:
+def test_filters_are_pushed_down_up_to_the_first_that_may_fail_and_to_the_first_select(tmp_path: Path) -> None:
     uri = write(tmp_path, PLANT)
     risky = filtered("cast(code as int) > 3")
     assert pushed_rows(uri, filtered("load < 9"), filtered("machine = 'a'")) == 5
@@ -254,13 +254,16 @@ def test_filters_count_up_to_the_first_that_may_fail_and_to_the_first_select(tmp
     assert pushed_rows(uri, selected("load"), filtered("load < 9")) is None
 
 
-def test_a_bad_value_is_found_also_where_another_condition_excludes_its_row(tmp_path: Path) -> None:
+def test_a_bad_value_is_found_even_if_another_condition_excludes_its_row(tmp_path: Path) -> None:
     uri = write(tmp_path, PLANT)
     for steps in ([filtered("load > 3 and cast(code as int) > 3")], [filtered("cast(code as int) > 3 and load = 5")]):
         source = open_source(uri)
         need = needed(source.schema, steps, as_of=AS_OF)
         assert outcome(source.read(columns=need.columns, where=need.where), steps) == "refused"
-    steps = [filtered("load = 5"), filtered("cast(code as int) > 3")]  # one after the other: not the same
+    steps = [
+        filtered("load = 5"),
+        filtered("cast(code as int) > 3"),
+    ]  # the second step sees only one row
     assert "'load': [5.0]" in outcome(read_table(uri), steps)
 
 
@@ -290,11 +293,11 @@ def test_columns(steps: list[SqlStep], columns: set[str] | None) -> None:
         [filtered("load +"), selected("day")],
         [filtered("load"), selected("day")],
         [filtered("day >= date 'soon'")],
-        [filtered("load > 3 and at < date '2999-01-01'")],  # past the last nanosecond
+        [filtered("load > 3 and at < date '2999-01-01'")],  # later than a nanosecond timestamp can be
         [filtered("(" * 3000 + "true" + ")" * 3000)],
     ],
 )
-def test_of_a_wrong_chain_everything_is_read_so_that_it_can_say_what_is_wrong(steps: list[SqlStep]) -> None:
+def test_everything_is_read_for_a_wrong_chain_so_that_the_step_reports_the_mistake(steps: list[SqlStep]) -> None:
     assert needed(PLANT.schema, steps, as_of=AS_OF) == Needed()
     with pytest.raises(DataError):
         run(PLANT, steps)
@@ -311,5 +314,5 @@ def test_unknown_zone_and_odd_columns() -> None:
 def test_many_constants(tmp_path: Path) -> None:
     uri = write(tmp_path, PLANT)
     many = ", ".join(str(number * 7) for number in range(1500))
-    assert pushed_rows(uri, filtered(f"`pm2.5` in ({many})")) == 10  # the range alone
+    assert pushed_rows(uri, filtered(f"`pm2.5` in ({many})")) == 10  # only the range is pushed down
     assert pushed_rows(uri, filtered(f"`pm2.5` in ({many[:60]})")) == 2

@@ -1,4 +1,4 @@
-"""Spark SQL over a table: Spark's meaning, one by one; every refusal with its message; attacks that must not run."""
+"""Spark SQL over a table: the meaning of every function, the message of every refusal, and attacks that must fail."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def kept(condition: str, table: pa.Table = TABLE) -> list[int]:
 
 
 def complaint(expression: str) -> str:
-    """What a condition says of it, from the schema alone; a select refuses it as well."""
+    """The message for a condition, from the schema alone; a select refuses the expression as well."""
     messages = []
     for run in (
         lambda: filter_schema(TABLE.schema, expression, as_of=AS_OF),
@@ -83,7 +83,7 @@ def complaint(expression: str) -> str:
         ("int(x)", 2),
         ("x::int", 2),
         ("cast(2.5BD as bigint)", 2),
-        ("cast(big as bigint)", 2**53 + 1),  # exact: not by way of DOUBLE
+        ("cast(big as bigint)", 2**53 + 1),  # exact, because DOUBLE is not involved
         ("cast(number as int)", 12),
         ("cast('9007199254740993' as bigint)", 2**53 + 1),
         ("cast('-0.99' as int)", 0),
@@ -113,7 +113,7 @@ def complaint(expression: str) -> str:
         ("- -n", 7),
         ("round(2.5D)", 3.0),  # half away from zero
         ("round(-2.5D)", -3.0),
-        ("round(1.005D, 2)", 1.01),  # of the decimal text; 1.005 in binary is a little less
+        ("round(1.005D, 2)", 1.01),  # rounds the decimal text; in binary, 1.005 is slightly smaller
         ("round(2.675D, 2)", 2.68),
         ("round(1e300D, 2)", 1e300),
         ("round(1250.5D, -2)", 1300.0),
@@ -215,7 +215,7 @@ def test_value(expression: str, expected: Any) -> None:
         ("dayofmonth(day)", 10),
         ("dayofyear(day)", 70),
         ("dayofweek(day)", 1),  # 2024-03-10 is a Sunday: Spark counts from Sunday = 1
-        ("weekday(day)", 6),  # and here from Monday = 0
+        ("weekday(day)", 6),  # here Spark counts from Monday = 0
         ("weekofyear(day)", 10),
         ("hour(at)", 13),
         ("minute(at)", 45),
@@ -349,46 +349,46 @@ def test_exchange_rate_columns_named_by_digits() -> None:
         ("n in (select n from t)", "(SELECT n FROM t): sub-queries and other tables are not allowed"),
         ("n = any(select 1)", "sub-queries and other tables are not allowed"),
         ("case when exists(select 1) then 1 end", "EXISTS(SELECT 1): sub-queries"),
-        ("other.n > 1", "other.n: a column has no table name before it; columns: x, n, big"),
-        ("pm2.5 > 1", "pm2.5: a name with a dot needs back quotes; write `pm2.5`"),
-        ("sum(n) > 1", "SUM(n): aggregate functions are not allowed; each row is computed by itself"),
+        ("other.n > 1", "other.n: a column name takes no table name. Columns: x, n, big"),
+        ("pm2.5 > 1", "pm2.5: a column name that contains a dot needs backquotes; write `pm2.5`"),
+        ("sum(n) > 1", "SUM(n): aggregate functions are not allowed; every row is computed on its own"),
         ("count(*)", "COUNT(*): aggregate functions are not allowed"),
         ("max(n) over ()", "aggregate and window functions are not allowed"),
         ("row_number() over (order by n)", "aggregate and window functions are not allowed"),
-        ("explode(name)", "EXPLODE(name): table functions are not allowed; a row stays one row"),
-        ("rand() > 0.5", "RAND(): a function that gives other values in every run is not allowed"),
-        ("uuid()", "UUID(): a function that gives other values in every run is not allowed"),
-        ("now()", "NOW(): the clock is not available; use current_date(), the run's as-of date"),
-        ("current_timestamp() > at", "the clock is not available; use current_date()"),
+        ("explode(name)", "EXPLODE(name): table functions are not allowed; every row must stay one row"),
+        ("rand() > 0.5", "RAND(): functions with different results in every run are not allowed"),
+        ("uuid()", "UUID(): functions with different results in every run are not allowed"),
+        ("now()", "NOW(): the current time is not available; use current_date(), the as-of date of the run"),
+        ("current_timestamp() > at", "the current time is not available; use current_date()"),
         ("current_timestamp", "the function is not available"),
-        ("concatt(name, name)", "there is no function 'concatt' here; nearest: concat"),
-        ("hour()", "HOUR(): hour takes 1 argument(s), got 0"),
-        ("make_date(2024, 1)", "make_date takes 3 argument(s), got 2"),
-        ("concat_ws('a')", "concat_ws takes at least 2 argument(s), got 1"),
-        ("mixd > 1", "unknown column 'mixd'; nearest: Mixed; columns: x, n, big, name"),
+        ("concatt(name, name)", "unknown function 'concatt'. Did you mean 'concat'?"),
+        ("hour()", "HOUR(): hour takes 1 argument, got 0"),
+        ("make_date(2024, 1)", "make_date takes 3 arguments, got 2"),
+        ("concat_ws('a')", "concat_ws takes at least 2 arguments, got 1"),
+        ("mixd > 1", "unknown column 'mixd'. Did you mean 'Mixed'? Columns: x, n, big, name"),
         ("n > 1;\nn < 3", "expected one expression, got 2 separated by ';'"),
         ("n >", "is not one scalar Spark SQL expression"),
         ("n > 1, n < 3", "is not one scalar Spark SQL expression: unexpected text at ','"),
-        ("name = 'open", "cannot be read as SQL; is a quote or a comment left open?"),
+        ("name = 'open", "cannot be parsed as SQL; check for a quote or a comment that is not closed"),
         ("", "expected an expression, got an empty text"),
         ("   ", "expected an expression, got an empty text"),
         ("-- nothing", "expected an expression, got an empty text"),
-        ("n > :limit", "parameters and templates such as {{ }} are not filled in"),
+        ("n > :limit", "parameters and templates like {{ }} are not supported"),
         ("n > ?", "parameters and templates"),
         ("n > @limit", "parameters and templates"),
         ("day >= '{{ ds }}'", "invalid date field format"),
-        ("{{ ds }}", "parameters and templates such as {{ }} are not filled in"),
+        ("{{ ds }}", "parameters and templates like {{ }} are not supported"),
         ("day >= '2024-13-01'", "2024-13-01"),
         ("day >= 'yesterday'", "yesterday"),
         ("cast('abc' as int) > 1", "cast('abc' as int) > 1: Could not convert string \"abc\" to DECIMAL"),
         ("cast(n as struct<a: int>)", "cannot cast to STRUCT<a: INT>; expected one of BOOLEAN"),
-        ("day - interval '1 day 2 hours'", "expected a whole number and one unit, such as interval '180' day"),
+        ("day - interval '1 day 2 hours'", "expected a whole number and one unit, e.g. interval '180' day"),
         ("day - interval '1' fortnight", "expected a whole number and one unit"),
         ("day - interval n day", "expected a whole number and one unit"),
         ("at - interval '1.5' hour", "expected a whole number and one unit"),
-        ("current_date() - day > 1", "the difference of two dates in days is datediff(later, earlier)"),
+        ("current_date() - day > 1", "dates cannot be subtracted; use datediff(later, earlier)"),
         ("date_trunc('fortnight', at)", "'fortnight': expected one of yyyy, yy"),
-        ("to_date(name, 'QQQ')", "date format 'QQQ': 'QQQ' is not known; expected yyyy"),
+        ("to_date(name, 'QQQ')", "date format 'QQQ': unknown pattern 'QQQ'; known patterns: yyyy"),
         ("to_date(name, name)", "expected a date format in quotes"),
         ("name > 5", "Cannot compare values of type VARCHAR and type INTEGER_LITERAL"),
         ("n[0]", "n[0]: this form is not supported"),
@@ -396,7 +396,7 @@ def test_exchange_rate_columns_named_by_digits() -> None:
         ("n -> 1", "the function is not available"),
         ("name collate nocase", "name COLLATE nocase: the function is not available"),
         ("at at time zone 'UTC'", "this form is not supported"),
-        ("n in ()", "expected values in IN (...)"),
+        ("n in ()", "IN (...) needs at least one value"),
         ("n between symmetric 3 and 1", "this form is not supported"),
         ("x'41'", "this form is not supported"),
         ("round(x, n)", "n: expected a whole number from 0 to 99"),
@@ -511,8 +511,8 @@ def test_quoted_text_stays_text() -> None:
     assert select(table, [f"`{name}` + 1 as r"], as_of=AS_OF).column("r").to_pylist() == [2]
 
 
-def test_the_connection_itself_is_closed(tmp_path: Path) -> None:
-    """The second line: were the translation to let something through, DuckDB would still refuse."""
+def test_the_connection_itself_is_locked(tmp_path: Path) -> None:
+    """The second line of defence: DuckDB refuses whatever the translation might let through."""
     import duckdb
 
     from lstm_pipeline.sql import running as sql
@@ -537,15 +537,15 @@ def test_the_connection_itself_is_closed(tmp_path: Path) -> None:
                 session.connection.execute(statement).fetchall()
 
 
-def test_all_mistakes_of_a_select_at_once_with_their_place() -> None:
+def test_all_mistakes_of_a_select_are_reported_at_once_with_their_places() -> None:
     expressions = ["n", "nn + 1 as a", "n + 1", "x as N", "sum(x) as s", "cast(x as int) as ok"]
     with pytest.raises(SqlError) as caught:
         select_schema(TABLE.schema, expressions, as_of=AS_OF)
     found = [(problem.place, problem.message) for problem in caught.value.problems]
     assert [place for place, _ in found] == ["expressions[1]", "expressions[2]", "expressions[4]", "expressions[3]"]
     assert found[1][1] == "a computed column needs a name; write n + 1 AS some_name"
-    assert found[3][1] == "column 'N' is given a second time, after expressions[0]"
-    assert str(caught.value).startswith("expressions[1]: unknown column 'nn'; nearest: n;")
+    assert found[3][1] == "column 'N' is already defined by expressions[0]"
+    assert str(caught.value).startswith("expressions[1]: unknown column 'nn'. Did you mean 'n'? Columns: ")
 
 
 def test_values_that_do_not_fit_name_the_expression() -> None:
@@ -564,7 +564,7 @@ def test_condition_must_be_boolean() -> None:
         filter_schema(TABLE.schema, "n + 1", as_of=AS_OF)
     with pytest.raises(SqlError, match="this form is not supported"):
         filter_schema(TABLE.schema, "n > 1 as r", as_of=AS_OF)
-    with pytest.raises(SqlError, match="stands only by itself, in a select"):
+    with pytest.raises(SqlError, match="is only allowed on its own in a select"):
         filter_schema(TABLE.schema, "*", as_of=AS_OF)
 
 
@@ -577,9 +577,9 @@ def test_odd_star_or_alias(expression: str) -> None:
 def test_no_expression_no_columns_bad_zone() -> None:
     with pytest.raises(SqlError, match="expected at least one expression"):
         select(TABLE, [], as_of=AS_OF)
-    with pytest.raises(DataError, match="columns must have different names"):
+    with pytest.raises(DataError, match="expected columns whose names differ in more than case, got"):
         filter_rows(pa.table({}), "1 = 1", as_of=AS_OF)
-    with pytest.raises(DataError, match="columns must have different names"):
+    with pytest.raises(DataError, match="expected columns whose names differ in more than case, got"):
         filter_rows(pa.table({"a": [1], "A": [1]}), "a = 1", as_of=AS_OF)
     for zone in ("Mars/Olympus", "UTC'; DROP TABLE input; --", "", "../../etc/passwd"):
         with pytest.raises(DataError, match="unknown time zone"):
@@ -590,7 +590,7 @@ def test_no_expression_no_columns_bad_zone() -> None:
     "expression",
     ["(" * 3000 + "n" + ")" * 3000, " or ".join(["n = 1"] * 3000), "ln(" * 20 + "x" + ")" * 20 + " > 1", "n" * 30_000],
 )
-def test_monsters_are_refused(expression: str) -> None:
+def test_huge_expressions_are_refused(expression: str) -> None:
     with pytest.raises(SqlError, match=r"too deeply|at most 20,000"):
         filter_schema(TABLE.schema, expression, as_of=AS_OF)
 
@@ -628,7 +628,7 @@ WORDS += ["coalesce(", "round(", "to_date(", "current_date()", "read_text(", "su
 @example("'\\")
 @example("a\\")
 @example("`")
-def test_whatever_is_written_only_data_errors_come_out(expression: str) -> None:
+def test_any_text_gives_a_result_or_a_data_error(expression: str) -> None:
     try:
         found = select(TABLE, [expression], as_of=AS_OF)
     except DataError:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import s3fs
 
 from lstm_pipeline_tests.storage.matrix import HEADER, MATRIX, Note
 from lstm_pipeline_tests.storage.matrix import pytest_terminal_summary as pytest_terminal_summary
 from lstm_pipeline_tests.storage.servers import (
     Place,
     S3Server,
+    forget_clients,
     moto_server,
     new_bucket,
     rclone_server,
@@ -49,7 +49,7 @@ def own_rclone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Se
     with running(rclone_server(tmp_path / "buckets", tmp_path / "log")) as server:
         use(server.endpoint, monkeypatch)
         yield server
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget_clients()
 
 
 @pytest.fixture
@@ -58,14 +58,14 @@ def on_rclone(rclone: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pla
     bucket = new_bucket()
     assert rclone.folder is not None
     yield Place("rclone", f"s3://{bucket}/some/prefix", rclone.folder / bucket / "some" / "prefix")
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget_clients()
 
 
 @pytest.fixture
 def on_moto(moto: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     use(moto.endpoint, monkeypatch)
     yield Place("moto", f"s3://{new_bucket()}/some/prefix")
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget_clients()
 
 
 @pytest.fixture(params=["disk", "rclone"])

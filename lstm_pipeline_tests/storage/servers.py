@@ -19,6 +19,8 @@ import pytest
 import s3fs
 from _pytest.mark.structures import ParameterSet
 
+from lstm_pipeline.storage.s3 import PatientS3
+
 KEY, SECRET = "storage-test-key", "storage-test-secret-never-shown"
 START_SECONDS, STOP_SECONDS = 30.0, 5.0
 _HIDDEN = ".rclone_temp_"  # uploads that never came to their end, which the server shows to nobody
@@ -149,7 +151,13 @@ def use(endpoint: str, patch: pytest.MonkeyPatch, **changes: str) -> None:
             patch.setenv(name, wanted.get(name, ""))
             if name not in wanted:
                 patch.delenv(name)
-    s3fs.S3FileSystem.clear_instance_cache()  # instances know their endpoint and are kept by arguments alone
+    forget_clients()
+
+
+def forget_clients() -> None:
+    """Clients are kept by their arguments, which do not hold what comes from the environment."""
+    for kind in (s3fs.S3FileSystem, PatientS3):
+        kind.clear_instance_cache()
 
 
 def client() -> s3fs.S3FileSystem:

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-import s3fs
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.storage.store import Store
 from lstm_pipeline_tests.storage.proxy import Answer, Proxy, Request, Rule, Verdict, proxy
-from lstm_pipeline_tests.storage.servers import KEY, SECRET, Place, S3Server, slow, use
+from lstm_pipeline_tests.storage.servers import KEY, SECRET, Place, S3Server, forget_clients, slow, use
 from lstm_pipeline_tests.stubs import make_registry, runs, train, train_and_publish
 
 QUICK = {"config_kwargs": {"retries": {"max_attempts": 2, "mode": "standard"}}}
@@ -22,7 +21,7 @@ def between(server: S3Server, rule: Rule) -> Iterator[Proxy]:
     with pytest.MonkeyPatch.context() as patch, proxy(server.port, rule) as through:
         use(through.endpoint, patch)
         yield through
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget_clients()
 
 
 def first(times: int, wanted: Callable[[Request], bool], verdict: Verdict) -> Rule:

@@ -118,7 +118,7 @@ def test_while_a_candidate_is_saved(place: Place, old: dict[str, bytes], point: 
     registry = make_registry(place.uri)
     assert registry.versions() == ["v1"]
     complete = point.path.endswith("latest.json") and point.when == "after"
-    assert registry.newest_models(["heat"])["heat"].record.metadata.run_id == ("run3" if complete else "run2")
+    assert registry.next_models(["heat"])["heat"].record.metadata.run_id == ("run3" if complete else "run2")
     victims.save(place.uri)
     again = publish(registry).record.version
     assert again == "v2"

@@ -17,6 +17,7 @@ from upath import UPath
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.storage import disk
+from lstm_pipeline.storage.s3 import TIMEOUT_VARIABLE
 from lstm_pipeline.storage.store import Store
 from lstm_pipeline_tests.storage import victims
 from lstm_pipeline_tests.storage.matrix import Note
@@ -35,13 +36,11 @@ from lstm_pipeline_tests.storage.servers import (
 from lstm_pipeline_tests.stubs import GROUPS, make_registry, publish, runs, save_candidate, train
 from lstm_pipeline_tests.stubs import train_and_publish as publish_next
 
-QUICK: dict[str, Any] = {"config_kwargs": {"retries": {"max_attempts": 1, "mode": "standard"}, "connect_timeout": 1}}
-
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gives up after two attempts: for what is gone for good."""
-    monkeypatch.setattr("lstm_pipeline.storage.store.s3_options", lambda: QUICK)
+    """Gives up after a second: for what is gone for good."""
+    monkeypatch.setenv(TIMEOUT_VARIABLE, "1")
 
 
 CALLS: dict[str, Callable[[Store, UPath], object]] = {

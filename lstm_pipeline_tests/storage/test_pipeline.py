@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-import s3fs
 import yaml
 
 from lstm_pipeline.orchestration.runs import RunFailedError, run_project
@@ -27,7 +26,17 @@ from lstm_pipeline.projects.project import Project, load_project
 from lstm_pipeline.tables.reading import read_table
 from lstm_pipeline_tests.orchestration.plant import spec, write_project
 from lstm_pipeline_tests.storage.matrix import Note
-from lstm_pipeline_tests.storage.servers import KEY, SECRET, Place, S3Server, client, new_bucket, slow, use
+from lstm_pipeline_tests.storage.servers import (
+    KEY,
+    SECRET,
+    Place,
+    S3Server,
+    client,
+    forget_clients,
+    new_bucket,
+    slow,
+    use,
+)
 
 AS_OF = dt.date(2024, 6, 1)
 ROOT = "models/tiny-plant"
@@ -83,7 +92,7 @@ def both(rclone: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         assert process.returncode == 0, said
         patch.setenv("DAGSTER_HOME", str(homes[1]))
         yield Both(disk, s3, load_project(remote, s3.uri), said, homes)
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget_clients()
 
 
 def by_name(place: Place) -> dict[str, bytes]:
@@ -220,7 +229,7 @@ def test_a_run_that_cannot_reach_its_storage_says_why(
         run_project(project, as_of=AS_OF)
     assert not any(word in str(caught.value) for word in ("Traceback", SECRET, KEY, "some-length"))
     monkeypatch.undo()
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget_clients()
     assert both.s3.files() == before
     note("rclone", f"{message} (Dagster)", "as before", "loads", "same bytes", "once mended", "nothing")
 

@@ -96,7 +96,10 @@ def test_whether_a_store_honours_conditions_is_found_out(
     place: Place = request.getfixturevalue(where)
     files = Store(place.uri)._files
     assert isinstance(files, ObjectFiles)
-    assert files._honours_conditions() is honoured
+    assert (files._creates_exclusively(Store(place.uri).root), files._swaps(Store(place.uri).root)) == (
+        honoured,
+        honoured,
+    )
     assert place.files() == {}
 
 
@@ -104,7 +107,8 @@ def test_whether_a_store_honours_conditions_is_found_out(
 
 
 def plant_lock(uri: str, path: str) -> str:
-    lock = f"{uri.removeprefix('s3://')}/{path}.lock/somebody"
+    folder, _, name = path.rpartition("/")
+    lock = f"{uri.removeprefix('s3://')}/{folder}/.{name}.lock/somebody"
     client().pipe_file(lock, b"")
     return lock
 
@@ -123,9 +127,9 @@ def test_a_stale_lock_is_taken_over_and_a_live_one_is_not(
     store = Store(uri)
     place = Place("rclone", uri, own_rclone.folder / uri.removeprefix("s3://"))
     if respected:
-        with pytest.raises(RegistryError, match=r"folder/a: other processes have held its lock for .* s; run again"):
+        with pytest.raises(RegistryError, match=r"folder/a is locked by another process; waited 0 s; run again later"):
             store.create(store.path("folder/a"), b"mine")
-        assert sorted(place.files()) == ["folder/a.lock/somebody"]
+        assert sorted(place.files()) == ["folder/.a.lock/somebody"]
     else:
         assert store.create(store.path("folder/a"), b"mine")
         assert place.files() == {"folder/a": b"mine"}
@@ -155,7 +159,7 @@ def test_whoever_lost_his_lock_while_he_wrote_was_not_first(on_rclone: Place, mo
 
     def slow(target: str, data: bytes, **options: Any) -> Any:
         if target.endswith("folder/a"):
-            for lock in client().ls(f"{target}.lock"):
+            for lock in client().ls(f"{target.removesuffix('a')}.a.lock"):
                 client().rm_file(lock["name"] if isinstance(lock, dict) else lock)
         return pipe(target, data, **options)
 

@@ -184,6 +184,6 @@ def test_a_network_with_code_in_it_is_refused(place: Place, tmp_path: Path) -> N
         record = IndividualRecord(metadata=metadata("heat", "run1"), model_path="", metadata_path="")
         registry.save_candidate(record, files)
     publish(registry, ["heat"])
-    with pytest.raises(RegistryError, match=r"not a network this package can open.*Lambda"):
+    with pytest.raises(RegistryError, match=r"not a network that this package can load.*Lambda"):
         load_models(registry, registry.load().models)
     assert not trace.exists()

@@ -1,4 +1,7 @@
+import errno
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -180,3 +183,38 @@ def test_json_refuses_what_json_does_not_have(value: float) -> None:
 def test_damaged_json_is_told_with_its_file(data: bytes) -> None:
     with pytest.raises(RegistryError, match=r"v1\.json is damaged"):
         from_json(data, "ensembles/v1.json")
+
+
+def without_links(source: object, target: object) -> None:
+    raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+
+def test_without_hard_links_exactly_one_rival_creates_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on FUSE, SMB and some NFS."""
+    monkeypatch.setattr(os, "link", without_links)
+    store = Store(str(tmp_path))
+    path = store.path("folder", "a")
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda number: store.create(path, str(number).encode()), range(8)))
+    assert won.count(True) == 1
+    assert store.read(path) == str(won.index(True)).encode()
+    assert store.create(path, b"late") is False
+    assert [found.name for found in (tmp_path / "folder").iterdir()] == ["a"]
+
+
+def test_a_root_that_cannot_be_written_is_told_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EROFS, "Read-only file system")
+
+    store = Store(str(tmp_path / "storage"))
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    with pytest.raises(RegistryError, match=r"cannot be written: .*Read-only file system"):
+        store.require_room(store.path("models"), 1)
+
+
+def test_too_little_space_is_told_before_training(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.require_room(store.path("models"), 1)
+    assert list((tmp_path / "models").iterdir()) == []
+    with pytest.raises(RegistryError, match=r"too little space in .*: expected about 1,000,000,000,000\.0 MB .* found"):
+        store.require_room(store.path("models"), 10**18)

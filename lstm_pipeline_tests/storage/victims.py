@@ -205,6 +205,6 @@ def send_half(path: str, data: bytes) -> None:
 
 def left_behind(before: set[str], after: set[str]) -> str:
     """Files that no reader of the registry will ever look at."""
-    kinds = {".tmp": "temporary file", ".lock": "lock", ".claim": "claim", "conditional-put": "probe"}
+    kinds = {".probe-": "probe", ".tmp": "temporary file", ".lock": "lock", ".claim": "claim"}
     new = [next((kind for mark, kind in kinds.items() if mark in path), None) for path in after - before]
     return ", ".join(sorted({kind for kind in new if kind})) or "nothing"

@@ -1,4 +1,4 @@
-"""The output schema: what converts, what does not and what is said of it, all at once."""
+"""The output schema: which values convert, which do not, and the one message that lists every problem."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def complaints(table: pa.Table, *fields: Column) -> list[str]:
         (pa.array([AT(2024, 1, 31, 5)], UTC), "TIMESTAMP", [AT(2024, 1, 31, 5)]),
         (pa.array([AT(2024, 1, 31, 5)], NS), "TIMESTAMPTZ", [AT(2024, 1, 31, 5, tzinfo=dt.UTC)]),
         (
-            pa.array([AT(2024, 1, 31, 5)], pa.timestamp("ms", "Europe/Berlin")),  # Arrow counts from UTC in any zone
+            pa.array([AT(2024, 1, 31, 5)], pa.timestamp("ms", "Europe/Berlin")),  # Arrow stores UTC in any zone
             "TIMESTAMPTZ",
             [AT(2024, 1, 31, 5, tzinfo=dt.UTC)],
         ),
@@ -104,11 +104,11 @@ def test_not_a_number_stays_in_double() -> None:
             "column 'c': 4 of 6 values do not fit INTEGER (row 2: 2.5, row 3: nan, row 4: inf, ...); "
             "the data has DOUBLE",
         ),
-        (pa.array([2.0**63, 1.0]), "BIGINT", "1 of 2 values do not fit BIGINT (row 1: 9.223372036854776e+18)"),
-        (pa.array([2**31]), "INTEGER", "1 of 1 values do not fit INTEGER (row 1: 2147483648); the data has BIGINT"),
+        (pa.array([2.0**63, 1.0]), "BIGINT", "1 of 2 values does not fit BIGINT (row 1: 9.223372036854776e+18)"),
+        (pa.array([2**31]), "INTEGER", "1 of 1 value does not fit INTEGER (row 1: 2147483648); the data has BIGINT"),
         (pa.array([-(2**31) - 1]), "INTEGER", "(row 1: -2147483649)"),
         (pa.array([2**63], pa.uint64()), "BIGINT", "(row 1: 9223372036854775808)"),
-        (pa.array([2**53 + 1, 1]), "DOUBLE", "1 of 2 values do not fit DOUBLE (row 1: 9007199254740993)"),
+        (pa.array([2**53 + 1, 1]), "DOUBLE", "1 of 2 values does not fit DOUBLE (row 1: 9007199254740993)"),
         (pa.array([Decimal("1.50")]), "INTEGER", "(row 1: 1.50); the data has DECIMAL(3, 2)"),
         (pa.array(["1", "x", "1e999", "nan", ""]), "DOUBLE", "(row 2: 'x', row 3: '1e999', row 4: 'nan', ...)"),
         (pa.array(["1.5", "9223372036854775808"]), "BIGINT", "(row 1: '1.5', row 2: '9223372036854775808')"),
@@ -117,25 +117,25 @@ def test_not_a_number_stays_in_double() -> None:
         (
             pa.array([1001, 1000], NS),
             "TIMESTAMP",
-            "1 of 2 values do not fit TIMESTAMP (row 1: 1970-01-01 00:00:00.0000",
+            "1 of 2 values does not fit TIMESTAMP (row 1: 1970-01-01 00:00:00.0000",
         ),
-        (pa.array([2**60], pa.timestamp("s")), "TIMESTAMPTZ", "1 of 1 values do not fit TIMESTAMPTZ"),
+        (pa.array([2**60], pa.timestamp("s")), "TIMESTAMPTZ", "1 of 1 value does not fit TIMESTAMPTZ"),
         (
             pa.array([1]),
             "VARCHAR",
-            "column 'c': expected VARCHAR, got BIGINT; convert it in a select_expression, such as "
+            "column 'c': expected VARCHAR, got BIGINT; convert it in a select_expression, e.g. "
             "cast(`c` as string) AS `c`",
         ),
         (pa.array(["true"]), "BOOLEAN", "expected BOOLEAN, got VARCHAR; convert it in a select_expression"),
         (
             pa.array([True]),
             "INTEGER",
-            "expected INTEGER, got BOOLEAN; convert it in a select_expression, such as cast(",
+            "expected INTEGER, got BOOLEAN; convert it in a select_expression, e.g. cast(",
         ),
         (
             pa.array(["2024-01-31"]),
             "DATE",
-            "expected DATE, got VARCHAR; convert it in a select_expression, such as to_d",
+            "expected DATE, got VARCHAR; convert it in a select_expression, e.g. to_d",
         ),
         (pa.array([1]), "TIMESTAMP", "expected TIMESTAMP, got BIGINT"),
         (pa.array([[1]]), "DOUBLE", "expected DOUBLE, got list<"),
@@ -162,7 +162,7 @@ def test_nulls_and_keys() -> None:
     assert complaints(table, *fields) == [
         "column 'a' is part of the primary key, but 2 of 5 values are null (row 4, 5)",
         "column 'c' is not optional, but 4 of 5 values are null (row 2, 3, 4, ...)",
-        "primary key (a, b): 1 rows repeat the key of an earlier one (a = 1, b = 'x')",
+        "primary key (a, b): 1 row repeats the key of an earlier row (a = 1, b = 'x')",
     ]
     unique = pa.table({"a": [1, 1, 2], "b": ["x", "y", "x"], "c": [0.0, 0.0, 0.0]})
     assert conform(unique, fields, what="w").num_rows == 3
@@ -171,11 +171,11 @@ def test_nulls_and_keys() -> None:
 def test_keys_are_compared_as_they_will_be_written() -> None:
     table = pa.table({"day": pa.array([AT(2024, 1, 1)] * 3 + [AT(2024, 1, 2)] * 2, US)})
     assert complaints(table, Column("day", "DATE", primary=True)) == [
-        "primary key (day): 3 rows repeat the key of an earlier one (day = 2024-01-01; day = 2024-01-02)"
+        "primary key (day): 3 rows repeat the key of an earlier row (day = 2024-01-01; day = 2024-01-02)"
     ]
 
 
-def test_everything_wrong_is_said_at_once() -> None:
+def test_every_problem_is_reported_at_once() -> None:
     table = pa.table({"defect_rate": ["x", "1"], "passes": [1.5, None], "day": [1, 2]})
     assert complaints(
         table,
@@ -186,14 +186,14 @@ def test_everything_wrong_is_said_at_once() -> None:
         Column("Passes", "INTEGER"),
         Column("odd", "FLOAT8"),
     ) == [
-        "column 'defect_rates' is missing; nearest: defect_rate; the data has defect_rate, passes, day",
-        "column 'day': expected DATE, got BIGINT; convert it in a select_expression, such as to_date(`day`) AS `day`",
-        "column 'Passes' is named a second time, after fields[3]",
+        "column 'defect_rates' is missing. Did you mean 'defect_rate'? Columns of the data: defect_rate, passes, day",
+        "column 'day': expected DATE, got BIGINT; convert it in a select_expression, e.g. to_date(`day`) AS `day`",
+        "column 'Passes' is already named in fields[3]",
         "column 'odd': unknown type 'FLOAT8'; expected one of VARCHAR, DOUBLE, INTEGER, BIGINT, BOOLEAN, DATE, "
         "TIMESTAMP, TIMESTAMPTZ",
-        "column 'defect_rate': 1 of 2 values do not fit DOUBLE (row 1: 'x'); the data has VARCHAR",
-        "column 'passes': 1 of 2 values do not fit INTEGER (row 1: 1.5); the data has DOUBLE",
-        "column 'passes' is not optional, but 1 of 2 values are null (row 2)",
+        "column 'defect_rate': 1 of 2 values does not fit DOUBLE (row 1: 'x'); the data has VARCHAR",
+        "column 'passes': 1 of 2 values does not fit INTEGER (row 1: 1.5); the data has DOUBLE",
+        "column 'passes' is not optional, but 1 of 2 values is null (row 2)",
     ]
 
 
@@ -202,11 +202,11 @@ def test_fields_problems_need_no_data_and_have_places() -> None:
     fine = [Column("day", "DATE"), Column("n", "DOUBLE"), Column("s", "INTEGER"), Column("n2", "DOUBLE")]
     assert fields_problems(schema, fine[:3]) == []
     assert fields_problems(schema, fine) == [
-        Problem("fields[3]", "column 'n2' is missing; nearest: n; the data has day, n, s")
+        Problem("fields[3]", "column 'n2' is missing. Did you mean 'n'? Columns of the data: day, n, s")
     ]
 
 
-def test_describe_speaks_the_words_of_the_spec() -> None:
+def test_describe_uses_the_type_names_of_the_spec() -> None:
     schema = pa.schema([(name.lower(), kind) for name, kind in ARROW_TYPES.items()])
     assert describe(schema) == [(name.lower(), name) for name in ARROW_TYPES]
     other = [pa.int8(), pa.uint16(), pa.uint32(), pa.float32(), pa.large_string(), NS, pa.timestamp("s", "Asia/Tokyo")]

@@ -1,0 +1,194 @@
+"""S3 that is waited for, but not for ever: one layer of retries, and a bound on every wait without progress.
+
+s3fs retries what botocore has retried already, and neither bounds a body that trickles in. Here every request and every
+body is given up once nothing useful has happened for `patience()` seconds, and an answer that is not S3's, such as a
+proxy's login page, is an error instead of an empty bucket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from s3fs import S3FileSystem
+
+from lstm_pipeline.errors import RegistryError
+
+TIMEOUT_VARIABLE = "LSTM_PIPELINE_STORE_TIMEOUT"
+DEFAULT_PATIENCE = 30.0
+
+_LEAST_PROGRESS = 1 << 16
+"""Bytes of a body that count as progress: a body that brings fewer within the patience trickles."""
+
+_SLOWEST_UPLOAD = 1 << 17
+"""Bytes a second that an upload may be slow: its size prolongs its deadline accordingly."""
+
+_TRANSIENT_STATUS = (408, 429, 500, 502, 503, 504)
+_TRANSIENT_CODES = ("SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling")
+
+_EXPECTED: Mapping[str, tuple[str, ...]] = {
+    "list_objects_v2": ("Name", "KeyCount", "IsTruncated"),
+    "head_object": ("ETag",),
+    "get_object": ("ETag",),
+    "put_object": ("ETag",),
+    "upload_part": ("ETag",),
+}
+"""Call → what S3's answer to it has at least one of."""
+
+
+class NoProgress(ConnectionError):
+    """A store did not answer, or sent next to nothing, for as long as it is waited for."""
+
+
+class NotS3(OSError):
+    """Something answered that is not S3."""
+
+
+def patience() -> float:
+    """Seconds without progress after which a store is given up: `LSTM_PIPELINE_STORE_TIMEOUT`, else 30.
+
+    Raises:
+        RegistryError: the variable is not a positive number.
+    """
+    given = os.environ.get(TIMEOUT_VARIABLE)
+    if not given:
+        return DEFAULT_PATIENCE
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise RegistryError(f"{TIMEOUT_VARIABLE}: expected a positive number of seconds, found '{given}'")
+    return seconds
+
+
+class PatientS3(S3FileSystem):  # type: ignore[misc]
+    """s3fs with bounded waits; registered for the schemes s3 and s3a."""
+
+    retries = 4  # of a body that breaks off; requests are retried by `_call_s3` alone
+
+    async def _call_s3(self, method: str, *akwarglist: Any, **kwargs: Any) -> Any:
+        """One request, tried again until it succeeds, fails for good, or `patience()` is over."""
+        clock = asyncio.get_running_loop().time
+        allowed = patience() + _size(kwargs.get("Body")) / _SLOWEST_UPLOAD
+        deadline, wait, last = clock() + allowed, 0.1, None
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    answer = await self._once(method, *akwarglist, **kwargs)
+                break
+            except TimeoutError:
+                raise NoProgress(f"no answer for {allowed:.0f} s") from last
+            except Exception as error:
+                if _redirects_in_circles(error):
+                    raise NotS3(f"it answered {method} with redirects in circles; is its address right?") from error
+                if not _is_transient(error):
+                    raise
+                last = error
+                wait = min(2 * wait, 5.0)
+                pause = wait * random.uniform(0.5, 1.0)
+                if clock() + pause >= deadline:
+                    raise
+                await asyncio.sleep(pause)
+        _require_s3(method, answer)
+        if "Body" in answer:
+            answer["Body"] = _PatientBody(answer["Body"])
+        return answer
+
+    async def _once(self, method: str, *akwarglist: Any, **kwargs: Any) -> Any:
+        """One attempt, its error translated as s3fs does."""
+        from s3fs.errors import translate_boto_error
+
+        await self.set_session()
+        client = await self.get_s3(kwargs.get("Bucket"))
+        call = getattr(client, method)
+        try:
+            return await call(**self._get_s3_method_kwargs(call, *akwarglist, **kwargs))
+        except Exception as error:
+            raise translate_boto_error(error)  # noqa: B904  it sets the cause, and may be the same error
+
+
+class _PatientBody:
+    """A body that is given up when it trickles."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    async def read(self, amount: int = -1) -> bytes:
+        """All of the body, or its next bytes."""
+        clock, wait = asyncio.get_running_loop().time, patience()
+        pieces: list[bytes] = []
+        read, counted, deadline = 0, 0, clock() + wait
+        while amount < 0 or read < amount:
+            most = _LEAST_PROGRESS if amount < 0 else min(_LEAST_PROGRESS, amount - read)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    piece = await self._body.read(most)
+            except TimeoutError:
+                raise NoProgress(f"{read:,} bytes of an answer came, and then too few for {wait:.0f} s") from None
+            if not piece:
+                break
+            pieces.append(piece)
+            read += len(piece)
+            if read - counted >= _LEAST_PROGRESS:
+                counted, deadline = read, clock() + wait
+            if amount >= 0 and read >= amount:
+                break
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._body.close()
+
+    async def __aenter__(self) -> _PatientBody:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+
+def _require_s3(method: str, answer: Mapping[str, Any]) -> None:
+    """Refuses an answer that no S3 gives.
+
+    Raises:
+        NotS3: it lacks what S3 always says.
+    """
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    kind = headers.get("content-type", "")
+    expected = _EXPECTED.get(method)
+    if expected is not None:
+        genuine = any(name in answer for name in expected)
+    else:
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        genuine = status != 200 or not kind.startswith("text/html")  # some stores type even an empty 204 as a page
+    if not genuine:
+        found = f"a {kind} page" if kind else "an answer without a type"
+        raise NotS3(f"it answered {method} with {found} that is not S3's; is it a proxy or a login page?")
+
+
+def _redirects_in_circles(error: BaseException) -> bool:
+    from aiohttp import TooManyRedirects
+
+    return isinstance(getattr(error, "kwargs", {}).get("error"), TooManyRedirects)
+
+
+def _is_transient(error: BaseException) -> bool:
+    """Whether another attempt may succeed: the connection failed, or the store is overloaded."""
+    from aiohttp import ClientError as ConnectionFault
+    from botocore import exceptions as aws
+
+    if isinstance(error, NoProgress | NotS3):
+        return False
+    cause = error.__cause__ or error
+    if isinstance(cause, aws.ClientError):
+        status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        code = str(cause.response.get("Error", {}).get("Code", ""))
+        return status in _TRANSIENT_STATUS or code in _TRANSIENT_CODES
+    return isinstance(cause, aws.HTTPClientError | aws.ConnectionError | ConnectionError | ConnectionFault)
+
+
+def _size(body: Any) -> int:
+    return len(body) if isinstance(body, bytes | bytearray | memoryview) else 0

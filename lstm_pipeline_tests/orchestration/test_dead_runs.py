@@ -1,0 +1,107 @@
+"""Runs of killed processes are found, those of living ones and of other machines are left alone; fresh homes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from lstm_pipeline.orchestration.dead_runs import OWNER_TAG
+from lstm_pipeline.orchestration.runs import instance, run_project
+from lstm_pipeline.projects import load_project
+from lstm_pipeline.storage import Owner
+from lstm_pipeline_tests.orchestration.plant import write_project
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def train(home: str, spec: str, storage: str) -> None:
+    os.environ["DAGSTER_HOME"] = home
+    run_project(load_project(spec, storage), predict=False)
+
+
+def wait_for(status: dg.DagsterRunStatus, seconds: float = 90) -> dg.DagsterRun:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with instance() as here:
+            runs = list(here.get_runs())
+        if runs and runs[0].status is status:
+            return runs[0]
+        time.sleep(0.2)
+    raise AssertionError(f"no run became {status} in {seconds} s: {runs}")
+
+
+def test_a_killed_run_is_marked_as_failed_and_a_living_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    spec = write_project(tmp_path / "project", epochs=100_000, patience=100_000)
+    process = SPAWN.Process(target=train, args=(str(home), str(spec), str(tmp_path / "storage")))
+    process.start()
+    try:
+        run = wait_for(dg.DagsterRunStatus.STARTED)
+        owner = Owner.parse(run.tags[OWNER_TAG])
+        assert owner is not None
+        assert owner.pid == process.pid
+        time.sleep(1)
+        with instance() as here:
+            assert here.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.STARTED  # type: ignore[union-attr]
+    finally:
+        assert process.pid
+        os.kill(process.pid, signal.SIGKILL)
+        process.join(30)
+    with instance() as here:
+        assert here.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
+        told = [entry.message for entry in here.all_logs(run.run_id)]
+        assert any(f"process {process.pid} on host" in text and "ended without finishing" in text for text in told)
+
+
+def test_runs_of_other_machines_and_of_dagsters_own_launcher_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    elsewhere = {**json.loads(Owner.me().to_json()), "machine": "elsewhere", "pid": 2**22 + 1}
+    owners = [json.dumps(elsewhere), "no owner", None]
+
+    @dg.job
+    def waiting() -> None: ...
+
+    with instance() as here:
+        for owner in owners:
+            tags = {OWNER_TAG: owner} if owner else {}
+            here.create_run_for_job(waiting, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    with instance() as here:
+        assert [run.status for run in here.get_runs()] == [dg.DagsterRunStatus.STARTED] * 3
+
+
+def open_home(home: str, barrier: object, number: int) -> None:
+    os.environ["DAGSTER_HOME"] = home
+
+    @dg.job(name=f"job{number}")
+    def nothing() -> None: ...
+
+    barrier.wait()  # type: ignore[attr-defined]
+    with instance() as here:
+        assert nothing.execute_in_process(instance=here).success
+    os._exit(0)
+
+
+def test_four_processes_create_one_home_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    barrier = SPAWN.Barrier(4)
+    processes = [SPAWN.Process(target=open_home, args=(str(home), barrier, number)) for number in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with instance() as here:
+        assert sorted(run.job_name for run in here.get_runs()) == [f"job{number}" for number in range(4)]

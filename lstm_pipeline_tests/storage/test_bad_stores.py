@@ -1,0 +1,94 @@
+"""Stores that hang, trickle, stutter or lie are given up in time, with a message that names what was asked."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from lstm_pipeline.errors import RegistryError
+from lstm_pipeline.storage.s3 import DEFAULT_PATIENCE, TIMEOUT_VARIABLE, patience
+from lstm_pipeline.storage.store import Store
+from lstm_pipeline_tests.storage.bad_stores import BAD, bad_store
+from lstm_pipeline_tests.storage.matrix import Note
+from lstm_pipeline_tests.storage.servers import use
+from lstm_pipeline_tests.storage.test_outages import CALLS
+
+SAYS = {
+    "hangs": "was given up: no answer for",
+    "trickles": "was given up:",
+    "503": "answered: .*(busy|Service Unavailable)",
+    "resets": "could not be reached after several attempts",
+    "garbage": "could not be reached after several attempts",
+    "login page": "is not an S3 store: it answered .* is it a proxy or a login page",
+    "redirect loop": "is not an S3 store: .* redirects in circles",
+}
+PATIENCE = 2.0
+
+
+def seconds_to_the_message(fault: str, call: str, patch: pytest.MonkeyPatch) -> tuple[float, int]:
+    with bad_store(BAD[fault]) as (endpoint, seen):
+        use(endpoint, patch)
+        store = Store("s3://bucket/prefix")
+        start = time.monotonic()
+        with pytest.raises(RegistryError) as caught:
+            CALLS[call](store, store.path("a"))
+        took = time.monotonic() - start
+    text = str(caught.value)
+    assert text.startswith("s3://bucket/prefix/a: ")
+    assert endpoint in text
+    assert "AWS " not in text
+    assert re.search(SAYS[fault], text), text
+    return took, len(seen)
+
+
+@pytest.mark.parametrize("call", ["read", "write", "create", "exists", "names", "digest"])
+@pytest.mark.parametrize("fault", BAD)
+def test_a_bad_store_is_given_up_in_time(fault: str, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if (fault, call) == ("trickles", "exists"):
+        return  # a HEAD has no body
+    monkeypatch.setenv(TIMEOUT_VARIABLE, str(PATIENCE))
+    took, requests = seconds_to_the_message(fault, call, monkeypatch)
+    assert took < 2 * PATIENCE + 2
+    assert requests < 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", BAD)
+def test_a_bad_store_is_given_up_in_half_a_minute(fault: str, monkeypatch: pytest.MonkeyPatch, note: Note) -> None:
+    """With the patience that users have."""
+    took, requests = seconds_to_the_message(fault, "read", monkeypatch)
+    assert took < 45
+    note("bad store", fault, "–", "–", "–", f"told after {took:.0f} s", f"{requests} requests")
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "soon", "nan", "inf"])
+def test_the_setting_is_a_positive_number(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TIMEOUT_VARIABLE, given)
+    with pytest.raises(
+        RegistryError, match=f"{TIMEOUT_VARIABLE}: expected a positive number of seconds, found '{given}'"
+    ):
+        patience()
+    monkeypatch.delenv(TIMEOUT_VARIABLE)
+    assert patience() == DEFAULT_PATIENCE
+
+
+def test_a_slow_store_that_makes_progress_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body of 600 kB that takes three times the patience."""
+    import socket
+    import threading
+
+    def slowly(connection: socket.socket, head: bytes, done: threading.Event) -> None:
+        body = b"x" * 600_000
+        connection.sendall(f'HTTP/1.1 200 OK\r\nETag: "0"\r\nContent-Length: {len(body)}\r\n\r\n'.encode())
+        if not head.startswith(b"HEAD"):
+            for start in range(0, len(body), 100_000):
+                done.wait(0.5)
+                connection.sendall(body[start : start + 100_000])
+
+    monkeypatch.setenv(TIMEOUT_VARIABLE, "1")
+    with bad_store(slowly) as (endpoint, _):
+        use(endpoint, monkeypatch)
+        store = Store("s3://bucket/prefix")
+        assert store.read(store.path("a")) == b"x" * 600_000
