@@ -17,7 +17,7 @@ from filelock import FileLock
 from lstm_pipeline.backtesting import BacktestOptions
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration.code_location import project_definitions, resources
-from lstm_pipeline.orchestration.dead_runs import fail_dead_runs, owner_tag
+from lstm_pipeline.orchestration.dead_runs import fail_dead_runs, owner_tags
 from lstm_pipeline.orchestration.jobs import BACKTESTING, BOTH, job_name
 from lstm_pipeline.orchestration.keys import (
     AS_OF_TAG,
@@ -174,7 +174,7 @@ def execute(
         run_config={**quiet, "ops": dict(settings or {})},
         instance=here,
         asset_selection=list(selection),
-        tags={**tags, **owner_tag()},
+        tags={**tags, **owner_tags()},
         raise_on_error=False,
     )
     if not result.success:
