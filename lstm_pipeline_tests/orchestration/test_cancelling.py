@@ -95,8 +95,6 @@ def test_a_cancelled_run_ends_within_seconds_and_leaves_nothing_behind(
     assert any(path.endswith("latest.json") for path in before)
     assert list((tmp_path / "tmp").iterdir()) == []
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
-    with instance() as here:
-        assert [run.status for run in here.get_runs()] == [
-            dg.DagsterRunStatus.CANCELED,
-            dg.DagsterRunStatus.SUCCESS,
-        ]
+    with instance() as here:  # Dagster says cancelled only if it was asked to cancel the run, as by the UI
+        statuses = [run.status for run in here.get_runs()]
+    assert statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
