@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Float64, Integers
 from lstm_pipeline.errors import DataError, RegistryError
+from lstm_pipeline.forecasting.arguments import as_table, described, require_horizon, require_levels, require_name
 from lstm_pipeline.forecasting.calibration import Calibration
-from lstm_pipeline.forecasting.history import History, read_history
+from lstm_pipeline.forecasting.history import Extreme, History, read_history
 from lstm_pipeline.forecasting.inputs import NetworkInputs
 from lstm_pipeline.registry import (
     SCALER,
@@ -29,7 +30,7 @@ from lstm_pipeline.spec import storage_uri
 from lstm_pipeline.statistics import Scaler, interval_columns, naive_forecasts
 from lstm_pipeline.storage import Store
 from lstm_pipeline.timeseries import Filled, Series
-from lstm_pipeline.wording import listed
+from lstm_pipeline.wording import listed, number
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.rollout import RollOut
@@ -80,9 +81,15 @@ class Ensemble:
             bucket: the spec's `model_bucket`.
 
         Raises:
-            RegistryError: the version does not exist, or a file is missing, altered or damaged.
+            DataError: `storage`, `project` or `bucket` is not text.
+            RegistryError: the version does not exist, or a file is missing, altered, damaged or inconsistent.
         """
-        registry = Registry(Store(storage or storage_uri()), bucket, project)
+        names = [require_name(*pair) for pair in (("bucket", bucket), ("project", project))]
+        if storage is not None:
+            require_name("storage", storage)
+        if version is not None and not isinstance(version, str):
+            raise RegistryError(f"version: expected a name, e.g. 'v3', found {described(version)}")
+        registry = Registry(Store(storage or storage_uri()), *names)
         return Ensemble.of(registry, registry.load(version))
 
     @staticmethod
@@ -124,13 +131,12 @@ class Ensemble:
 
         Raises:
             RegistryError: the version has no intervals of a requested level.
-            DataError: the horizon is below 1, or columns, frequency or values do not match the training data.
+            DataError: an argument has the wrong type or an impossible value, or columns, frequency or values do not
+                match the training data.
         """
-        if horizon < 1:
-            raise DataError(f"horizon: expected at least 1 step, found {horizon}")
-        table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
-        history = self.read_history(table)
-        forecast: pd.DataFrame = self.forecast_table(history, horizon, intervals).to_pandas()
+        horizon, levels = require_horizon(horizon), require_levels(intervals)
+        history = self.read_history(as_table(frame))
+        forecast: pd.DataFrame = self.forecast_table(history, horizon, levels).to_pandas()
         return forecast
 
     def read_history(self, table: pa.Table) -> History:
@@ -144,6 +150,8 @@ class Ensemble:
     def forecast_table(self, history: History, horizon: int, intervals: Sequence[int] = ()) -> pa.Table:
         """The forecast as a table: the timestamp column, every predicted feature (integers rounded), the intervals.
 
+        The forecast of an integer feature is a column of BIGINT, or of DOUBLE if a value is beyond the range of BIGINT.
+
         Raises:
             RegistryError: the version has no intervals of a requested level.
             DataError: as `forecast`, or the name of an interval's column is also the name of a feature.
@@ -154,7 +162,7 @@ class Ensemble:
         integers = {name for model in self.models for name in model.metadata.integer_features}
         for index, name in enumerate(self.predicted):
             column = values[:, index]
-            columns[name] = pa.array(np.rint(column).astype(np.int64) if name in integers else column)
+            columns[name] = pa.array(_rounded(column) if name in integers else column)
         for level in intervals:
             bounds = self.calibration.interval(values, level)
             for index, name in enumerate(self.predicted):
@@ -181,10 +189,12 @@ class Ensemble:
         season = self.metadata.season_length
         naive = naive_forecasts(filled.values, np.array([len(series)]), horizon, season)[..., columns]  # (2, 1, H, P)
         values: Float64 = self.calibration.blended(np.concatenate([rolled[None], naive]))[0]
-        if not np.isfinite(values).all():
-            bad = [self.predicted[column] for column in np.flatnonzero(~np.isfinite(values).all(axis=0))]
+        wrong = [self.predicted[column] for column in np.flatnonzero(~np.isfinite(values).all(axis=0))]
+        if wrong:
+            model = next(model for model in self.models if wrong[0] in model.metadata.predicted_features)
             raise DataError(
-                f"the forecast of {listed(bad)} is not finite, so nothing was written; train its group again"
+                f"the forecast of {listed(wrong)} is not finite, so nothing was written. "
+                + _cause(read.most_extreme(model.scaler, self.metadata.future_covariates, horizon))
             )
         return values
 
@@ -241,6 +251,28 @@ class Ensemble:
             output_scale=(target.scale / target_common.scale).astype(np.float32),
             output_shift=((target.centre - target_common.centre) / target_common.scale).astype(np.float32),
         )
+
+
+_HARMLESS = 1e12
+"""In scaled units: products of smaller inputs with ordinary weights, and their squares, are finite in float32."""
+
+
+def _cause(extreme: Extreme) -> str:
+    """The second sentence of the message on a forecast that is not finite: which input caused it, if one did."""
+    found = (
+        f"{extreme.name} at {extreme.step} is {number(extreme.value)}, {number(extreme.distance)} scales from its "
+        "centre in the training data"
+    )
+    if extreme.distance > _HARMLESS:
+        return f"The cause is its input: {found}; correct that value or set it to null"
+    return f"Its input is not the cause (the most extreme value: {found}); train its group again"
+
+
+def _rounded(values: Float64) -> Integers | Float64:
+    """Whole numbers as int64, or as float64 if one is out of the range of int64."""
+    whole = np.rint(values)
+    limit = float(2**63)
+    return whole.astype(np.int64) if ((whole >= -limit) & (whole < limit)).all() else whole
 
 
 def load_models(registry: Registry, models: Mapping[str, StoredModel], *, held_out: bool = False) -> list[GroupModel]:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.registry import ModelMetadata
+from lstm_pipeline.statistics import Scaler
 from lstm_pipeline.timeseries import (
     Filled,
     Series,
@@ -22,6 +24,23 @@ from lstm_pipeline.timeseries import (
     split_plan,
 )
 from lstm_pipeline.wording import counted, listed
+
+
+@dataclass(frozen=True)
+class Extreme:
+    """The value of a history that is furthest from the training data.
+
+    Attributes:
+        name: its feature.
+        step: its timestamp, on the step clock.
+        value: in the feature's own units.
+        distance: from the feature's centre in the training rows, in scales.
+    """
+
+    name: str
+    step: pd.Timestamp
+    value: float
+    distance: float
 
 
 @dataclass(frozen=True)
@@ -62,6 +81,24 @@ class History:
                 f"last observed one ({self.series.steps[-1]}), found none at {first}; extend the prediction input to "
                 f"{steps[-1]} with rows that give the covariates and leave the other features null"
             )
+
+    def most_extreme(self, scaler: Scaler, covariates: Sequence[str], horizon: int) -> Extreme:
+        """The value that is furthest from the training data, of all rows and of the plan for a forecast.
+
+        Args:
+            scaler: of all features.
+            covariates: names of the plan's columns.
+            horizon: number of steps of the plan that count.
+        """
+        plan = self.plan[: horizon + 1]
+        values = np.full((len(self.series) + len(plan), len(self.series.names)), np.nan)
+        values[: len(self.series)] = self.filled.values
+        values[len(self.series) :, [self.series.names.index(name) for name in covariates]] = plan
+        distances = np.nan_to_num(np.abs(scaler.transform(values)), nan=0.0)
+        row, column = divmod(int(distances.argmax()), distances.shape[1])
+        steps = self.series.steps.append(self.series.timeline.next_steps(self.series.steps[-1], len(plan)))
+        name, value = self.series.names[column], float(values[row, column])
+        return Extreme(name, steps[row], value, float(distances[row, column]))
 
 
 def read_history(metadata: ModelMetadata, table: pa.Table, *, needs_season: bool) -> History:

@@ -45,7 +45,8 @@ class NetworkInputs:
         scaled = self.scaler.transform(self.filled.values)
         if np.isnan(scaled).any():
             scaled = pd.DataFrame(scaled).ffill().fillna(0.0).to_numpy()
-        scaled = scaled.astype(np.float32)
+        with np.errstate(over="ignore"):  # a forecast from such a value is refused, and names it
+            scaled = scaled.astype(np.float32)
         own = scaled[:, self._columns]  # (N, V)
         following = np.concatenate([own[1:], own[-1:]])
         if self.plan is not None and len(self.plan):

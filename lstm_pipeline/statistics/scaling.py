@@ -14,6 +14,10 @@ from lstm_pipeline.errors import DataError
 from lstm_pipeline.wording import listed
 
 KINDS = ("standard", "minmax", "robust", "none")
+SMALLEST, LARGEST = 1e-200, 1e150
+"""The scales that can be used. Beyond them, squares and quotients of float64 numbers become 0 or infinite."""
+
+_SQUARABLE = 1e-100, 1e100  # beyond them, the squares that a standard deviation needs lose digits, vanish or overflow
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Scaler:
         kind: standard (mean, standard deviation), minmax (minimum, range), robust (median, interquartile range), none.
         names: (F,) features.
         centre, scale: (F,) in the features' own units.
-        constant: features that do not vary in the training rows; their scale is 1.
+        constant: features that do not vary in the training rows; under `robust` also those whose interquartile range
+            is 0. Their scale is 1.
     """
 
     kind: str
@@ -63,18 +68,27 @@ class Scaler:
             DataError: the data does not describe a scaler, or has a centre or scale that is not valid.
         """
         try:
-            columns = data["columns"]
-            centre = np.array([float(column["centre"]) for column in columns.values()])
-            scale = np.array([float(column["scale"]) for column in columns.values()])
-            constant = tuple(name for name, column in columns.items() if column["constant"])
-            kind = data["kind"]
+            columns, kind = data["columns"], data["kind"]
+            found = [(column["centre"], column["scale"], column["constant"]) for column in columns.values()]
+            wrong = [name for name, column in zip(columns, found, strict=True) if not _is_column(*column)]
+            centre = np.array([float(centre) for centre, _, _ in found])
+            scale = np.array([float(scale) for _, scale, _ in found])
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"invalid scaler: {error!r}") from None
         if kind not in KINDS:
             raise DataError(f"invalid scaler: expected one of the kinds {listed(KINDS)}, found {kind!r}")
-        if not (np.isfinite(centre).all() and np.isfinite(scale).all() and (scale > 0).all()):
-            raise DataError("invalid scaler: centres and scales must be finite, and scales must be positive")
-        return Scaler(kind, tuple(columns), centre, scale, constant)
+        if wrong:
+            raise DataError(
+                f"invalid scaler: expected a finite centre, a scale from {SMALLEST:g} to {LARGEST:g} and constant true "
+                f"or false, found something else for {listed(wrong)}"
+            )
+        return Scaler(kind, tuple(columns), centre, scale, tuple(name for name in columns if columns[name]["constant"]))
+
+
+def _is_column(centre: Any, scale: Any, constant: Any) -> bool:
+    """Whether the values of a column in a scaler's file can be used."""
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (centre, scale))
+    return numbers and bool(np.isfinite(float(centre))) and SMALLEST <= scale <= LARGEST and isinstance(constant, bool)
 
 
 def fit_scaler(values: Float64, names: Sequence[str], kind: str) -> Scaler:
@@ -85,28 +99,14 @@ def fit_scaler(values: Float64, names: Sequence[str], kind: str) -> Scaler:
         kind: standard, minmax, robust, or none.
 
     Raises:
-        DataError: a column has no values, or values too large to scale.
+        DataError: a column has no values, or its scale is not between `SMALLEST` and `LARGEST`.
     """
-    from sklearn.preprocessing import (  # takes a second to import
-        MinMaxScaler,
-        RobustScaler,
-        StandardScaler,
-    )
-
     width = len(names)
     if kind == "none":
         return Scaler(kind, tuple(names), np.zeros(width), np.ones(width))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(over="ignore", under="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # columns without values are reported below
-        if kind == "minmax":
-            minmax = MinMaxScaler().fit(values)
-            centre, scale = minmax.data_min_, minmax.data_range_
-        elif kind == "robust":
-            robust = RobustScaler().fit(values)
-            centre, scale = robust.center_, robust.scale_
-        else:
-            standard = StandardScaler().fit(values)
-            centre, scale = standard.mean_, standard.scale_
+        centre, scale = _centre_and_scale(values, kind)
         spread = np.nanmax(values, axis=0) - np.nanmin(values, axis=0)
     unfit = [name for name, *ends in zip(names, centre, spread, strict=True) if not np.isfinite(ends).all()]
     if unfit:
@@ -114,7 +114,39 @@ def fit_scaler(values: Float64, names: Sequence[str], kind: str) -> Scaler:
             f"columns without values in the training rows, or with values too large to scale: {listed(unfit)}"
         )
     # rounding in a long sum can leave a constant column a tiny spread, so the spread is compared with the column's size
-    constant = ~(spread > 1e-12 * np.abs(centre))
-    scale = np.where(constant | ~(scale > 0), 1.0, scale)
+    varies_by = np.minimum(spread, scale) if kind == "robust" else spread
+    constant = ~(varies_by > 1e-12 * np.abs(centre))
+    scale = np.where(constant, 1.0, scale)
+    beyond = [
+        f"{name} ({kind} scale {found:.3g})"
+        for name, found in zip(names, scale, strict=True)
+        if not SMALLEST <= found <= LARGEST
+    ]
+    if beyond:
+        raise DataError(
+            f"scales must be from {SMALLEST:g} to {LARGEST:g}, found columns with others in the training rows: "
+            f"{listed(beyond)}; multiply them by a constant in a select_expression, or list them in drop_cols"
+        )
     flagged = tuple(name for name, flag in zip(names, constant, strict=True) if flag)
     return Scaler(kind, tuple(names), np.asarray(centre, np.float64), np.asarray(scale, np.float64), flagged)
+
+
+def _centre_and_scale(values: Float64, kind: str) -> tuple[Float64, Float64]:
+    """The centre and the scale of each column, (F,) each, without any limit on the scale."""
+    from sklearn.preprocessing import (  # takes a second to import
+        MinMaxScaler,
+        RobustScaler,
+        StandardScaler,
+    )
+
+    if kind == "minmax":
+        minmax = MinMaxScaler().fit(values)
+        return minmax.data_min_, minmax.data_range_
+    if kind == "robust":
+        low, high = np.nanpercentile(values, (25.0, 75.0), axis=0)
+        return RobustScaler().fit(values).center_, high - low  # its scale_ is 1 for any range below 2e-15
+    size = np.nanmax(np.abs(values), axis=0)
+    squarable = (size == 0) | ((size >= _SQUARABLE[0]) & (size <= _SQUARABLE[1]))
+    unit = np.where(squarable | ~np.isfinite(size), 1.0, size)
+    standard = StandardScaler().fit(values / unit)
+    return standard.mean_ * unit, standard.scale_ * unit

@@ -194,11 +194,17 @@ def _whole(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:
         own = np.iinfo(column.type.to_pandas_dtype())
         low, high = (pa.scalar(value, column.type) for value in (max(-limit, own.min), min(limit - 1, own.max)))
         return _kept(column, pc.and_(pc.greater_equal(column, low), pc.less_equal(column, high))).cast(target)
-    if kind == "float":
-        column = column.cast(pa.float64())
-    bounds = [Decimal(-limit), Decimal(limit)] if kind == "decimal" else [float(-limit), float(limit)]
-    inside = pc.and_(pc.greater_equal(column, bounds[0]), pc.less(column, bounds[1]))
-    return _kept(column, pc.and_(inside, pc.equal(column, pc.floor(column)))).cast(target)
+    bounds: Sequence[Any]
+    if kind == "decimal":
+        # as wide as Arrow has them: comparing with a limit needs its digits beside those of the fraction
+        column = column.cast(pa.decimal256(76, max(column.type.scale, 0)))
+        room = 10 ** (76 - column.type.scale) - 1  # a column without room for the limit is inside it anyway
+        bounds = [Decimal(-min(limit, room)), Decimal(min(limit - 1, room))]
+    else:
+        column, bounds = column.cast(pa.float64()), [float(-limit), np.nextafter(float(limit), 0.0)]
+    whole = pc.equal(column, pc.floor(column))
+    inside = pc.and_(pc.greater_equal(column, bounds[0]), pc.less_equal(column, bounds[1]))
+    return _kept(column, pc.and_(inside, whole)).cast(target)
 
 
 def _double(column: pa.ChunkedArray, column_type: str) -> pa.ChunkedArray:

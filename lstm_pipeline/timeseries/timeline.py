@@ -21,6 +21,7 @@ from lstm_pipeline.wording import counted
 Kind = Literal["date", "timestamp", "timestamptz"]
 
 DAY = pd.Timedelta(days=1)
+_LAST = pd.Timestamp("9999-12-30")  # a day early, as a time zone may be ahead of UTC
 MAX_SPREAD = 50
 """If a grid has this many times more steps than there are rows, a wrong timestamp is assumed, not gaps."""
 
@@ -46,8 +47,18 @@ class Timeline:
         return asdict(self)
 
     def next_steps(self, last: pd.Timestamp, count: int) -> pd.DatetimeIndex:
-        """The `count` steps after `last`, on the step clock."""
-        return pd.date_range(last, periods=count + 1, freq=self.frequency)[1:]
+        """The `count` steps after `last`, on the step clock.
+
+        Raises:
+            DataError: they end after the year 9999, the last one that dates can have.
+        """
+        try:
+            steps = pd.date_range(last, periods=count + 1, freq=self.frequency)[1:]
+        except (ValueError, OverflowError):  # beyond the range of timestamps, which is wider than that of dates
+            steps = None
+        if steps is None or (len(steps) and steps[-1] > _LAST):
+            raise DataError(f"{counted(count, 'step')} of {self.frequency} after {last} would end after the year 9999")
+        return steps
 
     def wall_clock(self, steps: pd.DatetimeIndex) -> pd.DatetimeIndex:
         """Steps in wall-clock time, without a time zone."""

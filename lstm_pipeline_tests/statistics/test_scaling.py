@@ -41,7 +41,7 @@ def test_centre_and_scale(kind: str, centre: float, scale: float) -> None:
 @pytest.mark.parametrize("kind", ["standard", "minmax", "robust"])
 @pytest.mark.parametrize("value", [0.0, 5.0, 0.1, -1e12, 1e-300, 123456789.123])
 def test_a_constant_column_scales_by_one_and_is_flagged(kind: str, value: float) -> None:
-    found = fit(kind, [1.0, 2.0, *[3.0] * 98], [value] * 100, [value, NAN] * 50)
+    found = fit(kind, [1.0, 2.0, 3.0, 4.0] * 25, [value] * 100, [value, NAN] * 50)
     assert found.constant == ("b", "c")
     assert found.scale[1:].tolist() == [1.0, 1.0]
     np.testing.assert_allclose(found.transform(np.array([[2.0, value, value]]))[0, 1:], 0, atol=abs(value) * 1e-12)
@@ -59,9 +59,34 @@ def test_a_column_that_hardly_varies_is_not_constant() -> None:
     np.testing.assert_allclose(found.scale, [5e-4], rtol=1e-6)
 
 
-def test_a_column_whose_middle_half_is_constant_is_robustly_scaled_by_one_but_not_constant() -> None:
-    found = fit("robust", [0.0] * 9 + [100.0])
-    assert (found.centre[0], found.scale[0], found.constant) == (0.0, 1.0, ())
+@pytest.mark.parametrize("noise", [0.0, 1e-13])
+def test_a_column_whose_middle_half_is_constant_is_constant_under_the_robust_scaler_alone(noise: float) -> None:
+    column = [1.0, 1.0 + noise, 1.0] * 9 + [100.0]
+    found = fit("robust", column)
+    assert (found.centre[0], found.scale[0], found.constant) == (1.0, 1.0, ("a",))
+    for kind in ("standard", "minmax"):
+        assert fit(kind, column).constant == ()
+
+
+@pytest.mark.parametrize("kind", ["standard", "minmax", "robust"])
+@pytest.mark.parametrize("exponent", [-190, -160, -100, -20, 20, 100, 149])
+def test_scales_of_any_usable_size_are_fitted(kind: str, exponent: int) -> None:
+    column = np.array([1.0, 3.0, 5.0, 7.0])
+    found, usual = fit(kind, list(column * 10.0**exponent)), fit(kind, list(column))
+    np.testing.assert_allclose(found.scale, usual.scale * 10.0**exponent, rtol=1e-12)
+    np.testing.assert_allclose(found.centre, usual.centre * 10.0**exponent, rtol=1e-12)
+    assert found.constant == ()
+
+
+@pytest.mark.parametrize("kind", ["standard", "minmax", "robust"])
+@pytest.mark.parametrize("exponent", [-320, -308, -250, -201, 151, 160, 200, 300, 307])
+def test_scales_of_an_unusable_size_are_refused_by_name(kind: str, exponent: int) -> None:
+    tiny = list(np.array([1.0, 3.0, 5.0, 7.0]) * float(f"1e{exponent}"))
+    with pytest.raises(DataError, match=rf"scales must be from 1e-200 to 1e\+150, .*rows: b \({kind} scale"):
+        fit(kind, [1.0, 2.0, 3.0, 4.0], tiny)
+    column = {"centre": 0.0, "scale": float(f"1e{exponent}"), "constant": False}
+    with pytest.raises(DataError, match=r"^invalid scaler: .* for b$"):
+        Scaler.from_dict({"kind": kind, "columns": {"a": GOOD, "b": column}})
 
 
 @pytest.mark.parametrize("kind", ["standard", "minmax", "robust"])
@@ -135,6 +160,9 @@ GOOD = {"centre": 1.0, "scale": 2.0, "constant": False}
         {"kind": "standard", "columns": {"a": {**GOOD, "centre": 10**400}}},
         {"kind": "standard", "columns": {"a": {**GOOD, "centre": [1.0]}}},
         {"kind": "standard", "columns": {"a": GOOD, "b": {**GOOD, "scale": 0.0}}},
+        {"kind": "standard", "columns": {"a": {**GOOD, "scale": True}}},
+        {"kind": "standard", "columns": {"a": {**GOOD, "centre": "1.0"}}},
+        {"kind": "standard", "columns": {"a": {**GOOD, "constant": "no"}}},
         {"kind": "standard", "columns": {"a": {**GOOD, "scale": -1.0}}},
         {"kind": "standard", "columns": {"a": {**GOOD, "scale": NAN}}},
         {"kind": "standard", "columns": {"a": {**GOOD, "scale": float("inf")}}},

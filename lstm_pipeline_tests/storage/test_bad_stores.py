@@ -24,7 +24,7 @@ SAYS = {
     "login page": "is not an S3 store: it answered .* is it a proxy or a login page",
     "redirect loop": "is not an S3 store: .* redirects in circles",
 }
-PATIENCE = 2.0
+PATIENCE = 1.0
 
 
 def seconds_to_the_message(fault: str, call: str, patch: pytest.MonkeyPatch) -> tuple[float, int]:
