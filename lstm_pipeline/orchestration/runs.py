@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 import yaml
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from lstm_pipeline.backtesting import BacktestOptions
 from lstm_pipeline.errors import PipelineError
@@ -39,6 +39,8 @@ CONFIG, DERIVED = "dagster.yaml", "lstm-pipeline.yaml"
 _NOT_CAPTURED = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 """What this process prints is for the terminal; capturing it would send the progress bars through a file."""
 
+_LOCK_SECONDS = 120
+
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -57,7 +59,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
     base = Path(os.environ["DAGSTER_HOME"]).expanduser() if os.environ.get("DAGSTER_HOME") else home() / ".dagster"
     folder = base if os.environ.get("DAGSTER_HOME") or not (home() / CONFIG).is_file() else home()
     base.mkdir(parents=True, exist_ok=True)
-    with FileLock(base / ".lstm-pipeline.lock"):  # several processes may find a fresh home at once
+    with _locked(base / ".lstm-pipeline.lock"):  # several processes may find a fresh home at once
         if not (folder / CONFIG).is_file():
             _write_whole(folder / CONFIG, "telemetry:\n  enabled: false\n")
         settings = _absolute(yaml.safe_load((folder / CONFIG).read_text()) or {}, folder)
@@ -225,6 +227,27 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
                 return str(failure.user_failure_data.description)
             return f"a defect in step {event.step_key}; please report it:\n{failure.error_display_string}"
     return "the run failed before its first step; see the run in Dagster's UI"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds a lock on a file; the lock of a process that has died is free.
+
+    Raises:
+        PipelineError: another process held it for too long.
+    """
+    try:
+        lock = FileLock(path)
+        lock.acquire(timeout=_LOCK_SECONDS)
+    except Timeout:
+        raise PipelineError(
+            f"{path} has been locked by another process for {_LOCK_SECONDS} s; expected it to open Dagster's instance "
+            "in a few seconds. Find the process that hangs, end it and start again"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -18,7 +18,9 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from filelock import FileLock
 
+from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration.dead_runs import OWNER_TAG, fail_dead_runs, owner_tags
 from lstm_pipeline.orchestration.runs import instance, run_project
 from lstm_pipeline.projects import load_project
@@ -140,6 +142,19 @@ def test_dagster_does_not_retry_a_dead_run(tmp_path: Path, monkeypatch: pytest.M
         run = here.create_run_for_job(waiting, status=dg.DagsterRunStatus.STARTED, tags=tags)
         assert fail_dead_runs(here) == [run.run_id]
         assert here.get_run_by_id(run.run_id).tags["dagster/will_retry"] == "false"  # type: ignore[union-attr]
+
+
+def test_a_home_that_stays_locked_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setattr("lstm_pipeline.orchestration.runs._LOCK_SECONDS", 0.1)
+    with (
+        FileLock(tmp_path / ".lstm-pipeline.lock"),
+        pytest.raises(PipelineError, match="locked by another process"),
+        instance(),
+    ):
+        pass
+    with instance() as here:
+        assert here.get_runs_count() == 0
 
 
 def open_home(home: str, barrier: object, number: int) -> None:
