@@ -74,6 +74,8 @@ class TrainingRun:
         horizon: steps that will be forecast; the default chunk depends on it.
         run_id: the run that candidates are filed under.
         on_epoch: a progress listener, or None.
+        on_pause: called about once a second while networks train, and before a candidate is stored; an exception that
+            it raises ends the training. None: nothing can.
     """
 
     dataset: Dataset
@@ -82,25 +84,28 @@ class TrainingRun:
     horizon: int
     run_id: str
     on_epoch: OnEpoch | None = None
+    on_pause: Callable[[], None] | None = None
 
 
 def train_groups(run: TrainingRun, groups: Sequence[str]) -> dict[str, StoredModel]:
     """Trains groups in parallel, one per core, and stores each as a candidate as soon as it is trained.
 
-    A group that fails does not stop the others, and their candidates are kept.
+    A group that fails does not stop the others, and their candidates are kept. An interrupt (Ctrl-C, or Dagster's
+    terminate) ends all of them within about a second of their current batch; groups that are not finished by then leave
+    nothing behind.
 
     Raises:
         GroupsFailed: the training of one or more groups failed.
     """
     stopped = threading.Event()
 
-    def report_epoch(group: str, report: EpochReport) -> None:
+    def stop_if_asked() -> None:
         if stopped.is_set():
             raise TrainingError("stopped")
-        if run.on_epoch is not None:
-            run.on_epoch(group, report)
+        if run.on_pause is not None:
+            run.on_pause()
 
-    stoppable = replace(run, on_epoch=report_epoch)
+    stoppable = replace(run, on_pause=stop_if_asked)
 
     def trained(group: str) -> StoredModel | PipelineError:
         try:
@@ -111,7 +116,7 @@ def train_groups(run: TrainingRun, groups: Sequence[str]) -> dict[str, StoredMod
     with ThreadPoolExecutor(max_workers=min(len(groups), cores())) as pool:
         try:
             results = dict(zip(groups, pool.map(trained, groups), strict=True))
-        except BaseException:  # Ctrl-C, or Dagster's terminate: the threads stop after their current epoch
+        except BaseException:  # an interrupt; leaving the pool waits until its threads have stopped
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -138,9 +143,8 @@ def train_group(run: TrainingRun, group: str) -> StoredModel:
     task = prepare(run.dataset, step, group, run.horizon)
     network = _untrained(task, task.windows.train)
     settings = TrainingSettings(step.epochs, step.patience, step.batch_size, task.seed)
-    log = train(
-        network, task.data, task.options, settings, (lambda report: on_epoch(group, report)) if on_epoch else None
-    )
+    report_epoch = (lambda report: on_epoch(group, report)) if on_epoch else None
+    log = train(network, task.data, task.options, settings, report_epoch, run.on_pause)
     metadata = _metadata(run, task, log)
     scores = evaluate_one_step(run.dataset, GroupModel(metadata, task.scaler, network)).metrics
     metrics = {"metrics": {"one_step": mean_over_features(scores)}, "feature_metrics": {"one_step": scores}}
@@ -149,10 +153,12 @@ def train_group(run: TrainingRun, group: str) -> StoredModel:
         files = Path(folder)
         if task.options.refit:
             save_network(network, files / HELD_OUT)
-            network = _refitted(task, step.batch_size, log)
+            network = _refitted(task, step.batch_size, log, run.on_pause)
         save_network(network, files / MODEL)
         (files / SCALER).write_bytes(to_json(task.scaler.to_dict()))
         (files / TRAINING_LOG).write_bytes(to_json(log.to_dict()))
+        if run.on_pause is not None:
+            run.on_pause()
         return run.registry.save_candidate(record, files)
 
 
@@ -246,7 +252,7 @@ def _untrained(task: TrainingTask, starts: Integers) -> Any:
     return model
 
 
-def _refitted(task: TrainingTask, batch_size: int, log: TrainingLog) -> Any:
+def _refitted(task: TrainingTask, batch_size: int, log: TrainingLog, on_pause: Callable[[], None] | None) -> Any:
     """A network trained anew on all rows, for as many epochs as the best one took and at the same learning rates."""
     from lstm_pipeline.network.training import TrainingSettings, train
 
@@ -254,7 +260,7 @@ def _refitted(task: TrainingTask, batch_size: int, log: TrainingLog) -> Any:
     network = _untrained(task, every)
     data = replace(task.data, train_starts=every, validation_starts=every[:0])
     settings = TrainingSettings(log.best_epoch, None, batch_size, task.seed, rates=log.learning_rate)
-    train(network, data, task.options, settings)
+    train(network, data, task.options, settings, on_pause=on_pause)
     return network
 
 

@@ -23,6 +23,7 @@ from lstm_pipeline.network.batches import FloatArray, IntArray, Steps, gather_wi
 from lstm_pipeline.network.gradients import without_gradients
 from lstm_pipeline.network.losses import LOSSES, ErrorLoss, masked_mean, masked_sums
 from lstm_pipeline.network.schedules import LearningRate, Progress
+from lstm_pipeline.network.slices import InSlices, Pass
 from lstm_pipeline.spec import ModelOptions
 from lstm_pipeline.wording import counted, number
 
@@ -140,6 +141,7 @@ def train(
     options: ModelOptions,
     settings: TrainingSettings,
     on_epoch: Callable[[EpochReport], None] | None = None,
+    on_pause: Callable[[], None] | None = None,
 ) -> TrainingLog:
     """Trains `model` in place; it ends with the weights of the epoch with the lowest validation loss.
 
@@ -152,6 +154,8 @@ def train(
         options: loss, optimizer, learning rate and its schedule, min_delta.
         settings: epochs, patience, batches and seed.
         on_epoch: called after each epoch. An exception that it raises ends training and is passed on.
+        on_pause: called between batches, about once a second. An exception that it raises ends training and is passed
+            on.
 
     Raises:
         TrainingError: there is nothing to train or validate on, or a loss is not finite.
@@ -163,9 +167,9 @@ def train(
     optimizer.build(model.trainable_variables)
     settle_batch_norm(model, steps_per_epoch=math.ceil(len(data.train_starts) / batch_size))
     loss, tensors = LOSSES[options.loss], _Tensors(data)
-    run_epoch = _epoch_function(model, optimizer, loss, tensors, batch_size)
-    validate = _validation_function(model, loss, tensors)
-    validation_starts = tf.constant(data.validation_starts, tf.int64)
+    run_epoch = InSlices(_epoch_function(model, optimizer, loss, tensors, batch_size), batch_size, on_pause)
+    validation_batch = inference_batch(data.sequence_length)
+    validate = InSlices(_validation_function(model, loss, tensors, validation_batch), validation_batch, on_pause)
     schedule = LearningRate(options.learning_rate_schedule, options.learning_rate, epochs, patience or epochs)
     progress, log, generator = Progress(options.min_delta), TrainingLog(), np.random.default_rng(settings.seed)
     best_weights = model.get_weights()
@@ -173,8 +177,8 @@ def train(
     for epoch in range(1, epochs + 1):
         began, rate = time.perf_counter(), schedule.at(epoch) if settings.rates is None else settings.rates[epoch - 1]
         optimizer.learning_rate.assign(rate)
-        train_loss = float(run_epoch(tf.constant(generator.permutation(data.train_starts), tf.int64)))
-        val_loss = train_loss if patience is None else float(validate(validation_starts))
+        train_loss = run_epoch(generator.permutation(data.train_starts))
+        val_loss = train_loss if patience is None else validate(data.validation_starts)
         _require_finite(model, data, epoch, train_loss, val_loss)
         improved = progress.update(epoch, val_loss) or patience is None
         schedule.update(progressed=progress.waited == 0)
@@ -277,8 +281,8 @@ class _Tensors:
 
 def _epoch_function(
     model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: ErrorLoss, tensors: _Tensors, batch_size: int
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    """One compiled call per epoch: window starts in training order (n,) -> mean loss of all observed targets."""
+) -> Pass:
+    """Trains on some of an epoch's batches; the window starts (n,) are in training order."""
     members = Steps(member_outputs(model))
 
     def step(starts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -293,42 +297,42 @@ def _epoch_function(
         optimizer.apply(tape.gradient(objective, variables), variables)
         return total, count
 
-    def run_epoch(order: tf.Tensor) -> tf.Tensor:
+    def run_batches(order: tf.Tensor, first: tf.Tensor, last: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
         size = tf.size(order, tf.int64)
         batches = (size + batch_size - 1) // batch_size
-        total, count = tf.zeros((), tf.float64), tf.zeros((), tf.float64)
-        for batch in tf.range(batches):
+        total, count = sums[0], sums[1]
+        for batch in tf.range(first, last):
             # Batches differ by at most one window: a last batch of only one or two windows would shift the moving
             # averages of batch normalisation just before they are used.
             step_total, step_count = step(order[batch * size // batches : (batch + 1) * size // batches])
             total, count = total + tf.cast(step_total, tf.float64), count + tf.cast(step_count, tf.float64)
-        return masked_mean(total, count)
+        return tf.stack([total, count])
 
-    return _compiled(run_epoch)
+    return _compiled(run_batches)
 
 
-def _validation_function(model: keras.Model, loss: ErrorLoss, tensors: _Tensors) -> Callable[[tf.Tensor], tf.Tensor]:
-    """One compiled pass: window starts (m,) -> mean loss of all observed targets."""
-    batch_size, network = inference_batch(tensors.sequence_length), Steps(model)
+def _validation_function(model: keras.Model, loss: ErrorLoss, tensors: _Tensors, batch_size: int) -> Pass:
+    """Evaluates some of the batches of window starts (m,)."""
+    network = Steps(model)
 
-    def validate(starts: tf.Tensor) -> tf.Tensor:
-        total, count = tf.zeros((), tf.float64), tf.zeros((), tf.float64)
-        for first in tf.range(0, tf.size(starts, tf.int64), batch_size):
-            rows, targets, observed = tensors.batch(starts[first : first + batch_size])
+    def run_batches(starts: tf.Tensor, first: tf.Tensor, last: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
+        total, count = sums[0], sums[1]
+        for batch in tf.range(first, last):
+            rows, targets, observed = tensors.batch(starts[batch * batch_size : (batch + 1) * batch_size])
             with without_gradients():
                 (forecast,) = tensors.forecasts(network, rows, training=False)
             step_total, step_count = masked_sums(loss, forecast, targets, observed)
             total, count = total + tf.cast(step_total, tf.float64), count + tf.cast(step_count, tf.float64)
-        return masked_mean(total, count)
+        return tf.stack([total, count])
 
-    return _compiled(validate)
+    return _compiled(run_batches)
 
 
-def _compiled(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+def _compiled(function: Pass) -> Pass:
     """Traced once, for any number of windows."""
-    compiled: Callable[[tf.Tensor], tf.Tensor] = tf.function(
-        function, input_signature=[tf.TensorSpec([None], tf.int64)]
-    )
+    integer = tf.TensorSpec([], tf.int64)
+    signature = [tf.TensorSpec([None], tf.int64), integer, integer, tf.TensorSpec([2], tf.float64)]
+    compiled: Pass = tf.function(function, input_signature=signature)
     return compiled
 
 

@@ -1,4 +1,4 @@
-"""Runs whose process has died without saying so: they would count as running, and against the run limit, for hours."""
+"""Finds runs whose process died. Dagster shows them as running, and counts them against the run limit, for hours."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from lstm_pipeline.storage import Owner
 OWNER_TAG = "lstm_pipeline/owner"
 """Run tag: the process that carries out an in-process run, as JSON."""
 
+_MAX_RETRIES_TAG = "dagster/max_retries"
+
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -17,16 +19,19 @@ _UNFINISHED = [
 ]
 
 
-def owner_tag() -> dict[str, str]:
-    """The tag of a run that this process carries out."""
-    return {OWNER_TAG: Owner.me().to_json()}
+def owner_tags() -> dict[str, str]:
+    """The tags of a run that this process carries out.
+
+    Dagster's daemon cannot retry such a run. Unless it is told, it marks a failed one as about to be retried.
+    """
+    return {OWNER_TAG: Owner.me().to_json(), _MAX_RETRIES_TAG: "0"}
 
 
 def fail_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """Marks as failed every unfinished run whose process is known to have ended.
 
-    Runs of other machines are left alone, since their processes cannot be seen from here, and so are runs that Dagster
-    launched itself, which carry no such tag.
+    Runs on other machines are left alone, since their processes cannot be seen from here, and so are runs that a
+    launcher of Dagster's started. The latter have the tag only if they repeat an in-process run, whose tags they copy.
 
     Returns:
         ids of the runs that were marked.
@@ -34,7 +39,10 @@ def fail_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     marked = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED)):
         owner = Owner.parse(run.tags.get(OWNER_TAG, ""))
-        if owner is not None and owner.is_dead:
-            instance.report_run_failed(run, f"{owner} ended without finishing this run; was it killed?")
+        if owner is None or run.remote_job_origin is not None or not owner.is_dead:
+            continue
+        latest = instance.get_run_by_id(run.run_id)  # it may have finished since it was listed, before it ended
+        if latest is not None and latest.status in _UNFINISHED:
+            instance.report_run_failed(latest, f"{owner} ended without finishing this run; it was probably killed")
             marked.append(run.run_id)
     return marked

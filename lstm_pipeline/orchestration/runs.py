@@ -16,7 +16,7 @@ import yaml
 from lstm_pipeline.backtesting import BacktestOptions
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration.code_location import project_definitions, resources
-from lstm_pipeline.orchestration.dead_runs import fail_dead_runs, owner_tag
+from lstm_pipeline.orchestration.dead_runs import fail_dead_runs, owner_tags
 from lstm_pipeline.orchestration.jobs import BACKTESTING, BOTH, job_name
 from lstm_pipeline.orchestration.keys import (
     AS_OF_TAG,
@@ -39,6 +39,9 @@ CONFIG, DERIVED = "dagster.yaml", "lstm-pipeline.yaml"
 _NOT_CAPTURED = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 """What this process prints is for the terminal; capturing it would send the progress bars through a file."""
 
+OPENING_PATIENCE = 60.0
+"""Seconds to wait for another process that is opening the instance."""
+
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -58,7 +61,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
     folder = base if os.environ.get("DAGSTER_HOME") or not (home() / CONFIG).is_file() else home()
     base.mkdir(parents=True, exist_ok=True)
     store = Store(str(base))
-    with store.locked(store.path(DERIVED)):  # several processes may find a fresh home at once
+    with store.locked(store.path(DERIVED), patience=OPENING_PATIENCE):  # several may find a fresh home at once
         if not (folder / CONFIG).is_file():
             store.write(store.path(CONFIG), b"telemetry:\n  enabled: false\n")
         settings = _absolute(yaml.safe_load((folder / CONFIG).read_text()) or {}, folder)
@@ -176,7 +179,7 @@ def execute(
         run_config={**quiet, "ops": dict(settings or {})},
         instance=here,
         asset_selection=list(selection),
-        tags={**tags, **owner_tag()},
+        tags={**tags, **owner_tags()},
         raise_on_error=False,
     )
     if not result.success:

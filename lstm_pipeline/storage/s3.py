@@ -72,6 +72,7 @@ class PatientS3(S3FileSystem):  # type: ignore[misc]
 
     async def _call_s3(self, method: str, *akwarglist: Any, **kwargs: Any) -> Any:
         """One request, tried again until it succeeds, fails for good, or `patience()` is over."""
+        await self.set_session()  # reads botocore's descriptions of S3: no fault of the store if that takes seconds
         clock = asyncio.get_running_loop().time
         allowed = patience() + _size(kwargs.get("Body")) / _SLOWEST_UPLOAD
         deadline, wait = clock() + allowed, 0.1
@@ -105,7 +106,6 @@ class PatientS3(S3FileSystem):  # type: ignore[misc]
         """One attempt, its error translated as s3fs does."""
         from s3fs.errors import translate_boto_error
 
-        await self.set_session()
         client = await self.get_s3(kwargs.get("Bucket"))
         call = getattr(client, method)
         try:

@@ -44,8 +44,10 @@ def test_it_repeats_the_epochs_up_to_the_best_one_on_every_window(
     calls: list[dict[str, Any]] = []
     train = training.train
 
-    def spied(model: Any, data: Any, options: Any, settings: training.TrainingSettings, *listener: Any) -> Any:
-        history = train(model, data, options, settings, *listener)
+    def spied(
+        model: Any, data: Any, options: Any, settings: training.TrainingSettings, *listeners: Any, **named: Any
+    ) -> Any:
+        history = train(model, data, options, settings, *listeners, **named)
         calls.append({"starts": data.train_starts, "history": history, "patience": settings.patience})
         return history
 

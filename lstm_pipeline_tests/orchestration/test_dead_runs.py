@@ -6,16 +6,24 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from lstm_pipeline.orchestration.dead_runs import OWNER_TAG
+from lstm_pipeline.errors import PipelineError
+from lstm_pipeline.orchestration.dead_runs import OWNER_TAG, fail_dead_runs, owner_tags
 from lstm_pipeline.orchestration.runs import instance, run_project
 from lstm_pipeline.projects import load_project
-from lstm_pipeline.storage import Owner
+from lstm_pipeline.storage import Owner, Store
 from lstm_pipeline_tests.orchestration.plant import write_project
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -70,15 +78,83 @@ def test_runs_of_other_machines_and_of_dagsters_own_launcher_are_left_alone(
     elsewhere = {**json.loads(Owner.me().to_json()), "machine": "elsewhere", "pid": 2**22 + 1}
     owners = [json.dumps(elsewhere), "no owner", None]
 
-    @dg.job
-    def waiting() -> None: ...
-
     with instance() as here:
         for owner in owners:
             tags = {OWNER_TAG: owner} if owner else {}
             here.create_run_for_job(waiting, status=dg.DagsterRunStatus.STARTED, tags=tags)
     with instance() as here:
         assert [run.status for run in here.get_runs()] == [dg.DagsterRunStatus.STARTED] * 3
+
+
+def dead_owner() -> str:
+    return json.dumps({**json.loads(Owner.me().to_json()), "pid": 2**22 + 1})
+
+
+@dg.job
+def waiting() -> None: ...
+
+
+def test_a_launched_repetition_of_a_dead_run_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has copied the tag of the run that it repeats."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(
+        LoadableTargetOrigin(executable_path=sys.executable, python_file="jobs.py"), location_name="jobs"
+    )
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), "waiting")
+    with instance() as here:
+        started = {"status": dg.DagsterRunStatus.STARTED, "tags": {OWNER_TAG: dead_owner()}}
+        launched = here.create_run_for_job(waiting, remote_job_origin=origin, **started).run_id
+        dead = here.create_run_for_job(waiting, **started).run_id
+        assert fail_dead_runs(here) == [dead]
+        assert here.get_run_by_id(launched).status is dg.DagsterRunStatus.STARTED  # type: ignore[union-attr]
+
+
+def test_a_run_that_finished_since_it_was_listed_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    with instance() as here:
+        tags = {OWNER_TAG: dead_owner()}
+        run = here.create_run_for_job(waiting, status=dg.DagsterRunStatus.SUCCESS, tags=tags)
+        stale = run.with_status(dg.DagsterRunStatus.STARTED)
+        monkeypatch.setattr(here, "get_runs", lambda filters: [stale])
+        assert fail_dead_runs(here) == []
+
+
+@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
+def test_every_unfinished_status_of_a_dead_run_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    with instance() as here:
+        tags = {OWNER_TAG: dead_owner()}
+        run = here.create_run_for_job(waiting, status=dg.DagsterRunStatus[status], tags=tags)
+    with instance() as here:
+        assert here.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
+
+
+def test_dagster_does_not_retry_a_dead_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("run_retries: {enabled: true, max_retries: 1}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with instance() as here:
+        tags = {**owner_tags(), OWNER_TAG: dead_owner()}
+        run = here.create_run_for_job(waiting, status=dg.DagsterRunStatus.STARTED, tags=tags)
+        assert fail_dead_runs(here) == [run.run_id]
+        assert here.get_run_by_id(run.run_id).tags["dagster/will_retry"] == "false"  # type: ignore[union-attr]
+
+
+def test_a_home_that_stays_locked_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setattr("lstm_pipeline.orchestration.runs.OPENING_PATIENCE", 0.1)
+    store = Store(str(tmp_path))
+    with (
+        store.locked(store.path("lstm-pipeline.yaml")),
+        pytest.raises(PipelineError, match=rf"is locked by process {os.getpid()}.*run again later"),
+        instance(),
+    ):
+        pass
+    with instance() as here:
+        assert here.get_runs_count() == 0
 
 
 def open_home(home: str, barrier: object, number: int) -> None:
@@ -93,7 +169,10 @@ def open_home(home: str, barrier: object, number: int) -> None:
     os._exit(0)
 
 
-def test_four_processes_create_one_home_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("repetition", range(3))
+def test_four_processes_create_one_home_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repetition: int
+) -> None:
     home = tmp_path / "home"
     barrier = SPAWN.Barrier(4)
     processes = [SPAWN.Process(target=open_home, args=(str(home), barrier, number)) for number in range(4)]
