@@ -43,6 +43,7 @@ HOMES = {
     "matplotlib": {"reporting"},
     "rich": {"reporting"},
     "click": {"cli"},
+    "croniter": {"spec", "monitoring"},
 }
 """Library → the rooms that may import it."""
 

@@ -20,7 +20,18 @@ from lstm_pipeline.spec.settings import (
 from lstm_pipeline.spec.uris import scrubbed, shown_uri, uri_problem
 
 if TYPE_CHECKING:
+    from lstm_pipeline.spec.automation import (
+        AccuracyRule,
+        Alert,
+        Alerts,
+        Automation,
+        DriftRule,
+        NewData,
+        Promote,
+        Retrain,
+    )
     from lstm_pipeline.spec.documents import Document, Loc, read_document
+    from lstm_pipeline.spec.durations import duration_text
     from lstm_pipeline.spec.loading import LoadedSpec, load_data, load_spec
     from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
     from lstm_pipeline.spec.project import DataProduct, DataProductInput, ProjectSpec
@@ -37,19 +48,28 @@ __all__ = [
     "DEFAULT_GROUP",
     "DOCUMENTED",
     "STORAGE_VARIABLE",
+    "AccuracyRule",
+    "Alert",
+    "Alerts",
+    "Automation",
     "DataProduct",
     "DataProductInput",
     "Document",
+    "DriftRule",
     "FilterStep",
     "LoadedSpec",
     "Loc",
     "ModelOptions",
+    "NewData",
     "PredictionStep",
     "ProjectSpec",
+    "Promote",
+    "Retrain",
     "SelectStep",
     "SqlStep",
     "TrainingStep",
     "check_storage",
+    "duration_text",
     "home",
     "load_data",
     "load_spec",
@@ -63,7 +83,18 @@ __all__ = [
 ]
 
 _NAMES = {
+    "automation": (
+        "AccuracyRule",
+        "Alert",
+        "Alerts",
+        "Automation",
+        "DriftRule",
+        "NewData",
+        "Promote",
+        "Retrain",
+    ),
     "documents": ("Document", "Loc", "read_document"),
+    "durations": ("duration_text",),
     "loading": ("LoadedSpec", "load_data", "load_spec"),
     "model_options": ("DOCUMENTED", "ModelOptions"),
     "project": ("DataProduct", "DataProductInput", "ProjectSpec"),

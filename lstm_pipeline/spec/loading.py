@@ -135,6 +135,9 @@ def _validate(document: Document) -> tuple[ProjectSpec | None, list[InvalidValue
 
 def _replace(data: Any, invalid: InvalidValue) -> None:
     """Replaces a missing or invalid value by a stand-in, or removes it if it is optional."""
+    if invalid.loc[:1] and invalid.loc[0] in _ASIDE:
+        data.pop(invalid.loc[0], None)  # at the first of its invalid values; no other rule looks at it
+        return
     *path, last = invalid.loc
     for part in path:
         data = data[part]
@@ -157,6 +160,8 @@ def _text(_: Any) -> Any:
 
 
 _ENDS = ("input", "output")
+_ASIDE = ("automation", "owners", "tags", "description")
+"""Optional sections that nothing else in the spec refers to."""
 
 
 def _step(value: Any) -> dict[str, Any]:

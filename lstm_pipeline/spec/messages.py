@@ -17,6 +17,9 @@ from lstm_pipeline.wording import counted, did_you_mean, listed
 
 Kind = Literal["missing", "unknown", "key", "value"]
 
+SECRET = "secret"
+"""Type of an error about a value that must not be shown."""
+
 _EXPECTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -144,6 +147,8 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return f"expected {expected}, found {show(tag)}" + (f".{hint}" if hint else "")
     if kind == "value_error":
         return f"{context['error']}, found {show(found)}"
+    if kind == SECRET:
+        return str(detail["msg"])
     if kind == "string_pattern_mismatch":
         return f"expected a version such as 'v3', found {show(found)}"
     if kind == "string_too_long":

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field
 
+from lstm_pipeline.spec.automation import Automation, Owner, Promote, TagKey, TagValue, timezone_name
 from lstm_pipeline.spec.model_options import SpecModel
 from lstm_pipeline.spec.steps import DEFAULT_INTERVALS, AnyStep, FrameName, PathPart, PredictionStep, TrainingStep
 
@@ -16,14 +16,6 @@ ColumnType = Literal["VARCHAR", "DOUBLE", "INTEGER", "BIGINT", "BOOLEAN", "DATE"
 RESERVED_NAMES = ("broken_specs", "sources")
 """Names that no project may have, whether written with `_`, `-` or `.`: asset keys of inputs and of broken specs begin
 with them."""
-
-
-def _timezone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError("expected an IANA time zone such as 'UTC' or 'Europe/Berlin'") from None
-    return name
 
 
 def _cluster_key(key: str) -> str:
@@ -130,7 +122,7 @@ class ProjectSpec(SpecModel):
     name: PathPart | None = Field(
         None, description="name of the project; must equal the training step's project_name; null: that name"
     )
-    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+    timezone: Annotated[str, AfterValidator(timezone_name)] = Field(
         "UTC", description="IANA time zone of the as-of date, which current_date() returns, and of naive timestamps"
     )
     catalog: dict[str, Annotated[str, Field(min_length=1)]] = Field(
@@ -138,6 +130,10 @@ class ProjectSpec(SpecModel):
     )
     model_metadata: DataProduct = Field(description="the training data product: trained models and their records")
     predictions: DataProduct = Field(description="the prediction data product: forecasts of the published ensemble")
+    automation: Automation | None = Field(None, description="what runs by itself; null: nothing does")
+    owners: list[Owner] = Field([], description="who is responsible: e-mail addresses, or teams as team:name")
+    tags: dict[TagKey, TagValue] = Field({}, description="tags of the project's assets and jobs, to filter by")
+    description: str | None = Field(None, description="what the project is for, shown with its assets; null: nothing")
 
     @property
     def training(self) -> TrainingStep:
@@ -156,6 +152,16 @@ class ProjectSpec(SpecModel):
         if levels is None:
             return DEFAULT_INTERVALS if self.training.preset is None else ()
         return tuple(levels)
+
+    @property
+    def promotion(self) -> Promote:
+        """The rule by which freshly trained models replace the ones in use; without automation they always do."""
+        return self.automation.promote if self.automation else Promote(rule="always")
+
+    @property
+    def schedule_timezone(self) -> str:
+        """The IANA time zone of the schedules."""
+        return (self.automation and self.automation.timezone) or self.timezone
 
     @property
     def project_name(self) -> str:
