@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lstm_pipeline.api import Project, load_project
     from lstm_pipeline.forecasting import Ensemble
+    from lstm_pipeline.orchestration import ForecastProject
 
-__all__ = ["Ensemble", "Project", "load_project"]
+__all__ = ["Ensemble", "ForecastProject", "Project", "load_project"]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,8 +29,17 @@ def __getattr__(name: str) -> Any:
         from lstm_pipeline.forecasting import Ensemble
 
         return Ensemble
+    if name == "ForecastProject":
+        from lstm_pipeline.orchestration import ForecastProject
+
+        return ForecastProject
     if name in ("Project", "load_project"):
         from lstm_pipeline import api
 
         return getattr(api, name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    """Names the lazy ones too: `dg` looks here for components."""
+    return sorted({*globals(), *__all__})

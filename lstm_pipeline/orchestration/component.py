@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema
 
 from lstm_pipeline.errors import SpecError
 from lstm_pipeline.orchestration.code_location import broken, project_definitions
+from lstm_pipeline.orchestration.scaffolding import ProjectScaffolder
 from lstm_pipeline.projects import Project
 from lstm_pipeline.spec import Document, ProjectSpec, load_data, storage_uri
 
@@ -25,6 +26,7 @@ class ForecastProjectAttributes(RootModel[dict[str, Any]]):
         return handler(ProjectSpec.__pydantic_core_schema__)
 
 
+@dg.scaffold_with(ProjectScaffolder)
 class ForecastProject(dg.Component):
     """One forecasting project: cleaned data, a model for each feature group, published versions, predictions."""
 

@@ -12,20 +12,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lstm_pipeline.projects.checks import data_problems
     from lstm_pipeline.projects.demo import DEMO, write_demo_data
+    from lstm_pipeline.projects.drafting import EXAMPLE, first_spec, read_columns, relative_uri
     from lstm_pipeline.projects.inputs import chain_to, finish, input_preview, prediction_input, training_input
     from lstm_pipeline.projects.project import Project, find_spec, load_project, spec_files
     from lstm_pipeline.projects.simulation import simulate_plant
 
 __all__ = [
     "DEMO",
+    "EXAMPLE",
     "Project",
     "chain_to",
     "data_problems",
     "find_spec",
     "finish",
+    "first_spec",
     "input_preview",
     "load_project",
     "prediction_input",
+    "read_columns",
+    "relative_uri",
     "simulate_plant",
     "spec_files",
     "training_input",
@@ -35,6 +40,7 @@ __all__ = [
 _NAMES = {
     "checks": ("data_problems",),
     "demo": ("DEMO", "write_demo_data"),
+    "drafting": ("EXAMPLE", "first_spec", "read_columns", "relative_uri"),
     "inputs": ("chain_to", "finish", "input_preview", "prediction_input", "training_input"),
     "project": ("Project", "find_spec", "load_project", "spec_files"),
     "simulation": ("simulate_plant",),

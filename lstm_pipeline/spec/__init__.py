@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Promote,
         Retrain,
     )
-    from lstm_pipeline.spec.documents import Document, Loc, read_document
+    from lstm_pipeline.spec.documents import Document, Loc, quoted, read_document
     from lstm_pipeline.spec.durations import duration_text
     from lstm_pipeline.spec.loading import LoadedSpec, load_data, load_spec
     from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
@@ -74,6 +74,7 @@ __all__ = [
     "load_data",
     "load_spec",
     "projects_folder",
+    "quoted",
     "read_document",
     "resolve_uri",
     "scrubbed",
@@ -93,7 +94,7 @@ _NAMES = {
         "Promote",
         "Retrain",
     ),
-    "documents": ("Document", "Loc", "read_document"),
+    "documents": ("Document", "Loc", "quoted", "read_document"),
     "durations": ("duration_text",),
     "loading": ("LoadedSpec", "load_data", "load_spec"),
     "model_options": ("DOCUMENTED", "ModelOptions"),

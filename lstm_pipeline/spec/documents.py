@@ -275,3 +275,8 @@ def place_of(loc: Loc) -> str:
     for part in loc:
         text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def quoted(text: str) -> str:
+    """A text as a double-quoted scalar in YAML, on one line."""
+    return str(yaml.safe_dump(text, default_style='"', width=float("inf"), allow_unicode=True)).strip()

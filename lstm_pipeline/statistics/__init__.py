@@ -6,6 +6,7 @@ projects. SciPy and scikit-learn have their home here; both are imported inside 
 
 from lstm_pipeline.statistics.baselines import BASELINES, drift_forecasts, naive_forecasts, seasonal_rows
 from lstm_pipeline.statistics.blending import blend, fit_blend
+from lstm_pipeline.statistics.clusters import correlated_groups
 from lstm_pipeline.statistics.intervals import interval_columns, interval_offsets, rolling_coverage
 from lstm_pipeline.statistics.linear import LinearForm, LinearMap, fit_linear
 from lstm_pipeline.statistics.metrics import DEFINITIONS as METRIC_DEFINITIONS
@@ -26,6 +27,7 @@ __all__ = [
     "Metrics",
     "Scaler",
     "blend",
+    "correlated_groups",
     "diebold_mariano",
     "drift_forecasts",
     "fit_blend",
