@@ -5,14 +5,17 @@ from __future__ import annotations
 import atexit
 import datetime as dt
 import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from lstm_pipeline.errors import PipelineError, SpecError
 from lstm_pipeline.spec.settings import STORAGE_VARIABLE
+from lstm_pipeline.wording import counted
 
 if TYPE_CHECKING:
     from lstm_pipeline.backtesting import BacktestOptions
@@ -64,6 +67,32 @@ def cli() -> None:
 
     SPEC is a project spec (YAML or JSON) or the name of a project in the projects folder.
     """
+
+
+@cli.command()
+@click.argument("file", metavar="SPEC", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--data", metavar="URI", help="Parquet or CSV: a file, a folder, a glob or s3://…, to fill in its columns."
+)
+def init(file: Path, data: str | None) -> None:
+    """Write a first spec to SPEC, e.g. projects/plant.yaml: valid, commented, filled in from your data."""
+    from lstm_pipeline.projects import EXAMPLE, first_spec, read_columns, relative_uri
+
+    if file.suffix.lower() not in (".yaml", ".yml"):
+        raise click.BadParameter(f"expected a file name that ends in .yaml, found {file.name}", param_hint="SPEC")
+    if file.exists():
+        raise click.BadParameter(f"{file} exists already, and is left as it is; choose another name", param_hint="SPEC")
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", file.stem)
+    columns = read_columns(data) if data else EXAMPLE
+    uri = relative_uri(data, file.parent) if data else f"{name}.parquet"
+    text = first_spec(name, uri, columns)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("x") as target:
+        target.write(text)
+    click.echo(f"{file}: {counted(len(columns.features), 'feature')}, timestamps in '{columns.timestamp}'")
+    if columns.problem:
+        click.echo(f"  the frequency was not inferred: {columns.problem}")
+    click.echo(f"next: lstm-pipeline validate {file}" if data else f"next: put your columns in, then validate {file}")
 
 
 @cli.command()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -128,3 +129,18 @@ def test_a_command_that_used_tensorflow_ends_at_once_but_in_order(status: int) -
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout.split()) == (status, ["kept", "called"])
     assert done.stderr == ""
+
+
+def test_init_writes_a_spec_that_is_valid_and_overwrites_nothing(place: Path) -> None:
+    frame = pd.DataFrame({"date": pd.date_range("2024-01-01", periods=50), "power": range(50), "note": ["x"] * 50})
+    frame.to_csv(place / "new.csv", index=False)
+    spec = place / "projects" / "new.yaml"
+    written = command(place, "init", str(spec), "--data", str(place / "new.csv"))
+    assert written.returncode == 0, written.stderr
+    assert "new.yaml: 1 feature, timestamps in 'date'" in written.stdout
+    assert command(place, "validate", str(spec)).returncode == 0
+    before = spec.read_bytes()
+    again = command(place, "init", str(spec))
+    assert again.returncode == 2
+    assert "exists already, and is left as it is" in again.stderr
+    assert spec.read_bytes() == before

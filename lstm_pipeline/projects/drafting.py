@@ -174,7 +174,7 @@ def _timestamp_column(uri: str) -> str:
             f"{uri}: expected a column of dates or timestamps, found {_described(schema)}; a whole number or an "
             "unusual format can be converted with a select_expression in the spec, e.g. to_timestamp(…)"
         )
-    in_order = [name for name in schema.names if name in found]
+    in_order: list[str] = [name for name in schema.names if name in found]
     return next((name for name in in_order if _TIME_WORDS.search(name)), in_order[0])
 
 
