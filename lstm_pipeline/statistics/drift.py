@@ -169,8 +169,9 @@ def _wasserstein(ordered: Float64, quantiles: Float64) -> Float64:
     """
     count, other = ordered.shape[1], len(quantiles)
     edges = np.union1d(np.arange(count + 1) * other, np.arange(other + 1) * count)  # in units of 1 / (n q), exactly
-    distances: Float64 = np.abs(ordered[:, edges[:-1] // other] - quantiles[edges[:-1] // count]) @ np.diff(edges)
-    return distances / (count * other)
+    apart = np.abs(ordered[:, edges[:-1] // other] - quantiles[edges[:-1] // count])
+    distances: Float64 = apart @ (np.diff(edges) / (count * other))
+    return distances
 
 
 def _total_variation(samples: Float64, shares: tuple[tuple[float, float], ...]) -> Float64:
