@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lstm_pipeline.forecasting.dataset import build_dataset
-from lstm_pipeline.forecasting.training import _drift_record, _hyperparameters, resolve_options
+from lstm_pipeline.forecasting.training import drift_record, recorded_options, resolve_options
 from lstm_pipeline.monitoring import gathering, recent
 from lstm_pipeline.monitoring.facts import Facts
 from lstm_pipeline.monitoring.gathering import gather
@@ -66,14 +66,14 @@ def publish_stubs(project: Project, run_id: str = "first") -> None:
         record = metadata(
             group, run_id, predicted_features=list(features), context_features=list(dataset.features.context),
             feature_columns=[*dataset.series.names, *dataset.known], calendar_features=list(dataset.calendar),
-            hyperparameters=_hyperparameters(step, resolve_options(dataset, step, group, HORIZON)),
+            hyperparameters=recorded_options(step, resolve_options(dataset, step, group, HORIZON)),
             dropped_columns=list(step.drop_cols), missing=step.missing, input=dataset.input, knows_drift=True,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             files = Path(folder)
             for name in ("model.keras", "scaler.json", "history.json"):
                 (files / name).write_bytes(f"{name} of {group} from {run_id}".encode())
-            (files / "drift.json").write_bytes(to_json(_drift_record(dataset).to_json()))
+            (files / "drift.json").write_bytes(to_json(drift_record(dataset, features).to_json()))
             individual = IndividualRecord(metadata=record, model_path="", metadata_path="")
             project.registry.save_candidate(individual, files)
     project.registry.publish(project.groups, {}, lambda models: SCORE, run_id=run_id)
