@@ -22,10 +22,13 @@ from lstm_pipeline.forecasting.evaluation import evaluate_one_step
 from lstm_pipeline.forecasting.group_models import GroupModel
 from lstm_pipeline.network.runtime import cores, group_seed
 from lstm_pipeline.registry import (
+    DRIFT,
     HELD_OUT,
     MODEL,
     SCALER,
     TRAINING_LOG,
+    DriftRecord,
+    DriftReferences,
     IndividualRecord,
     ModelMetadata,
     Registry,
@@ -156,6 +159,8 @@ def train_group(run: TrainingRun, group: str) -> StoredModel:
             network = _refitted(task, step.batch_size, log, run.on_pause)
         save_network(network, files / MODEL)
         (files / SCALER).write_bytes(to_json(task.scaler.to_dict()))
+        if metadata.knows_drift:
+            (files / DRIFT).write_bytes(to_json(drift_record(run.dataset, task.names).to_json()))
         (files / TRAINING_LOG).write_bytes(to_json(log.to_dict()))
         if run.on_pause is not None:
             run.on_pause()
@@ -280,7 +285,7 @@ def _metadata(run: TrainingRun, task: TrainingTask, log: TrainingLog) -> ModelMe
         context_features=list(features.context),
         integer_features=[name for name in names if name in features.integers],
         calendar_features=list(dataset.calendar),
-        hyperparameters=_hyperparameters(step, task.options),
+        hyperparameters=recorded_options(step, task.options),
         metrics={},
         feature_metrics={},
         training_rows=dataset.row_ranges(),
@@ -304,11 +309,30 @@ def _metadata(run: TrainingRun, task: TrainingTask, log: TrainingLog) -> ModelMe
         random_seed=step.random_seed,
         library_versions=library_versions(),
         data_fingerprint=dataset.fingerprint(),
+        dropped_columns=list(step.drop_cols),
+        input=dataset.input,
+        knows_drift=bool(dataset.drift_references({*names, *features.context})),
         run_id=run.run_id,
     )
 
 
-def _hyperparameters(step: TrainingStep, options: ModelOptions) -> dict[str, Any]:
+def drift_record(dataset: Dataset, predicted: Sequence[str]) -> DriftReferences:
+    """What a group's features and the context, which all groups read, look like: drift.json."""
+    references = dataset.drift_references({*predicted, *dataset.features.context})
+    return DriftReferences(
+        features={
+            name: DriftRecord(
+                scale=reference.scale,
+                quantiles=list(reference.quantiles),
+                shares=[list(pair) for pair in reference.shares],
+                limits={str(length): limit for length, limit in reference.limits.items()},
+            )
+            for name, reference in references.items()
+        }
+    )
+
+
+def recorded_options(step: TrainingStep, options: ModelOptions) -> dict[str, Any]:
     """The options that were used: the group's own and the step's."""
     keys = ("sequence_length", "epochs", "patience", "batch_size", "train_ratio", "validation_split", "scale_features")
     return {**options.model_dump(), **{key: getattr(step, key) for key in keys}}
