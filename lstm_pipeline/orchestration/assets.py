@@ -19,6 +19,7 @@ from lstm_pipeline.orchestration.keys import (
     BACKTEST,
     BUCKET,
     CLEANED,
+    GROUPS_TAG,
     METADATA,
     PREDICTIONS,
     RECENT,
@@ -148,6 +149,7 @@ def _trained_model(project: Project) -> dg.AssetsDefinition:
     def trained_model(context: dg.AssetExecutionContext, cleaned_data: pa.Table) -> Any:
         groups = [group for group in project.groups if group in context.partition_keys]
         teller = stages.Teller(context.run_id, context.log, context.resources.progress)
+        context.instance.add_run_tags(context.run_id, {GROUPS_TAG: ",".join(groups)})
         with user_errors(context):
             try:
                 models = stages.train_models(project, cleaned_data, groups, teller)

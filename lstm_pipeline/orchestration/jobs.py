@@ -57,7 +57,7 @@ def build_job(project: Project, kind: str, *, quiet: bool = False) -> dg.JobDefi
             description=described(project, _DESCRIPTIONS[kind]),
             config=config_mapping(project, kind, steps, quiet=quiet),
             executor_def=dg.in_process_executor,
-            tags=project.spec.tags,
-            run_tags={**project.spec.tags, **tags},
+            # not `run_tags`: Dagster leaves those out of runs that its UI starts
+            tags={**project.spec.tags, **tags},
             owners=project.spec.owners or None,
         )

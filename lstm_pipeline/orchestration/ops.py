@@ -118,7 +118,9 @@ def clean(step: Step) -> None:
 
 
 def train(step: Step) -> None:
-    """Trains the groups, except those that the runs which this one carries on have trained already.
+    """Trains the groups that the config names.
+
+    A run that carries on after a failure trains only those that the earlier runs have not.
 
     If some groups fail, those that were trained are published all the same, with the models in use of the others. The
     step fails, so that a new run from this failure trains only the others, publishes again and forecasts.
