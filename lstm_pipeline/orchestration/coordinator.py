@@ -1,0 +1,54 @@
+"""Gives every run the cluster settings of what it makes, however it is started.
+
+A run of a project's job has them as the job's tags. A run of assets, started from an asset's page or by a back-fill,
+belongs to no job that could have tags; it gets them here, before it is queued, from the metadata of its assets.
+`dagster.yaml` names this class as the run coordinator.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, cast
+
+import dagster as dg
+
+from lstm_pipeline.orchestration.keys import GROUPS_TAG, RUN_TAGS
+
+logger = logging.getLogger(__name__)
+
+
+class TaggingRunCoordinator(dg.QueuedRunCoordinator):
+    """Dagster's queue, which adds to a run the tags that its assets ask for, and the group that it trains.
+
+    Tags that the run has are left alone.
+    """
+
+    def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:
+        """Adds the tags and queues the run. A run whose tags cannot be found is queued without them."""
+        try:
+            self._tag(context)
+        except Exception as error:  # whatever it is, a run matters more than its tags
+            logger.warning("run %s has no cluster settings: %s: %s", context.dagster_run.run_id, type(error).__name__, error)
+        return super().submit_run(context)
+
+    def _tag(self, context: dg.SubmitRunContext) -> None:
+        run = context.dagster_run
+        asked: dict[str, str] = {}
+        for key in sorted(run.asset_selection or ()):
+            graph: Any = context.workspace.asset_graph
+            asked = {**tags_of(graph.get(key).metadata), **asked} if graph.has(key) else asked
+        first, last = (run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+        if asked and first is not None and first == last:  # a run of a back-fill
+            asked[GROUPS_TAG] = first
+        missing = {name: value for name, value in asked.items() if name not in run.tags}
+        if missing:
+            self._instance.add_run_tags(run.run_id, missing)
+
+
+def tags_of(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The tags that an asset's metadata asks for."""
+    found = metadata.get(RUN_TAGS)
+    text = getattr(found, "value", found)
+    return cast(dict[str, str], json.loads(text)) if text else {}
