@@ -85,7 +85,11 @@ def test_a_job_does_what_it_says_once(plant: Place, kind: str, way: str) -> None
         ("backtest", {"origins": -5}, "tiny_plant_backtest was not started: origins: expected at least 1, found -5"),
         ("backtest", {"origins": 2, "stride": 2}, "origins and stride cannot be combined; give one of them"),
         ("backtest", {"version": "v1", "retrain_every": 2}, "version and retrain_every cannot be combined"),
-        ("train", {"groups": ["enery"]}, "expected some of energy, middle, water, found 'enery'. Did you mean 'energy'?"),
+        (
+            "train",
+            {"groups": ["enery"]},
+            "expected some of energy, middle, water, found 'enery'. Did you mean 'energy'?",
+        ),
         ("train", {"groups": []}, "expected at least one of energy, middle, water, found none; leave it out for all"),
         ("train", {"as_of": "yesterday"}, "as_of: expected a date, e.g. 2025-01-31, found 'yesterday'"),
         ("train", {"as_of": "2025-02-30"}, "as_of: expected a date, e.g. 2025-01-31, found '2025-02-30'"),
