@@ -5,21 +5,31 @@ reason to retrain. What drift is, is defined in `statistics`; whether an input h
 reason is decided in `orchestration`.
 """
 
+from lstm_pipeline.monitoring.accuracy import LiveAccuracy, score_issued
 from lstm_pipeline.monitoring.facts import Facts, LiveError, ModelFacts
 from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.monitoring.options import Change, changed_settings
 from lstm_pipeline.monitoring.reasons import Reason, Trigger, reasons, reasons_from, remarks
+from lstm_pipeline.monitoring.summary import FeatureAccuracy, LatestError, LiveSummary, live_accuracy
+from lstm_pipeline.monitoring.tally import OverTime
 
 __all__ = [
     "Change",
     "Facts",
+    "FeatureAccuracy",
+    "LatestError",
+    "LiveAccuracy",
     "LiveError",
+    "LiveSummary",
     "ModelFacts",
+    "OverTime",
     "Reason",
     "Trigger",
     "changed_settings",
     "gather",
+    "live_accuracy",
     "reasons",
     "reasons_from",
     "remarks",
+    "score_issued",
 ]

@@ -1,4 +1,4 @@
-"""A real instance and code location, whose runs are launched as the UI and the daemon do, and executed in this process."""
+"""Launches runs as the UI, the scheduler and the daemon do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import dagster._daemon  # noqa: F401  # before its scheduler, which it imports in a circle
+import dagster._daemon  # before its scheduler, which it imports in a circle
 import pandas as pd
 import pytest
 from dagster._core.workspace.context import WorkspaceProcessContext
