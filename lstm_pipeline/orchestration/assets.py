@@ -15,6 +15,7 @@ from lstm_pipeline.orchestration import stages
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.frames import Frame
 from lstm_pipeline.orchestration.keys import (
+    ACCURACY,
     AS_OF_TAG,
     BACKTEST,
     BUCKET,
@@ -52,6 +53,7 @@ def build_assets(project: Project) -> list[dg.AssetsDefinition | dg.AssetSpec]:
         _model_metadata(project),
         _recent_data(project),
         _predictions(project),
+        _forecast_accuracy(project),
         _backtest(project),
     ]
 
@@ -198,9 +200,25 @@ def _predictions(project: Project) -> dg.AssetsDefinition:
     )
     def predictions(context: dg.AssetExecutionContext, recent_data: pa.Table) -> dg.MaterializeResult[Frame]:
         with user_errors(context):
-            return _result(stages.make_forecast(project, recent_data, as_of_date(context, project)))
+            as_of = as_of_date(context, project)
+            return _result(stages.make_forecast(project, recent_data, as_of, context.run_id))
 
     return predictions
+
+
+def _forecast_accuracy(project: Project) -> dg.AssetsDefinition:
+    @_asset(
+        project,
+        ACCURACY,
+        "Issued forecasts joined with what came: errors, skill and coverage by feature, version and lead time.",
+        kinds={"parquet"},
+        deps=[asset_key(project.name, PREDICTIONS)],
+    )
+    def forecast_accuracy(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Frame]:
+        with user_errors(context):
+            return _result(stages.score_forecasts(project, as_of_date(context, project)))
+
+    return forecast_accuracy
 
 
 def _backtest(project: Project) -> dg.AssetSpec:

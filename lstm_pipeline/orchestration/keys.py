@@ -23,10 +23,10 @@ TRAINING_POOL = "lstm_pipeline_training"
 
 CLEANED, TRAINED, METADATA = "cleaned_data", "trained_model", "model_metadata"
 RECENT, PREDICTIONS = "recent_data", "predictions"
-BACKTEST = "backtest"
+ACCURACY, BACKTEST = "forecast_accuracy", "backtest"
 
 TRAINING_ASSETS = (CLEANED, TRAINED, METADATA)
-FORECAST_ASSETS = (RECENT, PREDICTIONS)
+FORECAST_ASSETS = (RECENT, PREDICTIONS, ACCURACY)
 BACKTEST_ASSETS = (CLEANED, BACKTEST)
 
 

@@ -22,6 +22,7 @@ from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.frames import drawn
 from lstm_pipeline.orchestration.job_config import backtest_options
 from lstm_pipeline.orchestration.keys import (
+    ACCURACY,
     AS_OF_TAG,
     BACKTEST,
     BACKTESTING,
@@ -188,7 +189,13 @@ def forecast(step: Step) -> None:
     """Forecasts with the version in use."""
     table, as_of = step.read(RECENT)
     chosen = {name: step.config.get(name) for name in ("version", "horizon")}
-    step.keep(PREDICTIONS, stages.make_forecast(step.project, table, as_of, **chosen))
+    made = stages.make_forecast(step.project, table, as_of, step.context.run_id, **chosen)
+    step.keep(PREDICTIONS, made)
+
+
+def score(step: Step) -> None:
+    """Scores earlier forecasts as far as they have come true."""
+    step.keep(ACCURACY, stages.score_forecasts(step.project, step.as_of))
 
 
 def backtest(step: Step) -> None:
@@ -204,13 +211,14 @@ BODIES: Mapping[str, Callable[[Step], None]] = {
     "publish": publish,
     "read_recent": read_recent,
     "forecast": forecast,
+    "score": score,
     "backtest": backtest,
 }
 
 STEPS: Mapping[str, tuple[str, ...]] = {
     TRAIN: ("clean", "train", "publish"),
-    FORECAST: ("read_recent", "forecast"),
-    BOTH: ("clean", "train", "publish", "read_recent", "forecast"),
+    FORECAST: ("read_recent", "forecast", "score"),
+    BOTH: ("clean", "train", "publish", "read_recent", "forecast", "score"),
     BACKTESTING: ("clean", "backtest"),
 }
 """Kind of job → its steps, in order."""

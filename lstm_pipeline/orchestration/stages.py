@@ -6,6 +6,7 @@ An asset (`assets`) and the step of a job (`ops`) call the same stage. Neither c
 from __future__ import annotations
 
 import datetime as dt
+import io
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,26 +16,29 @@ import dagster as dg
 import pyarrow as pa
 
 from lstm_pipeline import reporting  # its functions are looked up when a plot is drawn: matplotlib is heavy
-from lstm_pipeline.backtesting import BacktestOptions, backtest
+from lstm_pipeline.arrays import Float64
+from lstm_pipeline.backtesting import ENSEMBLE, BacktestOptions, backtest, errors_by_lead, read_protocol
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.forecasting import (
     Dataset,
     TrainingRun,
     build_dataset,
     forecast,
+    keep_issued,
     publish,
     resolve_options,
     train_groups,
     training_log,
 )
+from lstm_pipeline.monitoring import score_issued
 from lstm_pipeline.orchestration import metadata as show
 from lstm_pipeline.orchestration.frames import Frame, Plot, drawn
-from lstm_pipeline.orchestration.keys import AS_OF_TAG
+from lstm_pipeline.orchestration.keys import AS_OF_TAG, BACKTEST
 from lstm_pipeline.orchestration.progress import Progress
 from lstm_pipeline.projects import Project, finish, input_preview, prediction_input, training_input
 from lstm_pipeline.registry import StoredModel, metadata_table
 from lstm_pipeline.spec import DataProduct, PredictionStep, TrainingStep
-from lstm_pipeline.tables import conform
+from lstm_pipeline.tables import conform, from_parquet
 from lstm_pipeline.wording import counted, listed, number
 
 
@@ -186,9 +190,15 @@ def publish_models(
 
 
 def make_forecast(
-    project: Project, table: pa.Table, as_of: dt.date, *, version: str | None = None, horizon: int | None = None
+    project: Project,
+    table: pa.Table,
+    as_of: dt.date,
+    run_id: str,
+    *,
+    version: str | None = None,
+    horizon: int | None = None,
 ) -> Made:
-    """Forecasts from the end of the recent data.
+    """Forecasts from the end of the recent data, and keeps the forecast as it was issued.
 
     Args:
         version: the version to use; None for the spec's, or the one in use.
@@ -200,10 +210,43 @@ def make_forecast(
     """
     now = dt.datetime.now(dt.UTC)
     made = forecast(project, table, as_of=as_of, predicted_at=now, version=version, horizon=horizon)
+    keep_issued(project, made, run_id)
     path = project.registry.layout.forecast_plot
     plot = Plot("forecast", "forecast with recent history", lambda: reporting.draw_forecast(made), path)
     shown = show.forecast_metadata(made, project.spec.prediction.timestamp_col)
     return _made(made.table, as_of, shown, plot)
+
+
+def score_forecasts(project: Project, as_of: dt.date) -> Made:
+    """Scores the issued forecasts as far as they have come true.
+
+    Raises:
+        DataError: neither input can be read.
+        RegistryError: the store fails.
+    """
+    found = score_issued(project, as_of=as_of, now=dt.datetime.now(dt.UTC))
+    over_time = Plot("error_over_time", "error over time", lambda: reporting.draw_live_accuracy(found))
+    by_lead = Plot(
+        "errors_by_lead",
+        "error by lead time",
+        lambda: reporting.draw_live_leads(found, _tested(project, found.summary.version)),
+    )
+    return _made(found.table, as_of, show.accuracy_metadata(found), over_time, by_lead)
+
+
+def _tested(project: Project, version: str | None) -> Float64 | None:
+    """(H,) relative errors of a version in the latest back-test; None if that was of another version or is not there.
+
+    The plot is drawn without them if they cannot be read.
+    """
+    store, path = project.registry.store, project.registry.layout.data(BACKTEST)
+    try:
+        if version is None or not store.exists(path):
+            return None
+        table = from_parquet(io.BytesIO(store.read(path)), path)
+        return errors_by_lead(table).get(ENSEMBLE) if read_protocol(table)["version"] == version else None
+    except (PipelineError, KeyError, ValueError, TypeError):
+        return None
 
 
 def run_backtest(project: Project, table: pa.Table, options: BacktestOptions, as_of: dt.date, teller: Teller) -> Made:
