@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import dagster._daemon  # noqa: F401  # before its scheduler, which it imports in a circle
+import dagster._daemon  # before its scheduler, which it imports in a circle
 import pandas as pd
 import pytest
 from dagster._core.workspace.context import WorkspaceProcessContext
