@@ -60,7 +60,7 @@ class GroupsFailed(TrainingError):
     """
 
     def __init__(self, reasons: str, finished: dict[str, StoredModel]) -> None:
-        note = f" The candidates of {listed(finished)} are kept." if finished else ""
+        note = f". The candidates of {listed(finished)} are kept." if finished else ""
         super().__init__(f"{reasons}{note}")
         self.reasons = reasons
         self.finished = finished

@@ -11,7 +11,9 @@ import yaml
 from lstm_pipeline.definitions import defs as load_definitions
 from lstm_pipeline.orchestration.code_location import project_definitions, resources, user_projects
 from lstm_pipeline.orchestration.component import ForecastProject
-from lstm_pipeline_tests.orchestration.plant import spec, tiny_project, write_project
+from lstm_pipeline.orchestration.keys import JOB_KINDS
+from lstm_pipeline.projects import load_project
+from lstm_pipeline_tests.orchestration.plant import spec, tiny_project, write_data, write_project
 
 
 def keys(definitions: dg.Definitions) -> set[str]:
@@ -39,7 +41,7 @@ def test_a_project_is_six_assets_and_its_source(tmp_path: Path) -> None:
     assert model.partitions_def is not None
     assert model.partitions_def.get_partition_keys() == ["energy", "water"]
     assert model.backfill_policy == dg.BackfillPolicy.multi_run(1)
-    assert {node.group_name for node in nodes.asset_nodes if node.is_executable} == {"tiny_plant"}
+    assert {node.group_name for node in nodes.asset_nodes if node.key.path[0] == "tiny-plant"} == {"tiny_plant"}
     parents = nodes.get(dg.AssetKey(["tiny-plant", "predictions"])).parent_keys
     assert {key.path[-1] for key in parents} == {"recent_data", "model_metadata"}
     parents = nodes.get(dg.AssetKey(["tiny-plant", "backtest"])).parent_keys
@@ -49,19 +51,59 @@ def test_a_project_is_six_assets_and_its_source(tmp_path: Path) -> None:
 def test_jobs_and_their_tags(tmp_path: Path) -> None:
     project = tiny_project(tmp_path)
     definitions = dg.Definitions.merge(project_definitions(project), dg.Definitions(resources=resources()))
-    selected = {
-        name: {key.path[-1] for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys}
+    steps = {
+        name: [node.name for node in definitions.resolve_job_def(name).graph.node_dict.values()]
         for name in ("tiny_plant_train", "tiny_plant_forecast", "tiny_plant_train_and_forecast", "tiny_plant_backtest")
     }
-    assert selected == {
-        "tiny_plant_train": {"cleaned_data", "trained_model", "model_metadata"},
-        "tiny_plant_forecast": {"recent_data", "predictions"},
-        "tiny_plant_train_and_forecast": set(RUN),
-        "tiny_plant_backtest": {"cleaned_data", "backtest"},
+    assert steps == {
+        "tiny_plant_train": ["clean", "train", "publish"],
+        "tiny_plant_forecast": ["read_recent", "forecast"],
+        "tiny_plant_train_and_forecast": ["clean", "train", "publish", "read_recent", "forecast"],
+        "tiny_plant_backtest": ["clean", "backtest"],
     }
     job = definitions.resolve_job_def("tiny_plant_train")
     assert job.tags["lstm_pipeline/executor_memory"] == "2g"
+    assert job.run_tags == job.tags
     assert job.executor_def is dg.in_process_executor
+
+
+def test_trainings_share_a_pool(tmp_path: Path) -> None:
+    definitions = project_definitions(tiny_project(tmp_path))
+    definitions = dg.Definitions.merge(definitions, dg.Definitions(resources=resources()))
+    for name in ("tiny_plant_train", "tiny_plant_train_and_forecast"):
+        nodes = definitions.resolve_job_def(name).graph.node_dict
+        pools = {alias: node.definition.pools for alias, node in nodes.items()}
+        assert {alias for alias, found in pools.items() if found} == {"train"}
+        assert pools["train"] == {"lstm_pipeline_training"}
+    assets = graph(definitions)
+    pooled = {node.key.path[-1] for node in assets.asset_nodes if node.pools}
+    assert pooled == {"trained_model"}
+
+
+def test_materialize_all_leaves_the_backtest_out(tmp_path: Path) -> None:
+    nodes = graph(project_definitions(tiny_project(tmp_path))).asset_nodes
+    assert {node.key.path[-1] for node in nodes if node.is_materializable} == set(RUN)
+    (backtest,) = [node for node in nodes if node.key.path[-1] == "backtest"]
+    assert "`tiny_plant_backtest`" in str(backtest.description)
+
+
+def test_owners_tags_and_the_description_reach_every_asset_and_job(tmp_path: Path) -> None:
+    write_data(tmp_path)
+    said = {"owners": ["ann@example.com", "team:plant"], "tags": {"site": "north"}, "description": "Plans the shifts."}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**spec(), **said}))
+    definitions = project_definitions(load_project(tmp_path / "tiny.yaml", str(tmp_path / "storage")))
+    definitions = dg.Definitions.merge(definitions, dg.Definitions(resources=resources()))
+    nodes = [node for node in graph(definitions).asset_nodes if node.key.path[0] == "tiny-plant"]
+    assert len(nodes) == len(ASSETS)
+    for node in nodes:
+        assert node.owners == ["ann@example.com", "team:plant"]
+        assert node.tags["site"] == "north"
+        assert str(node.description).endswith("\n\nPlans the shifts.")
+    for kind in JOB_KINDS:
+        job = definitions.resolve_job_def(f"tiny_plant_{kind}")
+        assert job.owners == ["ann@example.com", "team:plant"]
+        assert job.tags["site"] == "north"
+        assert str(job.description).endswith("\n\nPlans the shifts.")
 
 
 def test_the_shipped_project_loads() -> None:

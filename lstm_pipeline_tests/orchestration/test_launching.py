@@ -37,6 +37,21 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield here
 
 
+def test_training_says_at_once_what_it_does_and_at_the_end_what_it_did(plant: Place) -> None:
+    first = min(plant.instance.get_run_records(), key=lambda record: record.create_timestamp).dagster_run.run_id
+    told = plant.logged(first)
+    windows = plant.project.registry.candidates.load("water", first).record.metadata.training["windows"]["train"]
+    assert windows == 66
+    assert told[0] == (
+        "training 3 groups (energy, middle, water): 66 windows of 7 rows × 13 features; loading TensorFlow and "
+        "compiling the networks takes about 10 s"
+    )
+    assert told[-1].startswith("trained 3 groups in ")
+    for group in GROUPS:
+        assert f"{group}: 1 epoch, best 1, validation loss " in told[-1]
+    assert told[-1].count(", test rmse one step ahead ") == 3
+
+
 def started(plant: Place, kind: str, way: str) -> dg.DagsterRun:
     """The one run that a job's start leads to."""
     before, job = plant.runs(), f"tiny_plant_{kind}"
