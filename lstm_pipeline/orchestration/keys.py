@@ -46,3 +46,15 @@ def source_key(project: Project, product: DataProduct, name: str) -> dg.AssetKey
 def run_tags(product: DataProduct) -> dict[str, str]:
     """The builder's cluster settings as tags, for run launchers that can use them."""
     return {f"lstm_pipeline/{key}": str(value) for key, value in product.config.items()}
+
+
+TRIGGER_TAG = "lstm_pipeline/trigger"
+"""Run tag: why a run started by itself: `schedule`, or the reasons to retrain, e.g. `new_data,drift`."""
+GROUPS_TAG = "lstm_pipeline/groups"
+"""Run tag: the groups that are retrained, with commas between them."""
+REASON_TAG = "lstm_pipeline/reason"
+"""Run tag: the reasons to retrain as sentences."""
+NUMBERS_TAG = "lstm_pipeline/numbers"
+"""Run tag: the numbers behind the reasons, as JSON."""
+TRAINING_TAG = "lstm_pipeline/training"
+"""Run tag: the project that a run trains. `dagster.yaml` lets one such run of a project start at a time."""

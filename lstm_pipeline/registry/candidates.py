@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import METADATA
@@ -96,6 +97,10 @@ class Candidates:
         if not isinstance(data, dict) or not isinstance(data.get("run_id"), str):
             raise RegistryError(f"{path} is damaged: it does not name a run; train '{group}' again")
         return Pointer(data["run_id"], data.get("published"))
+
+    def refused(self) -> list[Any]:
+        """Thin stand-in until candidates can be refused."""
+        return []
 
     def pending_run(self, group: str) -> str | None:
         """The run whose candidate the next version takes; None if the newest one is already published."""

@@ -1,0 +1,136 @@
+"""A project's retraining sensor: looks for reasons to retrain, and asks for at most one run a tick.
+
+Nothing depends on a tick being carried out to its end. What was trained is looked up in the instance, so that a tick
+whose cursor was lost with the daemon comes to the same run key, and Dagster starts one run for each key.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import dagster as dg
+
+from lstm_pipeline import monitoring
+from lstm_pipeline.errors import PipelineError
+from lstm_pipeline.orchestration.alerts import ACCURACY, Alert, tell
+from lstm_pipeline.orchestration.failures import user_errors
+from lstm_pipeline.orchestration.jobs import BOTH, job_name, run_config
+from lstm_pipeline.orchestration.keys import GROUPS_TAG, NUMBERS_TAG, REASON_TAG, TRAINING_TAG, TRIGGER_TAG, slug
+from lstm_pipeline.orchestration.retraining import (
+    FIRST_PAUSE,
+    Memory,
+    Plan,
+    Rules,
+    plan,
+    remembered,
+    seen,
+    sentence,
+)
+from lstm_pipeline.orchestration.trainings import automatic_trainings, running_training
+from lstm_pipeline.projects import Project, load_project
+from lstm_pipeline.spec import Retrain
+
+
+def sensor_name(project: str) -> str:
+    """Name of a project's retraining sensor."""
+    return f"{slug(project)}_retrain"
+
+
+def build_retraining_sensor(project: Project) -> dg.SensorDefinition | None:
+    """The retraining sensor of a project; None if its spec names no reasons to retrain."""
+    retrain = project.spec.automation.retrain if project.spec.automation else None
+    if retrain is None:
+        return None
+
+    @dg.sensor(
+        name=sensor_name(project.name),
+        job_name=job_name(project.name, BOTH),
+        minimum_interval_seconds=int(retrain.check_every.total_seconds()),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Retrains the groups that have a reason, as `automation.retrain` says: one run for all of them.",
+    )
+    def retraining(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        return _tick(context, project, dt.datetime.now(dt.UTC))
+
+    return retraining
+
+
+def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime) -> dg.SensorResult:
+    memory = Memory.parse(context.cursor)
+    run = running_training(context.instance, loaded, now)
+    if run is not None:
+        return _skip(f"waiting: a training of this project is running (run {run[:8]})", memory)
+    try:
+        project = _reread(loaded)
+    except PipelineError as error:
+        return _skip(f"waiting: the spec was changed and is wrong now; mend it, then this goes on: {error}", memory)
+    retrain = project.spec.automation.retrain if project.spec.automation else None
+    if retrain is None or project.name != loaded.name:
+        return _skip("the spec no longer asks for this; reload the code location", memory)
+    with user_errors():
+        reasons = [reason for reason in monitoring.reasons(project, now=now) if reason.group in loaded.groups]
+        trainings = automatic_trainings(context.instance, sensor_name(project.name), now)
+        trained = remembered(memory, trainings)
+        planned = plan(reasons, trainings, _with_refused(project, trained), _rules(project, retrain), now)
+        there, fresh = seen(memory, reasons, now)
+        version = project.registry.resolve() if planned.due else ""
+    for reason in fresh:
+        if not reason.retrain:
+            context.log.warning(sentence(reason))
+        if reason.trigger == ACCURACY:
+            tell(project, Alert(ACCURACY, sentence(reason), {"group": reason.group, **reason.numbers}))
+    cursor = Memory(trained, there)
+    if not planned.due:
+        return _skip(_why_not(planned), cursor)
+    after = trainings[0].run_id[:8] if trainings else "first"
+    return dg.SensorResult(run_requests=[_request(project, planned, version, after)], cursor=cursor.to_json())
+
+
+def _request(project: Project, planned: Plan, version: str, after: str) -> dg.RunRequest:
+    """One run for all groups that have a reason."""
+    return dg.RunRequest(
+        run_key=planned.run_key(version, after),
+        run_config=run_config(project, BOTH, groups=planned.groups),
+        tags={
+            TRIGGER_TAG: ",".join(sorted({reason.trigger for reason in planned.due})),
+            GROUPS_TAG: ",".join(planned.groups),
+            REASON_TAG: planned.reason(),
+            NUMBERS_TAG: planned.numbers(),
+            TRAINING_TAG: project.name,
+        },
+    )
+
+
+def _why_not(planned: Plan) -> str:
+    """Why a tick asks for no run."""
+    why = "; ".join(planned.held) or "no reason to retrain"
+    warnings = "; ".join(map(sentence, planned.warnings))
+    return f"{why}; only a warning: {warnings}" if warnings else why
+
+
+def _skip(why: str, memory: Memory) -> dg.SensorResult:
+    return dg.SensorResult(skip_reason=why, cursor=memory.to_json())
+
+
+def _with_refused(project: Project, trained: dict[str, dt.datetime]) -> dict[str, dt.datetime]:
+    """Also the groups whose candidate was refused: trained again so soon, it would be refused again."""
+    found = dict(trained)
+    for refused in project.registry.candidates.refused():
+        found[refused.group] = max(found.get(refused.group, refused.when), refused.when)
+    return found
+
+
+def _rules(project: Project, retrain: Retrain) -> Rules:
+    return Rules(retrain.cooldown, max(retrain.check_every, FIRST_PAUSE), project.spec.schedule_timezone)
+
+
+def _reread(project: Project) -> Project:
+    """The project as its spec is now: the code location loads it once, and the next run reads it again.
+
+    Raises:
+        SpecError: it is wrong now.
+    """
+    path = Path(project.loaded.source)
+    path = path / "defs.yaml" if path.is_dir() else path
+    return load_project(path, project.storage) if path.is_file() else project
