@@ -72,7 +72,8 @@ def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime
         reasons = [reason for reason in monitoring.reasons(project, now=now) if reason.group in loaded.groups]
         trainings = automatic_trainings(context.instance, sensor_name(project.name), now)
         trained = remembered(memory, trainings)
-        planned = plan(reasons, trainings, _with_refused(project, trained), _rules(project, retrain), now)
+        last = _with_refused(project, trained) if any(reason.retrain for reason in reasons) else trained
+        planned = plan(reasons, trainings, last, _rules(project, retrain), now)
         there, fresh = seen(memory, reasons, now)
         version = project.registry.resolve() if planned.due else ""
     for reason in fresh:

@@ -47,6 +47,7 @@ setattr(sensors, "_reread", lambda project: project)  # noqa: B010
 @dg.op
 def train() -> None:
     name = lines(WANTED)[-1]
+    time.sleep(6)  # longer than from one tick to the next
     with TRAINED.open("a") as file:
         file.write(f"{name}\n")
 

@@ -37,7 +37,8 @@ def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path) -> None:
             here.kill_daemon()
             here.run_daemon()
             wait_until(lambda name=name: told(trained, name), 120, f"{name} is trained")  # type: ignore[misc]
-        time.sleep(5)  # for whatever should not come any more
+        wait_until(lambda: len(here.runs("tiny_plant_forecast")) > 1, 130, "two forecasts were made")
+        time.sleep(6)  # for whatever should not come any more
         here.kill_daemon()
         runs = here.runs("tiny_plant_train_and_forecast")
         forecasts = here.runs("tiny_plant_forecast")
