@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 
 class PipelineError(Exception):
-    """A mistake or a fault the user can act on."""
+    """A mistake or a fault the user can act on.
+
+    Attributes:
+        transient: whether the same may succeed in a minute although nobody has done anything: a store did not answer.
+    """
+
+    transient: bool = False
 
 
 class DataError(PipelineError):

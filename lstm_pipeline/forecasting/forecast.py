@@ -47,20 +47,30 @@ class Forecast:
         }
 
 
-def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at: dt.datetime) -> Forecast:
+def forecast(
+    project: Project,
+    table: pa.Table,
+    *,
+    as_of: dt.date,
+    predicted_at: dt.datetime,
+    version: str | None = None,
+    horizon: int | None = None,
+) -> Forecast:
     """Rolls the version in use forward from the end of the transformed prediction input.
 
     Args:
         table: the transformed prediction input.
         as_of: the run's date, for the transformations of the forecast.
         predicted_at: when the forecast is made; written to `_predicted_at`.
+        version: the version to use; None for the prediction step's, or the one in use.
+        horizon: steps to forecast; None for the prediction step's.
 
     Raises:
         RegistryError: the version does not exist or is damaged.
         DataError: the input does not fit the models, or the forecast does not fit the schema.
     """
     step = project.spec.prediction
-    ensemble = Ensemble.of(project.registry, project.registry.load(step.version))
+    ensemble = Ensemble.of(project.registry, project.registry.load(version or step.version))
     trained = ensemble.metadata.sequence_length
     if step.sequence_length not in (None, trained):
         raise DataError(
@@ -71,7 +81,7 @@ def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at:
     levels = project.spec.interval_levels
     if step.prediction_intervals is None:  # the default levels, as far as the version has them
         levels = tuple(level for level in levels if level in ensemble.calibration.offsets)
-    raw = ensemble.forecast_table(history, step.forecast_horizon, levels)
+    raw = ensemble.forecast_table(history, horizon or step.forecast_horizon, levels)
     stamp = pa.scalar(predicted_at.astimezone(dt.UTC), pa.timestamp("us", tz="UTC"))
     raw = raw.append_column("_predicted_at", pa.repeat(stamp, raw.num_rows))
     raw = raw.append_column("model_version", pa.repeat(pa.scalar(ensemble.version), raw.num_rows))

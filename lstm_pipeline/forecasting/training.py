@@ -123,7 +123,10 @@ def train_groups(run: TrainingRun, groups: Sequence[str]) -> dict[str, StoredMod
     finished = {group: result for group, result in results.items() if isinstance(result, StoredModel)}
     failed = {group: result for group, result in results.items() if isinstance(result, PipelineError)}
     if failed:
-        raise GroupsFailed("; ".join(f"group '{group}': {error}" for group, error in failed.items()), finished)
+        reasons = "; ".join(f"group '{group}': {error}" for group, error in failed.items())
+        fault = GroupsFailed(reasons, finished)
+        fault.transient = all(error.transient for error in failed.values())
+        raise fault
     return finished
 
 

@@ -8,6 +8,7 @@ from lstm_pipeline.orchestration.assets import as_of_date
 from lstm_pipeline.orchestration.code_location import project_definitions, resources, user_projects
 from lstm_pipeline.orchestration.component import ForecastProject
 from lstm_pipeline.orchestration.failures import user_errors
+from lstm_pipeline.orchestration.job_config import run_config
 from lstm_pipeline.orchestration.keys import slug, source_key
 from lstm_pipeline.orchestration.metadata import frame_metadata
 from lstm_pipeline.orchestration.runs import RunFailedError, materialize, run_backtest, run_project
@@ -21,6 +22,7 @@ __all__ = [
     "project_definitions",
     "resources",
     "run_backtest",
+    "run_config",
     "run_project",
     "slug",
     "source_key",

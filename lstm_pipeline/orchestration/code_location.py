@@ -12,8 +12,17 @@ import dagster as dg
 from lstm_pipeline.errors import Problem, SpecError
 from lstm_pipeline.orchestration.assets import broken_spec_asset, build_assets
 from lstm_pipeline.orchestration.io_managers import ModelIOManager, ParquetIOManager
-from lstm_pipeline.orchestration.jobs import JOB_KINDS, build_jobs, job_name
-from lstm_pipeline.orchestration.keys import BACKTEST_ASSETS, FORECAST_ASSETS, TRAINING_ASSETS, asset_key, slug
+from lstm_pipeline.orchestration.jobs import build_jobs
+from lstm_pipeline.orchestration.keys import (
+    BACKTEST_ASSETS,
+    FORECAST_ASSETS,
+    JOB_KINDS,
+    TRAINING_ASSETS,
+    asset_key,
+    job_name,
+    slug,
+)
+from lstm_pipeline.orchestration.ops import STEPS, op_name
 from lstm_pipeline.orchestration.progress import LogProgress, Progress
 from lstm_pipeline.orchestration.schedules import build_schedules, schedule_names
 from lstm_pipeline.orchestration.sensors import build_retraining_sensor, sensor_name
@@ -119,6 +128,7 @@ def _claimed(name: str, path: Path | None = None) -> dict[tuple[str, str], str]:
     """Everything that only one project can have → what it is."""
     assets = {*TRAINING_ASSETS, *FORECAST_ASSETS, *BACKTEST_ASSETS}
     steps = [asset_key(name, asset).to_python_identifier() for asset in sorted(assets)]
+    steps += [op_name(name, kind, step) for kind in JOB_KINDS for step in STEPS[kind]]
     return {
         (GROUP, slug(name)): f"group '{slug(name)}'",
         **{(GRAPH, job): f"job '{job}'" for job in (job_name(name, kind) for kind in JOB_KINDS)},

@@ -1,19 +1,48 @@
-"""Shows a user's mistake in Dagster as a message instead of a traceback."""
+"""Shows a user's mistake in Dagster as a message instead of a traceback, and tries again what may pass by itself."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 
 from lstm_pipeline.errors import PipelineError
+from lstm_pipeline.orchestration.dead_runs import OWNER_TAG
+
+RETRIES = 3
+DELAY = 15.0
+"""Seconds before the first retry; each further one waits twice as long. A store has been waited for before that."""
 
 
 @contextmanager
-def user_errors() -> Iterator[None]:
-    """Turns a `PipelineError` into a failure with its message. It is not retried: the mistake would still be there."""
+def user_errors(context: Any = None) -> Iterator[None]:
+    """Turns a `PipelineError` into a failure with its message.
+
+    A mistake is not retried: it would still be there. A storage fault that may pass by itself is, with back-off and
+    jitter, unless the run belongs to a command that a person waits for. This is not a `dg.RetryPolicy`, which would
+    also retry defects of this package, and runs that a user cancels.
+
+    Args:
+        context: of the step (an op's, an asset's, an input's or an output's); None: nothing is retried.
+    """
     try:
         yield
     except PipelineError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from None
+        failure = dg.Failure(description=str(error), allow_retries=False)
+        attempts = _attempts(context) if error.transient else None
+        if attempts is not None and attempts < RETRIES:
+            raise dg.RetryRequested(RETRIES, DELAY * 2**attempts * random.uniform(0.5, 1.5)) from failure
+        raise failure from None
+
+
+def _attempts(context: Any) -> int | None:
+    """How often a step was tried before; None if it must not be tried again."""
+    if context is None:
+        return None
+    if isinstance(context, dg.InputContext | dg.OutputContext):
+        step: Any = getattr(context, "_step_context", None)  # the property raises where there is none
+        return None if step is None or OWNER_TAG in step.run_tags else int(step.previous_attempt_count)
+    return None if OWNER_TAG in context.run.tags else int(context.retry_number)

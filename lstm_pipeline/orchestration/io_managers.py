@@ -56,13 +56,31 @@ class ParquetIOManager(_ProjectIOManager):
 
     def dump_to_path(self, context: dg.OutputContext, obj: Frame | pa.Table | pd.DataFrame, path: UPath) -> None:
         """Writes the frame; in the mode `append` after the existing rows, of which no rival's are lost."""
-        table = _table(obj)
-        with user_errors():
-            if context.definition_metadata.get(WRITE_MODE) == "append":
-                self.store.update(path, lambda before: self._appended(before, table, context.run_id, path))
-                return
-            with self.store.writing(path) as file:
-                pq.write_table(table, file, compression="zstd")
+        mode = str(context.definition_metadata.get(WRITE_MODE))
+        with user_errors(context):
+            self.write(path, _table(obj), mode=mode, run_id=context.run_id)
+
+    def write(self, path: UPath, table: pa.Table, *, mode: str, run_id: str) -> None:
+        """Writes a table; in the mode `append` after the existing rows, in place of the run's own, if there are any.
+
+        Raises:
+            DataError: the table does not fit the existing rows.
+            RegistryError: it cannot be written.
+        """
+        if mode == "append":
+            self.store.update(path, lambda before: self._appended(before, table, run_id, path))
+            return
+        with self.store.writing(path) as file:
+            pq.write_table(table, file, compression="zstd")
+
+    def read(self, path: UPath) -> pa.Table:
+        """Reads a table.
+
+        Raises:
+            RegistryError: it does not exist or cannot be read.
+        """
+        with self.store.opening(path) as file:
+            return from_parquet(file, path)
 
     def _appended(self, before: bytes | None, table: pa.Table, run_id: str, path: UPath) -> bytes:
         existing = None if before is None else from_parquet(io.BytesIO(before), path)
@@ -79,8 +97,8 @@ class ParquetIOManager(_ProjectIOManager):
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pa.Table | pd.DataFrame:
         """Reads the frame."""
-        with user_errors(), self.store.opening(path) as file:
-            table = from_parquet(file, path)
+        with user_errors(context):
+            table = self.read(path)
         return table.to_pandas() if context.dagster_type.typing_type is pd.DataFrame else table
 
 
@@ -100,7 +118,7 @@ class ModelIOManager(_ProjectIOManager):
     def load_input(self, context: dg.InputContext) -> dict[str, StoredModel]:
         """Group → model, for every requested group."""
         registry = Registry(self.store, _bucket(context), context.asset_key.path[0])
-        with user_errors():
+        with user_errors(context):
             return registry.next_models(list(context.asset_partition_keys))
 
     def dump_to_path(self, context: dg.OutputContext, obj: StoredModel, path: UPath) -> None:

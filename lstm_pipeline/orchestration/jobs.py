@@ -1,67 +1,65 @@
-"""A project's jobs: which assets each one materialises."""
+"""A project's jobs."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Sequence
-from typing import Any
+import warnings
+from itertools import pairwise
 
 import dagster as dg
 
+from lstm_pipeline.orchestration.job_config import config_mapping
 from lstm_pipeline.orchestration.keys import (
-    BACKTEST_ASSETS,
-    FORECAST_ASSETS,
-    TRAINING_ASSETS,
-    asset_key,
+    BACKTESTING,
+    BOTH,
+    FORECAST,
+    JOB_KINDS,
+    TRAIN,
+    TRAINING_TAG,
+    described,
+    job_name,
     run_tags,
-    slug,
 )
+from lstm_pipeline.orchestration.ops import STEPS, build_op, op_name
 from lstm_pipeline.projects import Project
 
-TRAIN, FORECAST, BOTH, BACKTESTING = "train", "forecast", "train_and_forecast", "backtest"
-_JOBS = {
-    TRAIN: TRAINING_ASSETS,
-    FORECAST: FORECAST_ASSETS,
-    BOTH: (*TRAINING_ASSETS, *FORECAST_ASSETS),
-    BACKTESTING: BACKTEST_ASSETS,
+_DESCRIPTIONS = {
+    TRAIN: "Clean the data, train every group, or those that the config names, and publish a version.",
+    FORECAST: "Forecast with the version in use. Nothing is trained.",
+    BOTH: "Train, publish and forecast.",
+    BACKTESTING: "Clean the data, and score a version on what it has not seen.",
 }
 
-JOB_KINDS = tuple(_JOBS)
-"""What a project's jobs are called after its name."""
 
-
-def job_name(project: str, kind: str) -> str:
-    """Name of a project's job."""
-    return f"{slug(project)}_{kind}"
-
-
-def build_jobs(project: Project) -> list[Any]:
+def build_jobs(project: Project) -> list[dg.JobDefinition]:
     """All jobs of a project."""
-    return [_job(project, kind) for kind in _JOBS]
+    return [build_job(project, kind) for kind in JOB_KINDS]
 
 
-def _job(project: Project, kind: str) -> Any:
-    product = project.spec.predictions if kind == FORECAST else project.spec.model_metadata
-    return dg.define_asset_job(
-        job_name(project.name, kind),
-        selection=dg.AssetSelection.assets(*(asset_key(project.name, asset) for asset in _JOBS[kind])),
-        executor_def=dg.in_process_executor,  # TensorFlow is imported once per run, not once per step
-        tags=run_tags(product),
-        description={
-            TRAIN: "Clean the data, train every group, publish a version.",
-            FORECAST: "Forecast with the version in use.",
-            BOTH: "Train, publish and forecast.",
-            BACKTESTING: "Clean the data, and score a version on what it has not seen.",
-        }[kind],
+def build_job(project: Project, kind: str, *, quiet: bool = False) -> dg.JobDefinition:
+    """One of a project's jobs: its steps one after the other, in one process, so that TensorFlow is imported once.
+
+    Args:
+        kind: `train`, `forecast`, `train_and_forecast` or `backtest`.
+        quiet: whether the log of a run is kept off the console.
+    """
+    name, steps = job_name(project.name, kind), STEPS[kind]
+    tags = run_tags(project.spec.predictions if kind == FORECAST else project.spec.model_metadata)
+    one_at_a_time = {TRAINING_TAG: project.name} if kind in (TRAIN, BOTH) else {}
+    invocations = {step: dg.NodeInvocation(op_name(project.name, kind, step), alias=step) for step in steps}
+    order = {invocations[later]: {"before": dg.DependencyDefinition(earlier)} for earlier, later in pairwise(steps)}
+    graph = dg.GraphDefinition(
+        name,
+        node_defs=[build_op(project, kind, step, tags) for step in steps],
+        dependencies={invocations[steps[0]]: {}, **order},
     )
-
-
-def run_config(
-    project: Project,
-    kind: str,
-    *,
-    groups: Sequence[str] | None = None,
-    as_of: dt.date | None = None,
-) -> dict[str, Any]:
-    """Thin stand-in until the jobs take their groups from the run config."""
-    return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # owners of jobs are marked as beta
+        return graph.to_job(
+            name,
+            description=described(project, _DESCRIPTIONS[kind]),
+            config=config_mapping(project, kind, steps, quiet=quiet),
+            executor_def=dg.in_process_executor,
+            tags=project.spec.tags,
+            run_tags={**project.spec.tags, **tags, **one_at_a_time},
+            owners=project.spec.owners or None,
+        )

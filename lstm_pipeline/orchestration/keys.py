@@ -10,11 +10,25 @@ from lstm_pipeline.projects import Project
 from lstm_pipeline.spec import DataProduct, DataProductInput
 
 AS_OF_TAG = "lstm_pipeline/as_of"
-TRAINED_BY_TAG = "lstm_pipeline/trained_by"
-"""Ids of the runs that trained what a run publishes, where they are others, with commas between them."""
+GROUPS_TAG = "lstm_pipeline/groups"
+"""The groups that a run trains, where they are not all, with commas between them."""
+
+TRIGGER_TAG = "lstm_pipeline/trigger"
+"""Run tag: why a run started by itself: `schedule`, or the reasons to retrain, e.g. `new_data,drift`."""
+REASON_TAG = "lstm_pipeline/reason"
+"""Run tag: the reasons to retrain as sentences."""
+NUMBERS_TAG = "lstm_pipeline/numbers"
+"""Run tag: the numbers behind the reasons, as JSON."""
+TRAINING_TAG = "lstm_pipeline/training"
+"""Run tag: the project that a run trains. `dagster.yaml` lets one such run of a project start at a time."""
 
 BUCKET = "lstm_pipeline/bucket"
 WRITE_MODE = "lstm_pipeline/write_mode"
+RUN_TAGS = "lstm_pipeline/run_tags"
+"""An asset's metadata: the tags that a run which materialises it should have, as JSON; see `coordinator`."""
+
+TRAINING_POOL = "lstm_pipeline_training"
+"""Dagster's pool of trainings: a limit on it, set in the UI, is the number of trainings at a time."""
 
 CLEANED, TRAINED, METADATA = "cleaned_data", "trained_model", "model_metadata"
 RECENT, PREDICTIONS = "recent_data", "predictions"
@@ -30,9 +44,35 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
+TRAIN, FORECAST, BOTH, BACKTESTING = "train", "forecast", "train_and_forecast", "backtest"
+JOB_KINDS = (TRAIN, FORECAST, BOTH, BACKTESTING)
+"""What a project's jobs are called after its name."""
+
+
+def job_name(project: str, kind: str) -> str:
+    """Name of a project's job."""
+    return f"{slug(project)}_{kind}"
+
+
 def asset_key(project: str, asset: str) -> dg.AssetKey:
     """Key of one of a project's assets."""
     return dg.AssetKey([project, asset])
+
+
+def product_of(project: Project, asset: str) -> DataProduct:
+    """The data product that an asset belongs to."""
+    return project.spec.predictions if asset in FORECAST_ASSETS else project.spec.model_metadata
+
+
+def write_mode(project: Project, asset: str) -> str:
+    """How an asset is written: `overwrite` or `append`. Only data products of the user's can be appended to."""
+    products = (METADATA, PREDICTIONS)
+    return product_of(project, asset).finalisers.write_config.mode if asset in products else "overwrite"
+
+
+def described(project: Project, text: str) -> str:
+    """A description of an asset or a job, with what the spec says that the project is for."""
+    return f"{text}\n\n{project.spec.description}" if project.spec.description else text
 
 
 def source_key(project: Project, product: DataProduct, name: str) -> dg.AssetKey:
@@ -46,15 +86,3 @@ def source_key(project: Project, product: DataProduct, name: str) -> dg.AssetKey
 def run_tags(product: DataProduct) -> dict[str, str]:
     """The builder's cluster settings as tags, for run launchers that can use them."""
     return {f"lstm_pipeline/{key}": str(value) for key, value in product.config.items()}
-
-
-TRIGGER_TAG = "lstm_pipeline/trigger"
-"""Run tag: why a run started by itself: `schedule`, or the reasons to retrain, e.g. `new_data,drift`."""
-GROUPS_TAG = "lstm_pipeline/groups"
-"""Run tag: the groups that are retrained, with commas between them."""
-REASON_TAG = "lstm_pipeline/reason"
-"""Run tag: the reasons to retrain as sentences."""
-NUMBERS_TAG = "lstm_pipeline/numbers"
-"""Run tag: the numbers behind the reasons, as JSON."""
-TRAINING_TAG = "lstm_pipeline/training"
-"""Run tag: the project that a run trains. `dagster.yaml` lets one such run of a project start at a time."""

@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -152,6 +152,21 @@ def _wait(
     asked = [one.asked for one in mine[:1]] + [trained[group] for _ in [0] if group in trained]
     until = max(asked, default=dt.datetime.min.replace(tzinfo=dt.UTC)) + rules.cooldown if asked else now
     return f"cooling down until {shown(until, rules.zone)}" if now < until else None
+
+
+def by_outcome(trainings: Sequence[Training], in_use: Mapping[str, str]) -> list[Training]:
+    """The trainings, those that failed for some of their groups only in two parts.
+
+    Args:
+        in_use: group → the run that trained its model in use.
+    """
+    found = []
+    for one in trainings:
+        good = tuple(group for group in one.groups if one.outcome == "failed" and in_use.get(group) in one.run_ids)
+        bad = tuple(group for group in one.groups if group not in good)
+        found += [replace(one, groups=good, outcome="succeeded")] if good else []
+        found += [replace(one, groups=bad)] if bad or not good else []
+    return found
 
 
 def remembered(memory: Memory, trainings: Sequence[Training]) -> dict[str, dt.datetime]:

@@ -6,7 +6,6 @@ import datetime as dt
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,19 @@ import yaml
 
 from lstm_pipeline.backtesting import BacktestOptions
 from lstm_pipeline.errors import PipelineError
-from lstm_pipeline.orchestration.code_location import project_definitions, resources
+from lstm_pipeline.orchestration.code_location import resources
 from lstm_pipeline.orchestration.dead_runs import fail_dead_runs, owner_tags
-from lstm_pipeline.orchestration.jobs import BACKTESTING, BOTH, job_name
+from lstm_pipeline.orchestration.job_config import backtest_config, run_config
+from lstm_pipeline.orchestration.jobs import build_job
 from lstm_pipeline.orchestration.keys import (
     AS_OF_TAG,
-    BACKTEST_ASSETS,
-    CLEANED,
-    FORECAST_ASSETS,
+    BACKTESTING,
+    BOTH,
+    FORECAST,
     METADATA,
     PREDICTIONS,
-    TRAINED,
-    TRAINED_BY_TAG,
-    TRAINING_ASSETS,
-    asset_key,
+    TRAIN,
+    job_name,
 )
 from lstm_pipeline.orchestration.progress import Progress
 from lstm_pipeline.projects import Project
@@ -41,8 +39,6 @@ _NOT_CAPTURED = {"module": "dagster._core.storage.noop_compute_log_manager", "cl
 
 OPENING_PATIENCE = 60.0
 """Seconds to wait for another process that is opening the instance."""
-
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 class RunFailedError(PipelineError):
@@ -83,7 +79,7 @@ def run_project(
     as_of: dt.date | None = None,
     progress: Progress | None = None,
 ) -> str | None:
-    """Materialises a project's assets.
+    """Runs a project's job, as one run: `train`, `forecast` or `train_and_forecast`.
 
     Args:
         train: clean the data, train the groups and publish a version.
@@ -95,22 +91,12 @@ def run_project(
         The version that was published; without training, the one that made the forecast.
 
     Raises:
+        PipelineError: there is no such group.
         RunFailedError: a step failed; with its message.
     """
-    definitions = dg.Definitions.merge(
-        project_definitions(project), dg.Definitions(resources=resources(project.storage, progress))
-    )
-    job = definitions.resolve_job_def(job_name(project.name, BOTH))
-    tags = {AS_OF_TAG: as_of.isoformat()} if as_of else {}
-    versions: dict[str, str] = {}
-    trained_by: list[str] = []
-    with instance() as here:
-        for assets, part in _parts(project, train, predict, groups):
-            spread = {RANGE_START: part[0], RANGE_END: part[-1]} if part else {}
-            selection = [asset_key(project.name, asset) for asset in assets]
-            result = execute(job, here, selection, {**tags, **spread, TRAINED_BY_TAG: ",".join(trained_by)})
-            trained_by.append(result.run_id)
-            versions |= _versions(result)
+    kind = BOTH if train and predict else TRAIN if train else FORECAST
+    config = run_config(project, kind, groups=groups if train else None, as_of=as_of)
+    versions = _versions(_execute(project, kind, config, progress))
     return versions.get(METADATA) or versions.get(PREDICTIONS)
 
 
@@ -132,20 +118,33 @@ def run_backtest(
     as_of: dt.date | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Materialises a project's back-test on freshly read training input.
+    """Runs a project's back-test on freshly read training input.
 
     Raises:
         RunFailedError: a step failed; with its message.
     """
-    definitions = dg.Definitions.merge(
-        project_definitions(project), dg.Definitions(resources=resources(project.storage, progress))
+    _execute(project, BACKTESTING, backtest_config(project, options, as_of), progress)
+
+
+def _execute(
+    project: Project, kind: str, config: Mapping[str, Any], progress: Progress | None
+) -> dg.ExecuteInProcessResult:
+    """Executes a job in this process, as one run.
+
+    Raises:
+        RunFailedError: a step failed; with its message.
+    """
+    definitions = dg.Definitions(
+        jobs=[build_job(project, kind, quiet=True)], resources=resources(project.storage, progress)
     )
-    job = definitions.resolve_job_def(job_name(project.name, BACKTESTING))
-    keys = [asset_key(project.name, asset) for asset in BACKTEST_ASSETS]
-    given = {name: value for name, value in asdict(options).items() if value is not None}
-    settings = {keys[-1].to_python_identifier(): {"config": given}}
+    job = definitions.resolve_job_def(job_name(project.name, kind))
+    tags = {AS_OF_TAG: config["as_of"]} if "as_of" in config else {}
     with instance() as here:
-        execute(job, here, keys, {AS_OF_TAG: as_of.isoformat()} if as_of else {}, settings)
+        return _succeeded(
+            job.execute_in_process(
+                run_config=dict(config), instance=here, tags={**tags, **owner_tags()}, raise_on_error=False
+            )
+        )
 
 
 def materialize(asset: dg.AssetsDefinition, project: Project, *, as_of: dt.date) -> None:
@@ -155,69 +154,23 @@ def materialize(asset: dg.AssetsDefinition, project: Project, *, as_of: dt.date)
         RunFailedError: it failed; with its message.
     """
     definitions = dg.Definitions(assets=[asset], resources=resources(project.storage), executor=dg.in_process_executor)
+    job = definitions.resolve_implicit_global_asset_job_def()
     with instance() as here:
-        execute(definitions.resolve_implicit_global_asset_job_def(), here, [asset.key], {AS_OF_TAG: as_of.isoformat()})
+        _succeeded(
+            job.execute_in_process(
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                instance=here,
+                asset_selection=[asset.key],
+                tags={AS_OF_TAG: as_of.isoformat(), **owner_tags()},
+                raise_on_error=False,
+            )
+        )
 
 
-def execute(
-    job: dg.JobDefinition,
-    here: dg.DagsterInstance,
-    selection: Sequence[dg.AssetKey],
-    tags: dict[str, str],
-    settings: Mapping[str, Any] | None = None,
-) -> dg.ExecuteInProcessResult:
-    """Executes some assets of a job in this process.
-
-    Args:
-        settings: name of a step → its run config.
-
-    Raises:
-        RunFailedError: a step failed; with its message.
-    """
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    result = job.execute_in_process(
-        run_config={**quiet, "ops": dict(settings or {})},
-        instance=here,
-        asset_selection=list(selection),
-        tags={**tags, **owner_tags()},
-        raise_on_error=False,
-    )
+def _succeeded(result: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
     if not result.success:
         raise RunFailedError(_reason(result))
     return result
-
-
-def _parts(
-    project: Project, train: bool, predict: bool, groups: Sequence[str] | None
-) -> list[tuple[tuple[str, ...], list[str]]]:
-    """The runs to start: which assets, for which groups.
-
-    One run does everything if it can, so that start-up is paid once. Dagster runs several partitions at once only as a
-    range, so groups that are not neighbours get one run per stretch, and another one publishes.
-    """
-    after = FORECAST_ASSETS if predict else ()
-    if not train:
-        return [(after, [])]
-    wanted = [group for group in project.groups if groups is None or group in groups]
-    stretches = _stretches(project.groups, wanted)
-    if len(stretches) == 1:
-        return [((*TRAINING_ASSETS, *after), stretches[0])]
-    first: tuple[str, ...] = (CLEANED, TRAINED)
-    parts = [(first if index == 0 else (TRAINED,), stretch) for index, stretch in enumerate(stretches)]
-    return [*parts, ((METADATA, *after), [])]
-
-
-def _stretches(groups: Sequence[str], wanted: Sequence[str]) -> list[list[str]]:
-    """The wanted groups as stretches of neighbours, in the order of all groups."""
-    stretches: list[list[str]] = []
-    for index, group in enumerate(groups):
-        if group not in wanted:
-            continue
-        if stretches and groups[index - 1] in stretches[-1]:
-            stretches[-1].append(group)
-        else:
-            stretches.append([group])
-    return stretches
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:

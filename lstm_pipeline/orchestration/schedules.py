@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from lstm_pipeline.orchestration.jobs import BOTH, FORECAST, job_name, run_config
-from lstm_pipeline.orchestration.keys import AS_OF_TAG, TRAINING_TAG, TRIGGER_TAG, slug
+from lstm_pipeline.orchestration.job_config import run_config
+from lstm_pipeline.orchestration.keys import AS_OF_TAG, BOTH, FORECAST, TRIGGER_TAG, job_name, slug
 from lstm_pipeline.projects import Project
 
 SCHEDULE = "schedule"
@@ -69,8 +69,6 @@ def _schedule(project: Project, key: str, crons: Sequence[str]) -> dg.ScheduleDe
                 f"run {waiting[:8]} of this job, for {as_of} as well, is still in the queue: it will do the same"
             )
         tags = {TRIGGER_TAG: SCHEDULE, AS_OF_TAG: as_of.isoformat()}
-        if kind == BOTH:
-            tags[TRAINING_TAG] = project.name
         return dg.RunRequest(run_config=run_config(project, kind, as_of=as_of), tags=tags)
 
     return scheduled

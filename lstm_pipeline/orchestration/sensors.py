@@ -15,13 +15,14 @@ from lstm_pipeline import monitoring
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration.alerts import ACCURACY, Alert, tell
 from lstm_pipeline.orchestration.failures import user_errors
-from lstm_pipeline.orchestration.jobs import BOTH, job_name, run_config
-from lstm_pipeline.orchestration.keys import GROUPS_TAG, NUMBERS_TAG, REASON_TAG, TRAINING_TAG, TRIGGER_TAG, slug
+from lstm_pipeline.orchestration.job_config import run_config
+from lstm_pipeline.orchestration.keys import BOTH, GROUPS_TAG, NUMBERS_TAG, REASON_TAG, TRIGGER_TAG, job_name, slug
 from lstm_pipeline.orchestration.retraining import (
     FIRST_PAUSE,
     Memory,
     Plan,
     Rules,
+    by_outcome,
     plan,
     remembered,
     seen,
@@ -70,7 +71,7 @@ def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime
         return _skip("the spec no longer asks for this; reload the code location", memory)
     with user_errors():
         reasons = [reason for reason in monitoring.reasons(project, now=now) if reason.group in loaded.groups]
-        trainings = automatic_trainings(context.instance, sensor_name(project.name), now)
+        trainings = by_outcome(automatic_trainings(context.instance, sensor_name(project.name), now), _in_use(project))
         trained = remembered(memory, trainings)
         last = _with_refused(project, trained) if any(reason.retrain for reason in reasons) else trained
         planned = plan(reasons, trainings, last, _rules(project, retrain), now)
@@ -84,7 +85,7 @@ def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime
     cursor = Memory(trained, there)
     if not planned.due:
         return _skip(_why_not(planned), cursor)
-    after = trainings[0].run_id[:8] if trainings else "first"
+    after = trainings[0].run_ids[0][:8] if trainings else "first"
     return dg.SensorResult(run_requests=[_request(project, planned, version, after)], cursor=cursor.to_json())
 
 
@@ -98,7 +99,6 @@ def _request(project: Project, planned: Plan, version: str, after: str) -> dg.Ru
             GROUPS_TAG: ",".join(planned.groups),
             REASON_TAG: planned.reason(),
             NUMBERS_TAG: planned.numbers(),
-            TRAINING_TAG: project.name,
         },
     )
 
@@ -112,6 +112,14 @@ def _why_not(planned: Plan) -> str:
 
 def _skip(why: str, memory: Memory) -> dg.SensorResult:
     return dg.SensorResult(skip_reason=why, cursor=memory.to_json())
+
+
+def _in_use(project: Project) -> dict[str, str]:
+    """Group → the run that trained its model in use."""
+    if not project.registry.versions():
+        return {}
+    models = project.registry.ensemble_record().metadata.individual_models
+    return {pinned.model_name: pinned.run_id for pinned in models}
 
 
 def _with_refused(project: Project, trained: dict[str, dt.datetime]) -> dict[str, dt.datetime]:

@@ -10,8 +10,7 @@ from typing import Literal
 import dagster as dg
 
 from lstm_pipeline.orchestration.dead_runs import fail_dead_runs
-from lstm_pipeline.orchestration.jobs import BOTH, JOB_KINDS, TRAIN, job_name
-from lstm_pipeline.orchestration.keys import GROUPS_TAG, TRAINED, asset_key
+from lstm_pipeline.orchestration.keys import BOTH, GROUPS_TAG, JOB_KINDS, TRAIN, TRAINED, asset_key, job_name
 from lstm_pipeline.projects import Project
 
 SENSOR_TAG = "dagster/sensor_name"
@@ -39,14 +38,14 @@ class Training:
     """An automatic training that has ended. A run and its repetitions are one training, which ended like the last.
 
     Attributes:
-        run_id: the newest of its runs.
+        run_ids: its runs, the newest first.
         groups: what it was to train.
         asked: when the first of its runs was created.
         ended: when the newest of its runs ended.
         outcome: how.
     """
 
-    run_id: str
+    run_ids: tuple[str, ...]
     groups: tuple[str, ...]
     asked: dt.datetime
     ended: dt.datetime
@@ -105,7 +104,8 @@ def _training(chain: Sequence[dg.RunRecord], now: dt.datetime) -> Training | Non
         dg.DagsterRunStatus.CANCELED: "cancelled",
     }
     groups = tuple(group for group in run.tags.get(GROUPS_TAG, "").split(",") if group)
-    return Training(run.run_id, groups, _utc(chain[-1].create_timestamp), ended, outcomes.get(run.status, "failed"))
+    run_ids = tuple(record.dagster_run.run_id for record in chain)
+    return Training(run_ids, groups, _utc(chain[-1].create_timestamp), ended, outcomes.get(run.status, "failed"))
 
 
 def _utc(time: dt.datetime) -> dt.datetime:

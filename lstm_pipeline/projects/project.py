@@ -96,7 +96,9 @@ class Project:
             yield uri
         except DataError as error:
             message = scrubbed(str(error), self._written_uri(product, name), self.loaded.folder)
-            raise DataError(message) from None  # the cause would be recorded with the secrets in it
+            fault = DataError(message)
+            fault.transient = error.transient
+            raise fault from None  # the cause would be recorded with the secrets in it
 
     def _written_uri(self, product: DataProduct, name: str) -> str:
         source = product.inputs[name]

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import METADATA
@@ -116,10 +115,6 @@ class Candidates:
         if not isinstance(data, dict) or not isinstance(data.get("run_id"), str):
             raise RegistryError(f"{path} is damaged: it does not name a run; train '{group}' again")
         return Pointer(data["run_id"], data.get("published"), data.get("refused") is True)
-
-    def refused(self) -> list[Any]:
-        """Thin stand-in until candidates can be refused."""
-        return []
 
     def pending_run(self, group: str) -> str | None:
         """The run whose candidate waits for the next version; None if the newest one is published or refused."""

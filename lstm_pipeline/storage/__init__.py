@@ -4,8 +4,8 @@ A file exists whole or not at all, exactly one of several rivals creates a file,
 faults of object stores are put into words here. fsspec, s3fs and botocore have their home in this room.
 """
 
-from lstm_pipeline.storage.faults import S3, explain, s3_options
+from lstm_pipeline.storage.faults import S3, explain, is_transient, s3_options
 from lstm_pipeline.storage.owner import Owner
 from lstm_pipeline.storage.store import Store, from_json, to_json
 
-__all__ = ["S3", "Owner", "Store", "explain", "from_json", "s3_options", "to_json"]
+__all__ = ["S3", "Owner", "Store", "explain", "from_json", "is_transient", "s3_options", "to_json"]

@@ -60,6 +60,17 @@ def explain(error: BaseException, path: object) -> str | None:
     return None
 
 
+def is_transient(error: BaseException) -> bool:
+    """Whether a store's fault may pass by itself: it did not answer, was overloaded, or was just being restarted."""
+    from botocore import exceptions as aws
+
+    from lstm_pipeline.storage.s3 import TRANSIENT_STATUS
+
+    if isinstance(error, aws.ClientError):
+        return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in TRANSIENT_STATUS
+    return isinstance(error, aws.ConnectionError | aws.HTTPClientError | TimeoutError | ConnectionError)
+
+
 def _endpoint(path: object) -> str:
     """Where a store is, as it was asked: the client's own address, else the environment's."""
     client = getattr(getattr(path, "fs", None), "_s3", None)

@@ -26,7 +26,7 @@ _LEAST_PROGRESS = 1 << 16
 _SLOWEST_UPLOAD = 1 << 17
 """Bytes a second that an upload may be slow: its size prolongs its deadline accordingly."""
 
-_TRANSIENT_STATUS = (408, 429, 500, 502, 503, 504)
+TRANSIENT_STATUS = (408, 429, 500, 502, 503, 504)
 _TRANSIENT_CODES = ("SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling")
 
 _EXPECTED: Mapping[str, tuple[str, ...]] = {
@@ -189,7 +189,7 @@ def _is_transient(error: BaseException) -> bool:
     if isinstance(cause, aws.ClientError):
         status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         code = str(cause.response.get("Error", {}).get("Code", ""))
-        return status in _TRANSIENT_STATUS or code in _TRANSIENT_CODES
+        return status in TRANSIENT_STATUS or code in _TRANSIENT_CODES
     return isinstance(cause, aws.HTTPClientError | aws.ConnectionError | ConnectionError | ConnectionFault)
 
 

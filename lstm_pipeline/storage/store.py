@@ -22,7 +22,7 @@ from upath import UPath
 
 from lstm_pipeline.errors import PipelineError, RegistryError
 from lstm_pipeline.storage.disk import DiskFiles
-from lstm_pipeline.storage.faults import S3, explain, s3_options
+from lstm_pipeline.storage.faults import S3, explain, is_transient, s3_options
 from lstm_pipeline.storage.objects import ObjectFiles
 
 _BLOCK = 1 << 20
@@ -223,7 +223,9 @@ class Store:
                 message = explain(error, path) or message
             if message is None:
                 raise
-            raise RegistryError(message) from error
+            fault = RegistryError(message)
+            fault.transient = not self.local and is_transient(error)
+            raise fault from error
 
     def upload(self, source: Path, path: UPath) -> None:
         """Copies a local file into the store, streamed."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.storage import explain
+from lstm_pipeline.storage import explain, is_transient
 from lstm_pipeline.tables.columns import check_names, check_same_columns
 from lstm_pipeline.tables.csv_files import read_csvs
 from lstm_pipeline.tables.files import FileSet, find_files, is_local, is_s3
@@ -179,7 +179,9 @@ def _faults_in_words(uri: str) -> Iterator[None]:
     except DataError:
         raise
     except Exception as error:
-        raise DataError(_fault(uri, error)) from error
+        fault = DataError(_fault(uri, error))
+        fault.transient = is_s3(uri) and is_transient(_as_store_error(error))
+        raise fault from error
 
 
 def _fault(uri: str, error: Exception) -> str:

@@ -41,6 +41,7 @@ setattr(monitoring, "reasons", reasons)  # noqa: B010
 setattr(Registry, "resolve", lambda self, version=None: "v1")  # noqa: B010
 setattr(Candidates, "refused", lambda self: [])  # noqa: B010
 setattr(sensors, "run_config", lambda project, kind, **settings: {})  # noqa: B010
+setattr(sensors, "_in_use", lambda project: {})  # noqa: B010
 setattr(sensors, "_reread", lambda project: project)  # noqa: B010
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lstm_pipeline.monitoring import Reason
-from lstm_pipeline.orchestration.retraining import Memory, Rules, plan, remembered, seen
+from lstm_pipeline.orchestration.retraining import Memory, Rules, by_outcome, plan, remembered, seen
 from lstm_pipeline.orchestration.trainings import Outcome, Training
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
@@ -23,7 +23,7 @@ def reason(group: str = "energy", trigger: Any = "new_data", rows: int = 612, re
 def ended(outcome: Outcome, minutes: float, *groups: str, took: float = 0) -> Training:
     """A training that was asked for so many minutes ago, and took so many."""
     asked = NOW - dt.timedelta(minutes=minutes)
-    return Training(f"run{minutes:g}", groups or ("energy",), asked, asked + dt.timedelta(minutes=took), outcome)
+    return Training((f"run{minutes:g}",), groups or ("energy",), asked, asked + dt.timedelta(minutes=took), outcome)
 
 
 def test_all_groups_with_a_reason_are_due_at_once() -> None:
@@ -70,6 +70,21 @@ def test_the_pause_begins_when_the_training_failed() -> None:
 def test_only_failures_since_the_last_training_that_did_not_fail_count() -> None:
     trainings = [ended("failed", 12), ended("succeeded", 5000), ended("failed", 6000), ended("failed", 7000)]
     assert plan([reason()], trainings, {}, RULES, NOW).groups == ("energy",)
+
+
+def test_a_training_that_failed_for_one_group_succeeded_for_the_others() -> None:
+    failed, other = ended("failed", 15, "energy", "water"), ended("succeeded", 90, "water")
+    parts = by_outcome([failed, other], {"energy": "run15", "water": "run90"})
+    assert [(part.groups, part.outcome) for part in parts] == [
+        (("energy",), "succeeded"),
+        (("water",), "failed"),
+        (("water",), "succeeded"),
+    ]
+    planned = plan([reason("energy"), reason("water")], parts, {}, RULES, NOW)
+    assert planned.groups == ("water",)
+    assert "cooling down" in planned.held[0]
+    assert by_outcome([failed], {"energy": "before", "water": "before"}) == [failed]
+    assert by_outcome([failed], {}) == [failed]
 
 
 def test_failures_of_other_groups_do_not_count() -> None:

@@ -17,8 +17,9 @@ from lstm_pipeline import monitoring
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.monitoring import Reason
 from lstm_pipeline.orchestration import sensors
-from lstm_pipeline.orchestration.jobs import BOTH, run_config
-from lstm_pipeline.orchestration.keys import TRAINED, asset_key
+from lstm_pipeline.orchestration.job_config import run_config
+from lstm_pipeline.orchestration.jobs import build_jobs
+from lstm_pipeline.orchestration.keys import BOTH, TRAINED, asset_key
 from lstm_pipeline.orchestration.sensors import build_retraining_sensor
 from lstm_pipeline.orchestration.trainings import PATIENCE
 from lstm_pipeline.projects import Project
@@ -57,6 +58,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[Reason]:
     reasons: list[Reason] = []
     monkeypatch.setattr(monitoring, "reasons", lambda project, *, now: list(reasons))
     monkeypatch.setattr(Registry, "resolve", lambda self, version=None: "v3")
+    monkeypatch.setattr(sensors, "_in_use", lambda project: {})
     return reasons
 
 
@@ -115,7 +117,6 @@ def test_some(project: Project, instance: dg.DagsterInstance, found: list[Reason
         "lstm_pipeline/groups": "energy",
         "lstm_pipeline/reason": "energy: 12 new rows of 10",
         "lstm_pipeline/numbers": '{"energy": {"new_data": {"rows": 12}}}',
-        "lstm_pipeline/training": "tiny-plant",
     }
     assert asked.run_config == run_config(project, BOTH, groups=["energy"])
     assert asked.run_key is not None
@@ -349,7 +350,9 @@ def test_an_accuracy_alert_is_told_once(
     assert len(told) == 1
 
 
-def test_the_shipped_settings_let_one_training_of_a_project_start_at_a_time() -> None:
+def test_the_shipped_settings_let_one_training_of_a_project_start_at_a_time(project: Project) -> None:
+    tagged = {job.name for job in build_jobs(project) if job.run_tags.get("lstm_pipeline/training") == "tiny-plant"}
+    assert tagged == {"tiny_plant_train", "tiny_plant_train_and_forecast"}
     settings = yaml.safe_load((Path(__file__).parents[2] / "dagster.yaml").read_text())
     assert settings["concurrency"]["runs"]["tag_concurrency_limits"] == [
         {"key": "lstm_pipeline/training", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}

@@ -14,7 +14,8 @@ import pytest
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 from lstm_pipeline.orchestration.code_location import project_definitions, resources
-from lstm_pipeline.orchestration.jobs import BOTH, FORECAST, run_config
+from lstm_pipeline.orchestration.job_config import run_config
+from lstm_pipeline.orchestration.keys import BOTH, FORECAST
 from lstm_pipeline.orchestration.schedules import build_schedules
 from lstm_pipeline.projects import Project
 from lstm_pipeline_tests.orchestration.automated import RETRAIN, automated, forecast_job, fresh_instance, past_run
@@ -110,7 +111,6 @@ def test_a_training_ends_with_a_forecast_and_a_forecast_never_trains(
     assert asked.tags == {
         "lstm_pipeline/trigger": "schedule",
         AS_OF: "2026-05-06",
-        "lstm_pipeline/training": "tiny-plant",
     }
     assert asked.run_config == run_config(project, BOTH, as_of=dt.date(2026, 5, 6))
     asked = evaluated(predict, at, instance)

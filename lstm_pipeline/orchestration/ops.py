@@ -1,0 +1,253 @@
+"""The steps of a project's jobs.
+
+A job's step makes what the asset of the same stage makes, writes it to the same place, and reports it to Dagster as the
+asset's materialisation. Jobs are made of steps of their own, because Dagster starts a job of assets once for each
+partition, and cannot train a set of groups in one run. Steps hand over what they have made through the storage root, so
+that a run which goes on after a failure finds it.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from lstm_pipeline.errors import PipelineError, TrainingError
+from lstm_pipeline.forecasting import GroupsFailed
+from lstm_pipeline.orchestration import stages
+from lstm_pipeline.orchestration.assets import tagged_date
+from lstm_pipeline.orchestration.failures import user_errors
+from lstm_pipeline.orchestration.frames import drawn
+from lstm_pipeline.orchestration.job_config import backtest_options
+from lstm_pipeline.orchestration.keys import (
+    AS_OF_TAG,
+    BACKTEST,
+    BACKTESTING,
+    BOTH,
+    CLEANED,
+    FORECAST,
+    GROUPS_TAG,
+    METADATA,
+    PREDICTIONS,
+    RECENT,
+    TRAIN,
+    TRAINED,
+    TRAINING_POOL,
+    asset_key,
+    job_name,
+    write_mode,
+)
+from lstm_pipeline.projects import Project
+from lstm_pipeline.registry import StoredModel
+from lstm_pipeline.wording import listed
+
+RESUMED_TAG = "dagster/is_resume_retry"
+"""Dagster's tag of a run that carries on after another one's failure."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a job in a run.
+
+    Attributes:
+        project: the project.
+        context: Dagster's context of the step.
+        after: the job's steps after this one.
+    """
+
+    project: Project
+    context: dg.OpExecutionContext
+    after: tuple[str, ...]
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The job's run config, checked when the run was launched."""
+        found: Mapping[str, Any] = self.context.op_config
+        return found
+
+    @property
+    def given_date(self) -> dt.date | None:
+        """The as-of date that the run config names, else the run's tag; None if neither does."""
+        text = self.config.get("as_of")
+        return dt.date.fromisoformat(text) if text else tagged_date(self.context)
+
+    @property
+    def as_of(self) -> dt.date:
+        """The run's as-of date, by default today."""
+        return self.given_date or self.project.today()
+
+    @property
+    def teller(self) -> stages.Teller:
+        """Who is told how the step goes."""
+        return stages.Teller(self.context.run_id, self.context.log, self.context.resources.progress)
+
+    def read(self, asset: str) -> tuple[pa.Table, dt.date]:
+        """What an earlier step has stored, and its as-of date: a run may go on after midnight."""
+        table = self.context.resources.parquet_io_manager.read(self.project.registry.layout.data(asset))
+        return table, self.given_date or stages.date_of(table) or self.project.today()
+
+    def keep(self, asset: str, made: stages.Made) -> None:
+        """Stores what a stage has made, as the asset's IO manager does, and reports it."""
+        manager, path = self.context.resources.parquet_io_manager, self.project.registry.layout.data(asset)
+        mode = write_mode(self.project, asset)
+        manager.write(path, made.frame.table, mode=mode, run_id=self.context.run_id)
+        plots = drawn(made.frame.plots, manager.store, self.context.log)
+        self.report(asset, {**made.metadata, "path": dg.MetadataValue.path(str(path)), **plots})
+
+    def report(self, asset: str, metadata: Mapping[str, Any], partition: str | None = None) -> None:
+        """Records a materialisation of an asset."""
+        key = asset_key(self.project.name, asset)
+        self.context.log_event(dg.AssetMaterialization(key, partition=partition, metadata=metadata))
+
+    def groups(self) -> list[str]:
+        """The groups that the run trains, in the order of the spec."""
+        return [group for group in self.project.groups if group in self.config["groups"]]
+
+    def runs(self) -> list[str]:
+        """The runs whose candidates this run takes: its own, and those of the runs that it carries on."""
+        run = self.context.run
+        resumed = (run.parent_run_id, run.root_run_id) if run.tags.get(RESUMED_TAG) == "true" else ()
+        return [run_id for run_id in dict.fromkeys((run.run_id, *resumed)) if run_id]
+
+
+def clean(step: Step) -> None:
+    """Reads, transforms and checks the training input."""
+    step.keep(CLEANED, stages.clean_data(step.project, step.as_of))
+
+
+def train(step: Step) -> None:
+    """Trains the groups, except those that the runs which this one carries on have trained already.
+
+    If some groups fail, those that were trained are published all the same, with the models in use of the others. The
+    step fails, so that a new run from this failure trains only the others, publishes again and forecasts.
+    """
+    project, log, groups = step.project, step.context.log, step.groups()
+    done = project.registry.trained_by(groups, step.runs())
+    rest = [group for group in groups if group not in done]
+    if done:
+        log.info(f"already trained in this run or in the one that it carries on: {listed(done)}")
+    try:
+        trained = stages.train_models(project, step.read(CLEANED)[0], rest, step.teller) if rest else {}
+    except GroupsFailed as error:
+        _report_models(step, {**done, **error.finished})
+        if error.transient:
+            raise
+        raise _carried_on(step, error, {**done, **error.finished}) from None
+    _report_models(step, {**done, **trained})
+
+
+def _report_models(step: Step, models: Mapping[str, StoredModel]) -> None:
+    """Reports trained groups; one of another run may have been stored before it could be reported."""
+    instance, key = step.context.instance, asset_key(step.project.name, TRAINED)
+    for group, model in models.items():
+        records = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[group])
+        last = instance.fetch_materializations(records, limit=1).records
+        if not last or last[0].run_id != model.run_id:
+            step.report(TRAINED, stages.model_metadata(step.project, model, step.context.log), group)
+
+
+def _carried_on(step: Step, error: GroupsFailed, trained: Mapping[str, StoredModel]) -> PipelineError:
+    """Publishes without the groups that failed and does the job's other steps; returns what the run fails with."""
+    registry = step.project.registry
+    in_use = registry.ensemble_record().metadata.individual_models if registry.versions() else []
+    failed = [group for group in step.groups() if group not in trained]
+    complete = {pinned.model_name for pinned in in_use}.issuperset(failed)
+    if not trained or not complete:
+        return error
+    kept = f"{error.reasons}. {listed(trained)}"
+    step.context.log.error(f"{error.reasons}; going on without")
+    try:
+        for name in step.after:
+            BODIES[name](step)
+    except PipelineError as other:
+        return TrainingError(f"{error}; and then: {other}")
+    return TrainingError(
+        f"{kept} are published, with the models in use of {listed(failed)}; to train only {listed(failed)}, re-execute "
+        "this run from its failure"
+    )
+
+
+def publish(step: Step) -> None:
+    """Publishes what the run has trained, with the models of the other groups."""
+    table, as_of = step.read(CLEANED)
+    trained = step.project.registry.trained_by(step.groups(), step.runs())
+    step.keep(METADATA, stages.publish_models(step.project, table, trained, as_of, step.context.run_id))
+
+
+def read_recent(step: Step) -> None:
+    """Reads and transforms the prediction input."""
+    step.keep(RECENT, stages.read_recent_data(step.project, step.as_of))
+
+
+def forecast(step: Step) -> None:
+    """Forecasts with the version in use."""
+    table, as_of = step.read(RECENT)
+    chosen = {name: step.config.get(name) for name in ("version", "horizon")}
+    step.keep(PREDICTIONS, stages.make_forecast(step.project, table, as_of, **chosen))
+
+
+def backtest(step: Step) -> None:
+    """Scores a version on rows that it has not seen, beside simpler methods."""
+    table, as_of = step.read(CLEANED)
+    options = backtest_options(step.config)
+    step.keep(BACKTEST, stages.run_backtest(step.project, table, options, as_of, step.teller))
+
+
+BODIES: Mapping[str, Callable[[Step], None]] = {
+    "clean": clean,
+    "train": train,
+    "publish": publish,
+    "read_recent": read_recent,
+    "forecast": forecast,
+    "backtest": backtest,
+}
+
+STEPS: Mapping[str, tuple[str, ...]] = {
+    TRAIN: ("clean", "train", "publish"),
+    FORECAST: ("read_recent", "forecast"),
+    BOTH: ("clean", "train", "publish", "read_recent", "forecast"),
+    BACKTESTING: ("clean", "backtest"),
+}
+"""Kind of job → its steps, in order."""
+
+
+def op_name(project: str, kind: str, step: str) -> str:
+    """Name of a step's definition, different in every job, because a step knows the ones after it."""
+    return f"{job_name(project, kind)}__{step}"
+
+
+def build_op(project: Project, kind: str, name: str, tags: Mapping[str, str]) -> dg.OpDefinition:
+    """The definition of a step of a job."""
+    steps = STEPS[kind]
+    position = steps.index(name)
+
+    @dg.op(
+        name=op_name(project.name, kind, name),
+        description=BODIES[name].__doc__,
+        ins={"before": dg.In(dg.Nothing)} if position else {},
+        out=dg.Out(dg.Nothing),
+        config_schema=dict,
+        required_resource_keys={"parquet_io_manager", "progress"},
+        tags=tags,
+        pool=TRAINING_POOL if name == "train" else None,
+    )
+    def run_step(context: dg.OpExecutionContext) -> None:
+        step = Step(project, context, steps[position + 1 :])
+        with user_errors(context):
+            if not position:
+                _tag(step)
+            BODIES[name](step)
+
+    return run_step
+
+
+def _tag(step: Step) -> None:
+    """Adds to the run's tags what its config says, by which runs can be found in the UI."""
+    groups: Sequence[str] = step.groups() if "groups" in step.config else ()
+    tags = {} if len(groups) in (0, len(step.project.groups)) else {GROUPS_TAG: ",".join(groups)}
+    if step.config.get("as_of"):
+        tags[AS_OF_TAG] = step.config["as_of"]
+    if tags:
+        step.context.instance.add_run_tags(step.context.run_id, tags)

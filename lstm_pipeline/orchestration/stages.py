@@ -1,0 +1,230 @@
+"""The stages of a project's assets and jobs: what each one makes, and what Dagster's UI shows about it.
+
+An asset (`assets`) and the step of a job (`ops`) call the same stage. Neither computes anything itself.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import dagster as dg
+import pyarrow as pa
+
+from lstm_pipeline import reporting  # its functions are looked up when a plot is drawn: matplotlib is heavy
+from lstm_pipeline.backtesting import BacktestOptions, backtest
+from lstm_pipeline.errors import PipelineError
+from lstm_pipeline.forecasting import (
+    Dataset,
+    TrainingRun,
+    build_dataset,
+    forecast,
+    publish,
+    resolve_options,
+    train_groups,
+    training_log,
+)
+from lstm_pipeline.orchestration import metadata as show
+from lstm_pipeline.orchestration.frames import Frame, Plot, drawn
+from lstm_pipeline.orchestration.keys import AS_OF_TAG
+from lstm_pipeline.orchestration.progress import Progress
+from lstm_pipeline.projects import Project, finish, input_preview, prediction_input, training_input
+from lstm_pipeline.registry import StoredModel, metadata_table
+from lstm_pipeline.spec import DataProduct, PredictionStep, TrainingStep
+from lstm_pipeline.tables import conform
+from lstm_pipeline.wording import counted, listed, number
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a stage has made.
+
+    Attributes:
+        frame: the asset's table, which names its as-of date, and its plots.
+        metadata: what the UI shows about it, without the plots.
+    """
+
+    frame: Frame
+    metadata: show.Metadata
+
+
+@dataclass(frozen=True)
+class Teller:
+    """The run that a stage belongs to, and who is told how it goes."""
+
+    run_id: str
+    log: dg.DagsterLogManager
+    progress: Progress
+
+
+def clean_data(project: Project, as_of: dt.date) -> Made:
+    """Reads the training input and checks it.
+
+    Raises:
+        DataError: it cannot be read, or does not fit the spec.
+    """
+    product, step = project.spec.model_metadata, project.spec.training
+    table = training_input(project, as_of)
+    checks = show.dataset_metadata(build_dataset(table, step, project.spec.timezone))
+    return _made(table, as_of, {**_input_metadata(project, product, step, table), **checks})
+
+
+def read_recent_data(project: Project, as_of: dt.date) -> Made:
+    """Reads the prediction input.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    product, step = project.spec.predictions, project.spec.prediction
+    table = prediction_input(project, as_of)
+    return _made(table, as_of, _input_metadata(project, product, step, table))
+
+
+def _input_metadata(
+    project: Project, product: DataProduct, step: TrainingStep | PredictionStep, table: pa.Table
+) -> show.Metadata:
+    uri, preview = input_preview(project, product, step.input)
+    return {**show.frame_metadata(table, step.timestamp_col, preview), "input": uri}
+
+
+def train_models(project: Project, table: pa.Table, groups: Sequence[str], teller: Teller) -> dict[str, StoredModel]:
+    """Trains groups and stores them as candidates of the run.
+
+    Raises:
+        DataError: the table does not fit the spec.
+        GroupsFailed: the training of one or more groups failed; it names those that were finished.
+        RegistryError: candidates cannot be stored.
+    """
+    began = time.monotonic()
+    project.registry.candidates.require_room(groups)
+    dataset = build_dataset(table, project.spec.training, project.spec.timezone)
+    teller.log.info(announcement(project, dataset, groups))
+    run = TrainingRun(
+        dataset=dataset,
+        step=project.spec.training,
+        registry=project.registry,
+        horizon=project.spec.prediction.forecast_horizon,
+        run_id=teller.run_id,
+        on_epoch=lambda group, report: teller.progress.on_epoch(teller.log, group, report),
+    )
+    models = train_groups(run, groups)
+    teller.log.info(summary(models, time.monotonic() - began))
+    return models
+
+
+def announcement(project: Project, dataset: Dataset, groups: Sequence[str]) -> str:
+    """What a training is about to do, in a line: it is minutes until the first epoch of a large one ends."""
+    step, horizon = project.spec.training, project.spec.prediction.forecast_horizon
+    counts = []
+    for group in groups:
+        with suppress(PipelineError):  # this group's training will say what is wrong, and stops no other's
+            options = resolve_options(dataset, step, group, horizon)
+            chunk, names = options.output_chunk_length or 1, dataset.features.groups[group]
+            windows = dataset.windows(names, step.sequence_length, chunk * options.rollout_steps, chunk)
+            counts.append(len(windows.train))
+    low, high = min(counts, default=0), max(counts, default=0)
+    found = counted(high, "window") if low == high else f"{low:,} to {counted(high, 'window')} a group"
+    size = f"{counted(step.sequence_length, 'row')} × {len(dataset.series.names) + len(dataset.known)} features"
+    return (
+        f"training {counted(len(groups), 'group')} ({listed(groups)}): {found} of {size}; "
+        "loading TensorFlow and compiling the networks takes about 10 s"
+    )
+
+
+def summary(models: Mapping[str, StoredModel], seconds: float) -> str:
+    """What a training has done, in a line."""
+    told = []
+    for group, model in models.items():
+        metadata = model.record.metadata
+        training, rmse = metadata.training, metadata.metrics.get("one_step", {}).get("rmse")
+        error = "" if rmse is None else f", test rmse one step ahead {number(rmse)}"
+        told.append(
+            f"{group}: {counted(training['epochs'], 'epoch')}, best {training['best_epoch']}, "
+            f"validation loss {number(training['val_loss'])}{error}"
+        )
+    return f"trained {counted(len(models), 'group')} in {seconds:.1f} s ({'; '.join(told)})"
+
+
+def model_metadata(project: Project, model: StoredModel, log: dg.DagsterLogManager) -> show.Metadata:
+    """What the UI shows about a trained group."""
+    plot = Plot(
+        "loss_curve",
+        "loss by epoch",
+        lambda: reporting.draw_losses(model.record, training_log(project.registry, model)),
+    )
+    return {**show.model_metadata(model.record), **drawn([plot], project.registry.store, log)}
+
+
+def publish_models(
+    project: Project, table: pa.Table, trained: Mapping[str, StoredModel], as_of: dt.date, run_id: str
+) -> Made:
+    """Publishes models together with those of the other groups.
+
+    Raises:
+        DataError: the table does not fit the spec.
+        RegistryError: the models do not fit the spec or each other.
+    """
+    product, step = project.spec.model_metadata, project.spec.training
+    published = publish(project, table, trained, run_id=run_id)
+    records = finish(project, product, step.output, metadata_table(published.version), as_of)
+    if product.fields is not None:
+        records = conform(records, product.fields, what="model_metadata")
+    path = project.registry.layout.residual_plot(published.version.record.version)
+    plot = Plot("residual_plot", "residuals one step ahead", lambda: reporting.draw_residuals(published), path)
+    return _made(records, as_of, show.version_metadata(published.version), plot)
+
+
+def make_forecast(
+    project: Project, table: pa.Table, as_of: dt.date, *, version: str | None = None, horizon: int | None = None
+) -> Made:
+    """Forecasts from the end of the recent data.
+
+    Args:
+        version: the version to use; None for the spec's, or the one in use.
+        horizon: steps to forecast; None for the spec's.
+
+    Raises:
+        DataError: the recent data does not fit the models.
+        RegistryError: the version does not exist or is damaged.
+    """
+    now = dt.datetime.now(dt.UTC)
+    made = forecast(project, table, as_of=as_of, predicted_at=now, version=version, horizon=horizon)
+    path = project.registry.layout.forecast_plot
+    plot = Plot("forecast", "forecast with recent history", lambda: reporting.draw_forecast(made), path)
+    shown = show.forecast_metadata(made, project.spec.prediction.timestamp_col)
+    return _made(made.table, as_of, shown, plot)
+
+
+def run_backtest(project: Project, table: pa.Table, options: BacktestOptions, as_of: dt.date, teller: Teller) -> Made:
+    """Scores a version, or retrained networks, on rows they have not seen.
+
+    Raises:
+        DataError: options cannot be combined, or nothing is held out.
+        RegistryError: the version does not exist or does not fit the spec.
+        TrainingError: a group could not be retrained.
+    """
+    result = backtest(
+        project,
+        table,
+        options,
+        on_stage=lambda text: teller.progress.on_stage(teller.log, text),
+        on_epoch=lambda group, report: teller.progress.on_epoch(teller.log, group, report),
+    )
+    path = project.registry.layout.backtest_plot
+    plot = Plot("errors_by_lead", "error by lead time", lambda: reporting.draw_backtest(result.table), path)
+    return _made(result.table, as_of, show.backtest_metadata(result), plot)
+
+
+def _made(table: pa.Table, as_of: dt.date, metadata: show.Metadata, *plots: Plot) -> Made:
+    """A frame with its as-of date, in the file and in the UI."""
+    dated = table.replace_schema_metadata({**(table.schema.metadata or {}), AS_OF_TAG: str(as_of)})
+    return Made(Frame(dated, plots), {**metadata, "as_of": str(as_of)})
+
+
+def date_of(table: pa.Table) -> dt.date | None:
+    """The as-of date that a stored frame names."""
+    found = (table.schema.metadata or {}).get(AS_OF_TAG.encode())
+    return dt.date.fromisoformat(found.decode()) if found else None
