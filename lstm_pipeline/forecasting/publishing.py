@@ -14,7 +14,7 @@ from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble, load_models, require_agreement
 from lstm_pipeline.forecasting.evaluation import Evaluation, evaluate
 from lstm_pipeline.projects import Project
-from lstm_pipeline.registry import Decision, InUse, Score, StoredModel, Version
+from lstm_pipeline.registry import Decision, InUse, Refused, Score, StoredModel, Version
 from lstm_pipeline.statistics import METRIC_DEFINITIONS, RESIDUAL_DEFINITIONS, mean_over_features, residual_summary
 from lstm_pipeline.wording import listed
 
@@ -68,19 +68,26 @@ def promote_refused(project: Project, table: pa.Table, groups: Sequence[str], *,
 
     Raises:
         DataError: the table does not fit the spec.
-        RegistryError: there is no such group or no refused candidate, or the models do not fit together.
+        RegistryError: a group has no refused candidate, or the models do not fit together.
     """
-    unknown = [group for group in groups if group not in project.groups]
-    if unknown:
-        raise RegistryError(f"not groups of this project: {listed(unknown)}; its groups are {listed(project.groups)}")
+    newest = require_refused(project, groups)
+    candidates = project.registry.candidates
+    trained = {group: candidates.load(group, newest[group].run_id) for group in groups}
+    return _publish(project, table, trained, {group: newest[group].decision for group in groups}, run_id)
+
+
+def require_refused(project: Project, groups: Sequence[str]) -> dict[str, Refused]:
+    """Group → its newest refused candidate.
+
+    Raises:
+        RegistryError: a group has no refused candidate.
+    """
     newest = {refused.group: refused for refused in project.registry.refused()}  # the oldest refusal is listed first
     missing = [group for group in groups if group not in newest]
     if missing:
         others = f"groups with one: {listed(newest)}" if newest else "no group has one"
         raise RegistryError(f"no refused candidate to promote: {listed(missing)} ({others}, or it has been pruned)")
-    candidates = project.registry.candidates
-    trained = {group: candidates.load(group, newest[group].run_id) for group in groups}
-    return _publish(project, table, trained, {group: newest[group].decision for group in groups}, run_id)
+    return {group: newest[group] for group in groups}
 
 
 def _publish(

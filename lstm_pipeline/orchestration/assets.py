@@ -180,7 +180,7 @@ def _model_metadata(project: Project) -> dg.AssetsDefinition:
             run_ids = [run_id for run_id in (context.run_id, context.run.parent_run_id) if run_id]
             trained = project.registry.trained_by(project.groups, run_ids)
             as_of = as_of_date(context, project)
-            return _result(stages.publish_models(project, cleaned_data, trained, as_of, context.run_id))
+            return _result(stages.publish_models(project, cleaned_data, trained, as_of, context.run_id, context.log))
 
     return model_metadata
 

@@ -159,9 +159,14 @@ def model_metadata(project: Project, model: StoredModel, log: dg.DagsterLogManag
 
 
 def publish_models(
-    project: Project, table: pa.Table, trained: Mapping[str, StoredModel], as_of: dt.date, run_id: str
+    project: Project,
+    table: pa.Table,
+    trained: Mapping[str, StoredModel],
+    as_of: dt.date,
+    run_id: str,
+    log: dg.DagsterLogManager,
 ) -> Made:
-    """Publishes models together with those of the other groups.
+    """Publishes models together with those of the other groups, and warns of those that were not promoted.
 
     Raises:
         DataError: the table does not fit the spec.
@@ -169,12 +174,15 @@ def publish_models(
     """
     product, step = project.spec.model_metadata, project.spec.training
     published = publish(project, table, trained, run_id=run_id)
+    for refused in published.refused:
+        log.warning(show.refusal(refused))
     records = finish(project, product, step.output, metadata_table(published.version), as_of)
     if product.fields is not None:
         records = conform(records, product.fields, what="model_metadata")
     path = project.registry.layout.residual_plot(published.version.record.version)
     plot = Plot("residual_plot", "residuals one step ahead", lambda: reporting.draw_residuals(published), path)
-    return _made(records, as_of, show.version_metadata(published.version), plot)
+    plots = (plot,) if published.is_new else ()  # the version in use has its plot already
+    return _made(records, as_of, show.publication_metadata(published), *plots)
 
 
 def make_forecast(

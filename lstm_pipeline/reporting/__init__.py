@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_losses, draw_residuals
-    from lstm_pipeline.reporting.markdown import frame_rows, metric_rows, picture
+    from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, metric_rows, picture
     from lstm_pipeline.reporting.terminal import (
         TrainingBars,
         backtest_tables,
         coverage_line,
+        decisions_table,
         forecast_table,
         make_console,
         metrics_table,
@@ -26,6 +27,8 @@ __all__ = [
     "TrainingBars",
     "backtest_tables",
     "coverage_line",
+    "decision_rows",
+    "decisions_table",
     "draw_backtest",
     "draw_forecast",
     "draw_losses",
@@ -41,11 +44,12 @@ __all__ = [
 
 _NAMES = {
     "drawing": ("draw_backtest", "draw_forecast", "draw_losses", "draw_residuals"),
-    "markdown": ("frame_rows", "metric_rows", "picture"),
+    "markdown": ("decision_rows", "frame_rows", "metric_rows", "picture"),
     "terminal": (
         "TrainingBars",
         "backtest_tables",
         "coverage_line",
+        "decisions_table",
         "forecast_table",
         "make_console",
         "metrics_table",
