@@ -7,12 +7,14 @@ whose cursor was lost with the daemon comes to the same run key, and Dagster sta
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
 
 from lstm_pipeline import monitoring
 from lstm_pipeline.errors import PipelineError
+from lstm_pipeline.monitoring import Reason
 from lstm_pipeline.orchestration.alerts import ACCURACY, Alert, tell
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.job_config import run_config
@@ -31,6 +33,7 @@ from lstm_pipeline.orchestration.retraining import (
 from lstm_pipeline.orchestration.trainings import automatic_trainings, running_training
 from lstm_pipeline.projects import Project, load_project
 from lstm_pipeline.spec import Retrain
+from lstm_pipeline.wording import listed
 
 
 def sensor_name(project: str) -> str:
@@ -70,7 +73,9 @@ def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime
     if retrain is None or project.name != loaded.name:
         return _skip("the spec no longer asks for this; reload the code location", memory)
     with user_errors():
-        reasons = [reason for reason in monitoring.reasons(project, now=now) if reason.group in loaded.groups]
+        found, remarks = look(project, retrain, now)
+        reasons = [reason for reason in found if reason.group in loaded.groups]
+        strangers = dict.fromkeys(reason.group for reason in found if reason not in reasons)
         trainings = by_outcome(automatic_trainings(context.instance, sensor_name(project.name), now), _in_use(project))
         trained = remembered(memory, trainings)
         last = _with_refused(project, trained) if any(reason.retrain for reason in reasons) else trained
@@ -84,7 +89,9 @@ def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime
             tell(project, Alert(ACCURACY, sentence(reason), {"group": reason.group, **reason.numbers}))
     cursor = Memory(trained, there)
     if not planned.due:
-        return _skip(_why_not(planned), cursor)
+        if strangers:
+            remarks.append(f"new in the spec, so reload the code location: {listed(strangers)}")
+        return _skip(_why_not(planned, remarks), cursor)
     after = trainings[0].run_ids[0][:8] if trainings else "first"
     return dg.SensorResult(run_requests=[_request(project, planned, version, after)], cursor=cursor.to_json())
 
@@ -103,11 +110,21 @@ def _request(project: Project, planned: Plan, version: str, after: str) -> dg.Ru
     )
 
 
-def _why_not(planned: Plan) -> str:
+def look(project: Project, retrain: Retrain, now: dt.datetime) -> tuple[list[Reason], list[str]]:
+    """The reasons to retrain, and sentences about what is no reason.
+
+    Raises:
+        PipelineError: nothing can be found out.
+    """
+    facts = monitoring.gather(project, now)
+    return monitoring.reasons_from(facts, retrain), monitoring.remarks(facts, retrain)
+
+
+def _why_not(planned: Plan, remarks: Sequence[str]) -> str:
     """Why a tick asks for no run."""
     why = "; ".join(planned.held) or "no reason to retrain"
-    warnings = "; ".join(map(sentence, planned.warnings))
-    return f"{why}; only a warning: {warnings}" if warnings else why
+    warnings = [f"only a warning: {sentence(reason)}" for reason in planned.warnings]
+    return "; ".join([why, *warnings, *remarks])
 
 
 def _skip(why: str, memory: Memory) -> dg.SensorResult:

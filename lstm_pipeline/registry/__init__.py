@@ -7,15 +7,18 @@ files and records, not networks: it runs without TensorFlow. Bytes go through `s
 
 from lstm_pipeline.registry.candidates import Candidates, Refused
 from lstm_pipeline.registry.housekeeping import Removal, prune
-from lstm_pipeline.registry.layout import HELD_OUT, METADATA, MODEL, SCALER, TRAINING_LOG, Layout
+from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, METADATA, MODEL, SCALER, TRAINING_LOG, Layout
 from lstm_pipeline.registry.models import DamagedRecord, StoredModel
 from lstm_pipeline.registry.promotion import Decide, InUse, Publication, Score
 from lstm_pipeline.registry.records import (
     CalibrationRecord,
     Decision,
+    DriftRecord,
+    DriftReferences,
     EnsembleMetadata,
     EnsembleRecord,
     IndividualRecord,
+    InputRecord,
     Metrics,
     ModelMetadata,
     Offsets,
@@ -26,6 +29,7 @@ from lstm_pipeline.registry.table import METADATA_SCHEMA, metadata_table
 from lstm_pipeline.registry.versions import Version
 
 __all__ = [
+    "DRIFT",
     "HELD_OUT",
     "METADATA",
     "METADATA_SCHEMA",
@@ -37,10 +41,13 @@ __all__ = [
     "DamagedRecord",
     "Decide",
     "Decision",
+    "DriftRecord",
+    "DriftReferences",
     "EnsembleMetadata",
     "EnsembleRecord",
     "InUse",
     "IndividualRecord",
+    "InputRecord",
     "Layout",
     "Metrics",
     "ModelMetadata",

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import dagster as dg
 
-from lstm_pipeline import monitoring
 from lstm_pipeline.monitoring import Reason
 from lstm_pipeline.orchestration import sensors
 from lstm_pipeline.orchestration.schedules import build_schedules
 from lstm_pipeline.orchestration.sensors import build_retraining_sensor
 from lstm_pipeline.projects import Project, load_project
 from lstm_pipeline.registry import Candidates, Registry
+from lstm_pipeline.spec import Retrain
 
 FOLDER = Path(os.environ["KILL_TEST_FOLDER"])
 WANTED, TRAINED, TICKS = FOLDER / "wanted", FOLDER / "trained", FOLDER / "ticks"
@@ -27,17 +27,17 @@ def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def reasons(project: Project, *, now: dt.datetime) -> list[Reason]:
+def look(project: Project, retrain: Retrain, now: dt.datetime) -> tuple[list[Reason], list[str]]:
     """There is a reason as long as the newest wanted line was not trained."""
     wanted, trained = lines(WANTED), lines(TRAINED)
     found = [name for name in wanted[-1:] if name not in trained]
     with TICKS.open("a") as file:
         file.write(f"{wanted[-1] if wanted else ''}\n")
     time.sleep(0.2)  # so that a kill can hit the evaluation
-    return [Reason("energy", "new_data", f"{name} is new", {"name": name}, True) for name in found]
+    return [Reason("energy", "new_data", f"{name} is new", {"name": name}, basis=(name,)) for name in found], []
 
 
-setattr(monitoring, "reasons", reasons)  # noqa: B010
+setattr(sensors, "look", look)  # noqa: B010
 setattr(Registry, "resolve", lambda self, version=None: "v1")  # noqa: B010
 setattr(Candidates, "refused", lambda self: [])  # noqa: B010
 setattr(sensors, "run_config", lambda project, kind, **settings: {})  # noqa: B010

@@ -17,7 +17,7 @@ RULES = Rules(dt.timedelta(days=1), dt.timedelta(minutes=10), "Europe/Berlin")
 
 
 def reason(group: str = "energy", trigger: Any = "new_data", rows: int = 612, retrain: bool = True) -> Reason:
-    return Reason(group, trigger, f"{rows} new rows of 500", {"rows": rows}, retrain)
+    return Reason(group, trigger, f"{rows} new rows of 500", {"rows": rows}, retrain, (str(rows),))
 
 
 def ended(outcome: Outcome, minutes: float, *groups: str, took: float = 0) -> Training:

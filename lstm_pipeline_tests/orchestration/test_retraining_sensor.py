@@ -13,7 +13,6 @@ import dagster as dg
 import pytest
 import yaml
 
-from lstm_pipeline import monitoring
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.monitoring import Reason
 from lstm_pipeline.orchestration import sensors
@@ -24,6 +23,7 @@ from lstm_pipeline.orchestration.sensors import build_retraining_sensor
 from lstm_pipeline.orchestration.trainings import PATIENCE
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import Registry
+from lstm_pipeline.spec import Retrain
 from lstm_pipeline_tests.orchestration.automated import (
     RETRAIN,
     automated,
@@ -35,6 +35,7 @@ from lstm_pipeline_tests.orchestration.automated import (
 )
 from lstm_pipeline_tests.orchestration.plant import tiny_project
 
+REAL_LOOK = sensors.look
 STATUS = dg.DagsterRunStatus
 ENERGY = Reason("energy", "new_data", "12 new rows of 10", {"rows": 12}, True)
 WATER = Reason("water", "max_age", "91 d old of 90 d", {"days": 91}, True)
@@ -56,7 +57,7 @@ def project(tmp_path: Path) -> Project:
 def found(monkeypatch: pytest.MonkeyPatch) -> list[Reason]:
     """The reasons that monitoring finds; v3 is in use."""
     reasons: list[Reason] = []
-    monkeypatch.setattr(monitoring, "reasons", lambda project, *, now: list(reasons))
+    monkeypatch.setattr(sensors, "look", lambda project, retrain, now: (list(reasons), []))
     monkeypatch.setattr(Registry, "resolve", lambda self, version=None: "v3")
     monkeypatch.setattr(sensors, "_in_use", lambda project: {})
     return reasons
@@ -290,11 +291,11 @@ def test_the_spec_is_read_again_on_every_tick(
     project = automated(tmp_path / "project", retrain=RETRAIN)
     epochs: list[int] = []
 
-    def reasons(project: Project, *, now: dt.datetime) -> list[Reason]:
+    def look(project: Project, retrain: Retrain, now: dt.datetime) -> tuple[list[Reason], list[str]]:
         epochs.append(project.spec.training.epochs)
-        return []
+        return [], []
 
-    monkeypatch.setattr(monitoring, "reasons", reasons)
+    monkeypatch.setattr(sensors, "look", look)
     tick(project, instance)
     path = Path(project.loaded.source)
     path.write_text(path.read_text().replace("epochs: 2", "epochs: 3"))
@@ -316,16 +317,23 @@ def test_a_group_that_the_code_location_does_not_know_yet_waits(
     project: Project, instance: dg.DagsterInstance, found: list[Reason]
 ) -> None:
     found[:] = [Reason("steam", "new_data", "12 new rows of 10", {}, True)]
-    assert skipped(project, instance) == "no reason to retrain"
+    assert skipped(project, instance) == ("no reason to retrain; new in the spec, so reload the code location: steam")
+
+
+def test_remarks_are_told(project: Project, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensors, "look", REAL_LOOK)
+    assert skipped(project, instance) == (
+        "no reason to retrain; no model yet: energy, water; a schedule or a person trains the first one"
+    )
 
 
 def test_what_cannot_be_looked_up_fails_the_tick_with_its_message(
     project: Project, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(project: Project, *, now: dt.datetime) -> list[Reason]:
+    def broken(project: Project, retrain: Retrain, now: dt.datetime) -> tuple[list[Reason], list[str]]:
         raise DataError("input 'features': no such file")
 
-    monkeypatch.setattr(monitoring, "reasons", broken)
+    monkeypatch.setattr(sensors, "look", broken)
     with pytest.raises(dg.Failure, match="input 'features': no such file"):
         tick(project, instance)
 
