@@ -116,7 +116,7 @@ def _failed_runs(instance: dg.DagsterInstance, project: Project, watch: Watch) -
     """The failed runs of the project, less those that are or will be retried: the last attempt counts."""
     after = max(watch.since, watch.last - _OVERLAP)
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=after)
-    for record in reversed(instance.get_run_records(failed)):
+    for record in reversed(instance.get_run_records(failed, limit=_MOST)):
         run = record.dagster_run
         retried = run.is_complete_and_waiting_to_retry or _RETRIED_TAG in run.tags
         if of_project(run, project) and not retried:
