@@ -24,6 +24,9 @@ from lstm_pipeline.orchestration.keys import (
 )
 from lstm_pipeline.orchestration.ops import STEPS, op_name
 from lstm_pipeline.orchestration.progress import LogProgress, Progress
+from lstm_pipeline.orchestration.schedules import build_schedules, schedule_names
+from lstm_pipeline.orchestration.sensors import build_retraining_sensor, sensor_name
+from lstm_pipeline.orchestration.watching import build_alert_sensor, watch_name
 from lstm_pipeline.projects import Project, load_project, spec_files
 from lstm_pipeline.spec import Loc, TrainingStep, storage_uri
 from lstm_pipeline.storage import Store
@@ -32,8 +35,11 @@ logger = logging.getLogger(__name__)
 
 
 def project_definitions(project: Project) -> dg.Definitions:
-    """A project's assets and jobs; the code location supplies the resources (see `resources`)."""
-    return dg.Definitions(assets=build_assets(project), jobs=build_jobs(project))
+    """A project's assets, jobs, schedules and sensors; the code location supplies the resources (see `resources`)."""
+    sensors = [sensor for sensor in (build_retraining_sensor(project), build_alert_sensor(project)) if sensor]
+    return dg.Definitions(
+        assets=build_assets(project), jobs=build_jobs(project), schedules=build_schedules(project), sensors=sensors
+    )
 
 
 def resources(storage: str | None = None, progress: Progress | None = None) -> dict[str, object]:
@@ -110,8 +116,8 @@ class _Claims:
         self._owners |= dict.fromkeys(_claimed(project.name, path), f"the project '{project.name}' in {path}")
 
 
-GROUP, GRAPH, FILE = "group", "graph", "file"
-"""What has to be unique: groups of assets, graphs (jobs and steps share their names), and files."""
+GROUP, GRAPH, AUTOMATIC, FILE = "group", "graph", "automatic", "file"
+"""What has to be unique: groups of assets, graphs (jobs and steps share their names), what starts them, and files."""
 _EXPLANATION = {
     GROUP: " (names that differ only in '-', '_' and '.' are the same in the UI)",
     FILE: " (an ending does not tell two files apart, nor do '-' and '_')",
@@ -127,6 +133,8 @@ def _claimed(name: str, path: Path | None = None) -> dict[tuple[str, str], str]:
         (GROUP, slug(name)): f"group '{slug(name)}'",
         **{(GRAPH, job): f"job '{job}'" for job in (job_name(name, kind) for kind in JOB_KINDS)},
         **{(GRAPH, step): f"step '{step}'" for step in steps},
+        **{(AUTOMATIC, one): f"schedule '{one}'" for one in schedule_names(name)},
+        **{(AUTOMATIC, one): f"sensor '{one}'" for one in (sensor_name(name), watch_name(name))},
         **({(FILE, slug(path.stem)): f"file name '{path.stem}'"} if path else {}),
     }
 

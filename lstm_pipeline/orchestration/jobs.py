@@ -14,6 +14,7 @@ from lstm_pipeline.orchestration.keys import (
     FORECAST,
     JOB_KINDS,
     TRAIN,
+    TRAINING_TAG,
     described,
     job_name,
     run_tags,
@@ -43,6 +44,7 @@ def build_job(project: Project, kind: str, *, quiet: bool = False) -> dg.JobDefi
     """
     name, steps = job_name(project.name, kind), STEPS[kind]
     tags = run_tags(project.spec.predictions if kind == FORECAST else project.spec.model_metadata)
+    one_at_a_time = {TRAINING_TAG: project.name} if kind in (TRAIN, BOTH) else {}
     invocations = {step: dg.NodeInvocation(op_name(project.name, kind, step), alias=step) for step in steps}
     order = {invocations[later]: {"before": dg.DependencyDefinition(earlier)} for earlier, later in pairwise(steps)}
     graph = dg.GraphDefinition(
@@ -58,6 +60,6 @@ def build_job(project: Project, kind: str, *, quiet: bool = False) -> dg.JobDefi
             config=config_mapping(project, kind, steps, quiet=quiet),
             executor_def=dg.in_process_executor,
             # not `run_tags`: Dagster leaves those out of runs that its UI starts
-            tags={**project.spec.tags, **tags},
+            tags={**project.spec.tags, **tags, **one_at_a_time},
             owners=project.spec.owners or None,
         )

@@ -176,8 +176,8 @@ def publish(step: Step) -> None:
     """Publishes what the run has trained, with the models of the other groups."""
     table, as_of = step.read(CLEANED)
     trained = step.project.registry.trained_by(step.groups(), step.runs())
-    context = step.context
-    step.keep(METADATA, stages.publish_models(step.project, table, trained, as_of, context.run_id, context.log))
+    run_id, log = step.context.run_id, step.context.log
+    step.keep(METADATA, stages.publish_models(step.project, table, trained, as_of, run_id, log))
 
 
 def read_recent(step: Step) -> None:

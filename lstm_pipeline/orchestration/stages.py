@@ -170,7 +170,7 @@ def publish_models(
     run_id: str,
     log: dg.DagsterLogManager,
 ) -> Made:
-    """Publishes models together with those of the other groups; each that is refused is a warning in the log.
+    """Publishes models together with those of the other groups, and warns of those that were not promoted.
 
     Raises:
         DataError: the table does not fit the spec.

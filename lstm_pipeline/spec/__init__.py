@@ -17,7 +17,7 @@ from lstm_pipeline.spec.settings import (
     resolve_uri,
     storage_uri,
 )
-from lstm_pipeline.spec.uris import scrubbed, shown_uri, uri_problem
+from lstm_pipeline.spec.uris import scrubbed, shown_uri, uri_problem, without_credentials
 
 if TYPE_CHECKING:
     from lstm_pipeline.spec.automation import (
@@ -81,6 +81,7 @@ __all__ = [
     "shown_uri",
     "storage_uri",
     "uri_problem",
+    "without_credentials",
 ]
 
 _NAMES = {

@@ -1,0 +1,162 @@
+"""A project's retraining sensor: looks for reasons to retrain, and asks for at most one run a tick.
+
+Nothing depends on a tick being carried out to its end. What was trained is looked up in the instance, so that a tick
+whose cursor was lost with the daemon comes to the same run key, and Dagster starts one run for each key.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from lstm_pipeline import monitoring
+from lstm_pipeline.errors import PipelineError
+from lstm_pipeline.monitoring import Reason
+from lstm_pipeline.orchestration.alerts import ACCURACY, Alert, tell
+from lstm_pipeline.orchestration.failures import user_errors
+from lstm_pipeline.orchestration.job_config import run_config
+from lstm_pipeline.orchestration.keys import BOTH, GROUPS_TAG, NUMBERS_TAG, REASON_TAG, TRIGGER_TAG, job_name, slug
+from lstm_pipeline.orchestration.retraining import (
+    FIRST_PAUSE,
+    Memory,
+    Plan,
+    Rules,
+    by_outcome,
+    plan,
+    remembered,
+    seen,
+    sentence,
+)
+from lstm_pipeline.orchestration.trainings import automatic_trainings, running_training
+from lstm_pipeline.projects import Project, load_project
+from lstm_pipeline.spec import Retrain
+from lstm_pipeline.wording import listed
+
+
+def sensor_name(project: str) -> str:
+    """Name of a project's retraining sensor."""
+    return f"{slug(project)}_retrain"
+
+
+def build_retraining_sensor(project: Project) -> dg.SensorDefinition | None:
+    """The retraining sensor of a project; None if its spec names no reasons to retrain."""
+    retrain = project.spec.automation.retrain if project.spec.automation else None
+    if retrain is None:
+        return None
+
+    @dg.sensor(
+        name=sensor_name(project.name),
+        job_name=job_name(project.name, BOTH),
+        minimum_interval_seconds=int(retrain.check_every.total_seconds()),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Retrains the groups that have a reason, as `automation.retrain` says: one run for all of them.",
+    )
+    def retraining(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        return _tick(context, project, dt.datetime.now(dt.UTC))
+
+    return retraining
+
+
+def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime) -> dg.SensorResult:
+    memory = Memory.parse(context.cursor)
+    run = running_training(context.instance, loaded, now)
+    if run is not None:
+        return _skip(f"waiting: a training of this project is running (run {run[:8]})", memory)
+    try:
+        project = _reread(loaded)
+    except PipelineError as error:
+        return _skip(f"waiting: the spec was changed and is wrong now; mend it, then this goes on: {error}", memory)
+    retrain = project.spec.automation.retrain if project.spec.automation else None
+    if retrain is None or project.name != loaded.name:
+        return _skip("the spec no longer asks for this; reload the code location", memory)
+    with user_errors():
+        found, remarks = look(project, retrain, now)
+        reasons = [reason for reason in found if reason.group in loaded.groups]
+        strangers = dict.fromkeys(reason.group for reason in found if reason not in reasons)
+        trainings = by_outcome(automatic_trainings(context.instance, sensor_name(project.name), now), _in_use(project))
+        trained = remembered(memory, trainings)
+        last = _with_refused(project, trained) if any(reason.retrain for reason in reasons) else trained
+        planned = plan(reasons, trainings, last, _rules(project, retrain), now)
+        there, fresh = seen(memory, reasons, now)
+        version = project.registry.resolve() if planned.due else ""
+    for reason in fresh:
+        if not reason.retrain:
+            context.log.warning(sentence(reason))
+        if reason.trigger == ACCURACY:
+            tell(project, Alert(ACCURACY, sentence(reason), {"group": reason.group, **reason.numbers}))
+    cursor = Memory(trained, there)
+    if not planned.due:
+        if strangers:
+            remarks.append(f"new in the spec, so reload the code location: {listed(strangers)}")
+        return _skip(_why_not(planned, remarks), cursor)
+    after = trainings[0].run_ids[0][:8] if trainings else "first"
+    return dg.SensorResult(run_requests=[_request(project, planned, version, after)], cursor=cursor.to_json())
+
+
+def _request(project: Project, planned: Plan, version: str, after: str) -> dg.RunRequest:
+    """One run for all groups that have a reason."""
+    return dg.RunRequest(
+        run_key=planned.run_key(version, after),
+        run_config=run_config(project, BOTH, groups=planned.groups),
+        tags={
+            TRIGGER_TAG: ",".join(sorted({reason.trigger for reason in planned.due})),
+            GROUPS_TAG: ",".join(planned.groups),
+            REASON_TAG: planned.reason(),
+            NUMBERS_TAG: planned.numbers(),
+        },
+    )
+
+
+def look(project: Project, retrain: Retrain, now: dt.datetime) -> tuple[list[Reason], list[str]]:
+    """The reasons to retrain, and sentences about what is no reason.
+
+    Raises:
+        PipelineError: nothing can be found out.
+    """
+    facts = monitoring.gather(project, now)
+    return monitoring.reasons_from(facts, retrain), monitoring.remarks(facts, retrain)
+
+
+def _why_not(planned: Plan, remarks: Sequence[str]) -> str:
+    """Why a tick asks for no run."""
+    why = "; ".join(planned.held) or "no reason to retrain"
+    warnings = [f"only a warning: {sentence(reason)}" for reason in planned.warnings]
+    return "; ".join([why, *warnings, *remarks])
+
+
+def _skip(why: str, memory: Memory) -> dg.SensorResult:
+    return dg.SensorResult(skip_reason=why, cursor=memory.to_json())
+
+
+def _in_use(project: Project) -> dict[str, str]:
+    """Group → the run that trained its model in use."""
+    if not project.registry.versions():
+        return {}
+    models = project.registry.ensemble_record().metadata.individual_models
+    return {pinned.model_name: pinned.run_id for pinned in models}
+
+
+def _with_refused(project: Project, trained: dict[str, dt.datetime]) -> dict[str, dt.datetime]:
+    """Also the groups whose candidate was refused: trained again so soon, it would be refused again."""
+    found = dict(trained)
+    for refused in project.registry.candidates.refused():
+        found[refused.group] = max(found.get(refused.group, refused.when), refused.when)
+    return found
+
+
+def _rules(project: Project, retrain: Retrain) -> Rules:
+    return Rules(retrain.cooldown, max(retrain.check_every, FIRST_PAUSE), project.spec.schedule_timezone)
+
+
+def _reread(project: Project) -> Project:
+    """The project as its spec is now: the code location loads it once, and the next run reads it again.
+
+    Raises:
+        SpecError: it is wrong now.
+    """
+    path = Path(project.loaded.source)
+    path = path / "defs.yaml" if path.is_dir() else path
+    return load_project(path, project.storage) if path.is_file() else project

@@ -1,0 +1,112 @@
+"""The trainings of a project that an instance knows: which one is running, and how the automatic ones ended."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import dagster as dg
+
+from lstm_pipeline.orchestration.dead_runs import fail_dead_runs
+from lstm_pipeline.orchestration.keys import BOTH, GROUPS_TAG, JOB_KINDS, TRAIN, TRAINED, asset_key, job_name
+from lstm_pipeline.projects import Project
+
+SENSOR_TAG = "dagster/sensor_name"
+"""Run tag of Dagster's: the sensor that asked for the run. A retry and a re-execution have it as well."""
+
+PATIENCE = dt.timedelta(minutes=15)
+"""How long a run may wait to be submitted or retried. After that, the daemon that was to do it has forgotten it."""
+
+_MOST = 200
+"""So many automatic runs are looked at. What was before them is in the sensor's cursor."""
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+Outcome = Literal["succeeded", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """An automatic training that has ended. A run and its repetitions are one training, which ended like the last.
+
+    Attributes:
+        run_ids: its runs, the newest first.
+        groups: what it was to train.
+        asked: when the first of its runs was created.
+        ended: when the newest of its runs ended.
+        outcome: how.
+    """
+
+    run_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    asked: dt.datetime
+    ended: dt.datetime
+    outcome: Outcome
+
+
+def of_project(run: dg.DagsterRun, project: Project) -> bool:
+    """Whether a run belongs to a project: to one of its jobs, or to its assets."""
+    jobs = {job_name(project.name, kind) for kind in JOB_KINDS}
+    return run.job_name in jobs or any(key.path[0] == project.name for key in run.asset_selection or ())
+
+
+def running_training(instance: dg.DagsterInstance, project: Project, now: dt.datetime) -> str | None:
+    """The id of a run that trains a project or is about to, whoever started it; None if there is none.
+
+    A run whose process died is marked as failed first, if that can be seen from here.
+    """
+    found = _first_training(instance, project, now)
+    return _first_training(instance, project, now) if found and fail_dead_runs(instance) else found
+
+
+def _first_training(instance: dg.DagsterInstance, project: Project, now: dt.datetime) -> str | None:
+    jobs = {job_name(project.name, kind) for kind in (TRAIN, BOTH)}
+    trained = asset_key(project.name, TRAINED)
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - PATIENCE)
+    for record in [*instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED)), *instance.get_run_records(failed)]:
+        run = record.dagster_run
+        trains = trained in run.asset_selection if run.asset_selection else run.job_name in jobs
+        forgotten = run.status is dg.DagsterRunStatus.NOT_STARTED and now - _utc(record.create_timestamp) > PATIENCE
+        if trains and not forgotten and (run.status in _UNFINISHED or run.is_complete_and_waiting_to_retry):
+            return run.run_id
+    return None
+
+
+def automatic_trainings(instance: dg.DagsterInstance, sensor: str, now: dt.datetime) -> list[Training]:
+    """The trainings that a sensor has asked for and that have ended, newest first."""
+    records = instance.get_run_records(dg.RunsFilter(tags={SENSOR_TAG: sensor}), limit=_MOST)
+    repetitions: dict[str, list[dg.RunRecord]] = {}
+    for record in records:
+        repetitions.setdefault(record.dagster_run.root_run_id or record.dagster_run.run_id, []).append(record)
+    trainings = [_training(chain, now) for chain in repetitions.values()]
+    return sorted((one for one in trainings if one is not None), key=lambda one: one.asked, reverse=True)
+
+
+def _training(chain: Sequence[dg.RunRecord], now: dt.datetime) -> Training | None:
+    """What a run and its repetitions, newest first, came to; None if they have not ended."""
+    newest = chain[0]
+    run = newest.dagster_run
+    ended = _utc(newest.update_timestamp)
+    if newest.end_time is not None:
+        ended = dt.datetime.fromtimestamp(newest.end_time, dt.UTC)
+    if run.status in _UNFINISHED or (run.is_complete_and_waiting_to_retry and now - ended < PATIENCE):
+        return None
+    outcomes: dict[dg.DagsterRunStatus, Outcome] = {
+        dg.DagsterRunStatus.SUCCESS: "succeeded",
+        dg.DagsterRunStatus.CANCELED: "cancelled",
+    }
+    groups = tuple(group for group in run.tags.get(GROUPS_TAG, "").split(",") if group)
+    run_ids = tuple(record.dagster_run.run_id for record in chain)
+    return Training(run_ids, groups, _utc(chain[-1].create_timestamp), ended, outcomes.get(run.status, "failed"))
+
+
+def _utc(time: dt.datetime) -> dt.datetime:
+    return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)

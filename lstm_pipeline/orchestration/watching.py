@@ -1,0 +1,193 @@
+"""A project's alert sensor: failed runs, refused candidates and missed forecasts, each told once.
+
+The fourth alert, on accuracy, is told by the retraining sensor, which knows the reasons.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import dagster as dg
+from dagster._utils.schedules import schedule_execution_time_iterator
+
+from lstm_pipeline.orchestration.alerts import FAILED_RUN, MISSED, REFUSED, Alert, tell
+from lstm_pipeline.orchestration.failures import user_errors
+from lstm_pipeline.orchestration.keys import PREDICTIONS, asset_key, slug
+from lstm_pipeline.orchestration.retraining import shown
+from lstm_pipeline.orchestration.schedules import schedule_name
+from lstm_pipeline.orchestration.trainings import of_project
+from lstm_pipeline.projects import Project
+from lstm_pipeline.spec import without_credentials
+
+EVERY = dt.timedelta(minutes=1)
+"""How often the sensor looks."""
+
+GRACE = dt.timedelta(minutes=30)
+"""How late a forecast may be."""
+
+REMINDER = dt.timedelta(days=1)
+"""A forecast that goes on missing is told again after this time."""
+
+_OVERLAP = dt.timedelta(hours=1)
+"""Runs that failed up to this long before the last tick are looked at again: they may have waited for a retry."""
+
+_MOST = 200
+"""Alerts that are remembered as told."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What the alert sensor keeps between its ticks: its cursor.
+
+    Attributes:
+        since: its first tick; what was before is not told.
+        last: its last tick.
+        told: ids of the failed runs and refused candidates that were told, newest last.
+        missed: when a missed forecast was last told.
+    """
+
+    since: dt.datetime
+    last: dt.datetime
+    told: tuple[str, ...] = field(default=())
+    missed: dt.datetime | None = None
+
+    @classmethod
+    def parse(cls, cursor: str | None, now: dt.datetime) -> Watch:
+        """Reads a cursor. One that is missing, damaged or someone else's begins now: nothing is told a second time."""
+        try:
+            data = json.loads(cursor or "")
+            since, last = (_time(data[key]) for key in ("since", "last"))
+            missed = _time(data["missed"]) if data.get("missed") else None
+            return cls(since, last, tuple(map(str, data["told"])), missed)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return cls(now, now)
+
+    def to_json(self) -> str:
+        """The cursor."""
+        missed = self.missed.isoformat() if self.missed else None
+        data: dict[str, Any] = {"since": self.since.isoformat(), "last": self.last.isoformat()}
+        return json.dumps({**data, "told": self.told[-_MOST:], "missed": missed})
+
+
+def watch_name(project: str) -> str:
+    """Name of a project's alert sensor."""
+    return f"{slug(project)}_alerts"
+
+
+def build_alert_sensor(project: Project) -> dg.SensorDefinition | None:
+    """The alert sensor of a project; None if its spec names no webhook."""
+    alerts = project.spec.automation.alerts if project.spec.automation else None
+    if alerts is None or not alerts.url():
+        return None
+
+    @dg.sensor(
+        name=watch_name(project.name),
+        minimum_interval_seconds=int(EVERY.total_seconds()),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells the webhook of failed runs, refused candidates and missed forecasts; starts no runs.",
+    )
+    def watching(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        return _tick(context, project, dt.datetime.now(dt.UTC))
+
+    return watching
+
+
+def _tick(context: dg.SensorEvaluationContext, project: Project, now: dt.datetime) -> dg.SensorResult:
+    watch = Watch.parse(context.cursor, now)
+    with user_errors():
+        found = {
+            **dict(_failed_runs(context.instance, project, watch)),
+            **dict(_refused(project, watch)),
+        }
+        alert = _missed(context.instance, project, watch, now)
+    new = {key: one for key, one in found.items() if key not in watch.told}
+    told = [*new.values(), *([alert] if alert else [])]
+    tell(project, *told)
+    after = replace(watch, last=now, told=(*watch.told, *new), missed=now if alert else watch.missed)
+    why = "; ".join(one.sentence for one in told) or "nothing needs attention"
+    return dg.SensorResult(skip_reason=f"told: {why}" if told else why, cursor=after.to_json())
+
+
+def _failed_runs(instance: dg.DagsterInstance, project: Project, watch: Watch) -> Iterator[tuple[str, Alert]]:
+    """The failed runs of the project, less those that are or will be retried: the last attempt counts."""
+    after = max(watch.since, watch.last - _OVERLAP)
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=after)
+    for record in reversed(instance.get_run_records(failed, limit=_MOST)):
+        run = record.dagster_run
+        retried = run.is_complete_and_waiting_to_retry or _RETRIED_TAG in run.tags
+        if of_project(run, project) and not retried:
+            message = without_credentials(_failure(instance, run.run_id))
+            sentence = f"run {run.run_id[:8]} of {run.job_name} failed: {message}"
+            yield run.run_id, Alert(FAILED_RUN, sentence, {"job": run.job_name}, run.run_id)
+
+
+_RETRIED_TAG = "dagster/auto_retry_run_id"
+"""Run tag of Dagster's: the run that repeats this one."""
+
+
+def _failure(instance: dg.DagsterInstance, run_id: str) -> str:
+    """The message of a run's failed step."""
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        failure: Any = entry.get_dagster_event().step_failure_data
+        if failure.user_failure_data is not None and failure.user_failure_data.description:
+            return str(failure.user_failure_data.description)
+        if failure.error is not None:
+            return str((failure.error.cause or failure.error).message).strip()
+    return "it ended before its first step, or was killed"
+
+
+def _refused(project: Project, watch: Watch) -> Iterator[tuple[str, Alert]]:
+    for refused in project.registry.candidates.refused():
+        if refused.when >= watch.since:
+            decision = refused.decision
+            numbers = {"group": refused.group, "challenger": decision.challenger, "champion": decision.champion}
+            sentence = f"the new model of {refused.group} was refused: {decision.reason}"
+            yield f"{refused.group}/{refused.run_id}", Alert(REFUSED, sentence, numbers, refused.run_id)
+
+
+def _missed(instance: dg.DagsterInstance, project: Project, watch: Watch, now: dt.datetime) -> Alert | None:
+    """The newest forecast that should be there by now and is not; None if it is, or if that was told already."""
+    due = _last_due(project, now - GRACE)
+    if due is None or due < watch.since or _is_stopped(instance, schedule_name(project.name, "predict")):
+        return None
+    event = instance.get_latest_materialization_event(asset_key(project.name, PREDICTIONS))
+    made = dt.datetime.fromtimestamp(event.timestamp, dt.UTC) if event else None
+    if made is not None and made >= due:
+        return None
+    told = watch.missed
+    if told is not None and (made is None or told > made) and (told >= due + GRACE or now - told < REMINDER):
+        return None
+    zone = project.spec.schedule_timezone
+    last = f"the last one is from {shown(made, zone)}" if made else "there is none yet"
+    sentence = f"the forecast due at {shown(due, zone)} is missing; {last}"
+    return Alert(MISSED, sentence, {"due": due.isoformat(), "last": made.isoformat() if made else None})
+
+
+def _last_due(project: Project, before: dt.datetime) -> dt.datetime | None:
+    """When the last forecast up to a time was due, by the schedule as Dagster reads it; None without a schedule."""
+    crons = project.spec.automation.predict if project.spec.automation else []
+    if not crons:
+        return None
+    times = schedule_execution_time_iterator(
+        before.timestamp(), list(crons), project.spec.schedule_timezone, ascending=False
+    )
+    return next(times).astimezone(dt.UTC)
+
+
+def _is_stopped(instance: dg.DagsterInstance, schedule: str) -> bool:
+    """Whether somebody has switched a schedule off in the UI."""
+    return any(
+        state.instigator_name == schedule and state.status.value == "STOPPED"
+        for state in instance.all_instigator_state()
+    )
+
+
+def _time(text: str) -> dt.datetime:
+    time = dt.datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("expected a time with an offset")
+    return time
