@@ -17,7 +17,7 @@ FLOORS = (
     ("tables", "sql", "timeseries", "registry", "network"),
     ("projects",),
     ("forecasting",),
-    ("backtesting",),
+    ("backtesting", "monitoring"),
     ("reporting",),
     ("orchestration",),
     ("api", "cli", "definitions", "defs", "__init__"),

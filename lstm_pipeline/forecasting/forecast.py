@@ -47,20 +47,28 @@ class Forecast:
         }
 
 
-def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at: dt.datetime) -> Forecast:
+def forecast(
+    project: Project,
+    table: pa.Table,
+    *,
+    as_of: dt.date,
+    predicted_at: dt.datetime,
+    ensemble: Ensemble | None = None,
+) -> Forecast:
     """Rolls the version in use forward from the end of the transformed prediction input.
 
     Args:
         table: the transformed prediction input.
         as_of: the run's date, for the transformations of the forecast.
         predicted_at: when the forecast is made; written to `_predicted_at`.
+        ensemble: the version to use, if it has been loaded already; None: the one that the spec names is loaded.
 
     Raises:
         RegistryError: the version does not exist or is damaged.
         DataError: the input does not fit the models, or the forecast does not fit the schema.
     """
     step = project.spec.prediction
-    ensemble = Ensemble.of(project.registry, project.registry.load(step.version))
+    ensemble = ensemble or Ensemble.of(project.registry, project.registry.load(step.version))
     trained = ensemble.metadata.sequence_length
     if step.sequence_length not in (None, trained):
         raise DataError(

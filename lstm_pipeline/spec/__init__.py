@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lstm_pipeline.spec.durations import duration_text
     from lstm_pipeline.spec.loading import LoadedSpec, load_data, load_spec
     from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
-    from lstm_pipeline.spec.project import DataProduct, DataProductInput, ProjectSpec
+    from lstm_pipeline.spec.project import DataProduct, DataProductInput, FileInput, ProjectSpec
     from lstm_pipeline.spec.steps import (
         DEFAULT_GROUP,
         FilterStep,
@@ -56,6 +56,7 @@ __all__ = [
     "DataProductInput",
     "Document",
     "DriftRule",
+    "FileInput",
     "FilterStep",
     "LoadedSpec",
     "Loc",
@@ -97,7 +98,7 @@ _NAMES = {
     "durations": ("duration_text",),
     "loading": ("LoadedSpec", "load_data", "load_spec"),
     "model_options": ("DOCUMENTED", "ModelOptions"),
-    "project": ("DataProduct", "DataProductInput", "ProjectSpec"),
+    "project": ("DataProduct", "DataProductInput", "FileInput", "ProjectSpec"),
     "steps": ("DEFAULT_GROUP", "FilterStep", "PredictionStep", "SelectStep", "SqlStep", "TrainingStep"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
