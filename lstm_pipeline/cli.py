@@ -6,7 +6,9 @@ import atexit
 import datetime as dt
 import os
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
@@ -55,6 +57,11 @@ as_of_option = click.option(
     type=click.DateTime(["%Y-%m-%d"]),
     help="The date that current_date() returns in the spec's SQL. Default: today.",
 )
+
+
+_DAY = click.DateTime(["%Y-%m-%d"])
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -203,6 +210,29 @@ def prune(spec: str, keep: int, dry_run: bool) -> None:
     click.echo(f"{len(removals)} removals, {total / 1e6:,.1f} MB{' (nothing was removed)' if dry_run else ''}")
 
 
+def _parts() -> list[str]:
+    """What `--without` may name; importing `monitoring` for the help would be slow."""
+    return ["train", "new_data", "changed_options", "accuracy", "drift", "max_age", "promote"]
+
+
+@cli.command()
+@click.argument("spec")
+@click.option("--from", "first", type=_DAY, required=True, help="The first as-of day; all groups are trained on it.")
+@click.option("--to", "last", type=_DAY, required=True, help="The last as-of day.")
+@click.option("--every", default="1d", show_default=True, help="From one as-of day to the next, in whole days.")
+@click.option("--without", multiple=True, type=click.Choice(_parts()), help="Leave this out (can be repeated).")
+@click.option("--compare/--no-compare", default=True, help="Also replay a weekly training alone, and no training.")
+@click.option("-o", "output", type=_FILE, help="Write everything that was done to this CSV file.")
+@click.option("--keep", type=_FOLDER, help="Keep the replay's storage in this new folder.")
+@with_storage
+def simulate(spec: str, **options: Any) -> None:
+    """Replay days to see what SPEC's automation would have done, and what its forecasts would have been worth.
+
+    On each day, the input ends with that day. Nothing in the project's own storage is read or changed.
+    """
+    _simulate(_load(spec), options)
+
+
 def main() -> None:
     """Entry point: a user's mistake ends in a message, never in a traceback."""
     try:
@@ -258,6 +288,35 @@ def _run(
             progress=bars,
         )
     _report(console, project, version, predict)
+
+
+def _simulate(project: Project, options: dict[str, Any]) -> None:
+    from lstm_pipeline.monitoring import Options, replay
+    from lstm_pipeline.network.runtime import import_quietly
+    from lstm_pipeline.reporting import ReplayBar, actions_table, comparison_tables, make_console, write_actions
+    from lstm_pipeline.spec import parse_duration
+
+    try:
+        every = parse_duration(options["every"])
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--every") from None
+    keep, output = options["keep"], options["output"]
+    if keep is not None and keep.exists() and any(keep.iterdir()):
+        raise click.BadParameter(f"expected a new folder, found one with files in it: {keep}", param_hint="--keep")
+    days = (options["first"].date(), options["last"].date())
+    asked = Options(*days, every, compare=options["compare"], without=options["without"])
+    import_quietly()
+    console = make_console()
+    with tempfile.TemporaryDirectory(prefix="lstm-pipeline-") as temporary, ReplayBar(console) as bar:
+        found = replay(project, asked, keep or Path(temporary), bar.on_day)
+    for view in (actions_table(found), *comparison_tables(found)):
+        console.print(view)
+    if output is not None:
+        write_actions(found, output)
+        console.print(f"everything that was done: {output}", soft_wrap=True)
+    if found.stopped:
+        click.echo(f"stopped after {len(found.days)} of {len(asked.days)} days", err=True)
+        raise click.exceptions.Exit(130)
 
 
 def _backtest(project: Project, options: BacktestOptions, as_of: dt.date | None) -> None:

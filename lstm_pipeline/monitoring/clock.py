@@ -14,12 +14,15 @@ from croniter import croniter  # type: ignore[import-untyped]
 
 
 def next_due(crons: Sequence[str], zone: str, after: dt.datetime) -> dt.datetime | None:
-    """The first time after `after` at which one of the schedules is due, in the zone; None without schedules."""
+    """The first time after `after` at which one of the schedules is due, in UTC; None without schedules."""
     return min((next(_times(cron, zone, after)) for cron in crons), default=None)
 
 
 def last_due(crons: Sequence[str], zone: str, until: dt.datetime) -> dt.datetime | None:
-    """The last time up to and including `until` at which one of the schedules was due; None without schedules."""
+    """The last time up to and including `until` at which one of the schedules was due, in UTC; None without.
+
+    Times are in UTC, because those of one zone compare by what its clocks show.
+    """
     return max((next(_times(cron, zone, until, backwards=True)) for cron in crons), default=None)
 
 
@@ -40,7 +43,7 @@ def _times(cron: str, zone: str, start: dt.datetime, *, backwards: bool = False)
         time = times.get_prev() if backwards else times.get_next()
         if hours.isdigit() and _comes_again(time):
             continue
-        yield time
+        yield time.astimezone(dt.UTC)
 
 
 def _comes_again(time: dt.datetime) -> bool:

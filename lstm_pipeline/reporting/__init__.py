@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_losses, draw_residuals
     from lstm_pipeline.reporting.markdown import frame_rows, metric_rows, picture
+    from lstm_pipeline.reporting.replay import ReplayBar, actions_table, comparison_tables, write_actions
     from lstm_pipeline.reporting.terminal import (
         TrainingBars,
         backtest_tables,
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ReplayBar",
     "TrainingBars",
+    "actions_table",
     "backtest_tables",
+    "comparison_tables",
     "coverage_line",
     "draw_backtest",
     "draw_forecast",
@@ -37,11 +41,13 @@ __all__ = [
     "metrics_table",
     "picture",
     "versions_table",
+    "write_actions",
 ]
 
 _NAMES = {
     "drawing": ("draw_backtest", "draw_forecast", "draw_losses", "draw_residuals"),
     "markdown": ("frame_rows", "metric_rows", "picture"),
+    "replay": ("ReplayBar", "actions_table", "comparison_tables", "write_actions"),
     "terminal": (
         "TrainingBars",
         "backtest_tables",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         Retrain,
     )
     from lstm_pipeline.spec.documents import Document, Loc, read_document
-    from lstm_pipeline.spec.durations import duration_text
+    from lstm_pipeline.spec.durations import duration_text, parse_duration
     from lstm_pipeline.spec.loading import LoadedSpec, load_data, load_spec
     from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
     from lstm_pipeline.spec.project import DataProduct, DataProductInput, FileInput, ProjectSpec
@@ -74,6 +74,7 @@ __all__ = [
     "home",
     "load_data",
     "load_spec",
+    "parse_duration",
     "projects_folder",
     "read_document",
     "resolve_uri",
@@ -95,7 +96,7 @@ _NAMES = {
         "Retrain",
     ),
     "documents": ("Document", "Loc", "read_document"),
-    "durations": ("duration_text",),
+    "durations": ("duration_text", "parse_duration"),
     "loading": ("LoadedSpec", "load_data", "load_spec"),
     "model_options": ("DOCUMENTED", "ModelOptions"),
     "project": ("DataProduct", "DataProductInput", "FileInput", "ProjectSpec"),
