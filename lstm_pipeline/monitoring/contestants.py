@@ -80,6 +80,7 @@ class Contestant:
         self._trainings: list[PastTraining] = []
         self._ensemble: Ensemble | None = None
         self._warned: set[str] = set()
+        self._runs = 0
 
     def day(self, day: dt.date, since: dt.datetime, now: dt.datetime, *, first: bool) -> list[Did]:
         """Does what is to be done on a day.
@@ -123,7 +124,8 @@ class Contestant:
     def _train(
         self, day: dt.date, now: dt.datetime, groups: Sequence[str], why: str, *, by_reason: bool = False
     ) -> list[Did]:
-        run_id, groups = f"{day:%Y%m%d}-{len(self._trainings)}", tuple(groups)
+        self._runs += 1
+        run_id, groups = f"replay-{day:%Y%m%d}-{self._runs}", tuple(groups)
         try:
             table = training_input(self.project, day)
             trained = self._trained(table, run_id, groups, now)

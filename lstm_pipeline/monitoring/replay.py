@@ -32,7 +32,7 @@ _DAY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Options:
+class ReplayOptions:
     """What is replayed.
 
     Attributes:
@@ -79,7 +79,7 @@ OnDay = Callable[[int, int, str], None]
 """A progress listener, called with the number of the day, the number of days, and what is being done."""
 
 
-def replay(project: Project, options: Options, folder: Path, on_day: OnDay | None = None) -> Replay:
+def replay(project: Project, options: ReplayOptions, folder: Path, on_day: OnDay | None = None) -> Replay:
     """Replays as-of days.
 
     On the first day all groups are trained, whatever the spec says: what is compared are the days after that. An
@@ -126,7 +126,7 @@ def _copy_start(one: Contestant, other: Contestant) -> None:
     shutil.copytree(one.project.storage, other.project.storage, dirs_exist_ok=True)
 
 
-def _specs(project: Project, options: Options) -> dict[str, Automation]:
+def _specs(project: Project, options: ReplayOptions) -> dict[str, Automation]:
     """What is compared → its automation.
 
     Raises:
@@ -161,7 +161,7 @@ def _without(automation: Automation, parts: Sequence[str]) -> Automation:
     return automation.model_copy(update=changes)
 
 
-def _require_days(options: Options, inputs: ClippedInputs) -> None:
+def _require_days(options: ReplayOptions, inputs: ClippedInputs) -> None:
     """Checks that there are days to replay.
 
     Raises:
@@ -178,4 +178,4 @@ def _require_days(options: Options, inputs: ClippedInputs) -> None:
         )
 
 
-__all__ = ["AUTOMATION", "NOTHING", "PARTS", "WEEKLY", "Options", "Replay", "replay"]
+__all__ = ["AUTOMATION", "NOTHING", "PARTS", "WEEKLY", "ReplayOptions", "Replay", "replay"]

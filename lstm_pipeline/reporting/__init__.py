@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_losses, draw_residuals
     from lstm_pipeline.reporting.markdown import frame_rows, metric_rows, picture
     from lstm_pipeline.reporting.replay import ReplayBar, actions_table, comparison_tables, write_actions
+    from lstm_pipeline.reporting.status import status_views
     from lstm_pipeline.reporting.terminal import (
         TrainingBars,
         backtest_tables,
@@ -40,6 +41,7 @@ __all__ = [
     "metric_rows",
     "metrics_table",
     "picture",
+    "status_views",
     "versions_table",
     "write_actions",
 ]
@@ -48,6 +50,7 @@ _NAMES = {
     "drawing": ("draw_backtest", "draw_forecast", "draw_losses", "draw_residuals"),
     "markdown": ("frame_rows", "metric_rows", "picture"),
     "replay": ("ReplayBar", "actions_table", "comparison_tables", "write_actions"),
+    "status": ("status_views",),
     "terminal": (
         "TrainingBars",
         "backtest_tables",

@@ -91,7 +91,7 @@ def comparison_tables(replay: Replay) -> list[Table]:
     table = Table(
         title=f"Live error over {counted(errors.origins, 'common origin')} ({counted(errors.values, 'value')})",
         caption="mase: mean absolute error, divided by the mean change over a season; relative: rmse divided by that "
-        f"of the last row, geometric mean over the features; trainings count groups",
+        "of the last row, geometric mean over the features; trainings count groups",
         title_justify="left",
         caption_justify="left",
     )

@@ -1,4 +1,8 @@
-"""The command `lstm-pipeline`. Exit status: 0 success, 1 the run failed, 2 the spec or the command line is wrong."""
+"""The command `lstm-pipeline`.
+
+Exit status: 0 success, 1 the run failed, 2 the spec or the command line is wrong, 3 (of `status`) something needs
+attention.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,20 @@ import atexit
 import datetime as dt
 import os
 import sys
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from lstm_pipeline.cli.automation import simulate, status
+from lstm_pipeline.cli.options import as_of_option, load, with_storage
 from lstm_pipeline.errors import PipelineError, SpecError
-from lstm_pipeline.spec.settings import STORAGE_VARIABLE
 
 if TYPE_CHECKING:
     from lstm_pipeline.backtesting import BacktestOptions
     from lstm_pipeline.projects import Project
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 RUN_FAILED, SPEC_WRONG = 1, 2
 _FORMER = "lstm_pipeline.refit_every"
-
-
-def _storage(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    """Sets the storage root for everything that follows, Dagster's definitions included."""
-    if value:
-        os.environ[STORAGE_VARIABLE] = value
 
 
 def _renamed(context: click.Context, parameter: click.Parameter, value: int | None) -> None:
@@ -37,31 +31,6 @@ def _renamed(context: click.Context, parameter: click.Parameter, value: int | No
     if value is not None:
         click.echo("note: --refit-every is now called --retrain-every; the old name still works", err=True)
         context.meta[_FORMER] = value
-
-
-def with_storage(command: F) -> F:
-    """Adds `--storage`."""
-    option = click.option(
-        "--storage",
-        metavar="URI",
-        callback=_storage,
-        expose_value=False,
-        is_eager=True,
-        help="Storage root: a folder or s3://bucket/prefix. Default: LSTM_PIPELINE_STORAGE, else storage/.",
-    )
-    return option(command)
-
-
-as_of_option = click.option(
-    "--as-of",
-    type=click.DateTime(["%Y-%m-%d"]),
-    help="The date that current_date() returns in the spec's SQL. Default: today.",
-)
-
-
-_DAY = click.DateTime(["%Y-%m-%d"])
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,7 +49,7 @@ def validate(spec: str) -> None:
     """Check SPEC against the columns of its inputs, and list every problem."""
     from lstm_pipeline.projects import data_problems
 
-    project = _load(spec)
+    project = load(spec)
     problems = data_problems(project)
     if problems:
         raise SpecError(project.loaded.source, problems)
@@ -98,7 +67,7 @@ def validate(spec: str) -> None:
 @with_storage
 def run(spec: str, only: str | None, groups: tuple[str, ...], as_of: dt.datetime | None) -> None:
     """Train SPEC's groups, publish a version and forecast."""
-    project = _load(spec)
+    project = load(spec)
     unknown = [group for group in groups if group not in project.groups]
     if unknown:
         raise click.BadParameter(
@@ -144,7 +113,7 @@ def backtest(
         raise click.BadParameter(
             "--version scores a published version and --retrain-every trains anew; use one of them"
         )
-    project = _load(spec)
+    project = load(spec)
     from lstm_pipeline.backtesting import BacktestOptions
 
     _backtest(project, BacktestOptions(version, origins, stride, retrain_every), as_of.date() if as_of else None)
@@ -159,7 +128,7 @@ def demo(as_of: dt.datetime | None) -> None:
     from lstm_pipeline.orchestration import materialize
     from lstm_pipeline.projects import DEMO
 
-    project = _load(DEMO)
+    project = load(DEMO)
     last = as_of.date() if as_of else project.today()
     click.echo(f"The data of this demo is SIMULATED: nine daily columns of a plant up to {last}.")
     materialize(simulated_plant, project, as_of=last)
@@ -173,7 +142,7 @@ def versions(spec: str) -> None:
     """List SPEC's versions: how accurate they are, which models they pin, and which one is in use."""
     from lstm_pipeline.reporting import make_console, versions_table
 
-    registry = _load(spec).registry
+    registry = load(spec).registry
     in_use = registry.resolve()
     records = [registry.ensemble_record(version) for version in registry.versions()]
     make_console().print(versions_table(records, in_use))
@@ -185,7 +154,7 @@ def versions(spec: str) -> None:
 @with_storage
 def rollback(spec: str, version: str) -> None:
     """Use VERSION of SPEC until something newer is published. Nothing is deleted."""
-    registry = _load(spec).registry
+    registry = load(spec).registry
     before = registry.resolve()
     registry.roll_back(version)
     click.echo(f"in use: {registry.resolve()} (before: {before})")
@@ -203,34 +172,15 @@ def prune(spec: str, keep: int, dry_run: bool) -> None:
     """
     from lstm_pipeline.registry import prune as remove
 
-    removals = remove(_load(spec).registry, keep, dry_run=dry_run)
+    removals = remove(load(spec).registry, keep, dry_run=dry_run)
     for removal in removals:
         click.echo(f"{'would remove' if dry_run else 'removed'} {removal.path} ({removal.reason})")
     total = sum(removal.size for removal in removals)
     click.echo(f"{len(removals)} removals, {total / 1e6:,.1f} MB{' (nothing was removed)' if dry_run else ''}")
 
 
-def _parts() -> list[str]:
-    """What `--without` may name; importing `monitoring` for the help would be slow."""
-    return ["train", "new_data", "changed_options", "accuracy", "drift", "max_age", "promote"]
-
-
-@cli.command()
-@click.argument("spec")
-@click.option("--from", "first", type=_DAY, required=True, help="The first as-of day; all groups are trained on it.")
-@click.option("--to", "last", type=_DAY, required=True, help="The last as-of day.")
-@click.option("--every", default="1d", show_default=True, help="From one as-of day to the next, in whole days.")
-@click.option("--without", multiple=True, type=click.Choice(_parts()), help="Leave this out (can be repeated).")
-@click.option("--compare/--no-compare", default=True, help="Also replay a weekly training alone, and no training.")
-@click.option("-o", "output", type=_FILE, help="Write everything that was done to this CSV file.")
-@click.option("--keep", type=_FOLDER, help="Keep the replay's storage in this new folder.")
-@with_storage
-def simulate(spec: str, **options: Any) -> None:
-    """Replay days to see what SPEC's automation would have done, and what its forecasts would have been worth.
-
-    On each day, the input ends with that day. Nothing in the project's own storage is read or changed.
-    """
-    _simulate(_load(spec), options)
+cli.add_command(status)
+cli.add_command(simulate)
 
 
 def main() -> None:
@@ -262,12 +212,6 @@ def _leave(status: int) -> NoReturn:
     sys.exit(status)
 
 
-def _load(spec: str) -> Project:
-    from lstm_pipeline.projects import load_project
-
-    return load_project(spec)
-
-
 def _run(
     project: Project, *, train: bool, predict: bool, groups: tuple[str, ...] | None, as_of: dt.datetime | None
 ) -> None:
@@ -288,35 +232,6 @@ def _run(
             progress=bars,
         )
     _report(console, project, version, predict)
-
-
-def _simulate(project: Project, options: dict[str, Any]) -> None:
-    from lstm_pipeline.monitoring import Options, replay
-    from lstm_pipeline.network.runtime import import_quietly
-    from lstm_pipeline.reporting import ReplayBar, actions_table, comparison_tables, make_console, write_actions
-    from lstm_pipeline.spec import parse_duration
-
-    try:
-        every = parse_duration(options["every"])
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--every") from None
-    keep, output = options["keep"], options["output"]
-    if keep is not None and keep.exists() and any(keep.iterdir()):
-        raise click.BadParameter(f"expected a new folder, found one with files in it: {keep}", param_hint="--keep")
-    days = (options["first"].date(), options["last"].date())
-    asked = Options(*days, every, compare=options["compare"], without=options["without"])
-    import_quietly()
-    console = make_console()
-    with tempfile.TemporaryDirectory(prefix="lstm-pipeline-") as temporary, ReplayBar(console) as bar:
-        found = replay(project, asked, keep or Path(temporary), bar.on_day)
-    for view in (actions_table(found), *comparison_tables(found)):
-        console.print(view)
-    if output is not None:
-        write_actions(found, output)
-        console.print(f"everything that was done: {output}", soft_wrap=True)
-    if found.stopped:
-        click.echo(f"stopped after {len(found.days)} of {len(asked.days)} days", err=True)
-        raise click.exceptions.Exit(130)
 
 
 def _backtest(project: Project, options: BacktestOptions, as_of: dt.date | None) -> None:
