@@ -13,8 +13,10 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Flags, Float32, Float64
 from lstm_pipeline.forecasting.inputs import NetworkInputs, next_name
+from lstm_pipeline.projects import provenance_of
+from lstm_pipeline.registry import InputRecord
 from lstm_pipeline.spec import TrainingStep
-from lstm_pipeline.statistics import Scaler, fit_scaler, naive_scale
+from lstm_pipeline.statistics import DriftReference, Scaler, drift_reference, fit_scaler, naive_scale
 from lstm_pipeline.timeseries import (
     FeatureSet,
     Filled,
@@ -45,6 +47,7 @@ class Dataset:
         split: the rows of the training, validation and test parts.
         calendar: names of the calendar features.
         season: number of steps in a season.
+        input: what the table was made from; None if the table does not say.
     """
 
     features: FeatureSet
@@ -53,6 +56,7 @@ class Dataset:
     split: Split
     calendar: tuple[str, ...]
     season: int
+    input: InputRecord | None = None
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -69,6 +73,13 @@ class Dataset:
         """(F,) the unit of mase: each feature's mean absolute change over a season in the training part."""
         # column by column, so that sums are pairwise and their rounding does not grow with the rows
         return naive_scale(np.asfortranarray(self.observed_values[: self.split.validation]), self.season)
+
+    @cached_property
+    def drift_references(self) -> dict[str, DriftReference]:
+        """Feature → what it looks like, for recognising drift later; without features that have too few rows."""
+        columns = zip(self.series.names, np.asfortranarray(self.observed_values).T, strict=True)
+        found = ((name, drift_reference(values, self.season)) for name, values in columns)
+        return {name: reference for name, reference in found if reference is not None}
 
     def rows(self, scaler: Scaler) -> Float32:
         """(N, F + K) the rows a network reads."""
@@ -152,6 +163,6 @@ def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset
     if step.holidays:
         calendar = (*calendar, holiday_name(step.holidays))
     season = step.season_length or season_length(frequency)
-    dataset = Dataset(features, series, filled, split, calendar, season)
+    dataset = Dataset(features, series, filled, split, calendar, season, provenance_of(table))
     dataset.windows(features.predicted, step.sequence_length)  # fails early if there are too few rows
     return dataset

@@ -22,10 +22,13 @@ from lstm_pipeline.forecasting.evaluation import evaluate_one_step
 from lstm_pipeline.forecasting.group_models import GroupModel
 from lstm_pipeline.network.runtime import cores, group_seed
 from lstm_pipeline.registry import (
+    DRIFT,
     HELD_OUT,
     MODEL,
     SCALER,
     TRAINING_LOG,
+    DriftRecord,
+    DriftReferences,
     IndividualRecord,
     ModelMetadata,
     Registry,
@@ -158,6 +161,8 @@ def train_group(run: TrainingRun, group: str) -> StoredModel:
             network = _refitted(task, step.batch_size, log, run.on_pause)
         save_network(network, files / MODEL)
         (files / SCALER).write_bytes(to_json(task.scaler.to_dict()))
+        if metadata.knows_drift:
+            (files / DRIFT).write_bytes(to_json(_drift_record(run.dataset).to_json()))
         (files / TRAINING_LOG).write_bytes(to_json(log.to_dict()))
         if run.on_pause is not None:
             run.on_pause()
@@ -306,7 +311,24 @@ def _metadata(run: TrainingRun, task: TrainingTask, log: TrainingLog) -> ModelMe
         random_seed=step.random_seed,
         library_versions=library_versions(),
         data_fingerprint=dataset.fingerprint(),
+        dropped_columns=list(step.drop_cols),
+        input=dataset.input,
+        knows_drift=bool(dataset.drift_references),
         run_id=run.run_id,
+    )
+
+
+def _drift_record(dataset: Dataset) -> DriftReferences:
+    return DriftReferences(
+        features={
+            name: DriftRecord(
+                scale=reference.scale,
+                quantiles=list(reference.quantiles),
+                shares=[list(pair) for pair in reference.shares],
+                limits={str(length): limit for length, limit in reference.limits.items()},
+            )
+            for name, reference in dataset.drift_references.items()
+        }
     )
 
 

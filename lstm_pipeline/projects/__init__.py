@@ -12,22 +12,39 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lstm_pipeline.projects.checks import data_problems
     from lstm_pipeline.projects.demo import DEMO, write_demo_data
-    from lstm_pipeline.projects.inputs import chain_to, finish, input_preview, prediction_input, training_input
+    from lstm_pipeline.projects.growth import Growth, InputState, input_growth, input_state, shown_time
+    from lstm_pipeline.projects.inputs import (
+        chain_to,
+        finish,
+        input_preview,
+        prediction_input,
+        recent_training_input,
+        training_input,
+    )
     from lstm_pipeline.projects.project import Project, find_spec, load_project, spec_files
+    from lstm_pipeline.projects.provenance import provenance_of, sql_texts
     from lstm_pipeline.projects.simulation import simulate_plant
 
 __all__ = [
     "DEMO",
+    "Growth",
+    "InputState",
     "Project",
     "chain_to",
     "data_problems",
     "find_spec",
     "finish",
+    "input_growth",
     "input_preview",
+    "input_state",
     "load_project",
     "prediction_input",
+    "provenance_of",
+    "recent_training_input",
+    "shown_time",
     "simulate_plant",
     "spec_files",
+    "sql_texts",
     "training_input",
     "write_demo_data",
 ]
@@ -35,8 +52,17 @@ __all__ = [
 _NAMES = {
     "checks": ("data_problems",),
     "demo": ("DEMO", "write_demo_data"),
-    "inputs": ("chain_to", "finish", "input_preview", "prediction_input", "training_input"),
+    "growth": ("Growth", "InputState", "input_growth", "input_state", "shown_time"),
+    "inputs": (
+        "chain_to",
+        "finish",
+        "input_preview",
+        "prediction_input",
+        "recent_training_input",
+        "training_input",
+    ),
     "project": ("Project", "find_spec", "load_project", "spec_files"),
+    "provenance": ("provenance_of", "sql_texts"),
     "simulation": ("simulate_plant",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

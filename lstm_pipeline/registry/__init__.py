@@ -7,14 +7,17 @@ TensorFlow. Bytes go through `storage`.
 
 from lstm_pipeline.registry.candidates import Candidates
 from lstm_pipeline.registry.housekeeping import Removal, prune
-from lstm_pipeline.registry.layout import HELD_OUT, METADATA, MODEL, SCALER, TRAINING_LOG, Layout
+from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, METADATA, MODEL, SCALER, TRAINING_LOG, Layout
 from lstm_pipeline.registry.models import StoredModel
 from lstm_pipeline.registry.promotion import Score
 from lstm_pipeline.registry.records import (
     CalibrationRecord,
+    DriftRecord,
+    DriftReferences,
     EnsembleMetadata,
     EnsembleRecord,
     IndividualRecord,
+    InputRecord,
     Metrics,
     ModelMetadata,
     Offsets,
@@ -25,6 +28,7 @@ from lstm_pipeline.registry.table import METADATA_SCHEMA, metadata_table
 from lstm_pipeline.registry.versions import Version
 
 __all__ = [
+    "DRIFT",
     "HELD_OUT",
     "METADATA",
     "METADATA_SCHEMA",
@@ -33,9 +37,12 @@ __all__ = [
     "TRAINING_LOG",
     "CalibrationRecord",
     "Candidates",
+    "DriftRecord",
+    "DriftReferences",
     "EnsembleMetadata",
     "EnsembleRecord",
     "IndividualRecord",
+    "InputRecord",
     "Layout",
     "Metrics",
     "ModelMetadata",

@@ -11,6 +11,8 @@ from lstm_pipeline.storage import Store
 
 MODEL, METADATA, SCALER, TRAINING_LOG = "model.keras", "metadata.json", "scaler.json", "history.json"
 MODEL_FILES = (MODEL, SCALER, TRAINING_LOG, METADATA)
+DRIFT = "drift.json"
+"""What the features looked like at training, if there were enough rows to say so."""
 HELD_OUT = "held_out.keras"
 """Of a model that was trained on all rows at the end: the network as it was evaluated, before it saw the test part."""
 
@@ -26,6 +28,7 @@ class Layout:
     <model_bucket>/<project>/ensembles/v2.claim             a publisher is working on v2
     <model_bucket>/<project>/ensembles/rollback.json        names the version in use instead of the latest
     <model_bucket>/<project>/data/<asset>.parquet           frames
+    <model_bucket>/<project>/data/watch.json                what the last look for reasons to retrain found
     """
 
     store: Store
@@ -88,6 +91,11 @@ class Layout:
     def data(self, asset: str) -> UPath:
         """Parquet file of an asset."""
         return self._path("data", f"{asset}.parquet")
+
+    @property
+    def watch(self) -> UPath:
+        """What the last look for reasons to retrain found. It may be removed at any time."""
+        return self._path("data", "watch.json")
 
     @property
     def backtest_plot(self) -> UPath:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from lstm_pipeline.registry.layout import HELD_OUT, MODEL_FILES
+from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, MODEL_FILES
 
 Metrics = dict[str, float | None]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -30,6 +30,40 @@ class FileDigest(Record):
     path: str
     size: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class InputRecord(Record):
+    """The input that a run read, before its transformations.
+
+    Attributes:
+        rows: of the input.
+        oldest, newest: the first and the last time, in ISO format and UTC; None if the input has no timestamp column.
+        fingerprint: of the listing: names, sizes and times or ETags of the files.
+        files: number of files.
+        steps: the SQL that the rows went through.
+    """
+
+    rows: int = Field(ge=0)
+    oldest: str | None
+    newest: str | None
+    fingerprint: str
+    files: int = Field(ge=0)
+    steps: list[str] = []
+
+
+class DriftRecord(Record):
+    """What a feature looked like at training; see `lstm_pipeline.statistics.DriftReference`."""
+
+    scale: Finite
+    quantiles: list[Finite]
+    shares: list[Annotated[list[Finite], Field(min_length=2, max_length=2)]]
+    limits: dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")], Finite] = Field(min_length=1)
+
+
+class DriftReferences(Record):
+    """What the features of a model looked like at training: drift.json."""
+
+    features: dict[str, DriftRecord]
 
 
 class ModelMetadata(Record):
@@ -63,6 +97,9 @@ class ModelMetadata(Record):
     random_seed: int
     library_versions: dict[str, str]
     data_fingerprint: str
+    dropped_columns: list[str] | None = None
+    input: InputRecord | None = None
+    knows_drift: bool = False
     run_id: str
 
     @field_validator("hyperparameters")
@@ -108,7 +145,7 @@ class ModelMetadata(Record):
     def files(self) -> tuple[str, ...]:
         """Names of the files a model consists of."""
         refitted = (HELD_OUT,) if self.hyperparameters.get("refit") else ()
-        return (*MODEL_FILES, *refitted)
+        return (*MODEL_FILES, *refitted, *((DRIFT,) if self.knows_drift else ()))
 
     @property
     def sequence_length(self) -> int:

@@ -1,4 +1,5 @@
-"""Statistics on plain arrays: metrics, naive baselines, linear maps, scaling, intervals, blending, tests, residuals.
+"""Statistics on plain arrays: metrics, naive baselines, linear maps, scaling, intervals, blending, tests, residuals,
+drift.
 
 Arrays go in and arrays, or small frozen records of them, come out. Nothing here knows about files, timestamps or
 projects. SciPy and scikit-learn have their home here; both are imported inside the functions that need them.
@@ -6,6 +7,14 @@ projects. SciPy and scikit-learn have their home here; both are imported inside 
 
 from lstm_pipeline.statistics.baselines import BASELINES, drift_forecasts, naive_forecasts, seasonal_rows
 from lstm_pipeline.statistics.blending import blend, fit_blend
+from lstm_pipeline.statistics.drift import (
+    Drift,
+    DriftReference,
+    drift_reference,
+    drift_rows,
+    measure_drift,
+    rows_to_read,
+)
 from lstm_pipeline.statistics.intervals import interval_columns, interval_offsets, rolling_coverage
 from lstm_pipeline.statistics.linear import LinearForm, LinearMap, fit_linear
 from lstm_pipeline.statistics.metrics import DEFINITIONS as METRIC_DEFINITIONS
@@ -21,6 +30,8 @@ __all__ = [
     "METRIC_DEFINITIONS",
     "METRIC_NAMES",
     "RESIDUAL_DEFINITIONS",
+    "Drift",
+    "DriftReference",
     "LinearForm",
     "LinearMap",
     "Metrics",
@@ -28,17 +39,21 @@ __all__ = [
     "blend",
     "diebold_mariano",
     "drift_forecasts",
+    "drift_reference",
+    "drift_rows",
     "fit_blend",
     "fit_linear",
     "fit_scaler",
     "interval_columns",
     "interval_offsets",
     "mean_over_features",
+    "measure_drift",
     "naive_forecasts",
     "naive_scale",
     "overlapping_origins",
     "residual_summary",
     "rolling_coverage",
+    "rows_to_read",
     "score",
     "seasonal_rows",
 ]

@@ -6,17 +6,26 @@ frames is done by the IO managers of `orchestration`. `pyarrow.dataset` has its 
 `sql`.
 """
 
+from lstm_pipeline.tables.extents import Extent, joined
+from lstm_pipeline.tables.files import FileSet, FoundFile
 from lstm_pipeline.tables.frames import append_rows, from_parquet, to_parquet
-from lstm_pipeline.tables.reading import open_source, read_schema, read_table
+from lstm_pipeline.tables.reading import Source, list_files, open_source, read_extents, read_schema, read_table
 from lstm_pipeline.tables.schema import conform, describe, fields_problems
 
 __all__ = [
+    "Extent",
+    "FileSet",
+    "FoundFile",
+    "Source",
     "append_rows",
     "conform",
     "describe",
     "fields_problems",
     "from_parquet",
+    "joined",
+    "list_files",
     "open_source",
+    "read_extents",
     "read_schema",
     "read_table",
     "to_parquet",

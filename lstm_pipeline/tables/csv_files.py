@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.tables.columns import check_names, check_same_columns
-from lstm_pipeline.tables.files import FileSet, FileSystem, extension, is_local
+from lstm_pipeline.tables.files import FileSet, FileSystem, FoundFile, extension, is_local
 from lstm_pipeline.tables.timestamps import with_dates
 from lstm_pipeline.wording import counted
 
@@ -44,6 +44,15 @@ def read_csvs(found: FileSet) -> pa.Table:
     return with_dates(pa.concat_tables([table.select(names).cast(target) for table in tables]))
 
 
+def read_csv_column(fs: FileSystem, file: FoundFile, name: str) -> pa.Table:
+    """One column of a file, with dates still as text; the first one if there is no column of this name.
+
+    Raises:
+        DataError: the file is malformed.
+    """
+    return _read_csv(fs, file.path, name)
+
+
 def _common_type(found: FileSet, name: str, columns: Sequence[pa.ChunkedArray]) -> pa.DataType:
     """One type for a column over all files; files in which the column is empty do not count."""
     by_type: dict[pa.DataType, str] = {}
@@ -58,8 +67,8 @@ def _common_type(found: FileSet, name: str, columns: Sequence[pa.ChunkedArray]) 
     return next(iter(by_type), pa.string())
 
 
-def _read_csv(fs: FileSystem, path: str) -> pa.Table:
-    """One file, with dates still as text."""
+def _read_csv(fs: FileSystem, path: str, only: str | None = None) -> pa.Table:
+    """One file, or only one of its columns, with dates still as text."""
     names, delimiter = _header(fs, path)
     with _on_disk(fs, path) as local, duckdb.connect(":memory:") as connection:
         try:
@@ -69,11 +78,14 @@ def _read_csv(fs: FileSystem, path: str) -> pa.Table:
                 na_values=_NULLS, auto_type_candidates=_TYPES,
                 compression="gzip" if path.lower().endswith(".gz") else "none",
             )  # fmt: skip
+            if relation.columns != names:
+                found = relation.columns
+                raise DataError(f"{path}: expected the columns of the first line, {names}; the rows have {found}")
+            if only is not None:
+                relation = relation.select(duckdb.ColumnExpression(only if only in names else names[0]))
             table = relation.to_arrow_table()
         except duckdb.Error as error:
             raise DataError(f"{path}: {_malformed_row(fs, path, len(names), delimiter) or _reason(error)}") from error
-    if table.column_names != names:
-        raise DataError(f"{path}: expected the columns of the first line, {names}; the rows have {table.column_names}")
     wide = [pa.field(f.name, pa.float64() if pa.types.is_decimal(f.type) else f.type) for f in table.schema]
     return table.cast(pa.schema(wide))
 

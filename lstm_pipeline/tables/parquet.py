@@ -28,8 +28,10 @@ from pyarrow.fs import (
     FileSystem as ArrowFileSystem,
 )
 
+from lstm_pipeline.tables.extents import Extent, extent_from_footer, extent_of_texts
 from lstm_pipeline.tables.files import FileSystem, FoundFile, is_local
 
+_TAIL = 1 << 16
 _GAP = 1 << 16  # reading over a hole of this size is faster than one more request
 _LONGEST = 1 << 23  # longer ranges are fetched in parts, side by side
 _ATTEMPTS, _CONNECT_SECONDS, _REQUEST_SECONDS = 6, 5, 60  # as in the registry's client
@@ -56,6 +58,7 @@ class ParquetFiles:
         self._fragments = [
             self._format.make_fragment(file.path, filesystem=self._fs, file_size=file.size) for file in files
         ]
+        self._sizes = [file.size for file in files]
         self.schemas = [_schema(file, fragment) for file, fragment in zip(files, self._fragments, strict=True)]
         """One schema per file, from its footer."""
 
@@ -64,6 +67,23 @@ class ParquetFiles:
         names = [name for name in schema.names if columns is None or name in columns]
         dataset = pads.FileSystemDataset(self._fragments, schema, self._format, self._fs)
         return dataset.to_table(columns=names, filter=where)
+
+    def extents(self, timestamp_col: str | None) -> list[Extent]:
+        """One per file: from its footer or, where that has no statistics, from the timestamp column."""
+        found = []
+        for fragment, schema in zip(self._fragments, self.schemas, strict=True):
+            extent = extent_from_footer(fragment.metadata, timestamp_col)
+            if extent is None and timestamp_col is not None:
+                table = fragment.to_table(schema=schema, columns=[timestamp_col])
+                extent = extent_of_texts(table, timestamp_col, fragment.path)
+            found.append(extent or Extent(fragment.metadata.num_rows))
+        return found
+
+    @property
+    def footer_bytes(self) -> int:
+        """About how many bytes were read for the footers: pyarrow fetches at least the last 64 KiB of a file."""
+        sizes = zip(self._sizes, (fragment.metadata.serialized_size + 8 for fragment in self._fragments), strict=True)
+        return sum(min(size, max(_TAIL, footer)) for size, footer in sizes)
 
 
 def _schema(file: FoundFile, fragment: pads.Fragment) -> pa.Schema:

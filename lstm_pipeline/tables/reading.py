@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.storage import explain
 from lstm_pipeline.tables.columns import check_names, check_same_columns
-from lstm_pipeline.tables.csv_files import read_csvs
-from lstm_pipeline.tables.files import FileSet, find_files, is_local, is_s3
+from lstm_pipeline.tables.csv_files import read_csv_column, read_csvs
+from lstm_pipeline.tables.extents import Extent, extent_of, extent_of_texts, joined
+from lstm_pipeline.tables.files import FileSet, FoundFile, find_files, is_local, is_s3
 from lstm_pipeline.tables.parquet import ParquetFiles
 from lstm_pipeline.tables.timestamps import is_text, with_timestamps
 
@@ -71,10 +72,42 @@ def open_source(
         return _ParquetSource(found, timestamp_col, storage_options)
 
 
+def list_files(uri: str) -> FileSet:
+    """The files at `uri`, with sizes and what changes when they are replaced; nothing is read.
+
+    Raises:
+        DataError: there is no file.
+    """
+    with _faults_in_words(uri):
+        return find_files(uri)
+
+
+def read_extents(found: FileSet, timestamp_col: str) -> tuple[list[Extent], int]:
+    """The rows and times of each file, and about how many bytes were read for them.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    with _faults_in_words(found.uri):
+        if found.kind == "CSV":
+            columns = [read_csv_column(found.fs, file, timestamp_col) for file in found.files]
+            extents = [extent_of_texts(column, timestamp_col, found.uri) for column in columns]
+            return extents, sum(file.size for file in found.files)
+        files = ParquetFiles(found.fs, found.files, own_client=is_s3(found.uri))
+        return files.extents(timestamp_col), files.footer_bytes
+
+
 class Source(Protocol):
     """Open files of one kind."""
 
     schema: pa.Schema
+    files: tuple[FoundFile, ...]
+
+    def extent(self) -> Extent:
+        """The number of rows of all files, and the first and the last time; reads no more than opening did.
+
+        Only timestamps as text, and those that footers of Parquet files have no statistics for, are read.
+        """
 
     def read(self, *, columns: Collection[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
         """Reads the files.
@@ -94,7 +127,12 @@ class _CsvSource:
 
     def __init__(self, found: FileSet, timestamp_col: str | None) -> None:
         self._table = with_timestamps(read_csvs(found), timestamp_col, found.uri)
+        self._timestamp_col = timestamp_col
         self.schema: pa.Schema = self._table.schema
+        self.files = found.files
+
+    def extent(self) -> Extent:
+        return extent_of(self._table, self._timestamp_col)
 
     def read(self, *, columns: Collection[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
         return self._table.select([name for name in self.schema.names if columns is None or name in columns])
@@ -105,6 +143,7 @@ class _ParquetSource:
 
     def __init__(self, found: FileSet, timestamp_col: str | None, options: Mapping[str, Any] | None) -> None:
         self._found = found
+        self.files = found.files
         self._options = options
         self._files = ParquetFiles(found.fs, found.files, own_client=is_s3(found.uri) and not options)
         self._stored = _common_schema(found, self._files.schemas)
@@ -130,6 +169,12 @@ class _ParquetSource:
                 raise
             self._check_unchanged()
             return table
+
+    def extent(self) -> Extent:
+        if self._times is not None:
+            return extent_of(pa.table([self._times], names=[self._timestamp_col]), self._timestamp_col)
+        with _faults_in_words(self._found.uri):
+            return joined(self._files.extents(self._timestamp_col))
 
     def _check_unchanged(self) -> None:
         """The ranges of a remote file that is replaced during reading may come from both versions; a listing shows it.

@@ -433,7 +433,8 @@ extra: 1
         "line 50: predictions.transformations[1]: expected a mapping of keys to values, found 'hello'",
         "line 51: predictions.finalisers.input: expected the output of the regression_prediction_lstm step or of a "
         "step after it, found 'recent'",
-        "line 52: extra: unknown key. Known keys: name, timezone, catalog, model_metadata, predictions, automation, owners, tags, description",
+        "line 52: extra: unknown key. Known keys: name, timezone, catalog, model_metadata, predictions, automation, "
+        "owners, tags, description",
     ]  # fmt: skip
 
 

@@ -1,0 +1,110 @@
+"""Whether a project's input has grown: from its listing and its footers, without reading its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from lstm_pipeline.projects.inputs import chain_to
+from lstm_pipeline.projects.project import Project
+from lstm_pipeline.projects.provenance import file_key, listing_fingerprint
+from lstm_pipeline.registry import InputRecord
+from lstm_pipeline.spec import DataProduct
+from lstm_pipeline.tables import Extent, joined, list_files, read_extents
+from lstm_pipeline.wording import counted
+
+
+@dataclass(frozen=True)
+class InputState:
+    """An input as it is now.
+
+    Attributes:
+        rows: of the input, before its transformations.
+        oldest, newest: the first and the last time, in ISO format and UTC; None if the input has no timestamp column.
+        fingerprint: of the listing: changes when a file is added, removed or replaced.
+        files: number of files.
+        bytes_read: about how many bytes were read to find out; 0 if nothing has changed.
+        seen: what is known of each file, for the next look.
+    """
+
+    rows: int
+    oldest: str | None
+    newest: str | None
+    fingerprint: str
+    files: int
+    bytes_read: int = 0
+    seen: Mapping[str, Extent] = field(default_factory=dict, repr=False, compare=False)
+
+
+def input_state(project: Project, product: DataProduct, seen: Mapping[str, Extent] | None = None) -> InputState:
+    """Looks at the input of the training or the prediction step.
+
+    Args:
+        seen: what an earlier look knew of each file; files that are still the same are not opened.
+
+    Raises:
+        DataError: the input is missing or cannot be read.
+    """
+    spec = project.spec
+    step = spec.training if product is spec.model_metadata else spec.prediction
+    with project.reading(product, chain_to(product, step.input)[0]) as uri:
+        found = list_files(uri)
+        keys = {file_key(file): file for file in found.files}
+        known = {key: extent for key, extent in (seen or {}).items() if key in keys}
+        new = [key for key in keys if key not in known]
+        size = 0
+        if new:
+            only = replace(found, files=tuple(keys[key] for key in new))
+            extents, size = read_extents(only, spec.training.timestamp_col)
+            known.update(zip(new, extents, strict=True))
+    total = joined(list(known.values()))
+    fingerprint = listing_fingerprint(found.files)
+    return InputState(total.rows, total.oldest, total.newest, fingerprint, len(keys), size, known)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What an input has gained since a model was trained on it.
+
+    Attributes:
+        rows: number of new rows; None if rows cannot be compared.
+        since, until: the newest time then and now, in ISO format and UTC; None if times cannot be compared.
+        problem: why rows or times cannot be compared; None if they can.
+    """
+
+    rows: int | None
+    since: str | None
+    until: str | None
+    problem: str | None = None
+
+
+def input_growth(then: InputRecord, now: InputState) -> Growth:
+    """Compares an input with what it was when a model was trained. A replaced or shortened one has gained nothing."""
+    unknown = (now.newest is None) != (then.newest is None)
+    if unknown:
+        has, had = ("no longer has", "had") if now.newest is None else ("has", "had no")
+        return Growth(
+            None, None, None, f"the input {has} readable timestamps, and {had} them when the model was trained"
+        )
+    if now.newest is not None and then.newest is not None and now.newest < then.newest:
+        return _none(f"the input ends at {shown_time(now.newest)}, but ended at {shown_time(then.newest)}")
+    if now.oldest is not None and then.oldest is not None and now.oldest != then.oldest:
+        begins = f"the input begins at {shown_time(now.oldest)}, but began at {shown_time(then.oldest)}"
+        overlaps = then.oldest < now.oldest <= (then.newest or "")
+        if overlaps:  # only the newest rows are kept: what came after the newest time then is new
+            return Growth(
+                None, then.newest, now.newest, f"{begins}: old rows were removed, so new ones are not counted"
+            )
+        return _none(begins)
+    if now.rows < then.rows:
+        return _none(f"the input has {counted(now.rows, 'row')}, but had {then.rows:,}")
+    return Growth(now.rows - then.rows, then.newest, now.newest)
+
+
+def shown_time(time: str) -> str:
+    """A time as people write it: `2024-05-01`, `2024-05-01 13:00`."""
+    return time.partition(".")[0].replace("T", " ").removesuffix(" 00:00:00").removesuffix(":00")
+
+
+def _none(what: str) -> Growth:
+    return Growth(None, None, None, f"{what} when the model was trained; a shorter or another input is not new data")
