@@ -82,6 +82,9 @@ class Project(projects.Project):
     def publish(self, *, as_of: dt.date | None = None) -> Version:
         """Publishes the newest models of all groups, scored together, as the next version.
 
+        With `automation` in the spec, new models are compared with those in use first; if all are refused, nothing is
+        published and the version in use is returned.
+
         >>> version = load_project("plant.yaml").publish()
         >>> sorted(version.record.metadata.metrics)
         ['mae', 'rmse', 'smape']

@@ -57,7 +57,7 @@ def train(registry: Registry, run_id: str, groups: Sequence[str] = GROUPS) -> No
 
 
 def publish(registry: Registry, groups: Sequence[str] = GROUPS, run_id: str = "publishing") -> Version:
-    return registry.publish(groups, {}, lambda models: SCORE, run_id=run_id)
+    return registry.publish(groups, {}, lambda models: SCORE, run_id=run_id).version
 
 
 def train_and_publish(registry: Registry, run_id: str, groups: Sequence[str] = GROUPS) -> str:

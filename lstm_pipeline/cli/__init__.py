@@ -21,6 +21,7 @@ from lstm_pipeline.errors import PipelineError, SpecError
 if TYPE_CHECKING:
     from lstm_pipeline.backtesting import BacktestOptions
     from lstm_pipeline.projects import Project
+    from lstm_pipeline.registry import Decision
 
 RUN_FAILED, SPEC_WRONG = 1, 2
 _FORMER = "lstm_pipeline.refit_every"
@@ -68,12 +69,7 @@ def validate(spec: str) -> None:
 def run(spec: str, only: str | None, groups: tuple[str, ...], as_of: dt.datetime | None) -> None:
     """Train SPEC's groups, publish a version and forecast."""
     project = load(spec)
-    unknown = [group for group in groups if group not in project.groups]
-    if unknown:
-        raise click.BadParameter(
-            f"not groups of this project: {', '.join(unknown)}; its groups are {', '.join(project.groups)}",
-            param_hint="--group",
-        )
+    _require_groups(project, groups)
     if groups and only == "predict":
         raise click.BadParameter("--group selects what to train, so it cannot be combined with --only predict")
     _run(project, train=only != "predict", predict=only != "train", groups=groups or None, as_of=as_of)
@@ -139,13 +135,15 @@ def demo(as_of: dt.datetime | None) -> None:
 @click.argument("spec")
 @with_storage
 def versions(spec: str) -> None:
-    """List SPEC's versions: how accurate they are, which models they pin, and which one is in use."""
+    """List SPEC's versions: how accurate they are, which models they pin, which one is in use, and what was refused."""
     from lstm_pipeline.reporting import make_console, versions_table
 
     registry = load(spec).registry
     in_use = registry.resolve()
     records = [registry.ensemble_record(version) for version in registry.versions()]
-    make_console().print(versions_table(records, in_use))
+    console = make_console()
+    console.print(versions_table(records, in_use))
+    _report_refused(console, [refused.decision for refused in registry.refused()])
 
 
 @cli.command()
@@ -158,6 +156,22 @@ def rollback(spec: str, version: str) -> None:
     before = registry.resolve()
     registry.roll_back(version)
     click.echo(f"in use: {registry.resolve()} (before: {before})")
+
+
+@cli.command()
+@click.argument("spec")
+@click.option(
+    "--group", "groups", multiple=True, required=True, help="Promote this group's candidate (can be repeated)."
+)
+@with_storage
+def promote(spec: str, groups: tuple[str, ...]) -> None:
+    """Publish the newest refused candidate of a group of SPEC, whatever the rule says.
+
+    The new version is scored on the cleaned data as it is stored.
+    """
+    project = load(spec)
+    _require_groups(project, groups)
+    _promote(project, tuple(dict.fromkeys(groups)))
 
 
 @cli.command()
@@ -212,6 +226,15 @@ def _leave(status: int) -> NoReturn:
     sys.exit(status)
 
 
+def _require_groups(project: Project, groups: tuple[str, ...]) -> None:
+    unknown = [group for group in groups if group not in project.groups]
+    if unknown:
+        raise click.BadParameter(
+            f"not groups of this project: {', '.join(unknown)}; its groups are {', '.join(project.groups)}",
+            param_hint="--group",
+        )
+
+
 def _run(
     project: Project, *, train: bool, predict: bool, groups: tuple[str, ...] | None, as_of: dt.datetime | None
 ) -> None:
@@ -231,7 +254,7 @@ def _run(
             as_of=as_of.date() if as_of else None,
             progress=bars,
         )
-    _report(console, project, version, predict)
+    _report(console, project, version, train=train, predict=predict)
 
 
 def _backtest(project: Project, options: BacktestOptions, as_of: dt.date | None) -> None:
@@ -256,7 +279,41 @@ def _backtest(project: Project, options: BacktestOptions, as_of: dt.date | None)
     console.print(f"plot:   {layout.backtest_plot}", soft_wrap=True)
 
 
-def _report(console: Any, project: Project, version: str | None, predict: bool) -> None:
+def _promote(project: Project, groups: tuple[str, ...]) -> None:
+    import uuid
+
+    import pyarrow.parquet as pq
+
+    from lstm_pipeline.errors import RegistryError
+    from lstm_pipeline.forecasting import promote_refused, require_refused
+    from lstm_pipeline.network.runtime import import_quietly
+    from lstm_pipeline.reporting import decisions_table, make_console
+
+    layout = project.registry.layout
+    require_refused(project, groups)
+    path = layout.data("cleaned_data")
+    if not layout.store.exists(path):
+        raise RegistryError(f"there is no cleaned data to score the version on: {path} does not exist; run it first")
+    with layout.store.opening(path) as file:
+        table = pq.read_table(file)
+    import_quietly()
+    published = promote_refused(project, table, groups, run_id=f"promote-{uuid.uuid4()}")
+    console, version = make_console(), published.version.record.version
+    console.print(decisions_table(published.decisions))
+    console.print(f"in use: {version} ({layout.ensemble(version)})", soft_wrap=True)
+
+
+def _report_refused(console: Any, decisions: list[Decision]) -> None:
+    """Prints which candidates were refused, if any."""
+    if decisions:
+        from lstm_pipeline.reporting import decisions_table
+
+        console.print(
+            decisions_table(decisions, "Refused candidates (to overrule: lstm-pipeline promote SPEC --group …)")
+        )
+
+
+def _report(console: Any, project: Project, version: str | None, *, train: bool, predict: bool) -> None:
     """Prints how good the version is, and where everything is."""
     import pyarrow.parquet as pq
 
@@ -267,6 +324,11 @@ def _report(console: Any, project: Project, version: str | None, predict: bool) 
     console.print(metrics_table(record))
     if line := coverage_line(record):
         console.print(line, highlight=False, soft_wrap=True)
+    if train:
+        newest = {refused.group: refused for refused in registry.refused()}
+        pointers = {group: registry.candidates.pointer(group) for group in newest}
+        current = [each for group, each in newest.items() if (p := pointers[group]) and p.run_id == each.run_id]
+        _report_refused(console, [refused.decision for refused in current])
     if predict:
         path = registry.layout.data("predictions")
         with registry.store.opening(path) as file:

@@ -11,7 +11,7 @@ from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models
 from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
 from lstm_pipeline.forecasting.history import History
-from lstm_pipeline.forecasting.publishing import Published, publish, require_fit
+from lstm_pipeline.forecasting.publishing import Published, promote_refused, publish, require_fit, require_refused
 from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, Rolled, held_out_origins, roll_from, roll_held_out
 from lstm_pipeline.forecasting.training import (
     GroupsFailed,
@@ -42,8 +42,10 @@ __all__ = [
     "forecast",
     "held_out_origins",
     "load_models",
+    "promote_refused",
     "publish",
     "require_fit",
+    "require_refused",
     "resolve_options",
     "roll_from",
     "roll_held_out",

@@ -32,9 +32,9 @@ from lstm_pipeline.wording import listed, number
 if TYPE_CHECKING:
     from lstm_pipeline.network.rollout import RollOut
 
-__all__ = ["Ensemble", "GroupModel", "load_models", "require_agreement", "training_log"]
+__all__ = ["SHARED_SETTINGS", "Ensemble", "GroupModel", "load_models", "require_agreement", "training_log"]
 
-_AGREE = (
+SHARED_SETTINGS = (
     "feature_columns",
     "calendar_features",
     "future_covariates",
@@ -43,6 +43,7 @@ _AGREE = (
     "timestamp_column",
     "sequence_length",
 )
+"""Metadata that the models of an ensemble have in common."""
 
 
 class Ensemble:
@@ -288,7 +289,7 @@ def require_agreement(records: Sequence[ModelMetadata]) -> None:
         raise RegistryError("expected at least one model, found none")
     first = records[0]
     for other in records[1:]:
-        for name in _AGREE:
+        for name in SHARED_SETTINGS:
             expected, found = getattr(first, name), getattr(other, name)
             if expected != found:
                 raise RegistryError(

@@ -128,7 +128,7 @@ def forecast_one_step(dataset: Dataset, model: GroupModel) -> tuple[Integers, Fl
 
 def calibrate(dataset: Dataset, rolled: Rolled, *, blends: bool, levels: Sequence[int]) -> Calibration:
     """The blend that is best on the validation part, and intervals made of errors in all held-out rows."""
-    weights = _blend_weights(dataset, rolled) if blends else Calibration.none(rolled.names).weights
+    weights = blend_weights(dataset, rolled) if blends else Calibration.none(rolled.names).weights
     blend = Calibration(rolled.names, weights)
     if not levels or not len(rolled.first):
         return blend
@@ -139,7 +139,7 @@ def calibrate(dataset: Dataset, rolled: Rolled, *, blends: bool, levels: Sequenc
     return Calibration(rolled.names, weights, offsets, coverage)
 
 
-def _blend_weights(dataset: Dataset, rolled: Rolled) -> Float64:
+def blend_weights(dataset: Dataset, rolled: Rolled) -> Float64:
     """(P, M) weights fitted on the observed values of the validation part alone."""
     split = dataset.split
     validation = rolled.at(np.asarray((rolled.first >= split.validation) & (rolled.first < split.test)))

@@ -2,38 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import RegistryError
+from lstm_pipeline.forecasting.champion import judge
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble, load_models, require_agreement
 from lstm_pipeline.forecasting.evaluation import Evaluation, evaluate
 from lstm_pipeline.projects import Project
-from lstm_pipeline.registry import Score, StoredModel, Version
+from lstm_pipeline.registry import Decision, InUse, Refused, Score, StoredModel, Version
 from lstm_pipeline.statistics import METRIC_DEFINITIONS, RESIDUAL_DEFINITIONS, mean_over_features, residual_summary
+from lstm_pipeline.wording import listed
 
 ENSEMBLE_METRICS = ("rmse", "mae", "smape")
 
 
 @dataclass(frozen=True)
 class Published:
-    """A new version and its residuals.
+    """What publishing led to.
 
     Attributes:
-        version: the stored version.
-        residuals: feature → (n,) observed value minus forecast one step ahead, one value per row of the test part.
+        version: the stored version that is in use afterwards.
+        residuals: feature → (n,) observed value minus forecast one step ahead, one value per row of the test part; of
+            a new version only.
+        decisions: what became of each new model.
+        is_new: whether `version` was published now; False: every new model was refused, and the version in use stays.
     """
 
     version: Version
     residuals: dict[str, Float64]
+    decisions: list[Decision] = field(default_factory=list)
+    is_new: bool = True
+
+    @property
+    def refused(self) -> list[Decision]:
+        """The decisions on models that were not promoted."""
+        return [decision for decision in self.decisions if not decision.promoted]
 
 
 def publish(project: Project, table: pa.Table, trained: Mapping[str, StoredModel], *, run_id: str) -> Published:
     """Publishes the next version, scored on the cleaned table.
+
+    Each new model is compared with the one in use and promoted by the spec's rule; see `champion`.
 
     Args:
         trained: group → the model that this run trained. The other groups' models are the newest ones, or those of the
@@ -43,6 +57,46 @@ def publish(project: Project, table: pa.Table, trained: Mapping[str, StoredModel
         DataError: the table does not fit the spec.
         RegistryError: the models do not fit the spec or each other, and nothing was published.
     """
+    return _publish(project, table, trained, {}, run_id)
+
+
+def promote_refused(project: Project, table: pa.Table, groups: Sequence[str], *, run_id: str) -> Published:
+    """Publishes the newest refused candidate of each of these groups, whatever the rule.
+
+    Args:
+        table: the cleaned table; the version is scored on it.
+
+    Raises:
+        DataError: the table does not fit the spec.
+        RegistryError: a group has no refused candidate, or the models do not fit together.
+    """
+    newest = require_refused(project, groups)
+    candidates = project.registry.candidates
+    trained = {group: candidates.load(group, newest[group].run_id) for group in groups}
+    return _publish(project, table, trained, {group: newest[group].decision for group in groups}, run_id)
+
+
+def require_refused(project: Project, groups: Sequence[str]) -> dict[str, Refused]:
+    """Group → its newest refused candidate.
+
+    Raises:
+        RegistryError: a group has no refused candidate.
+    """
+    newest = {refused.group: refused for refused in project.registry.refused()}  # the oldest refusal is listed first
+    missing = [group for group in groups if group not in newest]
+    if missing:
+        others = f"groups with one: {listed(newest)}" if newest else "no group has one"
+        raise RegistryError(f"no refused candidate to promote: {listed(missing)} ({others}, or it has been pruned)")
+    return {group: newest[group] for group in groups}
+
+
+def _publish(
+    project: Project,
+    table: pa.Table,
+    trained: Mapping[str, StoredModel],
+    overruled: Mapping[str, Decision],
+    run_id: str,
+) -> Published:
     dataset = build_dataset(table, project.spec.training, project.spec.timezone)
     evaluations: list[Evaluation] = []
 
@@ -50,8 +104,13 @@ def publish(project: Project, table: pa.Table, trained: Mapping[str, StoredModel
         evaluations.append(_evaluated(project, dataset, models))
         return _score(dataset, evaluations[-1])
 
-    version = project.registry.publish(project.groups, trained, score, run_id=run_id)
-    return Published(version, evaluations[-1].residuals)
+    def decide(challengers: Mapping[str, StoredModel], in_use: Callable[[], InUse | None]) -> list[Decision]:
+        require_fit(dataset, challengers)
+        return judge(project, dataset, challengers, in_use, overruled=overruled)
+
+    made = project.registry.publish(project.groups, trained, score, run_id=run_id, decide=decide)
+    residuals = evaluations[-1].residuals if made.is_new else {}
+    return Published(made.version, residuals, made.decisions, made.is_new)
 
 
 def _evaluated(project: Project, dataset: Dataset, models: Mapping[str, StoredModel]) -> Evaluation:

@@ -73,11 +73,16 @@ def roll_held_out(dataset: Dataset, ensemble: Ensemble, horizon: int, most: int 
         horizon: steps per forecast.
         most: the largest number of origins.
     """
-    names, length = tuple(ensemble.predicted), ensemble.metadata.sequence_length
-    passes = max(-(-horizon // member.metadata.chunk_length) for member in ensemble.models)
-    affordable = min(_MAX_CELLS // (horizon * len(names)), _MAX_PASSES // passes)
-    first = held_out_origins(dataset, length, horizon, min(most, max(_FEWEST_ORIGINS, affordable)))
+    length = ensemble.metadata.sequence_length
+    first = held_out_origins(dataset, length, horizon, min(most, affordable_origins(ensemble, horizon)))
     return roll_from(dataset, ensemble, first, horizon)
+
+
+def affordable_origins(ensemble: Ensemble, horizon: int) -> int:
+    """The largest number of origins whose forecasts fit into memory and take seconds; at most `MAX_ORIGINS`."""
+    passes = max(-(-horizon // member.metadata.chunk_length) for member in ensemble.models)
+    affordable = min(_MAX_CELLS // (horizon * len(ensemble.predicted)), _MAX_PASSES // passes)
+    return min(MAX_ORIGINS, max(_FEWEST_ORIGINS, affordable))
 
 
 def roll_from(dataset: Dataset, ensemble: Ensemble, first: Integers, horizon: int) -> Rolled:

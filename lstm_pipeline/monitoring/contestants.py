@@ -135,7 +135,7 @@ class Contestant:
                 raise
             self._trainings.append(PastTraining(groups, now, now, "failed"))
             return [Did(day, self.name, "failed", groups, f"{why}: {error}", self._version())]
-        refused = {one.group: one.reason for one in getattr(published, "decisions", ()) if not one.promoted}
+        refused = {one.group: one.reason for one in published.decisions if not one.promoted}
         promoted = tuple(group for group in groups if group not in refused)
         counted = groups if by_reason else tuple(refused)  # a schedule starts no cooldown, a refused candidate does
         if counted:

@@ -178,4 +178,4 @@ def _require_days(options: ReplayOptions, inputs: ClippedInputs) -> None:
         )
 
 
-__all__ = ["AUTOMATION", "NOTHING", "PARTS", "WEEKLY", "ReplayOptions", "Replay", "replay"]
+__all__ = ["AUTOMATION", "NOTHING", "PARTS", "WEEKLY", "Replay", "ReplayOptions", "replay"]

@@ -230,13 +230,16 @@ def _model_metadata(project: Project) -> dg.AssetsDefinition:
         with user_errors():
             trained = project.registry.trained_by(project.groups, _training_runs(context.run))
             published = publish(project, cleaned_data, trained, run_id=context.run_id)
+            for refused in published.refused:
+                context.log.warning(show.refusal(refused))
             as_of = as_of_date(context, project)
             table = finish(project, product, step.output, metadata_table(published.version), as_of)
             if product.fields is not None:
                 table = conform(table, product.fields, what="model_metadata")
         path = project.registry.layout.residual_plot(published.version.record.version)
         plot = Plot("residual_plot", "residuals one step ahead", lambda: reporting.draw_residuals(published), path)
-        return _result(Frame(table, (plot,)), as_of, show.version_metadata(published.version))
+        plots = (plot,) if published.is_new else ()  # the version in use has its plot already
+        return _result(Frame(table, plots), as_of, show.publication_metadata(published))
 
     return model_metadata
 

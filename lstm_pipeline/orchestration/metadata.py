@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.backtesting import ENSEMBLE, Backtest
-from lstm_pipeline.forecasting import Dataset, Forecast
-from lstm_pipeline.registry import EnsembleMetadata, IndividualRecord, Version
-from lstm_pipeline.reporting import frame_rows, metric_rows
+from lstm_pipeline.forecasting import Dataset, Forecast, Published
+from lstm_pipeline.registry import Decision, EnsembleMetadata, IndividualRecord, Version
+from lstm_pipeline.reporting import decision_rows, frame_rows, metric_rows
 from lstm_pipeline.statistics import METRIC_NAMES, Metrics
 from lstm_pipeline.tables import describe
 
@@ -85,6 +85,7 @@ def version_metadata(version: Version) -> Metadata:
     return {
         "version": record.version,
         "models": _table(rows),
+        "decisions": _table(decision_rows(record.decisions)),
         "metrics_rolled": _table(metric_rows(record.feature_metrics["rolled"])),
         "metrics_one_step": _table(metric_rows(record.feature_metrics["one_step"])),
         "baselines_rolled": _table(metric_rows(record.baseline_metrics, "method")),
@@ -94,6 +95,23 @@ def version_metadata(version: Version) -> Metadata:
         "evaluation_horizon": record.evaluation["horizon"],
         **{name: value for name, value in numbers.items() if value is not None},
         "record": dg.MetadataValue.path(version.record.metadata_path),
+    }
+
+
+def refusal(decision: Decision) -> str:
+    """A warning about a new model that was not promoted."""
+    return (
+        f"The new model of group '{decision.group}' was not promoted: {decision.reason}. The model in use stays. To "
+        f"promote it nevertheless: lstm-pipeline promote SPEC --group {decision.group}"
+    )
+
+
+def publication_metadata(published: Published) -> Metadata:
+    """The version in use after publishing, whether it is a new one, and what became of the new models."""
+    return {
+        **version_metadata(published.version),
+        "published": published.is_new,
+        "decisions": _table(decision_rows(published.decisions)),
     }
 
 

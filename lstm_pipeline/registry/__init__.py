@@ -1,17 +1,18 @@
 """A project's models and versions: where their files are, what is recorded about them, and how one becomes the other.
 
-Candidates are freshly trained models; publishing promotes one per group to a version that is never changed afterwards;
-housekeeping removes what no version needs. The registry knows files and records, not networks: it runs without
-TensorFlow. Bytes go through `storage`.
+Candidates are freshly trained models; publishing promotes one per group to a version that is never changed afterwards,
+or notes that it was refused, which another room decides; housekeeping removes what no version needs. The registry knows
+files and records, not networks: it runs without TensorFlow. Bytes go through `storage`.
 """
 
-from lstm_pipeline.registry.candidates import Candidates
+from lstm_pipeline.registry.candidates import Candidates, Refused
 from lstm_pipeline.registry.housekeeping import Removal, prune
 from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, METADATA, MODEL, SCALER, TRAINING_LOG, Layout
-from lstm_pipeline.registry.models import StoredModel
-from lstm_pipeline.registry.promotion import Score
+from lstm_pipeline.registry.models import DamagedRecord, StoredModel
+from lstm_pipeline.registry.promotion import Decide, InUse, Publication, Score
 from lstm_pipeline.registry.records import (
     CalibrationRecord,
+    Decision,
     DriftRecord,
     DriftReferences,
     EnsembleMetadata,
@@ -37,10 +38,14 @@ __all__ = [
     "TRAINING_LOG",
     "CalibrationRecord",
     "Candidates",
+    "DamagedRecord",
+    "Decide",
+    "Decision",
     "DriftRecord",
     "DriftReferences",
     "EnsembleMetadata",
     "EnsembleRecord",
+    "InUse",
     "IndividualRecord",
     "InputRecord",
     "Layout",
@@ -48,6 +53,8 @@ __all__ = [
     "ModelMetadata",
     "Offsets",
     "PinnedModel",
+    "Publication",
+    "Refused",
     "Registry",
     "Removal",
     "Score",

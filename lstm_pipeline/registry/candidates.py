@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import METADATA
 from lstm_pipeline.registry.models import ModelFiles, StoredModel
-from lstm_pipeline.registry.records import IndividualRecord
+from lstm_pipeline.registry.records import Decision, IndividualRecord, RefusedRecord
 from lstm_pipeline.storage import from_json, to_json
 
 USUAL_SIZE = 2_000_000
@@ -22,11 +23,28 @@ class Pointer:
 
     Attributes:
         run_id: the run that trained it.
-        published: the version it was published in; None while it waits.
+        published: the version it was published in; None if it is in none.
+        refused: whether it was compared with the model in use and not promoted.
     """
 
     run_id: str
     published: str | None
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A candidate that was not promoted.
+
+    Attributes:
+        run_id: the run that trained it.
+        when: when it was refused, in UTC.
+    """
+
+    group: str
+    run_id: str
+    decision: Decision
+    when: dt.datetime
 
 
 class Candidates:
@@ -47,6 +65,7 @@ class Candidates:
         metadata = record.metadata
         target = self._layout.candidate(metadata.feature_group, metadata.run_id)
         record = self._files.placed(record, target)
+        self._store.remove(self._layout.refused(metadata.feature_group, metadata.run_id))  # a run may train twice
         for name in metadata.files:
             if name != METADATA:
                 self._store.upload(folder / name, target / name)
@@ -95,18 +114,64 @@ class Candidates:
         data = from_json(self._store.read(path), path)
         if not isinstance(data, dict) or not isinstance(data.get("run_id"), str):
             raise RegistryError(f"{path} is damaged: it does not name a run; train '{group}' again")
-        return Pointer(data["run_id"], data.get("published"))
+        return Pointer(data["run_id"], data.get("published"), data.get("refused") is True)
 
     def pending_run(self, group: str) -> str | None:
-        """The run whose candidate the next version takes; None if the newest one is already published."""
+        """The run whose candidate waits for the next version; None if the newest one is published or refused."""
         pointer = self.pointer(group)
-        return pointer.run_id if pointer and pointer.published is None else None
+        return pointer.run_id if pointer and self.is_pending(group, pointer) else None
+
+    def is_pending(self, group: str, pointer: Pointer) -> bool:
+        """Whether a group's newest candidate still waits for a version.
+
+        A refusal is noted twice. The marker in the candidate's folder is written first; the pointer says the same while
+        that folder is being removed, when the marker may be the first file to go.
+        """
+        if pointer.published is not None or pointer.refused:
+            return False
+        return not self._store.exists(self._layout.refused(group, pointer.run_id))
 
     def mark_published(self, group: str, run_id: str, version: str) -> None:
         """Notes that a candidate is in a version, unless a newer candidate has taken its place."""
-        if self.pointer(group) == Pointer(run_id, None):
+        pointer = self.pointer(group)
+        if pointer and pointer.run_id == run_id and pointer.published is None:
             self._point(group, Pointer(run_id, version))
+        if self._store.exists(self._layout.refused(group, run_id)):  # it was promoted by hand
+            self._store.remove(self._layout.refused(group, run_id))
+
+    def mark_refused(self, decision: Decision) -> None:
+        """Notes that a candidate was not promoted, so that no later version takes it unasked."""
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        record = RefusedRecord(decision=decision, refused_at=now)
+        self._store.write(self._layout.refused(decision.group, decision.run_id), to_json(record.to_json()))
+        pointer = self.pointer(decision.group)
+        if pointer and pointer.run_id == decision.run_id:
+            self._point(decision.group, replace(pointer, refused=True))
+
+    def refused(self) -> list[Refused]:
+        """Every candidate that was not promoted and has not been pruned, the oldest refusal first.
+
+        Raises:
+            RegistryError: a note of a refusal is damaged.
+        """
+        found = []
+        for group in self._store.names(self._layout.candidates):
+            for run_id in self._store.names(self._layout.candidates / group):
+                path = self._layout.refused(group, run_id)
+                if self._store.exists(path):
+                    record = self._files.parse(RefusedRecord, path)
+                    found.append(Refused(group, run_id, record.decision, _instant(record.refused_at, path)))
+        return sorted(found, key=lambda each: (each.when, each.group, each.run_id))
 
     def _point(self, group: str, pointer: Pointer) -> None:
-        data = {"run_id": pointer.run_id, "published": pointer.published}
+        data: dict[str, str | bool | None] = {"run_id": pointer.run_id, "published": pointer.published}
+        if pointer.refused:
+            data["refused"] = True
         self._store.write(self._layout.latest_candidate(group), to_json(data))
+
+
+def _instant(text: str, path: object) -> dt.datetime:
+    try:
+        return dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise RegistryError(f"{path} is damaged: refused_at: expected a timestamp, found '{text}'") from None

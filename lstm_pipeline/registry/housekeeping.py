@@ -105,13 +105,15 @@ class _Sweep:
         return removals
 
     def candidates(self) -> list[Removal]:
-        """All but each group's newest unpublished one: a published candidate is a copy of what a version has."""
+        """All but each group's newest one that still waits: a published candidate is a copy of what a version has."""
         removals = []
         for group, run_id in self._entries(self._layout.candidates):
             folder = self._layout.candidate(group, run_id)
             waiting = run_id in (_POINTER, self._registry.candidates.pending_run(group))
             if not waiting and self._is_old(folder):
-                removals.append(self._removal(folder, "candidate of an earlier run"))
+                refused = self._store.exists(self._layout.refused(group, run_id))
+                reason = "candidate that was refused" if refused else "candidate of an earlier run"
+                removals.append(self._removal(folder, reason))
         return removals
 
     def left_overs(self) -> list[Removal]:

@@ -10,6 +10,8 @@ from upath import UPath
 from lstm_pipeline.storage import Store
 
 MODEL, METADATA, SCALER, TRAINING_LOG = "model.keras", "metadata.json", "scaler.json", "history.json"
+REFUSED = "refused.json"
+"""Of a candidate that was compared with the model in use and not promoted: what was found."""
 MODEL_FILES = (MODEL, SCALER, TRAINING_LOG, METADATA)
 DRIFT = "drift.json"
 """What the features looked like at training, if there were enough rows to say so."""
@@ -22,6 +24,7 @@ class Layout:
     """Paths of one project.
 
     <model_bucket>/<project>/candidates/<group>/<run id>/   a trained model that no version contains yet
+    <model_bucket>/<project>/candidates/<group>/<run id>/refused.json it was not promoted, and why
     <model_bucket>/<project>/candidates/<group>/latest.json names the newest of them
     <model_bucket>/<project>/models/<group>/v2/             the files of a published model
     <model_bucket>/<project>/ensembles/v2.json              the version
@@ -46,6 +49,10 @@ class Layout:
     def candidate(self, group: str, run_id: str) -> UPath:
         """Folder of a candidate."""
         return self._path("candidates", group, run_id)
+
+    def refused(self, group: str, run_id: str) -> UPath:
+        """File that says why a candidate was not promoted."""
+        return self.candidate(group, run_id) / REFUSED
 
     @property
     def candidates(self) -> UPath:

@@ -21,7 +21,7 @@ R = TypeVar("R", bound=Record)
 
 
 class DamagedRecord(RegistryError):
-    """A record exists but cannot be read as one."""
+    """A record, or a file of a published model, is not what was written."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -208,6 +208,42 @@ class CalibrationRecord(Record):
     coverage: dict[str, dict[str, Finite | None]] = {}
 
 
+class Decision(Record):
+    """What became of a freshly trained model when it was published, and what it was compared with.
+
+    Attributes:
+        run_id: the run that trained it.
+        promoted: whether the version has it; otherwise the model in use stayed.
+        rule: the rule of promotion, or `overruled`.
+        reason: why, as a sentence.
+        challenger, champion: mean scaled error of the new model and of the one in use; None if they were not compared,
+            or if a forecast was not finite.
+        rows: how many rows they were compared on.
+        origins: how many forecasts of each were scored.
+        features: feature → the scaled errors of both, in the same order.
+        champion_version: the version that was in use; None if there was none, or none was needed.
+    """
+
+    group: str
+    run_id: str
+    promoted: bool
+    rule: str
+    reason: str
+    challenger: Finite | None = None
+    champion: Finite | None = None
+    rows: int = 0
+    origins: int = 0
+    features: dict[str, list[Finite | None]] = {}
+    champion_version: str | None = None
+
+
+class RefusedRecord(Record):
+    """Lies in the folder of a candidate that was not promoted."""
+
+    decision: Decision
+    refused_at: str
+
+
 class EnsembleMetadata(Record):
     """Everything recorded about a version."""
 
@@ -222,6 +258,7 @@ class EnsembleMetadata(Record):
     residuals: dict[str, Metrics] = {}
     evaluation: dict[str, Any]
     metric_definitions: dict[str, str]
+    decisions: list[Decision] = []
     run_id: str
 
 

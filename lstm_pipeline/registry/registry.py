@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from lstm_pipeline.registry.candidates import Candidates
+from lstm_pipeline.registry.candidates import Candidates, Refused
 from lstm_pipeline.registry.layout import Layout
 from lstm_pipeline.registry.models import ModelFiles, StoredModel
-from lstm_pipeline.registry.promotion import Promotion, Score
+from lstm_pipeline.registry.promotion import Decide, Promotion, Publication, Score
 from lstm_pipeline.registry.records import EnsembleRecord, IndividualRecord
 from lstm_pipeline.registry.versions import Version, Versions
 from lstm_pipeline.storage import Store
@@ -61,9 +61,14 @@ class Registry:
         score: Callable[[Mapping[str, StoredModel]], Score],
         *,
         run_id: str,
-    ) -> Version:
+        decide: Decide | None = None,
+    ) -> Publication:
         """Publishes the next version; see `Promotion.publish`."""
-        return self._promotion.publish(groups, trained, score, run_id=run_id)
+        return self._promotion.publish(groups, trained, score, run_id=run_id, decide=decide)
+
+    def refused(self) -> list[Refused]:
+        """Candidates that were refused and have not been pruned; see `Promotion.refused`."""
+        return self._promotion.refused()
 
     def versions(self) -> list[str]:
         """All versions, oldest first."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import MODEL_FILES, version_number
-from lstm_pipeline.registry.models import ModelFiles, StoredModel
+from lstm_pipeline.registry.models import DamagedRecord, ModelFiles, StoredModel
 from lstm_pipeline.registry.records import EnsembleRecord, PinnedModel
 from lstm_pipeline.storage import from_json, to_json
 
@@ -117,25 +117,31 @@ class Versions:
         """The model that a version pins, with the size and SHA-256 of every file compared.
 
         Raises:
-            RegistryError: a file is missing, altered or damaged, or belongs to another model.
+            DamagedRecord: a file is missing, altered or damaged, or belongs to another model.
+            RegistryError: a file cannot be read.
         """
         folder = self._files.folder_of(pinned)
         listed = {self._store.path(file.path) for file in pinned.files}
         unlisted = [str(folder / name) for name in MODEL_FILES if folder / name not in listed]
         if unlisted:
-            raise RegistryError(f"the version's record is damaged: it has no checksum for {', '.join(unlisted)}")
+            raise DamagedRecord(f"the version's record is damaged: it has no checksum for {', '.join(unlisted)}")
         for expected in pinned.files:
             path = self._store.path(expected.path)
-            size, sha = self._store.digest(path)
+            try:
+                size, sha = self._store.digest(path)
+            except RegistryError as error:
+                if self._store.exists(path):  # a store that does not answer raises its own error here
+                    raise
+                raise DamagedRecord(str(error)) from None
             if (size, sha) != (expected.size, expected.sha256):
-                raise RegistryError(
+                raise DamagedRecord(
                     f"{path} is not the file that was published: expected {expected.size} bytes with SHA-256 "
                     f"{expected.sha256[:12]}…, found {size} bytes with {sha[:12]}…"
                 )
         stored = self._files.load(folder)
         found = (stored.group, stored.record.metadata.version, stored.run_id)
         if found != (pinned.model_name, pinned.version, pinned.run_id):
-            raise RegistryError(
+            raise DamagedRecord(
                 f"the version's record is damaged: {folder} holds {found[0]} {found[1]} of run {found[2]}, the record "
                 f"names {pinned.model_name} {pinned.version} of run {pinned.run_id}"
             )

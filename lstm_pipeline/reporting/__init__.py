@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_losses, draw_residuals
-    from lstm_pipeline.reporting.markdown import frame_rows, metric_rows, picture
+    from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, metric_rows, picture
     from lstm_pipeline.reporting.replay import ReplayBar, actions_table, comparison_tables, write_actions
     from lstm_pipeline.reporting.status import status_views
     from lstm_pipeline.reporting.terminal import (
         TrainingBars,
         backtest_tables,
         coverage_line,
+        decisions_table,
         forecast_table,
         make_console,
         metrics_table,
@@ -31,6 +32,8 @@ __all__ = [
     "backtest_tables",
     "comparison_tables",
     "coverage_line",
+    "decision_rows",
+    "decisions_table",
     "draw_backtest",
     "draw_forecast",
     "draw_losses",
@@ -48,13 +51,14 @@ __all__ = [
 
 _NAMES = {
     "drawing": ("draw_backtest", "draw_forecast", "draw_losses", "draw_residuals"),
-    "markdown": ("frame_rows", "metric_rows", "picture"),
     "replay": ("ReplayBar", "actions_table", "comparison_tables", "write_actions"),
     "status": ("status_views",),
+    "markdown": ("decision_rows", "frame_rows", "metric_rows", "picture"),
     "terminal": (
         "TrainingBars",
         "backtest_tables",
         "coverage_line",
+        "decisions_table",
         "forecast_table",
         "make_console",
         "metrics_table",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from lstm_pipeline.wording import number
+
+if TYPE_CHECKING:
+    from lstm_pipeline.registry import Decision
 
 Row = dict[str, str]
 """Column → text."""
@@ -32,6 +36,22 @@ def metric_rows(rows: Mapping[str, Mapping[str, float | None]], label: str = "fe
     names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
     return [
         {label: feature, **{name: number(metrics.get(name)) for name in names}} for feature, metrics in rows.items()
+    ]
+
+
+def decision_rows(decisions: Sequence[Decision]) -> list[Row]:
+    """What was compared and decided when new models were published, one row for each of them."""
+    return [
+        {
+            "group": decision.group,
+            "decision": "promoted" if decision.promoted else "refused",
+            "new": number(decision.challenger),
+            "in use": number(decision.champion),
+            "rows": number(decision.rows) if decision.rows else number(None),
+            "rule": decision.rule,
+            "reason": decision.reason,
+        }
+        for decision in decisions
     ]
 
 

@@ -77,9 +77,7 @@ def actions_table(replay: Replay, contestant: str = "automation") -> Table:
 
 
 def _merged(done: Sequence[Did]) -> list[tuple[dt.date, str, list[str], str, str]]:
-    return [
-        (one.day, one.action, list(one.groups), one.why, one.version) for one in done if one.action != "forecast"
-    ]
+    return [(one.day, one.action, list(one.groups), one.why, one.version) for one in done if one.action != "forecast"]
 
 
 def comparison_tables(replay: Replay) -> list[Table]:

@@ -17,13 +17,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from lstm_pipeline.backtesting import ENSEMBLE
-from lstm_pipeline.reporting.markdown import frame_rows
+from lstm_pipeline.reporting.markdown import decision_rows, frame_rows
 from lstm_pipeline.statistics import METRIC_NAMES
 from lstm_pipeline.wording import counted, listed, number
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.training import EpochReport
-    from lstm_pipeline.registry import EnsembleRecord, Metrics
+    from lstm_pipeline.registry import Decision, EnsembleRecord, Metrics
 
 SHOWN_COLUMNS = 7
 WIDTH_WITHOUT_TERMINAL = 140
@@ -163,8 +163,19 @@ def backtest_tables(table: pa.Table, protocol: Mapping[str, Any]) -> list[Table]
     return [methods, features]
 
 
+def decisions_table(decisions: Sequence[Decision], title: str = "") -> Table:
+    """New models beside those in use: the errors that were compared, and what was decided."""
+    view = Table(title=title or None, title_justify="left")
+    columns = ("group", "decision", "new", "in use", "rows", "rule", "reason")
+    for name in columns:
+        view.add_column(name, justify="right" if name in ("new", "in use", "rows") else "left", overflow="fold")
+    for row in decision_rows(decisions):
+        view.add_row(*(row[name] for name in columns))
+    return view
+
+
 def versions_table(records: Sequence[EnsembleRecord], in_use: str) -> Table:
-    """All versions: when they were created, how accurate they are, and which models they pin."""
+    """All versions: how accurate they are, which models they pin, and what their new models were compared with."""
     view = Table()
     for name, justify in (
         ("version", "left"),
@@ -175,13 +186,23 @@ def versions_table(records: Sequence[EnsembleRecord], in_use: str) -> Table:
     ):
         view.add_column(name, justify=justify)  # type: ignore[arg-type]
     view.add_column("models", overflow="fold")
+    view.add_column("new models (error, that of the model then in use)", overflow="fold")
     for record in records:
         metadata = record.metadata
         models = ", ".join(f"{member.model_name} {member.version}" for member in metadata.individual_models)
         mark = " (in use)" if record.version == in_use else ""
         metrics = (number(metadata.metrics.get(name)) for name in ("rmse", "mae", "smape"))
-        view.add_row(record.version + mark, record.created_at, *metrics, models)
+        decided = ", ".join(map(_decided, metadata.decisions))
+        view.add_row(record.version + mark, record.created_at, *metrics, models, decided)
     return view
+
+
+def _decided(decision: Decision) -> str:
+    """`power 0.81 (0.84)`, `heat refused 0.9 (0.84)`, or only the name if nothing was compared."""
+    words = [decision.group, *([] if decision.promoted else ["refused"])]
+    if decision.rows:
+        words.append(f"{number(decision.challenger)} ({number(decision.champion)})")
+    return " ".join(words)
 
 
 def _columns(table: Table, first: str, others: Sequence[str]) -> None:

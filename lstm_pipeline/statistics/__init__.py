@@ -19,7 +19,7 @@ from lstm_pipeline.statistics.intervals import interval_columns, interval_offset
 from lstm_pipeline.statistics.linear import LinearForm, LinearMap, fit_linear
 from lstm_pipeline.statistics.metrics import DEFINITIONS as METRIC_DEFINITIONS
 from lstm_pipeline.statistics.metrics import NAMES as METRIC_NAMES
-from lstm_pipeline.statistics.metrics import Metrics, mean_over_features, naive_scale, score
+from lstm_pipeline.statistics.metrics import Metrics, mean_over_features, naive_scale, scaled_rmse, score
 from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUAL_DEFINITIONS
 from lstm_pipeline.statistics.residuals import residual_summary
 from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
@@ -54,6 +54,7 @@ __all__ = [
     "residual_summary",
     "rolling_coverage",
     "rows_to_read",
+    "scaled_rmse",
     "score",
     "seasonal_rows",
 ]

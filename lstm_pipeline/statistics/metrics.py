@@ -56,6 +56,25 @@ def r2(actual: Float64, forecast: Float64) -> Float64:
     return 1 - _ratio(_mean((actual - forecast) ** 2), np.where(varies, spread, 0.0))
 
 
+def scaled_rmse(actual: Float64, forecast: Float64, scale: Float64) -> Float64:
+    """The rmse divided by the denominator of MASE, so that features of different units can be averaged.
+
+    Args:
+        actual, forecast: (…, F) observed values, NaN where nothing was observed, and their forecast.
+        scale: (F,) from `naive_scale`.
+
+    Returns:
+        (F,); infinite where the forecast of an observed value is not finite; otherwise NaN for features without a scale
+        or without an observed value.
+    """
+    observed = ~np.isnan(actual)
+    wrong = observed & ~np.isfinite(forecast)
+    error = np.where(observed & ~wrong, actual - np.where(wrong, 0.0, forecast), np.nan)
+    rounding = _ROUNDING * _mean(np.abs(actual))
+    scaled = _ratio(np.sqrt(_mean(error**2)), scale, above=rounding)
+    return np.where(wrong.reshape(-1, wrong.shape[-1]).any(axis=0), np.inf, scaled)
+
+
 def naive_scale(training: Float64, season: int) -> Float64:
     """(N, F) training rows → (F,) mean absolute change over one season: the denominator of MASE."""
     lag = season if season < len(training) else 1

@@ -68,6 +68,7 @@ def test_the_pause_after_failures_doubles_up_to_a_day_and_the_cooldown_does_not_
 def test_a_success_ends_the_failures() -> None:
     trainings = [past(20 * DAY, "failed"), past(19 * DAY, "failed"), past(3 * DAY), past(4 * DAY, "failed")]
     assert decide([reason("energy")], trainings, DAY, NOW).groups == ("energy",)
-    assert "its last 2 retrainings failed: trying again at" in decide(
-        [reason("energy")], [past(HOUR / 12, "failed"), past(DAY, "failed")], DAY, NOW
-    ).sentence
+    assert (
+        "its last 2 retrainings failed: trying again at"
+        in decide([reason("energy")], [past(HOUR / 12, "failed"), past(DAY, "failed")], DAY, NOW).sentence
+    )

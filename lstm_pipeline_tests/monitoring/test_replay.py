@@ -36,11 +36,7 @@ def six_days(project: Project, folder: Path, **options: Any) -> Replay:
 
 
 def acts(found: Replay, action: str, contestant: str = "automation") -> list[tuple[int, tuple[str, ...], str]]:
-    return [
-        ((one.day - FIRST).days, one.groups, one.version)
-        for one in found.by(contestant)
-        if one.action == action
-    ]
+    return [((one.day - FIRST).days, one.groups, one.version) for one in found.by(contestant) if one.action == action]
 
 
 BOTH = ("energy", "water")
@@ -135,7 +131,9 @@ def test_an_interrupt_keeps_what_was_done(tmp_path: Path) -> None:
     assert found.errors is not None
 
 
-def test_a_failed_training_is_tried_again_and_the_forecasts_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_training_is_tried_again_and_the_forecasts_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     automation = {"retrain": {"new_data": {"rows": 1}, "cooldown": "30d"}, "promote": {"rule": "always"}}
     calls: list[dt.date] = []
     inner = Contestant._trained

@@ -119,7 +119,7 @@ def train_and_publish_own(uri: str, groups: list[str], run_id: str, barrier: Any
 
 def publish_own(registry: Registry, run_id: str) -> Version:
     trained = registry.trained_by(ALL, [run_id])
-    return registry.publish(ALL, trained, lambda models: SCORE, run_id=run_id)
+    return registry.publish(ALL, trained, lambda models: SCORE, run_id=run_id).version
 
 
 def at_once(uri: str, tasks: dict[str, list[str]]) -> None:
@@ -184,7 +184,7 @@ def test_a_publisher_that_lost_its_turn_publishes_on_top(tmp_path: Path, monkeyp
         return SCORE
 
     monkeypatch.setattr(Store, "locked", lambda *_, **__: contextlib.nullcontext(lambda: False))
-    version = registry.publish(ALL, registry.trained_by(ALL, ["slow"]), score, run_id="slow")
+    version = registry.publish(ALL, registry.trained_by(ALL, ["slow"]), score, run_id="slow").version
     assert [made[ALL[1]] for made in scored] == ["before", "quick"]
     assert runs(registry, version.record.version) == {**dict.fromkeys(ALL, "before"), ALL[0]: "slow", ALL[1]: "quick"}
     assert registry.versions()[-1] == version.record.version
