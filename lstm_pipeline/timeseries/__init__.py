@@ -10,7 +10,7 @@ from lstm_pipeline.timeseries.features import FeatureSet, feature_problems, is_n
 from lstm_pipeline.timeseries.gaps import Filled, fill_gaps
 from lstm_pipeline.timeseries.season import season_length
 from lstm_pipeline.timeseries.series import Series, build_series, split_plan
-from lstm_pipeline.timeseries.timeline import common_step, offset_of, regular_grid
+from lstm_pipeline.timeseries.timeline import common_step, fixed_step, is_sub_daily, offset_of, regular_grid
 from lstm_pipeline.timeseries.windows import Split, Windows, split_rows, split_windows, window_starts
 
 __all__ = [
@@ -26,8 +26,10 @@ __all__ = [
     "common_step",
     "feature_problems",
     "fill_gaps",
+    "fixed_step",
     "holiday_name",
     "is_numeric",
+    "is_sub_daily",
     "offset_of",
     "regular_grid",
     "resolve_features",

@@ -1,0 +1,167 @@
+"""Gathers the facts about a project: from records, listings and footers, with as little reading as possible.
+
+A published model's record never changes, so it is kept in memory, named by its checksum. What was found out about the
+input is kept in data/watch.json, named by its listing. If nothing has changed, a look reads the record of the version
+in use and that file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from upath import UPath
+
+from lstm_pipeline.errors import DataError, PipelineError
+from lstm_pipeline.monitoring.facts import Facts, LiveError, ModelFacts
+from lstm_pipeline.monitoring.options import Change, changed_settings
+from lstm_pipeline.monitoring.recent import measured_drift
+from lstm_pipeline.monitoring.watch import Watch, read_watch, write_watch
+from lstm_pipeline.projects import InputState, Project, chain_to, input_state, sql_texts
+from lstm_pipeline.registry import METADATA, ModelMetadata, PinnedModel, Registry
+from lstm_pipeline.spec import DriftRule
+from lstm_pipeline.storage import Store
+
+_MOST_RECORDS = 4096
+_RECORDS: dict[tuple[str, str], ModelMetadata] = {}
+"""(Path, checksum) → record, of the models that this process has looked at."""
+
+
+def gather(project: Project, now: dt.datetime) -> Facts:
+    """What is known about a project. What cannot be found out is a problem among the facts, never an error.
+
+    Args:
+        now: the time; without a time zone, in UTC.
+    """
+    return _Gathering(project, now if now.tzinfo else now.replace(tzinfo=dt.UTC)).facts()
+
+
+class _CountingStore(Store):
+    """A store that counts what is read as a whole."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.bytes_read = 0
+
+    def read(self, path: UPath) -> bytes:
+        data = super().read(path)
+        self.bytes_read += len(data)
+        return data
+
+
+class _Gathering:
+    """One look at a project."""
+
+    def __init__(self, project: Project, now: dt.datetime) -> None:
+        self.project = project
+        self.now = now
+        self.store = _CountingStore(project.storage)
+        self.registry = Registry(self.store, project.spec.training.model_bucket, project.name)
+        self.problems: list[str] = []
+        self.bytes_read = 0
+
+    def facts(self) -> Facts:
+        version, models = self._models()
+        seen = read_watch(self.store, self.registry.layout.watch)
+        state = self._input(seen)
+        watch = seen if state is None else Watch(state.seen, seen.drift_key, seen.drift, seen.drift_problem)
+        automation = self.project.spec.automation
+        rule = automation.retrain.drift if automation and automation.retrain else None
+        drift: Mapping[str, Any] = {}
+        if rule is not None and state is not None and models:
+            watch = self._drift(watch, rule, state, models)
+            drift = watch.drift
+            if watch.drift_problem is not None:
+                self.problems.append(watch.drift_problem)
+        if watch != seen:
+            write_watch(self.store, self.registry.layout.watch, watch)
+        return Facts(
+            project=self.project.name,
+            now=self.now,
+            version=version,
+            models=models,
+            untrained=tuple(group for group in self.project.groups if group not in models),
+            changes=self._changes(models),
+            input=state,
+            accuracy=self._accuracy(),
+            drift=drift,
+            problems=tuple(self.problems),
+            bytes_read=self.bytes_read + self.store.bytes_read,
+        )
+
+    def _models(self) -> tuple[str | None, dict[str, ModelFacts]]:
+        """The version in use, and its models of the spec's groups."""
+        try:
+            if not self.registry.versions():
+                return None, {}
+            record = self.registry.ensemble_record()
+        except PipelineError as error:
+            self.problems.append(f"the version in use cannot be read: {error}")
+            return None, {}
+        pinned = {model.model_name: model for model in record.metadata.individual_models}
+        found = {}
+        for group in self.project.groups:
+            if group not in pinned:
+                continue
+            try:
+                found[group] = ModelFacts(pinned[group].version, self._record(pinned[group]))
+            except PipelineError as error:
+                self.problems.append(f"the record of group '{group}' in {record.version} cannot be read: {error}")
+        return record.version, found
+
+    def _record(self, pinned: PinnedModel) -> ModelMetadata:
+        checksums = {file.path: file.sha256 for file in pinned.files}
+        path = self.registry.files.folder_of(pinned) / METADATA
+        name = (str(path), checksums.get(self.store.key(path), ""))
+        if name not in _RECORDS:
+            if len(_RECORDS) >= _MOST_RECORDS:
+                _RECORDS.clear()
+            _RECORDS[name] = self.registry.files.load(path.parent).record.metadata
+        return _RECORDS[name]
+
+    def _input(self, seen: Watch) -> InputState | None:
+        try:
+            state = input_state(self.project, self.project.spec.model_metadata, seen.files)
+        except PipelineError as error:
+            self.problems.append(f"the input cannot be read: {error}")
+            return None
+        self.bytes_read += state.bytes_read
+        if state.rows == 0:
+            self.problems.append("the input has no rows")
+        elif state.newest is None:
+            column = self.project.spec.training.timestamp_col
+            self.problems.append(f"the input has no readable timestamps in a column '{column}': only rows are counted")
+        return state
+
+    def _changes(self, models: Mapping[str, ModelFacts]) -> dict[str, tuple[Change, ...]]:
+        try:
+            return {
+                group: changed_settings(self.project.spec, group, model.metadata) for group, model in models.items()
+            }
+        except DataError as error:
+            self.problems.append(f"the settings cannot be compared: {error}")
+            return {}
+
+    def _accuracy(self) -> dict[str, LiveError]:
+        return {}
+
+    def _drift(self, watch: Watch, rule: DriftRule, state: InputState, models: Mapping[str, ModelFacts]) -> Watch:
+        """What is remembered of drift, or measured anew if something that it depends on has changed."""
+        as_of = self.now.astimezone(ZoneInfo(self.project.spec.timezone)).date()
+        _, steps = chain_to(self.project.spec.model_metadata, self.project.spec.training.input)
+        texts = sql_texts(steps)
+        dated = str(as_of) if any("current_" in text.lower() or "now(" in text.lower() for text in texts) else ""
+        runs = sorted(f"{group} {model.run_id}" for group, model in models.items())
+        parts = [state.fingerprint, str(rule.rows), dated, *texts, *runs]
+        key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        if key == watch.drift_key:
+            return watch
+        try:
+            drift, size = measured_drift(self.project, self.registry, models, state, rule.rows, as_of)
+        except PipelineError as error:
+            return Watch(watch.files, key, {}, f"drift cannot be measured: {error}")
+        self.bytes_read += size
+        return Watch(watch.files, key, drift)
