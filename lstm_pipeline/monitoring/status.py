@@ -14,12 +14,16 @@ from zoneinfo import ZoneInfo
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.monitoring.clock import last_due, next_due
 from lstm_pipeline.monitoring.decisions import said
-from lstm_pipeline.monitoring.reasons import reasons
+from lstm_pipeline.monitoring.gathering import gather
+from lstm_pipeline.monitoring.reasons import reasons_from, remarks
 from lstm_pipeline.monitoring.state import Due, FeatureError, InUse, LastForecast, RefusedModel, Status
-from lstm_pipeline.projects import Project
+from lstm_pipeline.projects import Project, shown_time
 
 GRACE = dt.timedelta(minutes=30)
 """How late a forecast may be before it counts as missed."""
+
+_ONLY_ROWS = "only rows are counted"
+"""Part of a sentence of `gather` about an input without timestamps, which is as it should be."""
 
 T = TypeVar("T")
 
@@ -39,6 +43,8 @@ def project_status(project: Project, *, now: dt.datetime) -> Status:
             faults.append(str(error))
             return otherwise
 
+    facts = gather(project, now)
+    rule = project.spec.automation.retrain if project.spec.automation else None
     version = seen(lambda: _in_use(project), None)
     forecast = seen(lambda: _last_forecast(project), None)
     status = Status(
@@ -46,15 +52,17 @@ def project_status(project: Project, *, now: dt.datetime) -> Status:
         now=now,
         zone=project.spec.schedule_timezone,
         version=version,
-        newest=seen(lambda: _newest(project, now), None),
+        newest=shown_time(facts.input.newest) if facts.input and facts.input.newest else None,
         forecast=forecast,
         due=_due(project, forecast, now),
         accuracy=seen(lambda: _accuracy(project), ()),
-        reasons=seen(lambda: tuple(reasons(project, now=now)), ()) if version else (),
+        reasons=tuple(reasons_from(facts, rule)) if rule else (),
         refused=seen(lambda: _refused(project, version), ()),
     )
-    attention = dict.fromkeys([*faults, *_attention(status, known=version is not None or bool(faults))])
-    return replace(status, notes=tuple(_notes(project, status)), attention=tuple(attention))
+    faults += [problem for problem in facts.problems if _ONLY_ROWS not in problem]
+    told = [] if rule is None else [remark for remark in remarks(facts, rule) if remark not in faults]
+    attention = dict.fromkeys([*faults, *_attention(status, known=bool(faults))])
+    return replace(status, notes=(*_notes(project, status), *told), attention=tuple(attention))
 
 
 def _in_use(project: Project) -> InUse | None:
@@ -67,10 +75,6 @@ def _in_use(project: Project) -> InUse | None:
 
 
 def _last_forecast(project: Project) -> LastForecast | None:
-    raise NotImplementedError
-
-
-def _newest(project: Project, now: dt.datetime) -> str | None:
     raise NotImplementedError
 
 
