@@ -12,11 +12,13 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from lstm_pipeline.errors import PipelineError
+from lstm_pipeline.forecasting import issued_forecasts
 from lstm_pipeline.monitoring.clock import last_due, next_due
 from lstm_pipeline.monitoring.decisions import said
 from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.monitoring.reasons import reasons_from, remarks
 from lstm_pipeline.monitoring.state import Due, FeatureError, InUse, LastForecast, RefusedModel, Status
+from lstm_pipeline.monitoring.summary import live_accuracy
 from lstm_pipeline.projects import Project, shown_time
 
 GRACE = dt.timedelta(minutes=30)
@@ -75,11 +77,20 @@ def _in_use(project: Project) -> InUse | None:
 
 
 def _last_forecast(project: Project) -> LastForecast | None:
-    raise NotImplementedError
+    """The forecast that was written last: a listing, which reads no file."""
+    newest = max(issued_forecasts(project), key=lambda one: (one.written, one.origin), default=None)
+    return LastForecast(newest.origin, newest.written, newest.version) if newest else None
 
 
 def _accuracy(project: Project) -> tuple[FeatureError, ...]:
-    raise NotImplementedError
+    summary = live_accuracy(project)
+    rule = project.spec.automation.retrain if project.spec.automation else None
+    limit = rule.accuracy.factor if rule and rule.accuracy else None
+    return tuple(
+        FeatureError(one.group, name, one.rmse, one.test_rmse, one.forecasts, limit)
+        for name, one in (summary.features if summary else {}).items()
+        if one.rmse is not None
+    )
 
 
 def _due(project: Project, forecast: LastForecast | None, now: dt.datetime) -> Due:

@@ -54,7 +54,8 @@ def _lines(status: Status) -> Iterator[tuple[str, str]]:
         yield "last forecast", "none"
     else:
         made = _time(forecast.made, status.zone)
-        yield "last forecast", f"from {forecast.origin}, made {made} by {forecast.version}"
+        origin = f"{forecast.origin:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
+        yield "last forecast", f"from {origin}, made {made} by {forecast.version}"
     yield "next forecast", _time(due.forecast, status.zone) if due.forecast else "not scheduled"
     yield "next training", _time(due.training, status.zone) if due.training else "not scheduled"
     acted = sum(one.retrain for one in status.reasons)

@@ -24,7 +24,7 @@ def automated(folder: Path, automation: dict[str, Any] | None, **training: Any) 
     if not (folder / "plant.csv").exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_data(folder)
-    written = spec(epochs=1, **training)
+    written = spec(epochs=1, preset="documented", **training)
     if automation is not None:
         written["automation"] = automation
     (folder / "tiny.yaml").write_text(yaml.safe_dump(written, sort_keys=False))
