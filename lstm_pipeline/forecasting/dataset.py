@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -57,6 +57,7 @@ class Dataset:
     calendar: tuple[str, ...]
     season: int
     input: InputRecord | None = None
+    _drift: dict[str, DriftReference | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -74,12 +75,15 @@ class Dataset:
         # column by column, so that sums are pairwise and their rounding does not grow with the rows
         return naive_scale(np.asfortranarray(self.observed_values[: self.split.validation]), self.season)
 
-    @cached_property
-    def drift_references(self) -> dict[str, DriftReference]:
+    def drift_references(self, names: Iterable[str]) -> dict[str, DriftReference]:
         """Feature → what it looks like, for recognising drift later; without features that have too few rows."""
-        columns = zip(self.series.names, np.asfortranarray(self.observed_values).T, strict=True)
-        found = ((name, drift_reference(values, self.season)) for name, values in columns)
-        return {name: reference for name, reference in found if reference is not None}
+        wanted = sorted(names)
+        for name in wanted:
+            if name not in self._drift:  # once for all groups
+                column = self.observed_values[:, self.series.names.index(name)]
+                self._drift[name] = drift_reference(column, self.season)
+        found = {name: self._drift[name] for name in wanted}
+        return {name: reference for name, reference in found.items() if reference is not None}
 
     def rows(self, scaler: Scaler) -> Float32:
         """(N, F + K) the rows a network reads."""

@@ -162,7 +162,7 @@ def train_group(run: TrainingRun, group: str) -> StoredModel:
         save_network(network, files / MODEL)
         (files / SCALER).write_bytes(to_json(task.scaler.to_dict()))
         if metadata.knows_drift:
-            (files / DRIFT).write_bytes(to_json(_drift_record(run.dataset).to_json()))
+            (files / DRIFT).write_bytes(to_json(drift_record(run.dataset, task.names).to_json()))
         (files / TRAINING_LOG).write_bytes(to_json(log.to_dict()))
         if run.on_pause is not None:
             run.on_pause()
@@ -287,7 +287,7 @@ def _metadata(run: TrainingRun, task: TrainingTask, log: TrainingLog) -> ModelMe
         context_features=list(features.context),
         integer_features=[name for name in names if name in features.integers],
         calendar_features=list(dataset.calendar),
-        hyperparameters=_hyperparameters(step, task.options),
+        hyperparameters=recorded_options(step, task.options),
         metrics={},
         feature_metrics={},
         training_rows=dataset.row_ranges(),
@@ -313,12 +313,14 @@ def _metadata(run: TrainingRun, task: TrainingTask, log: TrainingLog) -> ModelMe
         data_fingerprint=dataset.fingerprint(),
         dropped_columns=list(step.drop_cols),
         input=dataset.input,
-        knows_drift=bool(dataset.drift_references),
+        knows_drift=bool(dataset.drift_references({*names, *features.context})),
         run_id=run.run_id,
     )
 
 
-def _drift_record(dataset: Dataset) -> DriftReferences:
+def drift_record(dataset: Dataset, predicted: Sequence[str]) -> DriftReferences:
+    """What a group's features and the context, which all groups read, look like: drift.json."""
+    references = dataset.drift_references({*predicted, *dataset.features.context})
     return DriftReferences(
         features={
             name: DriftRecord(
@@ -327,12 +329,12 @@ def _drift_record(dataset: Dataset) -> DriftReferences:
                 shares=[list(pair) for pair in reference.shares],
                 limits={str(length): limit for length, limit in reference.limits.items()},
             )
-            for name, reference in dataset.drift_references.items()
+            for name, reference in references.items()
         }
     )
 
 
-def _hyperparameters(step: TrainingStep, options: ModelOptions) -> dict[str, Any]:
+def recorded_options(step: TrainingStep, options: ModelOptions) -> dict[str, Any]:
     """The options that were used: the group's own and the step's."""
     keys = ("sequence_length", "epochs", "patience", "batch_size", "train_ratio", "validation_split", "scale_features")
     return {**options.model_dump(), **{key: getattr(step, key) for key in keys}}

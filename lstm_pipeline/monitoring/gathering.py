@@ -26,8 +26,8 @@ from lstm_pipeline.spec import DriftRule
 from lstm_pipeline.storage import Store
 
 _MOST_RECORDS = 4096
-_RECORDS: dict[tuple[str, str], ModelMetadata] = {}
-"""(Path, checksum) → record, of the models that this process has looked at."""
+_RECORDS: dict[tuple[str, str, str], ModelMetadata] = {}
+"""(Storage root, folder, checksum) → record, of the models that this process has looked at."""
 
 
 def gather(project: Project, now: dt.datetime) -> Facts:
@@ -37,6 +37,11 @@ def gather(project: Project, now: dt.datetime) -> Facts:
         now: the time; without a time zone, in UTC.
     """
     return _Gathering(project, now if now.tzinfo else now.replace(tzinfo=dt.UTC)).facts()
+
+
+def forget() -> None:
+    """Forgets the records in memory, as a fresh process has none."""
+    _RECORDS.clear()
 
 
 class _CountingStore(Store):
@@ -113,13 +118,13 @@ class _Gathering:
         return record.version, found
 
     def _record(self, pinned: PinnedModel) -> ModelMetadata:
-        checksums = {file.path: file.sha256 for file in pinned.files}
-        path = self.registry.files.folder_of(pinned) / METADATA
-        name = (str(path), checksums.get(self.store.key(path), ""))
+        place = pinned.model_path.rpartition("/")[0]
+        checksum = next((file.sha256 for file in pinned.files if file.path == f"{place}/{METADATA}"), "")
+        name = (str(self.store.root), place, checksum)
         if name not in _RECORDS:
             if len(_RECORDS) >= _MOST_RECORDS:
                 _RECORDS.clear()
-            _RECORDS[name] = self.registry.files.load(path.parent).record.metadata
+            _RECORDS[name] = self.registry.files.load(self.registry.files.folder_of(pinned)).record.metadata
         return _RECORDS[name]
 
     def _input(self, seen: Watch) -> InputState | None:

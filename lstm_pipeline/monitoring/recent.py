@@ -74,8 +74,7 @@ def measured_drift(
 def _references(registry: Registry, group: str, model: ModelFacts) -> dict[str, DriftReference]:
     """Feature → reference, of what a group predicts and of the context, which all groups read."""
     record = registry.files.parse(DriftReferences, registry.layout.model(group, model.version) / DRIFT)
-    wanted = {*model.metadata.predicted_features, *model.metadata.context_features}
-    return {name: _reference(one) for name, one in record.features.items() if name in wanted}
+    return {name: _reference(one) for name, one in record.features.items()}
 
 
 def _reference(record: DriftRecord) -> DriftReference:

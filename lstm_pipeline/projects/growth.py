@@ -80,21 +80,17 @@ class Growth:
 
 def input_growth(then: InputRecord, now: InputState) -> Growth:
     """Compares an input with what it was when a model was trained. A replaced or shortened one has gained nothing."""
-    unknown = (now.newest is None) != (then.newest is None)
-    if unknown:
-        has, had = ("no longer has", "had") if now.newest is None else ("has", "had no")
-        return Growth(
-            None, None, None, f"the input {has} readable timestamps, and {had} them when the model was trained"
-        )
+    if (now.newest is None) != (then.newest is None):
+        change = "no longer has" if now.newest is None else "now has"
+        return _none(f"the input {change} readable timestamps, unlike")
     if now.newest is not None and then.newest is not None and now.newest < then.newest:
         return _none(f"the input ends at {shown_time(now.newest)}, but ended at {shown_time(then.newest)}")
     if now.oldest is not None and then.oldest is not None and now.oldest != then.oldest:
         begins = f"the input begins at {shown_time(now.oldest)}, but began at {shown_time(then.oldest)}"
         overlaps = then.oldest < now.oldest <= (then.newest or "")
         if overlaps:  # only the newest rows are kept: what came after the newest time then is new
-            return Growth(
-                None, then.newest, now.newest, f"{begins}: old rows were removed, so new ones are not counted"
-            )
+            problem = f"{begins} when the model was trained: old rows were removed, so new rows cannot be counted"
+            return Growth(None, then.newest, now.newest, problem)
         return _none(begins)
     if now.rows < then.rows:
         return _none(f"the input has {counted(now.rows, 'row')}, but had {then.rows:,}")

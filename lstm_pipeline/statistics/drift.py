@@ -83,14 +83,17 @@ def drift_reference(values: Float64, season: int) -> DriftReference | None:
     lengths = [length for length in LENGTHS if length >= 2 * season and length * _FEWEST_STRETCHES <= len(values)]
     if not lengths or not len(known):
         return None
-    distinct, counts = np.unique(known, return_counts=True)
+    known.sort()
+    starts = np.flatnonzero(np.diff(known, prepend=-np.inf))  # of the runs of equal values
     quantiles: tuple[float, ...] = ()
     shares: tuple[tuple[float, float], ...] = ()
-    if len(distinct) < FEW_VALUES:
-        shares = tuple(zip(distinct.tolist(), (counts / len(known)).tolist(), strict=True))
+    if len(starts) < FEW_VALUES:
+        counts = np.diff(starts, append=len(known))
+        shares = tuple(zip(known[starts].tolist(), (counts / len(known)).tolist(), strict=True))
     else:
-        quantiles = tuple(np.quantile(known, (np.arange(QUANTILES) + 0.5) / QUANTILES).tolist())
-    scale = float(known.std()) if len(distinct) > 1 else 0.0
+        places = (np.arange(QUANTILES) + 0.5) / QUANTILES * (len(known) - 1)
+        quantiles = tuple(np.interp(places, np.arange(len(known)), known).tolist())
+    scale = float(known.std()) if len(starts) > 1 else 0.0
     bare = DriftReference(scale, quantiles, shares, {})
     limits = {length: limit for length in lengths if (limit := _limit(values, length, bare)) is not None}
     return DriftReference(scale, quantiles, shares, limits) if limits else None

@@ -32,6 +32,13 @@ def test_the_score_is_the_wasserstein_distance_in_standard_deviations(rows: int)
     assert scored(recent, reference, rows).score == pytest.approx(min(expected))
 
 
+def test_quantiles_and_scale_are_those_of_all_values() -> None:
+    values = normal(777)
+    reference = known(values)
+    np.testing.assert_allclose(reference.quantiles, np.quantile(values, (np.arange(200) + 0.5) / 200))
+    assert reference.scale == pytest.approx(values.std())
+
+
 def test_a_shift_of_all_rows_scores_the_shift_in_standard_deviations() -> None:
     values = np.arange(1000.0)
     shuffled = np.random.default_rng(0).permutation(values)
