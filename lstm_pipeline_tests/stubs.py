@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lstm_pipeline.registry.records import IndividualRecord, ModelMetadata
+from lstm_pipeline.registry import Decide, InUse
+from lstm_pipeline.registry.records import Decision, IndividualRecord, ModelMetadata
 from lstm_pipeline.registry.registry import Registry, Score, StoredModel, Version
 from lstm_pipeline.storage.store import Store, to_json
 
@@ -58,6 +59,23 @@ def train(registry: Registry, run_id: str, groups: Sequence[str] = GROUPS) -> No
 
 def publish(registry: Registry, groups: Sequence[str] = GROUPS, run_id: str = "publishing") -> Version:
     return registry.publish(groups, {}, lambda models: SCORE, run_id=run_id).version
+
+
+def refusing(*groups: str) -> Decide:
+    """Refuses the new models of some groups and promotes the others."""
+
+    def decide(challengers: Mapping[str, StoredModel], in_use: Callable[[], InUse | None]) -> Sequence[Decision]:
+        found = in_use()
+        return [
+            Decision(
+                group=group, run_id=model.run_id, promoted=group not in groups, rule="if_better", reason="a test",
+                challenger=2.0, champion=1.5, rows=40, origins=36, features={f"{group}_kw": [2.0, 1.5]},
+                champion_version=found.record.version if found else None,
+            )
+            for group, model in challengers.items()
+        ]  # fmt: skip
+
+    return decide
 
 
 def train_and_publish(registry: Registry, run_id: str, groups: Sequence[str] = GROUPS) -> str:

@@ -11,10 +11,20 @@ from pathlib import Path
 import pytest
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.registry import DamagedRecord, Decide, Decision, InUse, Publication, Registry, StoredModel, prune
+from lstm_pipeline.registry import DamagedRecord, Decision, InUse, Publication, Registry, StoredModel, prune
 from lstm_pipeline.registry.records import EnsembleRecord
 from lstm_pipeline_tests.registry.test_crashes import Crash, crash_at, operations
-from lstm_pipeline_tests.stubs import GROUPS, SCORE, make_registry, publish, runs, train, train_and_publish, tree
+from lstm_pipeline_tests.stubs import (
+    GROUPS,
+    SCORE,
+    make_registry,
+    publish,
+    refusing,
+    runs,
+    train,
+    train_and_publish,
+    tree,
+)
 
 
 @pytest.fixture
@@ -23,23 +33,6 @@ def registry(tmp_path: Path) -> Registry:
     registry = make_registry(tmp_path)
     train_and_publish(registry, "run1")
     return registry
-
-
-def refusing(*groups: str) -> Decide:
-    """Refuses the new models of some groups and promotes the others."""
-
-    def decide(challengers: Mapping[str, StoredModel], in_use: Callable[[], InUse | None]) -> Sequence[Decision]:
-        found = in_use()
-        return [
-            Decision(
-                group=group, run_id=model.run_id, promoted=group not in groups, rule="if_better", reason="a test",
-                challenger=2.0, champion=1.5, rows=40, origins=36, features={f"{group}_kw": [2.0, 1.5]},
-                champion_version=found.record.version if found else None,
-            )
-            for group, model in challengers.items()
-        ]  # fmt: skip
-
-    return decide
 
 
 def publish_refusing(registry: Registry, *groups: str, run_id: str = "publishing") -> Publication:

@@ -50,6 +50,15 @@ PUBLISHING = [
     Point("write", "power/latest.json", "during"),
     rare("write", "power/latest.json", "after"),
 ]
+REFUSING = [
+    (victims.refuse_power, rare("create", "v2.json", "during")),
+    (victims.refuse_power, rare("create", "v2.json", "after")),
+    (victims.refuse_power, Point("write", "power/run2/refused.json", "during")),
+    (victims.refuse_power, rare("write", "power/run2/refused.json", "after")),
+    (victims.refuse_all, Point("write", "power/run2/refused.json", "during")),
+    (victims.refuse_all, Point("write", "power/latest.json", "during")),
+    (victims.refuse_all, rare("write", "heat/run2/refused.json", "during")),
+]
 AFTER_THE_RECORD = [
     Point("create", "v2.json", "after"),
     Point("remove", "v2.claim", "before"),
@@ -142,6 +151,32 @@ def test_while_a_version_is_published(place: Place, old: dict[str, bytes], point
     assert "lock" not in left_behind(set(old), set(place.files())) or point.path == "v2.json"
     intact(place, old)
     note(place.name, f"killed {point}", ", ".join(after), "loads", "same bytes", f"publishes {again}", left)
+
+
+@pytest.mark.parametrize(
+    ("action", "point"),
+    [pytest.param(action, *point.values, marks=point.marks) if isinstance(point, ParameterSet) else (action, point)
+     for action, point in REFUSING],
+    ids=str,
+)  # fmt: skip
+def test_while_a_candidate_is_refused(
+    place: Place, old: dict[str, bytes], action: Callable[..., None], point: Point, note: Note
+) -> None:
+    """Half of a note is no note: the candidate still waits and is judged again. It is never in a version."""
+    left = kill(place, action, point)
+    intact(place, old)
+    registry = make_registry(place.uri)
+    after = registry.versions()
+    assert {runs(registry, version)["power"] for version in after} == {"run1"}
+    for refused in registry.candidates.refused():
+        assert refused.decision.reason == "a test"
+    action(place.uri)
+    heat = "run2" if action is victims.refuse_power else "run1"
+    assert runs(registry) == {"power": "run1", "heat": heat}
+    assert publish(registry).record.version == registry.resolve()
+    assert runs(registry) == {"power": "run1", "heat": heat}
+    intact(place, old)
+    note(place.name, f"killed {point}", ", ".join(after), "loads", "same bytes", "refuses it", left)
 
 
 @pytest.mark.parametrize(("action", "point"), FRAMES, ids=["predictions", "metadata table"])

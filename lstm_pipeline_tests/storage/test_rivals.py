@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.registry import Registry, Score, StoredModel, Version
+from lstm_pipeline.registry import Decision, InUse, Registry, Score, StoredModel, Version
 from lstm_pipeline.storage.owner import Owner
 from lstm_pipeline.storage.store import Store
 from lstm_pipeline_tests.storage.matrix import Note
 from lstm_pipeline_tests.storage.servers import Place
-from lstm_pipeline_tests.stubs import SCORE, make_registry, runs, train
+from lstm_pipeline_tests.stubs import SCORE, make_registry, refusing, runs, train
 
 ALL = [f"group{number}" for number in range(10)]
 SPAWN = multiprocessing.get_context("spawn")
@@ -188,3 +188,84 @@ def test_a_publisher_that_lost_its_turn_publishes_on_top(tmp_path: Path, monkeyp
     assert [made[ALL[1]] for made in scored] == ["before", "quick"]
     assert runs(registry, version.record.version) == {**dict.fromkeys(ALL, "before"), ALL[0]: "slow", ALL[1]: "quick"}
     assert registry.versions()[-1] == version.record.version
+
+
+# candidates and the model in use
+
+
+def judged(uri: str, groups: list[str], run_id: str, refused: list[str], barrier: Any) -> None:
+    """One process of several: trains its groups and publishes what its rule promotes."""
+    registry = make_registry(uri)
+    train(registry, run_id, groups)
+    barrier.wait()
+    trained = registry.trained_by(ALL, [run_id])
+    registry.publish(ALL, trained, lambda models: SCORE, run_id=run_id, decide=refusing(*refused))
+
+
+def judged_at_once(uri: str, *tasks: tuple[list[str], str, list[str]]) -> None:
+    barrier = SPAWN.Barrier(len(tasks))
+    processes = [SPAWN.Process(target=judged, args=(uri, *task, barrier)) for task in tasks]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(180)
+        assert process.exitcode == 0
+
+
+def test_two_groups_judged_at_once_end_in_one_version_that_has_both(anywhere: Place) -> None:
+    registry = make_registry(anywhere.uri)
+    train(registry, "before", ALL)
+    publish_own(registry, "before")
+    judged_at_once(anywhere.uri, (ALL[:1], "run0", []), (ALL[1:2], "run1", []))
+    assert registry.versions() == ["v1", "v2", "v3"]
+    assert runs(registry) == {**dict.fromkeys(ALL, "before"), ALL[0]: "run0", ALL[1]: "run1"}
+    # whoever is first may judge the other's candidate as well; nobody judges against a version that was in use before
+    decided = {name: registry.ensemble_record(name).metadata.decisions for name in ("v2", "v3")}
+    before = {"v2": "v1", "v3": "v2"}
+    judged_in = [(each.run_id, each.champion_version, before[name]) for name in decided for each in decided[name]]
+    assert sorted(run for run, _, _ in judged_in) == ["run0", "run1"]
+    assert all(met == in_use for _, met, in_use in judged_in)
+
+
+def test_of_two_groups_judged_at_once_the_refused_one_is_in_no_version(anywhere: Place) -> None:
+    registry = make_registry(anywhere.uri)
+    train(registry, "before", ALL)
+    publish_own(registry, "before")
+    judged_at_once(anywhere.uri, (ALL[:1], "run0", ALL[:1]), (ALL[1:2], "run1", ALL[:1]))
+    assert runs(registry) == {**dict.fromkeys(ALL, "before"), ALL[1]: "run1"}
+    assert {runs(registry, version)[ALL[0]] for version in registry.versions()} == {"before"}
+    assert {(refused.group, refused.run_id) for refused in registry.refused()} == {(ALL[0], "run0")}
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["promoted", "refused"])
+def test_a_publisher_that_lost_its_turn_compares_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    """The version in use changed while it compared, so its decision was about another model."""
+    registry = make_registry(tmp_path)
+    train(registry, "before", ALL)
+    publish_own(registry, "before")
+    train(registry, "slow", ALL[:1])
+    met: list[str] = []
+
+    def decide(challengers: Mapping[str, StoredModel], in_use: Callable[[], InUse | None]) -> Sequence[Decision]:
+        found = in_use()
+        assert found is not None
+        met.append(found.record.version)
+        decisions = refusing(*(ALL[:1] if refused else []))(challengers, in_use)
+        if len(met) == 1:
+            with monkeypatch.context() as patch:
+                patch.setattr(Store, "locked", lambda *_, **__: contextlib.nullcontext(lambda: True))
+                rival = make_registry(tmp_path)
+                train(rival, "quick", ALL[1:2])
+                publish_own(rival, "quick")
+        return decisions
+
+    monkeypatch.setattr(Store, "locked", lambda *_, **__: contextlib.nullcontext(lambda: False))
+    trained = registry.trained_by(ALL, ["slow"])
+    made = registry.publish(ALL, trained, lambda models: SCORE, run_id="slow", decide=decide)
+    assert met == ["v1", "v2"]
+    assert [decision.champion_version for decision in made.decisions] == ["v2"]
+    own = "before" if refused else "slow"
+    assert runs(registry) == {**dict.fromkeys(ALL, "before"), ALL[0]: own, ALL[1]: "quick"}
+    assert made.is_new is not refused

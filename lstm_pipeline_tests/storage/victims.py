@@ -35,7 +35,7 @@ from lstm_pipeline.orchestration.runs import run_project
 from lstm_pipeline.projects.project import load_project
 from lstm_pipeline.storage import disk
 from lstm_pipeline.storage.store import Store
-from lstm_pipeline_tests.stubs import BUCKET, PROJECT, make_registry, publish, save_candidate
+from lstm_pipeline_tests.stubs import BUCKET, GROUPS, PROJECT, SCORE, make_registry, publish, refusing, save_candidate
 
 Operation = Literal["upload", "copy", "write", "create", "remove"]
 When = Literal["before", "during", "after"]
@@ -64,6 +64,15 @@ def save(uri: str) -> None:
 
 def publish_candidates(uri: str) -> None:
     publish(make_registry(uri))
+
+
+def refuse_power(uri: str) -> None:
+    """Publishes with a rule that promotes the new model of `heat` alone."""
+    make_registry(uri).publish(GROUPS, {}, lambda models: SCORE, run_id="publishing", decide=refusing("power"))
+
+
+def refuse_all(uri: str) -> None:
+    make_registry(uri).publish(GROUPS, {}, lambda models: SCORE, run_id="publishing", decide=refusing(*GROUPS))
 
 
 def roll_back(uri: str) -> None:
