@@ -18,7 +18,7 @@ from lstm_pipeline.forecasting.calibration import Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import SHARED_SETTINGS, Ensemble, load_models
 from lstm_pipeline.forecasting.evaluation import blend_weights
-from lstm_pipeline.forecasting.rolling import affordable_origins, held_out_origins, roll_from
+from lstm_pipeline.forecasting.rolling import Rolled, affordable_origins, held_out_origins, roll_from
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import DamagedRecord, Decision, EnsembleMetadata, InUse, ModelMetadata, StoredModel
 from lstm_pipeline.spec.automation import Promote
@@ -28,6 +28,9 @@ from lstm_pipeline.wording import counted, listed, number
 FEWEST_ROWS = 20
 """Rows that a comparison needs. The rmse over n independent errors has a relative standard error of 1 / √(2n): 16 % at
 20 rows. With fewer, chance decides."""
+
+_ROUNDING = 1e-6
+"""Differences of errors, in scaled units, that float32 cannot tell apart: of two equal models neither is better."""
 
 OVERRULED = "overruled"
 """The rule that a decision names when a person promoted a refused candidate."""
@@ -55,7 +58,10 @@ class Contender:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Errors of two models on the same rows: means over features of the rmse divided by the unit of mase.
+    """Errors of two models on the same rows: means over features of the scaled rmse.
+
+    The scale is the unit of mase, a feature's mean change over a season in the training part, so that features of
+    different units count alike. Of a feature that repeats every season exactly, it is the standard deviation.
 
     Attributes:
         challenger: of the new model; infinite if one of its forecasts is not finite.
@@ -146,7 +152,7 @@ def compare(dataset: Dataset, challenger: Contender, champion: Contender, start:
     errors = np.stack([_errors(dataset, side, first, horizon) for side in (challenger, champion)])  # (2, P)
     known: Flags = np.asarray(~np.isnan(errors).any(axis=0))
     if not known.any():
-        return f"{listed(names)} did not change in the training rows, so that there is no scale for an error"
+        return f"{listed(names)} never changed in the training rows, so that there is no scale for an error"
     means = np.where(np.isinf(errors).any(axis=1), np.inf, errors[:, known].mean(axis=1))
     features = {name: (float(errors[0, i]), float(errors[1, i])) for i, name in enumerate(names) if known[i]}
     return Comparison(float(means[0]), float(means[1]), scored, len(first), features)
@@ -161,10 +167,10 @@ def verdict(rule: Promote, found: Comparison) -> tuple[bool, str]:
         return True, f"the forecast of the model in use {rows} is not finite"
     errors = f"{number(found.challenger)} against {number(found.champion)} of the model in use, {rows}"
     if rule.rule == "if_better":
-        better = found.challenger < found.champion
+        better = found.challenger < found.champion - _ROUNDING * max(1.0, found.champion)
         return better, f"its error is {'smaller' if better else 'not smaller'}: {errors}"
     allowed = f"more than {100 * rule.tolerance:g} % larger"
-    fair = found.challenger <= found.champion * (1 + rule.tolerance)
+    fair = found.challenger <= found.champion * (1 + rule.tolerance) + _ROUNDING * max(1.0, found.champion)
     return fair, f"its error is {'not ' if fair else ''}{allowed}: {errors}"
 
 
@@ -242,7 +248,19 @@ def _errors(dataset: Dataset, side: Contender, first: Integers, horizon: int) ->
     """(P,) scaled errors of one side."""
     rolled = roll_from(dataset, side.ensemble, first, horizon)
     forecast = Calibration(rolled.names, side.weights).blended(rolled.forecasts)
-    return scaled_rmse(rolled.actual, forecast, rolled.scale)
+    return scaled_rmse(rolled.actual, forecast, _scale(dataset, rolled))
+
+
+def _scale(dataset: Dataset, rolled: Rolled) -> Float64:
+    """(P,) the unit of each feature's errors; see `Comparison`."""
+    training = dataset.observed_values[: dataset.split.validation, dataset.columns(rolled.names)]
+    observed = [values[~np.isnan(values)] for values in training.T]
+    spread, size = (np.array([f(values) if len(values) else 0.0 for values in observed]) for f in (np.std, _mean_size))
+    return np.where(rolled.scale > _ROUNDING * size, rolled.scale, spread)
+
+
+def _mean_size(values: Float64) -> float:
+    return float(np.abs(values).mean())
 
 
 def _seen(model: ModelMetadata) -> list[pd.Timestamp]:

@@ -132,12 +132,25 @@ def test_rows_without_an_observed_value_do_not_count() -> None:
 def test_a_feature_that_never_changed_in_training_has_no_scale() -> None:
     dataset = mill_dataset(with_column(ramp_table(), "heat", [5.0] * 120))
     found = compare(dataset, *[contender(dataset, "warmth", LAST)] * 2, 96, HORIZON)
-    assert found == "heat did not change in the training rows, so that there is no scale for an error"
+    assert found == "heat never changed in the training rows, so that there is no scale for an error"
     dataset = mill_dataset(with_column(ramp_table(), "load", [5.0] * 120))
     both = compare(dataset, contender(dataset, "power", LAST), contender(dataset, "power", WEEK), 96, HORIZON)
     assert isinstance(both, Comparison)
     assert list(both.features) == ["parts"]
     assert both.challenger == pytest.approx(OF_LAST, rel=1e-5)
+
+
+def test_the_scale_of_a_feature_that_repeats_every_season_is_its_standard_deviation() -> None:
+    """0 to 6 each week: the week before is right, and the last value is wrong by 5 steps of a sawtooth."""
+    days = np.arange(120)
+    dataset = mill_dataset(with_column(ramp_table(), "heat", (days % 7).astype(float)))
+    found = compare(dataset, contender(dataset, "warmth", LAST), contender(dataset, "warmth", WEEK), 96, HORIZON)
+    assert isinstance(found, Comparison)
+    first = days[96 : 120 - HORIZON + 1]
+    wrong = [((day + lead) % 7) - ((day - 1) % 7) for day in first for lead in range(HORIZON)]
+    expected = np.sqrt(np.mean(np.square(wrong))) / np.std(days[:77] % 7)
+    assert found.challenger == pytest.approx(expected, rel=1e-4)
+    assert found.champion == pytest.approx(0.0, abs=1e-5)
 
 
 def test_a_forecast_that_is_not_finite_is_no_missing_value() -> None:
@@ -172,7 +185,9 @@ def compared(challenger: float, champion_error: float) -> Comparison:
         ("if_better", 1.01, 1.0, False),
         ("if_not_worse_than", 1.0, 1.0, True),
         ("if_not_worse_than", 1.25, 1.0, True),
-        ("if_not_worse_than", 1.2500001, 1.0, False),
+        ("if_not_worse_than", 1.2501, 1.0, False),
+        ("if_better", 1 - 1e-8, 1.0, False),  # float32 is not that exact
+        ("if_not_worse_than", 1e-8, 0.0, True),
         ("if_not_worse_than", 0.0, 0.0, True),
         ("if_better", np.inf, 1.0, False),
         ("if_not_worse_than", np.inf, np.inf, False),

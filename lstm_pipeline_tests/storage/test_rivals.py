@@ -258,7 +258,8 @@ def test_a_publisher_that_lost_its_turn_compares_again(
                 patch.setattr(Store, "locked", lambda *_, **__: contextlib.nullcontext(lambda: True))
                 rival = make_registry(tmp_path)
                 train(rival, "quick", ALL[1:2])
-                publish_own(rival, "quick")
+                # which leaves the slow one's candidate alone
+                rival.publish(ALL, {}, lambda models: SCORE, run_id="quick", decide=refusing(ALL[0]))
         return decisions
 
     monkeypatch.setattr(Store, "locked", lambda *_, **__: contextlib.nullcontext(lambda: False))
