@@ -206,7 +206,7 @@ def main() -> None:
                 print(f"{name}: left out, as --data is not given")
                 continue
             else:
-                case = data_case(name, place, arguments.data.absolute(), every={"bike": 1, "metro": 3}[name])
+                case = data_case(name, place, arguments.data.absolute(), every={"bike": 2, "metro": 7}[name])
             results.append(run(case, arguments.csv))
             print("", *markdown(results[-1]), sep="\n", flush=True)
     targets = [

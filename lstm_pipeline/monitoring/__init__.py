@@ -1,11 +1,13 @@
-"""What can be said about a model in use: whether there is a reason to train it anew.
+"""What can be said about a model in use: how its forecasts have fared, and whether there is a reason to train it anew.
 
-Here live the facts about a project's models and its input, which cost little to gather, one pure function for each
-reason to retrain, which groups are due, the status of a project, and the replay of as-of days. What drift is, is defined
-in `statistics`; whether an input has grown, in `projects`. Acting on a reason is the task of `orchestration`. croniter
-has its home here and in `spec`.
+Here live the scores of issued forecasts that have come true and their summary, the facts about a project's models and
+its input, which cost little to gather, one pure function for each reason to retrain, which groups are due, the status
+of a project, and the replay of as-of days. Forecasts are made and kept in `forecasting`; what drift is, is defined in
+`statistics`; whether an input has grown, in `projects`. Acting on a reason is the task of `orchestration`, and what is
+shown of all this is in `reporting`. croniter has its home here and in `spec`.
 """
 
+from lstm_pipeline.monitoring.accuracy import LiveAccuracy, score_issued
 from lstm_pipeline.monitoring.clipping import ClippedInputs
 from lstm_pipeline.monitoring.contestants import Did
 from lstm_pipeline.monitoring.decisions import Decision, PastTraining, decide
@@ -17,6 +19,8 @@ from lstm_pipeline.monitoring.reasons import Reason, Trigger, reasons, reasons_f
 from lstm_pipeline.monitoring.replay import PARTS, Replay, ReplayOptions, replay
 from lstm_pipeline.monitoring.state import Status
 from lstm_pipeline.monitoring.status import project_status
+from lstm_pipeline.monitoring.summary import FeatureAccuracy, LatestError, LiveSummary, live_accuracy
+from lstm_pipeline.monitoring.tally import OverTime
 
 __all__ = [
     "PARTS",
@@ -25,9 +29,14 @@ __all__ = [
     "Decision",
     "Did",
     "Facts",
+    "FeatureAccuracy",
+    "LatestError",
+    "LiveAccuracy",
     "LiveError",
     "LiveErrors",
+    "LiveSummary",
     "ModelFacts",
+    "OverTime",
     "PastTraining",
     "Reason",
     "Replay",
@@ -37,9 +46,11 @@ __all__ = [
     "changed_settings",
     "decide",
     "gather",
+    "live_accuracy",
     "project_status",
     "reasons",
     "reasons_from",
     "remarks",
     "replay",
+    "score_issued",
 ]

@@ -12,7 +12,16 @@ import pandas as pd
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import PipelineError
-from lstm_pipeline.forecasting import Ensemble, TrainingRun, build_dataset, forecast, publish, train_groups
+from lstm_pipeline.forecasting import (
+    Ensemble,
+    TrainingRun,
+    build_dataset,
+    forecast,
+    keep_issued,
+    publish,
+    train_groups,
+)
+from lstm_pipeline.monitoring.accuracy import score_issued
 from lstm_pipeline.monitoring.clock import due_between
 from lstm_pipeline.monitoring.decisions import PastTraining, decide
 from lstm_pipeline.monitoring.reasons import reasons
@@ -108,6 +117,8 @@ class Contestant:
         settings = self.automation.retrain
         if settings is None:
             return []
+        if settings.accuracy is not None and self.issued:
+            score_issued(self.project, as_of=day, now=now)
         found = reasons(self.project, now=now)
         decision = decide(found, self._trainings, settings.cooldown, now, self.project.spec.schedule_timezone)
         keys = {f"{reason.group}:{reason.trigger}": reason for reason in decision.warnings}
@@ -165,6 +176,7 @@ class Contestant:
             made = forecast(project, prediction_input(project, day), as_of=day, predicted_at=now, ensemble=ensemble)
         except PipelineError as error:
             return [Did(day, self.name, "failed", project.groups, f"forecast: {error}", self._version())]
+        keep_issued(project, made, f"replay-{day:%Y%m%d}")
         series, names = made.history.series, tuple(ensemble.predicted)
         origin, values = series.steps[-1], [made.raw[name].to_numpy().astype("float64") for name in names]
         steps = series.timeline.next_steps(origin, made.raw.num_rows)

@@ -7,7 +7,7 @@ files and records, not networks: it runs without TensorFlow. Bytes go through `s
 
 from lstm_pipeline.registry.candidates import Candidates, Refused
 from lstm_pipeline.registry.housekeeping import Removal, prune
-from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, METADATA, MODEL, SCALER, TRAINING_LOG, Layout
+from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, METADATA, MODEL, SCALER, TRAINING_LOG, Layout, issued_parts
 from lstm_pipeline.registry.models import DamagedRecord, StoredModel
 from lstm_pipeline.registry.promotion import Decide, InUse, Publication, Score
 from lstm_pipeline.registry.records import (
@@ -60,6 +60,7 @@ __all__ = [
     "Score",
     "StoredModel",
     "Version",
+    "issued_parts",
     "metadata_table",
     "prune",
 ]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from lstm_pipeline.forecasting import keep_issued
 from lstm_pipeline.forecasting import forecast as make_forecast
+from lstm_pipeline.forecasting import keep_issued
 from lstm_pipeline.monitoring import project_status
 from lstm_pipeline.monitoring.state import LastForecast
 from lstm_pipeline.monitoring.status import _due
@@ -57,7 +57,13 @@ def test_a_project_without_anything_says_so(tmp_path: Path) -> None:
     status = project_status(mill_project(tmp_path), now=NOW)
     assert status.attention == ("no version has been published yet, so that there is nothing to forecast with",)
     assert status.notes == ("the spec has no automation: nothing runs by itself",)
-    assert (status.version, status.forecast, status.accuracy, status.reasons, status.refused) == (None, None, (), (), ())
+    assert (status.version, status.forecast, status.accuracy, status.reasons, status.refused) == (
+        None,
+        None,
+        (),
+        (),
+        (),
+    )
     assert status.newest == "2024-04-17"
     data = status.to_json()
     assert sorted(data) == KEYS[""]
@@ -122,7 +128,7 @@ def test_the_next_forecast_is_due_by_the_clock_of_its_zone_when_the_clocks_chang
 def test_a_missed_forecast_and_a_reason_to_retrain_need_attention(own_mill: Project) -> None:
     project = automated(own_mill)
     issue(project, NOW - dt.timedelta(days=3))
-    later = NOW + dt.timedelta(days=31)
+    later = NOW + dt.timedelta(days=32)
     status = project_status(project, now=later)
     assert [reason.trigger for reason in status.reasons] == ["max_age", "max_age"]
     missed, *rest = status.attention
@@ -201,5 +207,3 @@ def test_the_command_is_quick_and_its_exit_status_tells(own_mill: Project) -> No
     assert wrong.returncode == 3
     assert "the input cannot be read" in wrong.stdout
     assert command("status", "nowhere.yaml").returncode == 2
-
-
