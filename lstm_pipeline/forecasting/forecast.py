@@ -55,7 +55,7 @@ def forecast(
     *,
     as_of: dt.date,
     predicted_at: dt.datetime,
-    version: str | None = None,
+    version: str | Ensemble | None = None,
     horizon: int | None = None,
 ) -> Forecast:
     """Rolls the version in use forward from the end of the transformed prediction input.
@@ -64,7 +64,7 @@ def forecast(
         table: the transformed prediction input.
         as_of: the run's date, for the transformations of the forecast.
         predicted_at: when the forecast is made; written to `_predicted_at`.
-        version: the version to use; None for the prediction step's, or the one in use.
+        version: the version to use, by its name or loaded already; None for the prediction step's, or the one in use.
         horizon: steps to forecast; None for the prediction step's.
 
     Raises:
@@ -72,7 +72,10 @@ def forecast(
         DataError: the input does not fit the models, or the forecast does not fit the schema.
     """
     step = project.spec.prediction
-    ensemble = Ensemble.of(project.registry, project.registry.load(version or step.version))
+    if isinstance(version, Ensemble):
+        ensemble = version
+    else:
+        ensemble = Ensemble.of(project.registry, project.registry.load(version or step.version))
     trained = ensemble.metadata.sequence_length
     if step.sequence_length not in (None, trained):
         raise DataError(

@@ -79,6 +79,7 @@ class TrainingRun:
         on_epoch: a progress listener, or None.
         on_pause: called about once a second while networks train, and before a candidate is stored; an exception that
             it raises ends the training. None: nothing can.
+        now: the date of the models; None: the time at which each is trained.
     """
 
     dataset: Dataset
@@ -88,6 +89,7 @@ class TrainingRun:
     run_id: str
     on_epoch: OnEpoch | None = None
     on_pause: Callable[[], None] | None = None
+    now: dt.datetime | None = None
 
 
 def train_groups(run: TrainingRun, groups: Sequence[str]) -> dict[str, StoredModel]:
@@ -279,7 +281,7 @@ def _metadata(run: TrainingRun, task: TrainingTask, log: TrainingLog) -> ModelMe
     return ModelMetadata(
         model_name=task.group,
         version=None,
-        training_date=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        training_date=(run.now or dt.datetime.now(dt.UTC)).astimezone(dt.UTC).isoformat(timespec="seconds"),
         feature_group=task.group,
         timestamp_column=step.timestamp_col,
         predicted_features=list(names),

@@ -6,30 +6,49 @@ reason is decided in `orchestration`.
 """
 
 from lstm_pipeline.monitoring.accuracy import LiveAccuracy, score_issued
+from lstm_pipeline.monitoring.clipping import ClippedInputs
+from lstm_pipeline.monitoring.contestants import Did
+from lstm_pipeline.monitoring.decisions import Decision, PastTraining, decide
 from lstm_pipeline.monitoring.facts import Facts, LiveError, ModelFacts
 from lstm_pipeline.monitoring.gathering import gather
+from lstm_pipeline.monitoring.live_errors import LiveErrors
 from lstm_pipeline.monitoring.options import Change, changed_settings
 from lstm_pipeline.monitoring.reasons import Reason, Trigger, reasons, reasons_from, remarks
+from lstm_pipeline.monitoring.replay import PARTS, Replay, ReplayOptions, replay
+from lstm_pipeline.monitoring.state import Status
+from lstm_pipeline.monitoring.status import project_status
 from lstm_pipeline.monitoring.summary import FeatureAccuracy, LatestError, LiveSummary, live_accuracy
 from lstm_pipeline.monitoring.tally import OverTime
 
 __all__ = [
+    "PARTS",
     "Change",
+    "ClippedInputs",
+    "Decision",
+    "Did",
     "Facts",
     "FeatureAccuracy",
     "LatestError",
     "LiveAccuracy",
     "LiveError",
+    "LiveErrors",
     "LiveSummary",
     "ModelFacts",
     "OverTime",
+    "PastTraining",
     "Reason",
+    "Replay",
+    "ReplayOptions",
+    "Status",
     "Trigger",
     "changed_settings",
+    "decide",
     "gather",
     "live_accuracy",
+    "project_status",
     "reasons",
     "reasons_from",
     "remarks",
+    "replay",
     "score_issued",
 ]

@@ -152,15 +152,16 @@ class _Gathering:
             return {}
 
     def _accuracy(self) -> dict[str, LiveError]:
+        """Of the features whose forecasts by the model in use have come true."""
         try:
             summary = live_accuracy(self.project)
         except PipelineError as error:
-            self.problems.append(f"the accuracy of forecasts cannot be read: {error}")
+            self.problems.append(f"the live accuracy cannot be read: {error}")
             return {}
         return {
-            name: LiveError(found.rmse, found.test_rmse, found.forecasts)
-            for name, found in (summary.features if summary else {}).items()
-            if found.rmse is not None
+            name: LiveError(one.rmse, one.test_rmse, one.forecasts)
+            for name, one in (summary.features if summary else {}).items()
+            if one.rmse is not None
         }
 
     def _drift(self, watch: Watch, rule: DriftRule, state: InputState, models: Mapping[str, ModelFacts]) -> Watch:

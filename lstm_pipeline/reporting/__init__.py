@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_losses, draw_residuals
     from lstm_pipeline.reporting.live import draw_live_accuracy, draw_live_leads
     from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, metric_rows, picture
+    from lstm_pipeline.reporting.replay import ReplayBar, actions_table, comparison_tables, write_actions
+    from lstm_pipeline.reporting.status import status_views
     from lstm_pipeline.reporting.terminal import (
         TrainingBars,
         backtest_tables,
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ReplayBar",
     "TrainingBars",
+    "actions_table",
     "backtest_tables",
+    "comparison_tables",
     "coverage_line",
     "decision_rows",
     "decisions_table",
@@ -42,13 +47,17 @@ __all__ = [
     "metric_rows",
     "metrics_table",
     "picture",
+    "status_views",
     "versions_table",
+    "write_actions",
 ]
 
 _NAMES = {
     "drawing": ("draw_backtest", "draw_forecast", "draw_losses", "draw_residuals"),
     "live": ("draw_live_accuracy", "draw_live_leads"),
     "markdown": ("decision_rows", "frame_rows", "metric_rows", "picture"),
+    "replay": ("ReplayBar", "actions_table", "comparison_tables", "write_actions"),
+    "status": ("status_views",),
     "terminal": (
         "TrainingBars",
         "backtest_tables",

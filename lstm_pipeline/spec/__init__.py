@@ -31,10 +31,10 @@ if TYPE_CHECKING:
         Retrain,
     )
     from lstm_pipeline.spec.documents import Document, Loc, quoted, read_document
-    from lstm_pipeline.spec.durations import duration_text
+    from lstm_pipeline.spec.durations import duration_text, parse_duration
     from lstm_pipeline.spec.loading import LoadedSpec, load_data, load_spec
     from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
-    from lstm_pipeline.spec.project import DataProduct, DataProductInput, ProjectSpec
+    from lstm_pipeline.spec.project import DataProduct, DataProductInput, FileInput, ProjectSpec
     from lstm_pipeline.spec.steps import (
         DEFAULT_GROUP,
         FilterStep,
@@ -56,6 +56,7 @@ __all__ = [
     "DataProductInput",
     "Document",
     "DriftRule",
+    "FileInput",
     "FilterStep",
     "LoadedSpec",
     "Loc",
@@ -73,6 +74,7 @@ __all__ = [
     "home",
     "load_data",
     "load_spec",
+    "parse_duration",
     "projects_folder",
     "quoted",
     "read_document",
@@ -85,21 +87,12 @@ __all__ = [
 ]
 
 _NAMES = {
-    "automation": (
-        "AccuracyRule",
-        "Alert",
-        "Alerts",
-        "Automation",
-        "DriftRule",
-        "NewData",
-        "Promote",
-        "Retrain",
-    ),
+    "automation": ("AccuracyRule", "Alert", "Alerts", "Automation", "DriftRule", "NewData", "Promote", "Retrain"),
     "documents": ("Document", "Loc", "quoted", "read_document"),
-    "durations": ("duration_text",),
+    "durations": ("duration_text", "parse_duration"),
     "loading": ("LoadedSpec", "load_data", "load_spec"),
     "model_options": ("DOCUMENTED", "ModelOptions"),
-    "project": ("DataProduct", "DataProductInput", "ProjectSpec"),
+    "project": ("DataProduct", "DataProductInput", "FileInput", "ProjectSpec"),
     "steps": ("DEFAULT_GROUP", "FilterStep", "PredictionStep", "SelectStep", "SqlStep", "TrainingStep"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

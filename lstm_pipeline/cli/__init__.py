@@ -1,4 +1,8 @@
-"""The command `lstm-pipeline`. Exit status: 0 success, 1 the run failed, 2 the spec or the command line is wrong."""
+"""The command `lstm-pipeline`.
+
+Exit status: 0 success, 1 the run failed, 2 the spec or the command line is wrong, 3 (of `status`) something needs
+attention.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,14 @@ import datetime as dt
 import os
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from lstm_pipeline.cli.automation import simulate, status
+from lstm_pipeline.cli.options import as_of_option, load, with_storage
 from lstm_pipeline.errors import PipelineError, SpecError
-from lstm_pipeline.spec.settings import STORAGE_VARIABLE
 from lstm_pipeline.wording import counted
 
 if TYPE_CHECKING:
@@ -22,16 +26,8 @@ if TYPE_CHECKING:
     from lstm_pipeline.projects import Project
     from lstm_pipeline.registry import Decision
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 RUN_FAILED, SPEC_WRONG = 1, 2
 _FORMER = "lstm_pipeline.refit_every"
-
-
-def _storage(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    """Sets the storage root for everything that follows, Dagster's definitions included."""
-    if value:
-        os.environ[STORAGE_VARIABLE] = value
 
 
 def _renamed(context: click.Context, parameter: click.Parameter, value: int | None) -> None:
@@ -39,26 +35,6 @@ def _renamed(context: click.Context, parameter: click.Parameter, value: int | No
     if value is not None:
         click.echo("note: --refit-every is now called --retrain-every; the old name still works", err=True)
         context.meta[_FORMER] = value
-
-
-def with_storage(command: F) -> F:
-    """Adds `--storage`."""
-    option = click.option(
-        "--storage",
-        metavar="URI",
-        callback=_storage,
-        expose_value=False,
-        is_eager=True,
-        help="Storage root: a folder or s3://bucket/prefix. Default: LSTM_PIPELINE_STORAGE, else storage/.",
-    )
-    return option(command)
-
-
-as_of_option = click.option(
-    "--as-of",
-    type=click.DateTime(["%Y-%m-%d"]),
-    help="The date that current_date() returns in the spec's SQL. Default: today.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -103,7 +79,7 @@ def validate(spec: str) -> None:
     """Check SPEC against the columns of its inputs, and list every problem."""
     from lstm_pipeline.projects import data_problems
 
-    project = _load(spec)
+    project = load(spec)
     problems = data_problems(project)
     if problems:
         raise SpecError(project.loaded.source, problems)
@@ -121,7 +97,7 @@ def validate(spec: str) -> None:
 @with_storage
 def run(spec: str, only: str | None, groups: tuple[str, ...], as_of: dt.datetime | None) -> None:
     """Train SPEC's groups, publish a version and forecast."""
-    project = _load(spec)
+    project = load(spec)
     _require_groups(project, groups)
     if groups and only == "predict":
         raise click.BadParameter("--group selects what to train, so it cannot be combined with --only predict")
@@ -162,7 +138,7 @@ def backtest(
         raise click.BadParameter(
             "--version scores a published version and --retrain-every trains anew; use one of them"
         )
-    project = _load(spec)
+    project = load(spec)
     from lstm_pipeline.backtesting import BacktestOptions
 
     _backtest(project, BacktestOptions(version, origins, stride, retrain_every), as_of.date() if as_of else None)
@@ -177,7 +153,7 @@ def demo(as_of: dt.datetime | None) -> None:
     from lstm_pipeline.orchestration import materialize
     from lstm_pipeline.projects import DEMO
 
-    project = _load(DEMO)
+    project = load(DEMO)
     last = as_of.date() if as_of else project.today()
     click.echo(f"The data of this demo is SIMULATED: nine daily columns of a plant up to {last}.")
     materialize(simulated_plant, project, as_of=last)
@@ -191,7 +167,7 @@ def versions(spec: str) -> None:
     """List SPEC's versions: how accurate they are, which models they pin, which one is in use, and what was refused."""
     from lstm_pipeline.reporting import make_console, versions_table
 
-    registry = _load(spec).registry
+    registry = load(spec).registry
     in_use = registry.resolve()
     records = [registry.ensemble_record(version) for version in registry.versions()]
     console = make_console()
@@ -205,7 +181,7 @@ def versions(spec: str) -> None:
 @with_storage
 def rollback(spec: str, version: str) -> None:
     """Use VERSION of SPEC until something newer is published. Nothing is deleted."""
-    registry = _load(spec).registry
+    registry = load(spec).registry
     before = registry.resolve()
     registry.roll_back(version)
     click.echo(f"in use: {registry.resolve()} (before: {before})")
@@ -222,7 +198,7 @@ def promote(spec: str, groups: tuple[str, ...]) -> None:
 
     The new version is scored on the cleaned data as it is stored.
     """
-    project = _load(spec)
+    project = load(spec)
     _require_groups(project, groups)
     _promote(project, tuple(dict.fromkeys(groups)))
 
@@ -240,11 +216,15 @@ def prune(spec: str, keep: int, dry_run: bool) -> None:
     """
     from lstm_pipeline.registry import prune as remove
 
-    removals = remove(_load(spec).registry, keep, dry_run=dry_run)
+    removals = remove(load(spec).registry, keep, dry_run=dry_run)
     for removal in removals:
         click.echo(f"{'would remove' if dry_run else 'removed'} {removal.path} ({removal.reason})")
     total = sum(removal.size for removal in removals)
     click.echo(f"{len(removals)} removals, {total / 1e6:,.1f} MB{' (nothing was removed)' if dry_run else ''}")
+
+
+cli.add_command(status)
+cli.add_command(simulate)
 
 
 def main() -> None:
@@ -283,12 +263,6 @@ def _require_groups(project: Project, groups: tuple[str, ...]) -> None:
             f"not groups of this project: {', '.join(unknown)}; its groups are {', '.join(project.groups)}",
             param_hint="--group",
         )
-
-
-def _load(spec: str) -> Project:
-    from lstm_pipeline.projects import load_project
-
-    return load_project(spec)
 
 
 def _run(

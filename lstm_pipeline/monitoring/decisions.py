@@ -1,0 +1,112 @@
+"""Which groups are retrained now: those with a reason, less those that have to wait. No clock and no store in here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from lstm_pipeline.monitoring.reasons import Reason
+
+FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=10), dt.timedelta(days=1)
+"""How long a group waits after its training failed: at first, and at most; the pause doubles with each failure."""
+
+
+@dataclass(frozen=True)
+class PastTraining:
+    """An automatic training that has ended.
+
+    Attributes:
+        groups: what it was to train.
+        asked: when it was asked for.
+        ended: when it ended.
+        outcome: how; a training whose candidates were refused has succeeded.
+    """
+
+    groups: tuple[str, ...]
+    asked: dt.datetime
+    ended: dt.datetime
+    outcome: Literal["succeeded", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the reasons come to.
+
+    Attributes:
+        due: the reasons to act on now.
+        held: sentences that say which groups have a reason but have to wait, and until when.
+        warnings: reasons that are only warnings.
+    """
+
+    due: tuple[Reason, ...]
+    held: tuple[str, ...]
+    warnings: tuple[Reason, ...]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups to retrain, in the order of their first reasons."""
+        return tuple(dict.fromkeys(reason.group for reason in self.due))
+
+    @property
+    def sentence(self) -> str:
+        """Why these groups are retrained, or why none is."""
+        if self.due:
+            return "; ".join(map(said, self.due))
+        return "; ".join(self.held) or "no reason to retrain"
+
+
+def decide(
+    reasons: Sequence[Reason],
+    trainings: Sequence[PastTraining],
+    cooldown: dt.timedelta,
+    now: dt.datetime,
+    zone: str = "UTC",
+) -> Decision:
+    """Which groups to retrain now.
+
+    A group whose last automatic training failed is tried again after a pause that doubles with each failure in a row.
+    Any other group is retrained at most once in the cooldown, which begins when the training was asked for, whatever
+    came of it: a candidate that was refused would be refused again.
+
+    Args:
+        reasons: all reasons, of all groups.
+        trainings: the automatic trainings that have ended, in any order.
+        cooldown: the spec's `automation.retrain.cooldown`.
+        now: the time.
+        zone: time zone of the sentences.
+    """
+    acted = [reason for reason in reasons if reason.retrain]
+    waits = {reason.group: _wait(reason.group, trainings, cooldown, now) for reason in acted}
+    held = [
+        f"{said(reason)}, but {why} {until.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} ({zone})"
+        for reason in acted
+        for why, until in waits[reason.group]
+    ]
+    due = tuple(reason for reason in acted if not waits[reason.group])
+    return Decision(due, tuple(held), tuple(reason for reason in reasons if not reason.retrain))
+
+
+def said(reason: Reason) -> str:
+    """A reason with its group."""
+    return reason.message if reason.message.startswith(reason.group) else f"{reason.group}: {reason.message}"
+
+
+def _wait(
+    group: str, trainings: Sequence[PastTraining], cooldown: dt.timedelta, now: dt.datetime
+) -> list[tuple[str, dt.datetime]]:
+    """Why a group has to wait, and until when; empty if it does not."""
+    mine = sorted((one for one in trainings if group in one.groups), key=lambda one: one.asked, reverse=True)
+    if not mine:
+        return []
+    failures = next((count for count, one in enumerate(mine) if one.outcome != "failed"), len(mine))
+    if failures:
+        why = "its last retraining failed" if failures == 1 else f"its last {failures} retrainings failed"
+        why = f"{why}: trying again at"
+        until = mine[0].ended + min(FIRST_PAUSE * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
+    else:
+        why, until = "cooling down until", mine[0].asked + cooldown
+    return [(why, until)] if now < until else []

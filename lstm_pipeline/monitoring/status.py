@@ -1,0 +1,146 @@
+"""How a project is doing: the version in use, its data, its forecasts, and whatever needs attention.
+
+Reads records, listings and footers only. What cannot be read is said, and hides nothing else.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from lstm_pipeline.errors import PipelineError
+from lstm_pipeline.forecasting import issued_forecasts
+from lstm_pipeline.monitoring.clock import last_due, next_due
+from lstm_pipeline.monitoring.decisions import said
+from lstm_pipeline.monitoring.gathering import gather
+from lstm_pipeline.monitoring.reasons import reasons_from, remarks
+from lstm_pipeline.monitoring.state import Due, FeatureError, InUse, LastForecast, RefusedModel, Status
+from lstm_pipeline.monitoring.summary import live_accuracy
+from lstm_pipeline.projects import Project, shown_time
+
+GRACE = dt.timedelta(minutes=30)
+"""How late a forecast may be before it counts as missed."""
+
+_ONLY_ROWS = "only rows are counted"
+"""Part of a sentence of `gather` about an input without timestamps, which is as it should be."""
+
+T = TypeVar("T")
+
+
+def project_status(project: Project, *, now: dt.datetime) -> Status:
+    """How a project is doing. What cannot be read raises nothing: it is a sentence that needs attention.
+
+    Args:
+        now: the time, with a zone.
+    """
+    faults: list[str] = []
+
+    def seen(look: Callable[[], T], otherwise: T) -> T:
+        try:
+            return look()
+        except PipelineError as error:
+            faults.append(str(error))
+            return otherwise
+
+    facts = gather(project, now)
+    rule = project.spec.automation.retrain if project.spec.automation else None
+    version = seen(lambda: _in_use(project), None)
+    forecast = seen(lambda: _last_forecast(project), None)
+    status = Status(
+        project=project.name,
+        now=now,
+        zone=project.spec.schedule_timezone,
+        version=version,
+        newest=shown_time(facts.input.newest) if facts.input and facts.input.newest else None,
+        forecast=forecast,
+        due=_due(project, forecast, now),
+        accuracy=seen(lambda: _accuracy(project), ()),
+        reasons=tuple(reasons_from(facts, rule)) if rule else (),
+        refused=seen(lambda: _refused(project, version), ()),
+    )
+    faults += [problem for problem in facts.problems if _ONLY_ROWS not in problem]
+    told = [] if rule is None else [remark for remark in remarks(facts, rule) if remark not in faults]
+    attention = dict.fromkeys([*faults, *_attention(status, known=bool(faults))])
+    return replace(status, notes=(*_notes(project, status), *told), attention=tuple(attention))
+
+
+def _in_use(project: Project) -> InUse | None:
+    registry = project.registry
+    names = registry.versions()
+    if not names:
+        return None
+    record = registry.ensemble_record(registry.resolve())
+    return InUse(record.version, dt.datetime.fromisoformat(record.created_at), names[-1])
+
+
+def _last_forecast(project: Project) -> LastForecast | None:
+    """The forecast that was written last: a listing, which reads no file."""
+    newest = max(issued_forecasts(project), key=lambda one: (one.written, one.origin), default=None)
+    return LastForecast(newest.origin, newest.written, newest.version) if newest else None
+
+
+def _accuracy(project: Project) -> tuple[FeatureError, ...]:
+    summary = live_accuracy(project)
+    rule = project.spec.automation.retrain if project.spec.automation else None
+    limit = rule.accuracy.factor if rule and rule.accuracy else None
+    return tuple(
+        FeatureError(one.group, name, one.rmse, one.test_rmse, one.forecasts, limit)
+        for name, one in (summary.features if summary else {}).items()
+        if one.rmse is not None
+    )
+
+
+def _due(project: Project, forecast: LastForecast | None, now: dt.datetime) -> Due:
+    """When the schedules are due, and whether the last forecast that was due is there."""
+    automation, zone = project.spec.automation, project.spec.schedule_timezone
+    if automation is None:
+        return Due()
+    due = last_due(automation.predict, zone, now - GRACE)
+    missed = due if due is not None and (forecast is None or forecast.made < due) else None
+    return Due(next_due(automation.predict, zone, now), next_due(automation.train, zone, now), missed)
+
+
+def _refused(project: Project, version: InUse | None) -> tuple[RefusedModel, ...]:
+    return tuple(
+        RefusedModel(
+            one.group,
+            one.run_id,
+            one.when,
+            one.decision.reason,
+            standing=version is None or one.when > version.created,
+        )
+        for one in project.registry.candidates.refused()
+    )
+
+
+def _notes(project: Project, status: Status) -> Iterator[str]:
+    """What is worth knowing and needs no attention."""
+    automation = project.spec.automation
+    if automation is None:
+        yield "the spec has no automation: nothing runs by itself"
+    elif automation.retrain is None:
+        yield "the spec has no automation.retrain: no reasons to retrain are looked for"
+    if status.version is not None and status.version.rolled_back:
+        latest = status.version.latest
+        yield f"rolled back: {status.version.name} is in use instead of {latest}, until something newer is published"
+    if status.version is not None and status.forecast is None:
+        yield "no forecast has been issued yet"
+    elif status.forecast is not None and not status.accuracy:
+        yield "no forecast has come true yet, so that there is no live accuracy"
+
+
+def _attention(status: Status, *, known: bool) -> Iterator[str]:
+    """What somebody should look at."""
+    if status.version is None and not known:
+        yield "no version has been published yet, so that there is nothing to forecast with"
+    if status.due.missed is not None and status.version is not None:
+        since = f"{status.due.missed.astimezone(ZoneInfo(status.zone)):%Y-%m-%d %H:%M} ({status.zone})"
+        yield f"the forecast due at {since} has not been made"
+    for one in status.reasons:
+        yield f"{'a reason to retrain' if one.retrain else 'a warning'}: {said(one)}"
+    for model in status.refused:
+        if model.standing:
+            yield f"the new model of {model.group} was refused: {model.reason}"
