@@ -42,7 +42,7 @@ HOMES = {
     "holidays": {"timeseries", "spec"},  # spec: which countries there are
     "matplotlib": {"reporting"},
     "rich": {"reporting"},
-    "click": {"cli"},
+    "click": {"cli", "orchestration"},  # dg shows its exceptions as messages
     "croniter": {"spec", "monitoring"},
 }
 """Library → the rooms that may import it."""
