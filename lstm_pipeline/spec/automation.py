@@ -42,6 +42,8 @@ def _cron(text: str) -> str:
     fields = text.split()
     if len(fields) != 5 and not (len(fields) == 1 and text.startswith("@")):
         raise ValueError("expected a cron schedule of five fields (minute hour day month weekday), e.g. '0 3 * * 0'")
+    if len(fields) == 5 and any(re.match(r"[RH]\b", field, re.IGNORECASE) for field in fields):
+        raise ValueError("expected a cron schedule whose times are fixed, without H and R")
     try:
         croniter(text).get_next()
     except CroniterError as error:

@@ -112,6 +112,7 @@ def test_no_durations(text: str) -> None:
             r"automation.train[1]: expected a cron schedule, e.g. '0 3 * * 0' (this",
         ),
         ({"predict": 5}, "automation.predict: expected a list, found 5"),
+        ({"predict": "R R * * *"}, "automation.predict: expected a cron schedule whose times are fixed"),
         ({"predict": "@reboot"}, "automation.predict: expected a cron schedule"),
         ({"timezone": "Berlin"}, "automation.timezone: expected an IANA time zone"),
         ({"retrain": {"check_every": "5s"}}, "expected check_every to be at least 30s"),
