@@ -164,8 +164,8 @@ def print_table(costs: Sequence[Cost]) -> None:
     for cost in costs:
         size = cost.bytes_read / 1e3
         print(
-            f"{cost.look:18}{cost.seconds:9.3f}{cost.processor:9.3f}{cost.slowest:9.4f}{size:9,.0f}{size / cost.projects:9.1f}"
-            f"{cost.reasons:9}"
+            f"{cost.look:18}{cost.seconds:9.3f}{cost.processor:9.3f}{cost.slowest:9.4f}{size:9,.0f}"
+            f"{size / cost.projects:9.1f}{cost.reasons:9}"
         )
 
 
