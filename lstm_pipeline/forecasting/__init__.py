@@ -11,6 +11,7 @@ from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models
 from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
 from lstm_pipeline.forecasting.history import History
+from lstm_pipeline.forecasting.issued import Author, Issue, Issued, issued_forecasts, keep_issued, read_issued
 from lstm_pipeline.forecasting.publishing import Published, publish, require_fit
 from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, Rolled, held_out_origins, roll_from, roll_held_out
 from lstm_pipeline.forecasting.training import (
@@ -25,6 +26,7 @@ from lstm_pipeline.forecasting.training import (
 __all__ = [
     "MAX_ORIGINS",
     "METHODS",
+    "Author",
     "Calibration",
     "Dataset",
     "Ensemble",
@@ -32,6 +34,8 @@ __all__ = [
     "GroupModel",
     "GroupsFailed",
     "History",
+    "Issue",
+    "Issued",
     "OnEpoch",
     "Published",
     "Rolled",
@@ -41,8 +45,11 @@ __all__ = [
     "evaluate",
     "forecast",
     "held_out_origins",
+    "issued_forecasts",
+    "keep_issued",
     "load_models",
     "publish",
+    "read_issued",
     "require_fit",
     "resolve_options",
     "roll_from",

@@ -28,6 +28,7 @@ class Forecast:
         history: the input that the forecast starts from.
         ensemble: the version that made the forecast.
         levels: levels of its intervals in percent.
+        as_of: the run's date.
     """
 
     table: pa.Table
@@ -35,6 +36,7 @@ class Forecast:
     history: History
     ensemble: Ensemble
     levels: tuple[int, ...] = ()
+    as_of: dt.date | None = None
 
     @property
     def bounds(self) -> dict[int, tuple[Float64, Float64]]:
@@ -79,7 +81,7 @@ def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at:
     finished = finish(project, product, step.output, raw, as_of)
     if product.fields is not None:
         finished = conform(finished, product.fields, what="predictions")
-    return Forecast(finished, raw, history, ensemble, levels)
+    return Forecast(finished, raw, history, ensemble, levels, as_of)
 
 
 def _matrix(table: pa.Table, names: Sequence[str]) -> Float64:

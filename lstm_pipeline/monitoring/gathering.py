@@ -19,6 +19,7 @@ from lstm_pipeline.errors import DataError, PipelineError
 from lstm_pipeline.monitoring.facts import Facts, LiveError, ModelFacts
 from lstm_pipeline.monitoring.options import Change, changed_settings
 from lstm_pipeline.monitoring.recent import measured_drift
+from lstm_pipeline.monitoring.summary import live_accuracy
 from lstm_pipeline.monitoring.watch import Watch, read_watch, write_watch
 from lstm_pipeline.projects import InputState, Project, chain_to, input_state, sql_texts
 from lstm_pipeline.registry import METADATA, ModelMetadata, PinnedModel, Registry
@@ -151,7 +152,21 @@ class _Gathering:
             return {}
 
     def _accuracy(self) -> dict[str, LiveError]:
-        return {}
+        """What the last scoring of forecasts found; read only if the spec asks for it."""
+        automation = self.project.spec.automation
+        if not (automation and automation.retrain and automation.retrain.accuracy):
+            return {}
+        try:
+            summary = live_accuracy(self.project)
+            self.bytes_read += 0 if summary is None else self.store.size(self.registry.layout.accuracy)
+        except PipelineError as error:
+            self.problems.append(f"the accuracy of forecasts cannot be read: {error}")
+            return {}
+        return {
+            name: LiveError(one.rmse, one.test_rmse, one.forecasts, one.run_id)
+            for name, one in (summary.features.items() if summary else ())
+            if one.rmse is not None
+        }
 
     def _drift(self, watch: Watch, rule: DriftRule, state: InputState, models: Mapping[str, ModelFacts]) -> Watch:
         """What is remembered of drift, or measured anew if something that it depends on has changed."""

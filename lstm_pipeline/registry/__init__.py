@@ -7,7 +7,16 @@ TensorFlow. Bytes go through `storage`.
 
 from lstm_pipeline.registry.candidates import Candidates
 from lstm_pipeline.registry.housekeeping import Removal, prune
-from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, METADATA, MODEL, SCALER, TRAINING_LOG, Layout
+from lstm_pipeline.registry.layout import (
+    DRIFT,
+    HELD_OUT,
+    METADATA,
+    MODEL,
+    SCALER,
+    TRAINING_LOG,
+    Layout,
+    issued_parts,
+)
 from lstm_pipeline.registry.models import StoredModel
 from lstm_pipeline.registry.promotion import Score
 from lstm_pipeline.registry.records import (
@@ -53,6 +62,7 @@ __all__ = [
     "Score",
     "StoredModel",
     "Version",
+    "issued_parts",
     "metadata_table",
     "prune",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from upath import UPath
@@ -15,6 +17,8 @@ DRIFT = "drift.json"
 """What the features looked like at training, if there were enough rows to say so."""
 HELD_OUT = "held_out.keras"
 """Of a model that was trained on all rows at the end: the network as it was evaluated, before it saw the test part."""
+
+_ORIGIN = "origin="
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,9 @@ class Layout:
     <model_bucket>/<project>/ensembles/rollback.json        names the version in use instead of the latest
     <model_bucket>/<project>/data/<asset>.parquet           frames
     <model_bucket>/<project>/data/watch.json                what the last look for reasons to retrain found
+    <model_bucket>/<project>/forecasts/origin=20240601T000000Z/v2.<run id>.parquet  a forecast as it was issued
+    <model_bucket>/<project>/accuracy/scores/2024-06.parquet  scores of the forecasts issued from that month's origins
+    <model_bucket>/<project>/accuracy/summary.json          how accurate forecasts have been lately
     """
 
     store: Store
@@ -98,6 +105,29 @@ class Layout:
         return self._path("data", "watch.json")
 
     @property
+    def forecasts(self) -> UPath:
+        """Folder of the issued forecasts."""
+        return self._path("forecasts")
+
+    def issued(self, origin: dt.datetime, version: str, run_id: str) -> UPath:
+        """A forecast as it was issued.
+
+        Args:
+            origin: time of the last row that it knows, in UTC.
+        """
+        return self._path("forecasts", f"{_ORIGIN}{_written(origin)}", f"{version}.{run_id}.parquet")
+
+    @property
+    def scores(self) -> UPath:
+        """Folder of the scores of issued forecasts, a file for each month of origins."""
+        return self._path("accuracy", "scores")
+
+    @property
+    def accuracy(self) -> UPath:
+        """How accurate issued forecasts have been lately."""
+        return self._path("accuracy", "summary.json")
+
+    @property
     def backtest_plot(self) -> UPath:
         """Plot of the latest back-test's errors by lead time."""
         return self._path("data", "backtest.png")
@@ -110,6 +140,21 @@ class Layout:
     def residual_plot(self, version: str) -> UPath:
         """Plot of a version's residuals."""
         return self._path("ensembles", f"{version}.residuals.png")
+
+
+def issued_parts(parts: Sequence[str]) -> tuple[dt.datetime, str, str] | None:
+    """Path of an issued forecast below the folder of forecasts → origin, version, run id; None for anything else."""
+    match = re.fullmatch(rf"{_ORIGIN}([0-9]{{8}}T[0-9.]+Z)/(v[1-9][0-9]*)\.(.+)\.parquet", "/".join(parts))
+    try:
+        return (dt.datetime.fromisoformat(match[1]), match[2], match[3]) if match else None
+    except ValueError:
+        return None
+
+
+def _written(origin: dt.datetime) -> str:
+    """20240601T120000Z, with a fraction only if it has one."""
+    time = origin.astimezone(dt.UTC).replace(tzinfo=None)
+    return re.sub("[-:]", "", time.isoformat()) + "Z"
 
 
 def version_number(name: str) -> int | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_losses, draw_residuals
+    from lstm_pipeline.reporting.live import draw_live_accuracy, draw_live_leads
     from lstm_pipeline.reporting.markdown import frame_rows, metric_rows, picture
     from lstm_pipeline.reporting.terminal import (
         TrainingBars,
@@ -28,6 +29,8 @@ __all__ = [
     "coverage_line",
     "draw_backtest",
     "draw_forecast",
+    "draw_live_accuracy",
+    "draw_live_leads",
     "draw_losses",
     "draw_residuals",
     "forecast_table",
@@ -41,6 +44,7 @@ __all__ = [
 
 _NAMES = {
     "drawing": ("draw_backtest", "draw_forecast", "draw_losses", "draw_residuals"),
+    "live": ("draw_live_accuracy", "draw_live_leads"),
     "markdown": ("frame_rows", "metric_rows", "picture"),
     "terminal": (
         "TrainingBars",

@@ -6,6 +6,6 @@ faults of object stores are put into words here. fsspec, s3fs and botocore have 
 
 from lstm_pipeline.storage.faults import S3, explain, s3_options
 from lstm_pipeline.storage.owner import Owner
-from lstm_pipeline.storage.store import Store, from_json, to_json
+from lstm_pipeline.storage.store import Store, StoredFile, from_json, to_json
 
-__all__ = ["S3", "Owner", "Store", "explain", "from_json", "s3_options", "to_json"]
+__all__ = ["S3", "Owner", "Store", "StoredFile", "explain", "from_json", "s3_options", "to_json"]

@@ -10,7 +10,15 @@ from lstm_pipeline.timeseries.features import FeatureSet, feature_problems, is_n
 from lstm_pipeline.timeseries.gaps import Filled, fill_gaps
 from lstm_pipeline.timeseries.season import season_length
 from lstm_pipeline.timeseries.series import Series, build_series, split_plan
-from lstm_pipeline.timeseries.timeline import common_step, fixed_step, is_sub_daily, offset_of, regular_grid
+from lstm_pipeline.timeseries.timeline import (
+    common_step,
+    fixed_step,
+    is_sub_daily,
+    offset_of,
+    read_stamps,
+    regular_grid,
+    to_steps,
+)
 from lstm_pipeline.timeseries.windows import Split, Windows, split_rows, split_windows, window_starts
 
 __all__ = [
@@ -31,11 +39,13 @@ __all__ = [
     "is_numeric",
     "is_sub_daily",
     "offset_of",
+    "read_stamps",
     "regular_grid",
     "resolve_features",
     "season_length",
     "split_plan",
     "split_rows",
     "split_windows",
+    "to_steps",
     "window_starts",
 ]

@@ -1,0 +1,172 @@
+"""Live accuracy: issued forecasts compared with what really came, and a small summary that costs nothing to read."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from lstm_pipeline.errors import DataError, RegistryError
+from lstm_pipeline.forecasting import Issue, Issued, issued_forecasts, read_issued
+from lstm_pipeline.monitoring.actuals import Actuals
+from lstm_pipeline.monitoring.scores import Key, read_scores, write_scores
+from lstm_pipeline.monitoring.scoring import Block, gathered, score_block
+from lstm_pipeline.monitoring.summary import LiveSummary, store_summary, summarised
+from lstm_pipeline.monitoring.tally import OverTime, over_time, tally
+from lstm_pipeline.projects import Project
+from lstm_pipeline.statistics import METRIC_NAMES, Metrics
+from lstm_pipeline.timeseries import is_sub_daily
+from lstm_pipeline.wording import counted, listed
+
+_READERS = 8
+"""Issued forecasts that are read at a time: from an object store, most of the time is waiting."""
+
+
+@dataclass(frozen=True)
+class LiveAccuracy:
+    """How accurate issued forecasts have been.
+
+    Attributes:
+        table: scores by feature, version and lead time; see `tally.schema`.
+        over_time: version → the errors of its forecasts, by origin.
+        summary: the latest forecasts of the models in use.
+        remarks: what was left out and why, as sentences; without any score, why there is none.
+        scored: number of blocks that were scored anew.
+    """
+
+    table: pa.Table
+    over_time: dict[str, OverTime]
+    summary: LiveSummary
+    remarks: tuple[str, ...]
+    scored: int = 0
+
+    def by_feature(self, version: str | None = None) -> dict[str, Metrics]:
+        """Feature → metrics over all lead times of a version's forecasts; None for those of all versions."""
+        rows = [row for row in self.table.to_pylist() if row["lead"] is None and row["version"] == version]
+        coverage = [name for name in self.table.column_names if name.startswith("coverage_")]
+        names = [name for name in METRIC_NAMES if name in self.table.column_names]
+        return {row["feature"]: {name: row[name] for name in (*names, *coverage)} for row in rows}
+
+
+def score_issued(project: Project, *, as_of: dt.date, now: dt.datetime, afresh: bool = False) -> LiveAccuracy:
+    """Scores the issued forecasts as far as they have come true, and stores the scores and the summary.
+
+    What was scored before is not read again, unless its forecasts or the actual values that it depends on have changed
+    since. Scores stay when forecasts are pruned, or when the input no longer contains their rows.
+
+    Args:
+        as_of: the date that `current_date()` returns in the transformations of the inputs.
+        now: written to the summary.
+        afresh: whether to score every forecast again that is still there.
+
+    Raises:
+        DataError: neither the prediction input nor the training input can be read.
+        RegistryError: the store fails.
+    """
+    issued = issued_forecasts(project)
+    scoring = _Scoring(project, issued, read_scores(project))
+    if issued:
+        scoring.score(Actuals(project, as_of), afresh=afresh)
+        write_scores(project, scoring.blocks, scoring.changed)
+    found = [scoring.blocks[key] for key in sorted(scoring.blocks, key=lambda key: (key[1], key[0]))]
+    table = tally(project.spec.interval_levels, found)
+    remarks = (*scoring.remarks, *_nothing(issued, table))
+    summary = summarised(project, found, now, remarks)
+    store_summary(project, summary)
+    return LiveAccuracy(table, over_time(found), summary, remarks, len(scoring.changed))
+
+
+def _nothing(issued: Sequence[Issued], table: pa.Table) -> list[str]:
+    """Why there is no score."""
+    if table.num_rows:
+        return []
+    if not issued:
+        return ["No forecast has been issued yet; the next one will be kept and scored as its steps come true."]
+    last = issued[-1].origin.isoformat()
+    return [
+        f"None of the {counted(len(issued), 'issued forecast')} has come true yet: the input has no values after their "
+        f"origins (the last one is {last})."
+    ]
+
+
+class _Scoring:
+    """One pass over the issued forecasts.
+
+    Attributes:
+        blocks: all blocks, as they are and as they become.
+        changed: those that were scored.
+        remarks: what was left out and why.
+    """
+
+    def __init__(self, project: Project, issued: Sequence[Issued], blocks: Mapping[Key, Block]) -> None:
+        self._project = project
+        self.blocks, self.changed, self.remarks = dict(blocks), list[Key](), list[str]()
+        self._short = {block.version: is_sub_daily(block.frequency) for block in blocks.values()}
+        self._found: dict[Key, list[Issued]] = defaultdict(list)
+        for one in issued:
+            self._found[one.version, self._bucket(one)].append(one)
+
+    def _bucket(self, issued: Issued) -> str:
+        """The day of an origin, or its month if the version's steps are a day or more."""
+        if issued.version not in self._short:
+            try:
+                issue, _ = read_issued(self._project, issued)
+            except DataError:
+                return issued.origin.strftime("%Y-%m-%d")  # it will be said when the block is scored
+            self._short[issued.version] = is_sub_daily(issue.frequency)
+        return issued.origin.strftime("%Y-%m-%d" if self._short[issued.version] else "%Y-%m")
+
+    def score(self, actuals: Actuals, *, afresh: bool) -> None:
+        """Scores the blocks that are not current."""
+        damaged: list[str] = []
+        for key, found in self._found.items():
+            files = {f"{one.path.parent.name}/{one.path.name}": (one.size, one.written.isoformat()) for one in found}
+            try:
+                if not self._is_current(key, files, actuals, afresh):
+                    damaged += self._score(key, dict(zip(files, found, strict=True)), files, actuals)
+                else:
+                    damaged += self.blocks[key].damaged
+            except DataError as error:
+                self.remarks.append(str(error))
+        if damaged:
+            self.remarks.append(f"{counted(len(damaged), 'issued forecast')} could not be read: {listed(damaged, 3)}")
+        self.remarks = list(dict.fromkeys([*actuals.remarks, *self.remarks]))
+
+    def _is_current(self, key: Key, files: Mapping[str, tuple[int, str]], actuals: Actuals, afresh: bool) -> bool:
+        block = self.blocks.get(key)
+        if block is None:
+            return False
+        if afresh:
+            return not block.files.keys() <= files.keys()  # scores of pruned forecasts cannot be made again
+        return block.is_current(files, actuals.of(tuple(block.features), block.frequency, block.timezone))
+
+    def _score(
+        self, key: Key, found: Mapping[str, Issued], files: Mapping[str, tuple[int, str]], actuals: Actuals
+    ) -> list[str]:
+        """Reads and scores a block; returns the files that are damaged."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            read = list(pool.map(self._read, found.values()))
+        damaged = tuple(name for name, one in zip(found, read, strict=True) if one is None)
+        whole = [one for one in read if one is not None]
+        if whole:
+            forecasts = gathered(whole)
+            clock = forecasts.issues[-1]
+            observed = actuals.of(forecasts.names, clock.frequency, clock.timezone)
+            self.blocks[key] = replace(score_block(*key, files, forecasts, observed), damaged=damaged)
+            self.changed.append(key)
+        return list(damaged)
+
+    def _read(self, issued: Issued) -> tuple[Issue, pa.Table] | None:
+        """An issued forecast; None if it is damaged, or was pruned a moment ago."""
+        try:
+            return read_issued(self._project, issued)
+        except DataError:
+            return None
+        except RegistryError:
+            if self._project.registry.store.exists(issued.path):
+                raise
+            return None
