@@ -152,15 +152,19 @@ class _Gathering:
             return {}
 
     def _accuracy(self) -> dict[str, LiveError]:
-        """Of the features whose forecasts by the model in use have come true."""
+        """What the last scoring of forecasts found; read only if the spec asks for it."""
+        automation = self.project.spec.automation
+        if not (automation and automation.retrain and automation.retrain.accuracy):
+            return {}
         try:
             summary = live_accuracy(self.project)
+            self.bytes_read += 0 if summary is None else self.store.size(self.registry.layout.accuracy)
         except PipelineError as error:
-            self.problems.append(f"the live accuracy cannot be read: {error}")
+            self.problems.append(f"the accuracy of forecasts cannot be read: {error}")
             return {}
         return {
-            name: LiveError(one.rmse, one.test_rmse, one.forecasts)
-            for name, one in (summary.features if summary else {}).items()
+            name: LiveError(one.rmse, one.test_rmse, one.forecasts, one.run_id)
+            for name, one in (summary.features.items() if summary else ())
             if one.rmse is not None
         }
 

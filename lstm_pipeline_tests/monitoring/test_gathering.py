@@ -9,6 +9,7 @@ import datetime as dt
 import json
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lstm_pipeline.monitoring import gathering, recent
 from lstm_pipeline.monitoring.facts import Facts
 from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.monitoring.reasons import reasons, remarks
+from lstm_pipeline.monitoring.summary import FeatureAccuracy, LiveSummary, store_summary
 from lstm_pipeline.projects.inputs import training_input
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline.registry.records import IndividualRecord
@@ -164,6 +166,24 @@ def test_a_shift_of_a_predicted_feature_is_drift_of_its_group_and_one_of_the_con
     assert not drift[0].retrain
     rewrite(project, shifted(ROWS + 75, "wind", 2))
     assert [one for one in found(project) if one[1] == "drift"] == [("power", "drift"), ("warmth", "drift")]
+
+
+def test_forecasts_that_came_true_and_were_bad_are_a_reason(tmp_path: Path) -> None:
+    def strict(spec: dict[str, Any]) -> None:
+        spec["automation"] = {"retrain": {"accuracy": {"factor": 1.5, "forecasts": 20}}}
+
+    project = watched(tmp_path, strict)
+    assert found(project) == []
+    scored = FeatureAccuracy("power", "first", 18.0, 20, 10.0, 1.8)
+    others = {"parts": replace(scored, rmse=None), "heat": replace(scored, group="warmth", run_id="an earlier one")}
+    store_summary(project, LiveSummary(NOW, "v1", 20, {"load": scored, **others}))
+    (reason,) = reasons(project, now=NOW)
+    assert reason.message == (
+        "power: rmse of the last 20 forecasts exceeds 1.5 times that on the test part of v1: load 18 against 10"
+    )
+    project.registry.layout.accuracy.write_text("junk")
+    assert gather(project, NOW).problems[0].startswith("the accuracy of forecasts cannot be read:")
+    assert found(project) == []
 
 
 def test_age_is_counted_from_the_training(project: Project) -> None:
