@@ -1,4 +1,4 @@
-"""A real instance and code location, whose runs are launched as the UI and the daemon do, and executed in this process."""
+"""A real instance and code location. Runs are launched as the UI and the daemon do, and executed in this process."""
 
 from __future__ import annotations
 
