@@ -30,9 +30,8 @@ class TaggingRunCoordinator(dg.QueuedRunCoordinator):
         try:
             self._tag(context)
         except Exception as error:  # whatever it is, a run matters more than its tags
-            logger.warning(
-                "run %s has no cluster settings: %s: %s", context.dagster_run.run_id, type(error).__name__, error
-            )
+            reason = f"{type(error).__name__}: {error}"
+            logger.warning("run %s is queued without cluster settings: %s", context.dagster_run.run_id, reason)
         return super().submit_run(context)
 
     def _tag(self, context: dg.SubmitRunContext) -> None:

@@ -1,4 +1,4 @@
-"""Launches runs as the UI, the scheduler and the daemon do."""
+"""A real instance and code location. Runs are launched as the UI and the daemon do, and executed in this process."""
 
 from __future__ import annotations
 
