@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
-from lstm_pipeline.arrays import Float64
+from lstm_pipeline.arrays import Flags, Float64
 from lstm_pipeline.monitoring import LiveAccuracy, OverTime
 from lstm_pipeline.reporting.charts import ACCENT, FORECAST, PAST, error_chart, few_dates, to_png
 from lstm_pipeline.wording import counted
@@ -23,12 +24,13 @@ def draw_live_accuracy(found: LiveAccuracy) -> bytes:
     """Each feature's error by the time of its forecasts' origins, with a line where a version made its first forecast.
 
     Errors are root mean squared errors over a forecast's lead times, in units of the feature's mean change over a
-    season in the training part, so that features of different units share an axis. Of many forecasts, neighbouring ones
-    are averaged.
+    season in the training part, so that features of different units share an axis. Unfinished forecasts are left out,
+    whose errors are those of short lead times. Of many forecasts, neighbouring ones are averaged.
     """
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    names, origins, errors = _scaled(found.over_time)
+    over_time, kind = _comparable(found.over_time)
+    names, origins, errors = _scaled(over_time)
     drawn = [index for index in range(len(names)) if np.isfinite(errors[:, index]).any()]
     steps, points = _thinned(origins, errors)
     marker = "o" if len(steps) < 60 else ""
@@ -49,14 +51,14 @@ def draw_live_accuracy(found: LiveAccuracy) -> bytes:
         labels = [f"each of {counted(len(drawn), 'feature')}", "all features"]
     _legend(axes, lines, labels)
     if drawn:
-        _mark_versions(axes, found.over_time)
+        _mark_versions(axes, over_time)
         few_dates(axes)
     else:
         axes.text(0.5, 0.5, _why_empty(found), transform=axes.transAxes, ha="center", wrap=True, parse_math=False)
         axes.set(xticks=[], yticks=[])
     axes.set_ylim(bottom=0)
     axes.set(xlabel="origin of the forecast", ylabel="rmse / mean change over a season")
-    axes.set_title(f"{counted(len(origins), 'issued forecast')}: error as actual values came", fontsize=10, pad=18)
+    axes.set_title(f"error of {counted(len(origins), kind)}", fontsize=10, pad=18)
     axes.grid(alpha=0.25)
     return to_png(figure)
 
@@ -85,17 +87,23 @@ def draw_live_leads(found: LiveAccuracy, tested: Float64 | None = None) -> bytes
 def _scaled(over_time: Mapping[str, OverTime]) -> tuple[list[str], pd.DatetimeIndex, Float64]:
     """Names of the features, origins in order, and (O, P) errors in units of mase, NaN where there are none."""
     names = list(dict.fromkeys(name for one in over_time.values() for name in one.features))
-    parts = []
+    origins, errors = np.empty(0, "datetime64[us]"), np.empty((0, len(names)))
     for one in over_time.values():
-        errors = np.full((len(one.origins), len(names)), np.nan)
-        units = np.where(one.scale > 0, one.scale, np.nan)
-        errors[:, [names.index(name) for name in one.features]] = one.rmse / units
-        parts.append(errors)
-    origins = pd.DatetimeIndex(
-        np.concatenate([np.array([], "datetime64[us]"), *(o.origins for o in over_time.values())])
-    )
-    order = np.argsort(origins.asi8, kind="stable")
-    return names, origins[order], np.concatenate([np.empty((0, len(names))), *parts])[order]
+        own = np.full((len(one.origins), len(names)), np.nan)
+        own[:, [names.index(name) for name in one.features]] = one.rmse / np.where(one.scale > 0, one.scale, np.nan)
+        origins, errors = np.concatenate([origins, one.origins.to_numpy()]), np.concatenate([errors, own])
+    order = np.argsort(origins, kind="stable")
+    return names, pd.DatetimeIndex(origins[order]), errors[order]
+
+
+def _comparable(over_time: Mapping[str, OverTime]) -> tuple[dict[str, OverTime], str]:
+    """The complete forecasts and what to call them; if there are none yet, the unfinished ones."""
+    complete = {version: _at(one, one.complete) for version, one in over_time.items() if one.complete.any()}
+    return (complete, "complete forecast") if complete else (dict(over_time), "unfinished forecast")
+
+
+def _at(one: OverTime, origins: Flags) -> OverTime:
+    return replace(one, origins=one.origins[origins], rmse=one.rmse[origins], complete=one.complete[origins])
 
 
 def _thinned(origins: pd.DatetimeIndex, errors: Float64) -> tuple[pd.DatetimeIndex, Float64]:
