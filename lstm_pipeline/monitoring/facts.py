@@ -64,11 +64,13 @@ class LiveError:
         live: root mean squared error over the last forecasts of the model in use.
         test: its error on the test part, when it was published; None if it is not known.
         forecasts: over how many forecasts `live` is.
+        run_id: the run that trained the model that made them.
     """
 
     live: float
     test: float | None
     forecasts: int
+    run_id: str
 
 
 @dataclass(frozen=True)

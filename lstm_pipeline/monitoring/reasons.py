@@ -146,8 +146,9 @@ def worse_accuracy(facts: Facts, rule: AccuracyRule) -> list[Reason]:
         worse = {}
         for feature in model.metadata.predicted_features:
             error = facts.accuracy.get(feature)
-            enough = error is not None and error.forecasts >= rule.forecasts
-            if error is not None and enough and error.test is not None and error.live > rule.factor * error.test:
+            if error is None or error.test is None or error.run_id != model.run_id or error.forecasts < rule.forecasts:
+                continue
+            if error.live > rule.factor * error.test:
                 worse[feature] = (error.live, error.test, error.forecasts)
         if worse:
             texts = [f"{feature} {number(live)} against {number(test)}" for feature, (live, test, _) in worse.items()]

@@ -144,6 +144,14 @@ def test_the_evidence_of_new_data_changes_with_the_model_and_with_each_limit_and
     assert len({evidence(8500), evidence(9000), evidence(8500, "run-2")}) == 3
 
 
+def test_the_evidence_of_new_steps_changes_with_each_limit_and_not_with_each_step() -> None:
+    def evidence(newest: str) -> str:
+        return new_data(facts(input=state(9000, newest)), NewData(steps=10))[0].evidence()
+
+    assert evidence("2026-01-10T00:00:00") == evidence("2026-01-19T00:00:00")
+    assert evidence("2026-01-10T00:00:00") != evidence("2026-01-20T00:00:00")
+
+
 # --- changed options -------------------------------------------------------------------------------------------------
 
 
@@ -183,16 +191,25 @@ def test_the_evidence_of_a_change_is_the_change() -> None:
 def test_accuracy_exceeds_the_factor_over_enough_forecasts(
     live: float, test: float | None, forecasts: int, found: int
 ) -> None:
-    scored = facts(accuracy={"power_kw": LiveError(live, test, forecasts), "heat_kw": LiveError(99.0, 1.0, 20)})
+    scored = facts(
+        accuracy={"power_kw": LiveError(live, test, forecasts, "run-1"), "heat_kw": LiveError(99.0, 1.0, 20, "run-1")}
+    )
     assert len(worse_accuracy(scored, AccuracyRule())) == found  # heat_kw is another group's feature
 
 
+def test_the_score_of_an_earlier_model_says_nothing_about_the_one_in_use() -> None:
+    """Forecasts are scored later than versions are published."""
+    for run_id, found in (("run-1", 1), ("run-0", 0)):
+        scored = facts(accuracy={"power_kw": LiveError(99, 10, 20, run_id)})
+        assert len(worse_accuracy(scored, AccuracyRule())) == found
+
+
 def test_the_message_of_accuracy_has_both_errors() -> None:
-    (reason,) = worse_accuracy(facts(accuracy={"power_kw": LiveError(18, 10, 20)}), AccuracyRule())
+    (reason,) = worse_accuracy(facts(accuracy={"power_kw": LiveError(18, 10, 20, "run-1")}), AccuracyRule())
     assert reason.message == (
         "power: rmse of the last 20 forecasts exceeds 1.5 times that on the test part of v3: power_kw 18 against 10"
     )
-    worse = worse_accuracy(facts(accuracy={"power_kw": LiveError(19, 10, 20)}), AccuracyRule())
+    worse = worse_accuracy(facts(accuracy={"power_kw": LiveError(19, 10, 20, "run-1")}), AccuracyRule())
     assert reason.evidence() == worse[0].evidence()
 
 
@@ -239,7 +256,7 @@ def test_only_what_is_asked_for_is_a_reason_and_the_groups_keep_their_order() ->
         untrained=("new",),
         changes={"heat": (Change("units", 3, 4),)},
         input=state(9000),
-        accuracy={"heat_kw": LiveError(3, 1, 20)},
+        accuracy={"heat_kw": LiveError(3, 1, 20, "run-1")},
         drift={"power": {"power_kw": Drift(1, 0.1, 200)}},
     )
     rule = Retrain(
