@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 
 from lstm_pipeline.backtesting.comparison import SCHEMA
-from lstm_pipeline.registry.records import CalibrationRecord
-from lstm_pipeline.reporting.markdown import frame_rows, metric_rows, picture
+from lstm_pipeline.registry.records import CalibrationRecord, Decision
+from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, metric_rows, picture
 from lstm_pipeline.reporting.terminal import (
     TrainingBars,
     backtest_tables,
@@ -23,6 +23,7 @@ from lstm_pipeline.reporting.terminal import (
     forecast_table,
     make_console,
     metrics_table,
+    versions_table,
 )
 from lstm_pipeline_tests.stubs import make_registry, train_and_publish
 
@@ -112,6 +113,25 @@ def test_a_versions_metrics_and_coverage_in_words(tmp_path: Path) -> None:
     text = printed(metrics_table(record))
     assert "Rolled over 1 step from 12,345 origins in the test part" in " ".join(text.split())
     assert all(word in text for word in ("load", "mean", "last_value", "12,345"))
+
+
+def test_decisions_are_shown_with_both_errors(tmp_path: Path) -> None:
+    compared = Decision(
+        group="power", run_id="run", promoted=False, rule="if_better", reason="it is worse", challenger=0.91234567,
+        champion=0.84, rows=1234, origins=9,
+    )  # fmt: skip
+    unknown = Decision(group="heat", run_id="run", promoted=True, rule="always", reason="not compared")
+    assert decision_rows([compared, unknown]) == [
+        {"group": "power", "decision": "refused", "new": "0.9123", "in use": "0.84", "rows": "1234",
+         "rule": "if_better", "reason": "it is worse"},
+        {"group": "heat", "decision": "promoted", "new": "–", "in use": "–", "rows": "–", "rule": "always",
+         "reason": "not compared"},
+    ]  # fmt: skip
+    registry = make_registry(tmp_path)
+    record = registry.ensemble_record(train_and_publish(registry, "run"))
+    metadata = record.metadata.model_copy(update={"decisions": [compared, unknown]})
+    text = printed(versions_table([record.model_copy(update={"metadata": metadata})], "v1"))
+    assert "power refused 0.9123 (0.84), heat" in " ".join(text.split())
 
 
 def test_importing_the_room_imports_no_heavy_library() -> None:
