@@ -182,7 +182,8 @@ def promote(spec: str, groups: tuple[str, ...]) -> None:
 def prune(spec: str, keep: int, dry_run: bool) -> None:
     """Remove old versions of SPEC, and the models and candidates that are no longer needed.
 
-    The version in use and every model that a kept version pins are kept.
+    The version in use and every model that a kept version pins are kept. Issued forecasts of versions that are gone
+    are kept for a year after they were written, so that they can be scored; their scores are kept for good.
     """
     from lstm_pipeline.registry import prune as remove
 

@@ -159,7 +159,7 @@ class _Gathering:
             self.problems.append(f"the live accuracy cannot be read: {error}")
             return {}
         return {
-            name: LiveError(one.rmse, one.test_rmse, one.forecasts)
+            name: LiveError(one.rmse, one.test_rmse, one.forecasts, one.run_id)
             for name, one in (summary.features if summary else {}).items()
             if one.rmse is not None
         }

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.monitoring.scoring import COUNT, SQUARES, Block
+from lstm_pipeline.monitoring.scoring import COMPARED_SQUARES, COUNT, NAIVE_SQUARES, SQUARES, Block
 from lstm_pipeline.monitoring.tally import by_age
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import EnsembleRecord
@@ -46,6 +46,8 @@ class FeatureAccuracy:
         forecasts: how many forecasts these are.
         test_rmse: that of the version in use on its test part, from origins over the same horizon; None if unknown.
         factor: `rmse` divided by `test_rmse`; None if either is unknown or the latter is 0.
+        skill: of the latest forecasts beside the naive forecasts of the same origins; None if undefined.
+        test_skill: that of the version in use on its test part; None if unknown or undefined.
         versions: version → error of its own latest complete forecasts, oldest version first.
     """
 
@@ -55,6 +57,8 @@ class FeatureAccuracy:
     forecasts: int
     test_rmse: float | None
     factor: float | None
+    skill: float | None = None
+    test_skill: float | None = None
     versions: dict[str, LatestError] = field(default_factory=dict)
 
 
@@ -138,14 +142,22 @@ def summarised(project: Project, blocks: Sequence[Block], now: dt.datetime, rema
             group = next((block.features[name].group for block in reversed(blocks) if name in block.features), None)
         if group is None or group not in runs or name not in tested:
             continue
-        live = _latest([one for one in made if (one.group, one.run_id) == (group, runs[group])], last)
-        test = tested[name].get("rmse")
-        factor = live.rmse / test if live.rmse is not None and test else None
-        versions = {
-            version: _latest([one for one in made if one.version == version], last)
-            for version in by_age({one.version for one in made})
-        }
-        features[name] = FeatureAccuracy(group, runs[group], live.rmse, live.forecasts, test, factor, versions)
+        latest = _latest([one for one in made if (one.group, one.run_id) == (group, runs[group])], last)
+        live, test = _error(latest), tested[name].get("rmse")
+        features[name] = FeatureAccuracy(
+            group=group,
+            run_id=runs[group],
+            rmse=live.rmse,
+            forecasts=live.forecasts,
+            test_rmse=test,
+            factor=live.rmse / test if live.rmse is not None and test else None,
+            skill=_skill(latest),
+            test_skill=tested[name].get("skill"),
+            versions={
+                version: _error(_latest([one for one in made if one.version == version], last))
+                for version in by_age({one.version for one in made})
+            },
+        )
     return LiveSummary(now, record.version, last, features, tuple(remarks))
 
 
@@ -174,8 +186,7 @@ class _Made:
     version: str
     group: str
     run_id: str
-    count: float
-    squares: float
+    sums: tuple[float, ...]
 
 
 def _complete(blocks: Sequence[Block], name: str, last: int) -> list[_Made]:
@@ -187,17 +198,32 @@ def _complete(blocks: Sequence[Block], name: str, last: int) -> list[_Made]:
             continue
         column = list(block.features).index(name)
         for row in np.flatnonzero(block.complete & (block.by_origin[COUNT, :, column] > 0)):
-            count, squares = (float(block.by_origin[kind, row, column]) for kind in (COUNT, SQUARES))
             times = int(block.origins[row]), int(block.predicted[row])
-            made.append(_Made(*times, block.version, author.group, author.run_id, count, squares))
+            sums = tuple(block.by_origin[:, row, column].tolist())
+            made.append(_Made(*times, block.version, author.group, author.run_id, sums))
     return sorted((one for made in found.values() for one in made), key=lambda one: (one.origin, one.predicted))
 
 
-def _latest(made: Sequence[_Made], last: int) -> LatestError:
-    """The error over the latest forecasts; of several from the same origin the one that was made last counts."""
+def _latest(made: Sequence[_Made], last: int) -> list[_Made]:
+    """The latest forecasts; of several from the same origin the one that was made last."""
     by_origin = {one.origin: one for one in sorted(made, key=lambda one: one.predicted)}
-    chosen = [by_origin[origin] for origin in sorted(by_origin)[-last:]]
-    if not chosen:
+    return [by_origin[origin] for origin in sorted(by_origin)[-last:]]
+
+
+def _error(made: Sequence[_Made]) -> LatestError:
+    if not made:
         return LatestError(None, 0)
-    rmse = math.sqrt(sum(one.squares for one in chosen) / sum(one.count for one in chosen))
-    return LatestError(rmse if math.isfinite(rmse) else None, len(chosen))
+    return LatestError(_finite(math.sqrt(_sum(made, SQUARES) / _sum(made, COUNT))), len(made))
+
+
+def _skill(made: Sequence[_Made]) -> float | None:
+    baseline = _sum(made, NAIVE_SQUARES)
+    return _finite(1 - _sum(made, COMPARED_SQUARES) / baseline) if baseline > 0 else None
+
+
+def _sum(made: Sequence[_Made], kind: int) -> float:
+    return sum(one.sums[kind] for one in made)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

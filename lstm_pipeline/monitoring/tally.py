@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from lstm_pipeline.arrays import Float64
+from lstm_pipeline.arrays import Flags, Float64
 from lstm_pipeline.monitoring.scoring import (
     ABSOLUTES,
     COMPARED_SQUARES,
@@ -54,12 +54,14 @@ class OverTime:
         features: (P,) names.
         rmse: (O, P) over the lead times that have come true, in the features' own units; NaN without one.
         scale: (P,) the unit of mase; NaN where it is not known.
+        complete: (O,) whether all lead times have come; the errors of the others are those of short lead times.
     """
 
     origins: pd.DatetimeIndex
     features: tuple[str, ...]
     rmse: Float64
     scale: Float64
+    complete: Flags
 
 
 def over_time(blocks: Sequence[Block]) -> dict[str, OverTime]:
@@ -76,7 +78,8 @@ def over_time(blocks: Sequence[Block]) -> dict[str, OverTime]:
         with np.errstate(invalid="ignore", divide="ignore"):
             rmse = np.sqrt(sums[SQUARES] / sums[COUNT])
         origins = pd.DatetimeIndex(np.concatenate([block.origins for block in own]).astype("datetime64[us]"))
-        found[version] = OverTime(origins, names, rmse, np.array([scales[name] for name in names]))
+        complete = np.concatenate([block.complete for block in own])
+        found[version] = OverTime(origins, names, rmse, np.array([scales[name] for name in names]), complete)
     return found
 
 

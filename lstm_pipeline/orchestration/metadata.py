@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from lstm_pipeline.backtesting import ENSEMBLE, Backtest
 from lstm_pipeline.forecasting import Dataset, Forecast, Published
+from lstm_pipeline.monitoring import LiveAccuracy
 from lstm_pipeline.registry import Decision, EnsembleMetadata, IndividualRecord, Version
 from lstm_pipeline.reporting import decision_rows, frame_rows, metric_rows
 from lstm_pipeline.statistics import METRIC_NAMES, Metrics
@@ -159,6 +160,53 @@ def backtest_metadata(result: Backtest) -> Metadata:
         "features": _table(metric_rows(features)),
         **protocol,
     }
+
+
+def accuracy_metadata(found: LiveAccuracy) -> Metadata:
+    """Live accuracy: what the latest forecasts of the models in use were like, and each version's forecasts in all.
+
+    Numbers are plotted over time by the UI, feature by feature.
+    """
+    latest = found.summary.features
+    features = {
+        name: {
+            "skill": one.skill,
+            "skill_on_test_part": one.test_skill,
+            "rmse": one.rmse,
+            "rmse_on_test_part": one.test_rmse,
+            "factor": one.factor,
+            "forecasts": one.forecasts,
+        }
+        for name, one in latest.items()
+    }
+    rows = found.table.filter(pc.field("lead").is_null()).to_pylist()
+    shown = ["skill", "mase", *(name for name in found.table.column_names if name.startswith("coverage_"))]
+    versions = {
+        version: {
+            **{name: _mean([row[name] for row in rows if row["version"] == version]) for name in shown},
+            "forecasts": max(row["forecasts"] for row in rows if row["version"] == version),
+        }
+        for version in dict.fromkeys(row["version"] for row in rows)
+    }
+    in_use = versions.get(found.summary.version, {})
+    numbers = {
+        **{f"skill/{name}": one.skill for name, one in latest.items()},
+        **{f"factor/{name}": one.factor for name, one in latest.items()},
+        **{name: value for name, value in in_use.items() if name.startswith("coverage_")},
+    }
+    return {
+        "dagster/row_count": found.table.num_rows,
+        f"features_last_{found.summary.last}_forecasts": _table(metric_rows(features)),
+        "versions": _table(metric_rows({name or "all": values for name, values in versions.items()}, "version")),
+        **{name: value for name, value in numbers.items() if value is not None},
+        **({"version": found.summary.version} if found.summary.version else {}),
+        **({"remarks": dg.MetadataValue.text("\n".join(found.remarks))} if found.remarks else {}),
+    }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _scores(row: Mapping[str, Any]) -> Metrics:

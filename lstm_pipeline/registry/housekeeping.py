@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from upath import UPath
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.registry.layout import version_number
+from lstm_pipeline.registry.layout import issued_parts, version_number
 from lstm_pipeline.registry.registry import Registry
 
 GRACE = dt.timedelta(days=1)
 """Whatever is younger may belong to a run that is still at work: candidates, claims, locks, half-written files."""
+
+FORECASTS_KEPT = dt.timedelta(days=365)
+"""How long the issued forecasts of a version that is gone stay: live accuracy scores them as their steps come true."""
 
 _POINTER = "latest.json"
 
@@ -28,11 +31,12 @@ class Removal:
 
 
 def prune(registry: Registry, keep: int, *, dry_run: bool = False, now: dt.datetime | None = None) -> list[Removal]:
-    """Removes old versions, models that no kept version pins, old candidates, and left-overs of dead processes.
+    """Removes old versions, models that no kept version pins, old candidates and forecasts, and left-overs of the dead.
 
     It keeps the last `keep` versions, the version in use, every model they pin, each group's newest candidate if it is
     not published yet, and everything that is less than a day old. A version's record is removed before its models, so
-    that no version ever exists in part.
+    that no version ever exists in part. Issued forecasts of versions that are gone stay for a year; their scores stay
+    for good.
 
     Args:
         keep: how many of the latest versions to keep, at least 1.
@@ -53,7 +57,9 @@ def prune(registry: Registry, keep: int, *, dry_run: bool = False, now: dt.datet
 
 def _swept(registry: Registry, keep: int, dry_run: bool, now: dt.datetime | None) -> list[Removal]:
     sweep = _Sweep(registry, keep, (now or dt.datetime.now(dt.UTC)) - GRACE)
-    removals = _outermost([*sweep.versions(), *sweep.models(), *sweep.candidates(), *sweep.left_overs()])
+    removals = _outermost(
+        [*sweep.versions(), *sweep.models(), *sweep.candidates(), *sweep.forecasts(), *sweep.left_overs()]
+    )
     if not dry_run:
         for removal in removals:
             registry.store.remove_all(removal.path)
@@ -114,6 +120,25 @@ class _Sweep:
                 refused = self._store.exists(self._layout.refused(group, run_id))
                 reason = "candidate that was refused" if refused else "candidate of an earlier run"
                 removals.append(self._removal(folder, reason))
+        return removals
+
+    def forecasts(self) -> list[Removal]:
+        """Issued forecasts of versions that are gone, a year after they were written; an origin's last ones as one."""
+        reason, before = (
+            "forecast of a version that is gone, more than a year old",
+            self._young + GRACE - FORECASTS_KEPT,
+        )
+        origins: dict[UPath, list[tuple[UPath, int, bool]]] = {}
+        for file in self._store.files(self._layout.forecasts):
+            path, named = self._layout.forecasts.joinpath(*file.parts), issued_parts(file.parts)
+            goes = named is not None and named[1] not in self._kept and file.written < before
+            origins.setdefault(path.parent, []).append((path, file.size, goes))
+        removals = []
+        for folder, files in origins.items():
+            if all(goes for *_, goes in files):
+                removals.append(Removal(folder, reason, sum(size for _, size, _ in files)))
+            else:
+                removals += [Removal(path, reason, size) for path, size, goes in files if goes]
         return removals
 
     def left_overs(self) -> list[Removal]:

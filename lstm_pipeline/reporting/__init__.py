@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_losses, draw_residuals
+    from lstm_pipeline.reporting.live import draw_live_accuracy, draw_live_leads
     from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, metric_rows, picture
     from lstm_pipeline.reporting.replay import ReplayBar, actions_table, comparison_tables, write_actions
     from lstm_pipeline.reporting.status import status_views
@@ -36,6 +37,8 @@ __all__ = [
     "decisions_table",
     "draw_backtest",
     "draw_forecast",
+    "draw_live_accuracy",
+    "draw_live_leads",
     "draw_losses",
     "draw_residuals",
     "forecast_table",
@@ -51,6 +54,7 @@ __all__ = [
 
 _NAMES = {
     "drawing": ("draw_backtest", "draw_forecast", "draw_losses", "draw_residuals"),
+    "live": ("draw_live_accuracy", "draw_live_leads"),
     "replay": ("ReplayBar", "actions_table", "comparison_tables", "write_actions"),
     "status": ("status_views",),
     "markdown": ("decision_rows", "frame_rows", "metric_rows", "picture"),

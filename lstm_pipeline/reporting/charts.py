@@ -36,7 +36,7 @@ def loss_chart(title: str, history: Mapping[str, Sequence[float]], best_epoch: i
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    return _png(figure)
+    return to_png(figure)
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ def forecast_chart(
         axes.plot(steps, values, color=FORECAST, linewidth=1.4)
         last_observed: float = date2num(history.steps[-1])  # type: ignore[no-untyped-call]
         axes.axvline(last_observed, color=ACCENT, linewidth=0.8, linestyle="--")
-        _few_dates(axes)
+        few_dates(axes)
         axes.grid(alpha=0.2)
     shaded = f", shaded {' and '.join(f'{level} %' for level in bounds)} intervals" if bounds else ""
     _headline(figure, f"{title}{more}: history grey, forecast blue{shaded}")
-    return _png(figure)
+    return to_png(figure)
 
 
 def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
@@ -105,7 +105,7 @@ def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
         axes.axvline(0, color=ACCENT, linewidth=0.8, linestyle="--")
         axes.set_yticks([])
     _headline(figure, f"{title}{more}: residuals grey, normal distribution blue")
-    return _png(figure)
+    return to_png(figure)
 
 
 def error_chart(title: str, errors: Mapping[str, Float64]) -> bytes:
@@ -130,7 +130,7 @@ def error_chart(title: str, errors: Mapping[str, Float64]) -> bytes:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, ncols=2)
-    return _png(figure)
+    return to_png(figure)
 
 
 def _panels(names: Sequence[str], row_height: float) -> tuple[Figure, list[Axes], str]:
@@ -165,13 +165,15 @@ def _headline(figure: Figure, text: str) -> None:
     figure.suptitle(text, fontsize=10, y=1 - 0.1 / figure.get_figheight(), va="top", parse_math=False)
 
 
-def _few_dates(axes: Axes) -> None:
+def few_dates(axes: Axes) -> None:
+    """Few dates on the time axis, in short."""
     locator: Any = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
-def _png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG."""
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90)

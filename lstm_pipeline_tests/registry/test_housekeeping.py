@@ -139,3 +139,37 @@ def test_at_least_one_version_is_kept(registry: Registry) -> None:
 
 def test_nothing_there_is_nothing_to_do(registry: Registry) -> None:
     assert paths(registry, keep=3) == []
+
+
+# issued forecasts
+
+
+def issued(registry: Registry, day: int, version: str, run: str = "run") -> str:
+    path = registry.layout.issued(dt.datetime(2024, 6, day, tzinfo=dt.UTC), version, run)
+    registry.store.write(path, b"forecast")
+    return f"forecasts/origin=202406{day:02d}T000000Z/{version}.{run}.parquet"
+
+
+def test_forecasts_of_versions_that_are_gone_stay_for_a_year(registry: Registry) -> None:
+    for run in ("run1", "run2"):
+        train_and_publish(registry, run)
+    old, new = issued(registry, 1, "v1"), issued(registry, 1, "v2")
+    alone = issued(registry, 2, "v1")
+    kept = issued(registry, 3, "v2")
+    registry.store.write(registry.layout.scores / "2024-06.parquet", b"scores")
+    assert not [path for path in paths(registry, keep=1, days=364) if path.startswith("forecasts")]
+    assert registry.versions() == ["v2"]
+    listed = [path for path in paths(registry, keep=1, dry_run=True, days=366) if "/run" not in path]
+    assert [path for path in listed if path.startswith("forecasts")] == [old, alone.rpartition("/")[0]]
+    gone = paths(registry, keep=1, days=366)
+    assert [path for path in gone if path.startswith("forecasts")] == [old, alone.rpartition("/")[0]]
+    left = ["/".join(file.parts) for file in registry.store.files(registry.layout.root)]
+    assert [path for path in left if path.startswith("forecasts")] == [new, kept]
+    assert "accuracy/scores/2024-06.parquet" in left
+
+
+def test_forecasts_of_a_version_that_goes_with_this_pruning_go_if_they_are_old(registry: Registry) -> None:
+    for run in ("run1", "run2"):
+        train_and_publish(registry, run)
+    issued(registry, 1, "v1")
+    assert "forecasts/origin=20240601T000000Z" in paths(registry, keep=1, days=366)

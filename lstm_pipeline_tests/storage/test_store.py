@@ -1,3 +1,4 @@
+import datetime as dt
 import errno
 import os
 import threading
@@ -218,3 +219,14 @@ def test_too_little_space_is_told_before_training(tmp_path: Path) -> None:
     assert list((tmp_path / "models").iterdir()) == []
     with pytest.raises(RegistryError, match=r"too little space in .*: expected about 1,000,000,000,000\.0 MB .* found"):
         store.require_room(store.path("models"), 10**18)
+
+
+def test_files_at_any_depth_are_listed_with_their_size_and_time(store: Store) -> None:
+    folder = store.path("bucket", "plant")
+    assert store.files(folder) == []
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=5)
+    for name, data in (("b", b"22"), ("a/c/d", b"333"), ("a/e", b""), ("a/.e.1.tmp", b"x"), (".a.lock/f", b"x")):
+        store.write(store.path("bucket", "plant", name), data)
+    found = store.files(folder)
+    assert [(file.parts, file.size) for file in found] == [(("a", "c", "d"), 3), (("a", "e"), 0), (("b",), 2)]
+    assert all(before < file.written <= dt.datetime.now(dt.UTC) for file in found)
