@@ -61,7 +61,8 @@ def project_status(project: Project, *, now: dt.datetime) -> Status:
         reasons=tuple(reasons_from(facts, rule)) if rule else (),
         refused=seen(lambda: _refused(project, version), ()),
     )
-    faults += [problem for problem in facts.problems if _ONLY_ROWS not in problem]
+    problems = [problem for problem in facts.problems if _ONLY_ROWS not in problem]
+    faults = [*problems, *(fault for fault in faults if not any(fault in problem for problem in problems))]
     told = [] if rule is None else [remark for remark in remarks(facts, rule) if remark not in faults]
     attention = dict.fromkeys([*faults, *_attention(status, known=bool(faults))])
     return replace(status, notes=(*_notes(project, status), *told), attention=tuple(attention))

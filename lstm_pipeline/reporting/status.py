@@ -47,8 +47,9 @@ def _lines(status: Status) -> Iterator[tuple[str, str]]:
         yield "version", "none"
     else:
         age = _age(status.now - version.created)
-        rolled = f"; rolled back from {version.latest}" if version.rolled_back else ""
-        yield "version", f"{version.name}, published {_time(version.created, status.zone)}, {age} old{rolled}"
+        yield "version", f"{version.name}, published {_time(version.created, status.zone)}, {age} old"
+        if version.rolled_back:
+            yield "rolled back", f"from {version.latest}"
     yield "newest data", status.newest or "unknown"
     if forecast is None:
         yield "last forecast", "none"

@@ -8,10 +8,10 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from lstm_pipeline.orchestration.live_accuracy import accuracy_asset, score_forecasts
 
 from lstm_pipeline.orchestration.io_managers import ParquetIOManager
 from lstm_pipeline.orchestration.keys import AS_OF_TAG
-from lstm_pipeline.orchestration.live_accuracy import accuracy_asset, score_forecasts
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline_tests.monitoring.issuing import AS_OF, issue, project_in, publish, rows, scored, write_input
 
