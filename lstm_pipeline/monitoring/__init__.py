@@ -8,7 +8,7 @@ reason is decided in `orchestration`.
 from lstm_pipeline.monitoring.accuracy import LiveAccuracy, score_issued
 from lstm_pipeline.monitoring.clipping import ClippedInputs
 from lstm_pipeline.monitoring.contestants import Did
-from lstm_pipeline.monitoring.decisions import Decision, PastTraining, decide
+from lstm_pipeline.monitoring.decisions import FIRST_PAUSE, Decision, Outcome, PastTraining, Waits, decide, said, shown
 from lstm_pipeline.monitoring.facts import Facts, LiveError, ModelFacts
 from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.monitoring.live_errors import LiveErrors
@@ -21,6 +21,7 @@ from lstm_pipeline.monitoring.summary import FeatureAccuracy, LatestError, LiveS
 from lstm_pipeline.monitoring.tally import OverTime
 
 __all__ = [
+    "FIRST_PAUSE",
     "PARTS",
     "Change",
     "ClippedInputs",
@@ -34,6 +35,7 @@ __all__ = [
     "LiveErrors",
     "LiveSummary",
     "ModelFacts",
+    "Outcome",
     "OverTime",
     "PastTraining",
     "Reason",
@@ -41,6 +43,7 @@ __all__ = [
     "ReplayOptions",
     "Status",
     "Trigger",
+    "Waits",
     "changed_settings",
     "decide",
     "gather",
@@ -50,5 +53,7 @@ __all__ = [
     "reasons_from",
     "remarks",
     "replay",
+    "said",
     "score_issued",
+    "shown",
 ]

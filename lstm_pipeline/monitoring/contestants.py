@@ -23,7 +23,7 @@ from lstm_pipeline.forecasting import (
 )
 from lstm_pipeline.monitoring.accuracy import score_issued
 from lstm_pipeline.monitoring.clock import due_between
-from lstm_pipeline.monitoring.decisions import PastTraining, decide
+from lstm_pipeline.monitoring.decisions import PastTraining, Waits, decide
 from lstm_pipeline.monitoring.reasons import reasons
 from lstm_pipeline.projects import Project, prediction_input, training_input
 from lstm_pipeline.spec import Automation
@@ -120,7 +120,8 @@ class Contestant:
         if settings.accuracy is not None and self.issued:
             score_issued(self.project, as_of=day, now=now)
         found = reasons(self.project, now=now)
-        decision = decide(found, self._trainings, settings.cooldown, now, self.project.spec.schedule_timezone)
+        waits = Waits(settings.cooldown, zone=self.project.spec.schedule_timezone)
+        decision = decide(found, self._trainings, waits, now)
         keys = {f"{reason.group}:{reason.trigger}": reason for reason in decision.warnings}
         done = [
             Did(day, self.name, "warning", (reason.group,), reason.message, self._version())

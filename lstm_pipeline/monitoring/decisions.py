@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     from lstm_pipeline.monitoring.reasons import Reason
+
+Outcome = Literal["succeeded", "failed", "cancelled"]
 
 FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=10), dt.timedelta(days=1)
 """How long a group waits after its training failed: at first, and at most; the pause doubles with each failure."""
@@ -29,7 +31,25 @@ class PastTraining:
     groups: tuple[str, ...]
     asked: dt.datetime
     ended: dt.datetime
-    outcome: Literal["succeeded", "failed", "cancelled"]
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Waits:
+    """What holds a retraining back.
+
+    Attributes:
+        cooldown: time between two automatic trainings of a group.
+        first_pause: time to wait after a failed training; doubled with each failure in a row, up to `LONGEST_PAUSE`.
+        zone: time zone of the sentences.
+        trained: group → a last automatic training that is not among the trainings, because its run was deleted or
+            because somebody else trained the candidate that was refused.
+    """
+
+    cooldown: dt.timedelta
+    first_pause: dt.timedelta = FIRST_PAUSE
+    zone: str = "UTC"
+    trained: Mapping[str, dt.datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,13 +79,7 @@ class Decision:
         return "; ".join(self.held) or "no reason to retrain"
 
 
-def decide(
-    reasons: Sequence[Reason],
-    trainings: Sequence[PastTraining],
-    cooldown: dt.timedelta,
-    now: dt.datetime,
-    zone: str = "UTC",
-) -> Decision:
+def decide(reasons: Sequence[Reason], trainings: Sequence[PastTraining], waits: Waits, now: dt.datetime) -> Decision:
     """Which groups to retrain now.
 
     A group whose last automatic training failed is tried again after a pause that doubles with each failure in a row.
@@ -75,18 +89,17 @@ def decide(
     Args:
         reasons: all reasons, of all groups.
         trainings: the automatic trainings that have ended, in any order.
-        cooldown: the spec's `automation.retrain.cooldown`.
+        waits: what holds a retraining back.
         now: the time.
-        zone: time zone of the sentences.
     """
     acted = [reason for reason in reasons if reason.retrain]
-    waits = {reason.group: _wait(reason.group, trainings, cooldown, now) for reason in acted}
+    waiting = {reason.group: _wait(reason.group, trainings, waits, now) for reason in acted}
     held = [
-        f"{said(reason)}, but {why} {until.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} ({zone})"
+        f"{said(reason)}, but {why} {shown(until, waits.zone)}"
         for reason in acted
-        for why, until in waits[reason.group]
+        for why, until in waiting[reason.group]
     ]
-    due = tuple(reason for reason in acted if not waits[reason.group])
+    due = tuple(reason for reason in acted if not waiting[reason.group])
     return Decision(due, tuple(held), tuple(reason for reason in reasons if not reason.retrain))
 
 
@@ -95,18 +108,22 @@ def said(reason: Reason) -> str:
     return reason.message if reason.message.startswith(reason.group) else f"{reason.group}: {reason.message}"
 
 
+def shown(time: dt.datetime, zone: str) -> str:
+    """A time as a person reads it, in the time zone of the schedules."""
+    return f"{time.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} ({zone})"
+
+
 def _wait(
-    group: str, trainings: Sequence[PastTraining], cooldown: dt.timedelta, now: dt.datetime
+    group: str, trainings: Sequence[PastTraining], waits: Waits, now: dt.datetime
 ) -> list[tuple[str, dt.datetime]]:
     """Why a group has to wait, and until when; empty if it does not."""
     mine = sorted((one for one in trainings if group in one.groups), key=lambda one: one.asked, reverse=True)
-    if not mine:
-        return []
     failures = next((count for count, one in enumerate(mine) if one.outcome != "failed"), len(mine))
     if failures:
         why = "its last retraining failed" if failures == 1 else f"its last {failures} retrainings failed"
         why = f"{why}: trying again at"
-        until = mine[0].ended + min(FIRST_PAUSE * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
+        until = mine[0].ended + min(waits.first_pause * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
     else:
-        why, until = "cooling down until", mine[0].asked + cooldown
+        asked = [*(one.asked for one in mine[:1]), *(at for name, at in waits.trained.items() if name == group)]
+        why, until = "cooling down until", max(asked) + waits.cooldown if asked else now
     return [(why, until)] if now < until else []

@@ -113,7 +113,7 @@ def _refused(project: Project, version: InUse | None) -> tuple[RefusedModel, ...
             one.decision.reason,
             standing=version is None or one.when > version.created,
         )
-        for one in project.registry.candidates.refused()
+        for one in project.registry.refused()
     )
 
 

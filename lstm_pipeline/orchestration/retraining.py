@@ -1,4 +1,4 @@
-"""Which groups to retrain now: the reasons, less those that have to wait. No clock, store or instance in here."""
+"""What the retraining sensor remembers, and what the runs that it asks for are called. No clock or instance in here."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from lstm_pipeline.monitoring import Reason
+from lstm_pipeline.monitoring import Decision, Reason, said
 from lstm_pipeline.orchestration.trainings import Training
-
-FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=10), dt.timedelta(days=1)
-"""How long a group waits after its training failed: at least the first, doubled after each failure up to the other."""
 
 _LONGEST_TAG = 1000
 """Characters of a run tag: the UI shows it whole."""
@@ -47,111 +43,34 @@ class Memory:
         return json.dumps({key: {name: at.isoformat() for name, at in part.items()} for key, part in parts.items()})
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What holds a retraining back.
-
-    Attributes:
-        cooldown: time between two automatic trainings of a group.
-        first_pause: time to wait after a failed training; see `FIRST_PAUSE`.
-        zone: time zone of the sentences.
-    """
-
-    cooldown: dt.timedelta
-    first_pause: dt.timedelta
-    zone: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a tick comes to.
-
-    Attributes:
-        due: reasons of the groups to retrain now.
-        held: sentences that say which groups have to wait, and how long.
-        warnings: reasons that are only warnings.
-    """
-
-    due: tuple[Reason, ...]
-    held: tuple[str, ...]
-    warnings: tuple[Reason, ...]
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """The groups to retrain, in the order of their first reasons."""
-        return tuple(dict.fromkeys(reason.group for reason in self.due))
-
-    def run_key(self, version: str, after: str) -> str:
-        """A key that is the same as long as nothing has changed: Dagster starts one run for each key, ever.
-
-        Args:
-            version: the version in use.
-            after: the last automatic training of the project, so that another one with the same reasons is possible.
-        """
-        triggers = "+".join(sorted({reason.trigger for reason in self.due}))
-        evidence = "|".join(sorted(f"{reason.group}:{reason.trigger}:{reason.evidence()}" for reason in self.due))
-        return f"{version}:{triggers}:{hashlib.sha256(evidence.encode()).hexdigest()[:16]}:{after}"
-
-    def reason(self) -> str:
-        """The reasons to retrain, as a run tag."""
-        return _cut("; ".join(map(sentence, self.due)))
-
-    def numbers(self) -> str:
-        """The numbers behind the reasons as a run tag, JSON by group and trigger; those that do not fit are cut."""
-        found: dict[str, dict[str, Any]] = {}
-        for reason in self.due:
-            found.setdefault(reason.group, {})[reason.trigger] = dict(reason.numbers)
-        text = json.dumps(found, default=str)
-        while len(text) > _LONGEST_TAG and found:
-            found.popitem()
-            text = json.dumps({**found, "left_out": True}, default=str)
-        return text
-
-
-def plan(
-    reasons: Sequence[Reason],
-    trainings: Sequence[Training],
-    trained: Mapping[str, dt.datetime],
-    rules: Rules,
-    now: dt.datetime,
-) -> Plan:
-    """Which groups to retrain now.
-
-    A group whose last automatic training failed is tried again after a pause that doubles with each failure. Otherwise
-    it cools down from when that training was asked for, whatever came of it: a candidate that was refused would be
-    refused again.
+def run_key(decision: Decision, version: str, after: str) -> str:
+    """A key that is the same as long as nothing has changed: Dagster starts one run for each key, ever.
 
     Args:
-        reasons: all reasons, of all groups.
-        trainings: the automatic trainings that have ended, newest first.
-        trained: group → its last automatic training, from the cursor and from refused candidates.
-        rules: what holds a retraining back.
-        now: the time.
+        version: the version in use.
+        after: the last automatic training of the project, so that another one with the same reasons is possible.
     """
-    acted = [reason for reason in reasons if reason.retrain]
-    waits = {group: _wait(group, trainings, trained, rules, now) for group in {reason.group for reason in acted}}
-    held = [f"{sentence(reason)}, but {wait}" for reason in acted for wait in [waits[reason.group]] if wait is not None]
-    due = tuple(reason for reason in acted if waits[reason.group] is None)
-    return Plan(due, tuple(held), tuple(reason for reason in reasons if not reason.retrain))
+    triggers = "+".join(sorted({reason.trigger for reason in decision.due}))
+    evidence = "|".join(sorted(f"{reason.group}:{reason.trigger}:{reason.evidence()}" for reason in decision.due))
+    return f"{version}:{triggers}:{hashlib.sha256(evidence.encode()).hexdigest()[:16]}:{after}"
 
 
-def _wait(
-    group: str,
-    trainings: Sequence[Training],
-    trained: Mapping[str, dt.datetime],
-    rules: Rules,
-    now: dt.datetime,
-) -> str | None:
-    """Why a group has to wait, and until when; None if it does not."""
-    mine = [training for training in trainings if group in training.groups]
-    failures = next((count for count, one in enumerate(mine) if one.outcome != "failed"), len(mine))
-    if failures:
-        until = mine[0].ended + min(rules.first_pause * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
-        times = "its last retraining failed" if failures == 1 else f"its last {failures} retrainings failed"
-        return f"{times}: trying again at {shown(until, rules.zone)}" if now < until else None
-    asked = [one.asked for one in mine[:1]] + [trained[group] for _ in [0] if group in trained]
-    until = max(asked, default=dt.datetime.min.replace(tzinfo=dt.UTC)) + rules.cooldown if asked else now
-    return f"cooling down until {shown(until, rules.zone)}" if now < until else None
+def reason_tag(decision: Decision) -> str:
+    """The reasons to retrain, as a run tag."""
+    text = "; ".join(map(said, decision.due))
+    return text if len(text) <= _LONGEST_TAG else f"{text[: _LONGEST_TAG - 1]}…"
+
+
+def numbers_tag(decision: Decision) -> str:
+    """The numbers behind the reasons as a run tag, JSON by group and trigger; those that do not fit are cut."""
+    found: dict[str, dict[str, Any]] = {}
+    for reason in decision.due:
+        found.setdefault(reason.group, {})[reason.trigger] = dict(reason.numbers)
+    text = json.dumps(found, default=str)
+    while len(text) > _LONGEST_TAG and found:
+        found.popitem()
+        text = json.dumps({**found, "left_out": True}, default=str)
+    return text
 
 
 def by_outcome(trainings: Sequence[Training], in_use: Mapping[str, str]) -> list[Training]:
@@ -184,20 +103,6 @@ def seen(memory: Memory, reasons: Sequence[Reason], now: dt.datetime) -> tuple[d
     keys = {f"{reason.group}:{reason.trigger}": reason for reason in reasons}
     fresh = [reason for key, reason in keys.items() if key not in memory.warned]
     return {key: memory.warned.get(key, now) for key in keys}, fresh
-
-
-def sentence(reason: Reason) -> str:
-    """A reason with its group."""
-    return reason.message if reason.message.startswith(reason.group) else f"{reason.group}: {reason.message}"
-
-
-def shown(time: dt.datetime, zone: str) -> str:
-    """A time as a person reads it, in the time zone of the schedules."""
-    return f"{time.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} ({zone})"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_TAG else f"{text[: _LONGEST_TAG - 1]}…"
 
 
 def _time(text: str) -> dt.datetime:

@@ -7,28 +7,26 @@ whose cursor was lost with the daemon comes to the same run key, and Dagster sta
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
 
 from lstm_pipeline import monitoring
 from lstm_pipeline.errors import PipelineError
-from lstm_pipeline.monitoring import Reason
+from lstm_pipeline.monitoring import FIRST_PAUSE, Decision, Reason, Waits, decide, said
 from lstm_pipeline.orchestration.alerts import ACCURACY, Alert, tell
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.job_config import run_config
 from lstm_pipeline.orchestration.keys import BOTH, GROUPS_TAG, NUMBERS_TAG, REASON_TAG, TRIGGER_TAG, job_name, slug
 from lstm_pipeline.orchestration.retraining import (
-    FIRST_PAUSE,
     Memory,
-    Plan,
-    Rules,
     by_outcome,
-    plan,
+    numbers_tag,
+    reason_tag,
     remembered,
+    run_key,
     seen,
-    sentence,
 )
 from lstm_pipeline.orchestration.trainings import automatic_trainings, running_training
 from lstm_pipeline.projects import Project, load_project
@@ -79,33 +77,33 @@ def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime
         trainings = by_outcome(automatic_trainings(context.instance, sensor_name(project.name), now), _in_use(project))
         trained = remembered(memory, trainings)
         last = _with_refused(project, trained) if any(reason.retrain for reason in reasons) else trained
-        planned = plan(reasons, trainings, last, _rules(project, retrain), now)
+        decision = decide(reasons, trainings, _waits(project, retrain, last), now)
         there, fresh = seen(memory, reasons, now)
-        version = project.registry.resolve() if planned.due else ""
+        version = project.registry.resolve() if decision.due else ""
     for reason in fresh:
         if not reason.retrain:
-            context.log.warning(sentence(reason))
+            context.log.warning(said(reason))
         if reason.trigger == ACCURACY:
-            tell(project, Alert(ACCURACY, sentence(reason), {"group": reason.group, **reason.numbers}))
+            tell(project, Alert(ACCURACY, said(reason), {"group": reason.group, **reason.numbers}))
     cursor = Memory(trained, there)
-    if not planned.due:
+    if not decision.due:
         if strangers:
             remarks.append(f"new in the spec, so reload the code location: {listed(strangers)}")
-        return _skip(_why_not(planned, remarks), cursor)
+        return _skip(_why_not(decision, remarks), cursor)
     after = trainings[0].run_ids[0][:8] if trainings else "first"
-    return dg.SensorResult(run_requests=[_request(project, planned, version, after)], cursor=cursor.to_json())
+    return dg.SensorResult(run_requests=[_request(project, decision, version, after)], cursor=cursor.to_json())
 
 
-def _request(project: Project, planned: Plan, version: str, after: str) -> dg.RunRequest:
+def _request(project: Project, decision: Decision, version: str, after: str) -> dg.RunRequest:
     """One run for all groups that have a reason."""
     return dg.RunRequest(
-        run_key=planned.run_key(version, after),
-        run_config=run_config(project, BOTH, groups=planned.groups),
+        run_key=run_key(decision, version, after),
+        run_config=run_config(project, BOTH, groups=decision.groups),
         tags={
-            TRIGGER_TAG: ",".join(sorted({reason.trigger for reason in planned.due})),
-            GROUPS_TAG: ",".join(planned.groups),
-            REASON_TAG: planned.reason(),
-            NUMBERS_TAG: planned.numbers(),
+            TRIGGER_TAG: ",".join(sorted({reason.trigger for reason in decision.due})),
+            GROUPS_TAG: ",".join(decision.groups),
+            REASON_TAG: reason_tag(decision),
+            NUMBERS_TAG: numbers_tag(decision),
         },
     )
 
@@ -120,10 +118,10 @@ def look(project: Project, retrain: Retrain, now: dt.datetime) -> tuple[list[Rea
     return monitoring.reasons_from(facts, retrain), monitoring.remarks(facts, retrain)
 
 
-def _why_not(planned: Plan, remarks: Sequence[str]) -> str:
+def _why_not(decision: Decision, remarks: Sequence[str]) -> str:
     """Why a tick asks for no run."""
-    why = "; ".join(planned.held) or "no reason to retrain"
-    warnings = [f"only a warning: {sentence(reason)}" for reason in planned.warnings]
+    why = "; ".join(decision.held) or "no reason to retrain"
+    warnings = [f"only a warning: {said(reason)}" for reason in decision.warnings]
     return "; ".join([why, *warnings, *remarks])
 
 
@@ -142,13 +140,14 @@ def _in_use(project: Project) -> dict[str, str]:
 def _with_refused(project: Project, trained: dict[str, dt.datetime]) -> dict[str, dt.datetime]:
     """Also the groups whose candidate was refused: trained again so soon, it would be refused again."""
     found = dict(trained)
-    for refused in project.registry.candidates.refused():
+    for refused in project.registry.refused():
         found[refused.group] = max(found.get(refused.group, refused.when), refused.when)
     return found
 
 
-def _rules(project: Project, retrain: Retrain) -> Rules:
-    return Rules(retrain.cooldown, max(retrain.check_every, FIRST_PAUSE), project.spec.schedule_timezone)
+def _waits(project: Project, retrain: Retrain, trained: Mapping[str, dt.datetime]) -> Waits:
+    pause = max(retrain.check_every, FIRST_PAUSE)
+    return Waits(retrain.cooldown, pause, project.spec.schedule_timezone, trained)
 
 
 def _reread(project: Project) -> Project:

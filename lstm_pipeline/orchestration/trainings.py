@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import dagster as dg
 
+from lstm_pipeline.monitoring import Outcome, PastTraining
 from lstm_pipeline.orchestration.dead_runs import fail_dead_runs
 from lstm_pipeline.orchestration.keys import BOTH, GROUPS_TAG, JOB_KINDS, TRAIN, TRAINED, asset_key, job_name
 from lstm_pipeline.projects import Project
@@ -30,26 +30,16 @@ _UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
-Outcome = Literal["succeeded", "failed", "cancelled"]
-
 
 @dataclass(frozen=True)
-class Training:
+class Training(PastTraining):
     """An automatic training that has ended. A run and its repetitions are one training, which ended like the last.
 
     Attributes:
         run_ids: its runs, the newest first.
-        groups: what it was to train.
-        asked: when the first of its runs was created.
-        ended: when the newest of its runs ended.
-        outcome: how.
     """
 
-    run_ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    asked: dt.datetime
-    ended: dt.datetime
-    outcome: Outcome
+    run_ids: tuple[str, ...] = ()
 
 
 def of_project(run: dg.DagsterRun, project: Project) -> bool:
@@ -105,7 +95,7 @@ def _training(chain: Sequence[dg.RunRecord], now: dt.datetime) -> Training | Non
     }
     groups = tuple(group for group in run.tags.get(GROUPS_TAG, "").split(",") if group)
     run_ids = tuple(record.dagster_run.run_id for record in chain)
-    return Training(run_ids, groups, _utc(chain[-1].create_timestamp), ended, outcomes.get(run.status, "failed"))
+    return Training(groups, _utc(chain[-1].create_timestamp), ended, outcomes.get(run.status, "failed"), run_ids)
 
 
 def _utc(time: dt.datetime) -> dt.datetime:

@@ -14,10 +14,10 @@ from typing import Any
 import dagster as dg
 from dagster._utils.schedules import schedule_execution_time_iterator
 
+from lstm_pipeline.monitoring import shown
 from lstm_pipeline.orchestration.alerts import FAILED_RUN, MISSED, REFUSED, Alert, tell
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.keys import PREDICTIONS, asset_key, slug
-from lstm_pipeline.orchestration.retraining import shown
 from lstm_pipeline.orchestration.schedules import schedule_name
 from lstm_pipeline.orchestration.trainings import of_project
 from lstm_pipeline.projects import Project
@@ -141,7 +141,7 @@ def _failure(instance: dg.DagsterInstance, run_id: str) -> str:
 
 
 def _refused(project: Project, watch: Watch) -> Iterator[tuple[str, Alert]]:
-    for refused in project.registry.candidates.refused():
+    for refused in project.registry.refused():
         if refused.when >= watch.since:
             decision = refused.decision
             numbers = {"group": refused.group, "challenger": decision.challenger, "champion": decision.champion}

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from lstm_pipeline.monitoring import Reason
-from lstm_pipeline.orchestration.retraining import Memory, Rules, by_outcome, plan, remembered, seen
-from lstm_pipeline.orchestration.trainings import Outcome, Training
+from lstm_pipeline.monitoring import Outcome, Reason, Waits, decide
+from lstm_pipeline.orchestration.retraining import (
+    Memory,
+    by_outcome,
+    numbers_tag,
+    reason_tag,
+    remembered,
+    run_key,
+    seen,
+)
+from lstm_pipeline.orchestration.trainings import Training
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
-RULES = Rules(dt.timedelta(days=1), dt.timedelta(minutes=10), "Europe/Berlin")
+WAITS = Waits(dt.timedelta(days=1), dt.timedelta(minutes=10), "Europe/Berlin")
 
 
 def reason(group: str = "energy", trigger: Any = "new_data", rows: int = 612, retrain: bool = True) -> Reason:
@@ -23,14 +32,16 @@ def reason(group: str = "energy", trigger: Any = "new_data", rows: int = 612, re
 def ended(outcome: Outcome, minutes: float, *groups: str, took: float = 0) -> Training:
     """A training that was asked for so many minutes ago, and took so many."""
     asked = NOW - dt.timedelta(minutes=minutes)
-    return Training((f"run{minutes:g}",), groups or ("energy",), asked, asked + dt.timedelta(minutes=took), outcome)
+    return Training(groups or ("energy",), asked, asked + dt.timedelta(minutes=took), outcome, (f"run{minutes:g}",))
 
 
 def test_all_groups_with_a_reason_are_due_at_once() -> None:
-    planned = plan([reason("water"), reason("energy"), reason("energy", "drift")], [], {}, RULES, NOW)
+    planned = decide([reason("water"), reason("energy"), reason("energy", "drift")], [], WAITS, NOW)
     assert planned.groups == ("water", "energy")
-    assert planned.reason() == ("water: 612 new rows of 500; energy: 612 new rows of 500; energy: 612 new rows of 500")
-    assert json.loads(planned.numbers()) == {
+    assert reason_tag(planned) == (
+        "water: 612 new rows of 500; energy: 612 new rows of 500; energy: 612 new rows of 500"
+    )
+    assert json.loads(numbers_tag(planned)) == {
         "water": {"new_data": {"rows": 612}},
         "energy": {"new_data": {"rows": 612}, "drift": {"rows": 612}},
     }
@@ -39,10 +50,10 @@ def test_all_groups_with_a_reason_are_due_at_once() -> None:
 
 def test_a_warning_starts_nothing_of_its_own() -> None:
     warning = reason("water", "drift", retrain=False)
-    planned = plan([warning, reason("energy")], [], {}, RULES, NOW)
+    planned = decide([warning, reason("energy")], [], WAITS, NOW)
     assert planned.groups == ("energy",)
     assert planned.warnings == (warning,)
-    assert plan([warning], [], {}, RULES, NOW).groups == ()
+    assert decide([warning], [], WAITS, NOW).groups == ()
 
 
 @pytest.mark.parametrize(
@@ -51,17 +62,17 @@ def test_a_warning_starts_nothing_of_its_own() -> None:
 )
 def test_the_pause_doubles_with_each_failure(failures: int, minutes: float, due: bool) -> None:
     trainings = [ended("failed", minutes + 1000 * number) for number in range(failures)]
-    assert bool(plan([reason()], trainings, {}, RULES, NOW).due) is due
+    assert bool(decide([reason()], trainings, WAITS, NOW).due) is due
 
 
 @pytest.mark.parametrize(("minutes", "due"), [(24 * 60 - 1, False), (24 * 60, True)])
 def test_the_pause_is_a_day_at_most(minutes: float, due: bool) -> None:
     trainings = [ended("failed", minutes + number) for number in range(60)]
-    assert bool(plan([reason()], trainings, {}, RULES, NOW).due) is due
+    assert bool(decide([reason()], trainings, WAITS, NOW).due) is due
 
 
 def test_the_pause_begins_when_the_training_failed() -> None:
-    planned = plan([reason()], [ended("failed", 60, took=55)], {}, RULES, NOW)
+    planned = decide([reason()], [ended("failed", 60, took=55)], WAITS, NOW)
     assert planned.held == (
         "energy: 612 new rows of 500, but its last retraining failed: trying again at 2026-03-01 13:05 (Europe/Berlin)",
     )
@@ -69,7 +80,7 @@ def test_the_pause_begins_when_the_training_failed() -> None:
 
 def test_only_failures_since_the_last_training_that_did_not_fail_count() -> None:
     trainings = [ended("failed", 12), ended("succeeded", 5000), ended("failed", 6000), ended("failed", 7000)]
-    assert plan([reason()], trainings, {}, RULES, NOW).groups == ("energy",)
+    assert decide([reason()], trainings, WAITS, NOW).groups == ("energy",)
 
 
 def test_a_training_that_failed_for_one_group_succeeded_for_the_others() -> None:
@@ -80,7 +91,7 @@ def test_a_training_that_failed_for_one_group_succeeded_for_the_others() -> None
         (("water",), "failed"),
         (("water",), "succeeded"),
     ]
-    planned = plan([reason("energy"), reason("water")], parts, {}, RULES, NOW)
+    planned = decide([reason("energy"), reason("water")], parts, WAITS, NOW)
     assert planned.groups == ("water",)
     assert "cooling down" in planned.held[0]
     assert by_outcome([failed], {"energy": "before", "water": "before"}) == [failed]
@@ -88,7 +99,7 @@ def test_a_training_that_failed_for_one_group_succeeded_for_the_others() -> None
 
 
 def test_failures_of_other_groups_do_not_count() -> None:
-    planned = plan([reason("energy"), reason("water")], [ended("failed", 1, "water")], {}, RULES, NOW)
+    planned = decide([reason("energy"), reason("water")], [ended("failed", 1, "water")], WAITS, NOW)
     assert planned.groups == ("energy",)
     assert len(planned.held) == 1
     assert planned.held[0].startswith("water: ")
@@ -97,7 +108,7 @@ def test_failures_of_other_groups_do_not_count() -> None:
 @pytest.mark.parametrize("outcome", ["succeeded", "cancelled"])
 @pytest.mark.parametrize(("minutes", "due"), [(24 * 60 - 1, False), (24 * 60, True)])
 def test_a_group_cools_down(outcome: Outcome, minutes: float, due: bool) -> None:
-    planned = plan([reason()], [ended(outcome, minutes, took=30)], {}, RULES, NOW)
+    planned = decide([reason()], [ended(outcome, minutes, took=30)], WAITS, NOW)
     assert bool(planned.due) is due
     if not due:
         until = "cooling down until 2026-03-01 13:01 (Europe/Berlin)"
@@ -106,7 +117,7 @@ def test_a_group_cools_down(outcome: Outcome, minutes: float, due: bool) -> None
 
 def test_what_the_cursor_remembers_cools_down_although_the_run_was_deleted() -> None:
     memory = Memory({"energy": NOW - dt.timedelta(hours=23)})
-    planned = plan([reason()], [], remembered(memory, []), RULES, NOW)
+    planned = decide([reason()], [], replace(WAITS, trained=remembered(memory, [])), NOW)
     assert planned.held == ("energy: 612 new rows of 500, but cooling down until 2026-03-01 14:00 (Europe/Berlin)",)
 
 
@@ -122,15 +133,15 @@ def test_the_memory_takes_the_newest_training_that_did_not_fail() -> None:
 
 def test_the_run_key_is_the_same_until_something_changes() -> None:
     one, two = reason("energy"), reason("water")
-    key = plan([one, two], [], {}, RULES, NOW).run_key("v3", "first")
+    key = run_key(decide([one, two], [], WAITS, NOW), "v3", "first")
     later = NOW + dt.timedelta(minutes=5)
-    assert plan([two, one], [], {}, RULES, later).run_key("v3", "first") == key
+    assert run_key(decide([two, one], [], WAITS, later), "v3", "first") == key
     assert key.startswith("v3:new_data:")
     others = {
-        plan([one], [], {}, RULES, NOW).run_key("v3", "first"),
-        plan([one, reason("water", rows=613)], [], {}, RULES, NOW).run_key("v3", "first"),
-        plan([one, two], [], {}, RULES, NOW).run_key("v4", "first"),
-        plan([one, two], [], {}, RULES, NOW).run_key("v3", "abcd1234"),
+        run_key(decide([one], [], WAITS, NOW), "v3", "first"),
+        run_key(decide([one, reason("water", rows=613)], [], WAITS, NOW), "v3", "first"),
+        run_key(decide([one, two], [], WAITS, NOW), "v4", "first"),
+        run_key(decide([one, two], [], WAITS, NOW), "v3", "abcd1234"),
     }
     assert len(others | {key}) == 5
 
@@ -175,11 +186,11 @@ def test_a_reason_is_new_once() -> None:
 
 def test_tags_are_bounded() -> None:
     reasons = [reason(f"a_group_with_a_long_name_{number}") for number in range(200)]
-    planned = plan(reasons, [], {}, RULES, NOW)
-    assert len(planned.reason()) == 1000
-    assert planned.reason().endswith("…")
-    numbers = json.loads(planned.numbers())
-    assert len(planned.numbers()) <= 1000
+    planned = decide(reasons, [], WAITS, NOW)
+    assert len(reason_tag(planned)) == 1000
+    assert reason_tag(planned).endswith("…")
+    numbers = json.loads(numbers_tag(planned))
+    assert len(numbers_tag(planned)) <= 1000
     assert numbers.pop("left_out") is True
     assert list(numbers) == [f"a_group_with_a_long_name_{number}" for number in range(len(numbers))]
     assert len(planned.groups) == 200

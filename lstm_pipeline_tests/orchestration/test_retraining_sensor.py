@@ -235,8 +235,8 @@ def test_a_retraining_that_failed_is_tried_again_later_with_another_key(
     first = request(tick(project, instance)).run_key
     run_id = past_run(instance, STATUS.FAILURE, "energy")
     assert "its last retraining failed: trying again at" in skipped(project, instance)
-    monkeypatch.setattr("lstm_pipeline.orchestration.retraining.FIRST_PAUSE", dt.timedelta(0))
-    monkeypatch.setattr("lstm_pipeline.orchestration.retraining.LONGEST_PAUSE", dt.timedelta(0))
+    monkeypatch.setattr("lstm_pipeline.orchestration.sensors.FIRST_PAUSE", dt.timedelta(0))
+    monkeypatch.setattr("lstm_pipeline.monitoring.decisions.LONGEST_PAUSE", dt.timedelta(0))
     second = request(tick(project, instance)).run_key
     assert second is not None
     assert second != first
