@@ -244,6 +244,16 @@ def test_a_refused_candidate_of_which_a_killed_prune_left_a_part_does_not_wait(r
 # crashes
 
 
+def test_the_note_in_the_candidates_folder_is_enough(registry: Registry) -> None:
+    """As after a crash between the two notes of a refusal."""
+    train(registry, "run2", ["power"])
+    publish_refusing(registry, "power")
+    registry.store.write(registry.layout.latest_candidate("power"), b'{"run_id": "run2", "published": null}')
+    assert registry.candidates.pending_run("power") is None
+    publish(registry)
+    assert runs(registry)["power"] == "run1"
+
+
 def refuse_power(root: Path) -> Publication:
     return publish_refusing(make_registry(root), "power")
 

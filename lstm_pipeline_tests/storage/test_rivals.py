@@ -237,9 +237,10 @@ def test_of_two_groups_judged_at_once_the_refused_one_is_in_no_version(anywhere:
     assert {(refused.group, refused.run_id) for refused in registry.refused()} == {(ALL[0], "run0")}
 
 
+@pytest.mark.parametrize("rival_group", [ALL[0], ALL[1]], ids=["same group", "another group"])
 @pytest.mark.parametrize("refused", [False, True], ids=["promoted", "refused"])
 def test_a_publisher_that_lost_its_turn_compares_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool, rival_group: str
 ) -> None:
     """The version in use changed while it compared, so its decision was about another model."""
     registry = make_registry(tmp_path)
@@ -257,9 +258,9 @@ def test_a_publisher_that_lost_its_turn_compares_again(
             with monkeypatch.context() as patch:
                 patch.setattr(Store, "locked", lambda *_, **__: contextlib.nullcontext(lambda: True))
                 rival = make_registry(tmp_path)
-                train(rival, "quick", ALL[1:2])
+                train(rival, "quick", [rival_group])
                 # which leaves the slow one's candidate alone
-                rival.publish(ALL, {}, lambda models: SCORE, run_id="quick", decide=refusing(ALL[0]))
+                rival.publish(ALL, {}, lambda models: SCORE, run_id="quick", decide=refusing(*{ALL[0]} - {rival_group}))
         return decisions
 
     monkeypatch.setattr(Store, "locked", lambda *_, **__: contextlib.nullcontext(lambda: False))
@@ -267,6 +268,6 @@ def test_a_publisher_that_lost_its_turn_compares_again(
     made = registry.publish(ALL, trained, lambda models: SCORE, run_id="slow", decide=decide)
     assert met == ["v1", "v2"]
     assert [decision.champion_version for decision in made.decisions] == ["v2"]
-    own = "before" if refused else "slow"
-    assert runs(registry) == {**dict.fromkeys(ALL, "before"), ALL[0]: own, ALL[1]: "quick"}
+    own = {} if refused else {ALL[0]: "slow"}
+    assert runs(registry) == {**dict.fromkeys(ALL, "before"), rival_group: "quick", **own}
     assert made.is_new is not refused
