@@ -166,6 +166,8 @@ def test_scores_stay_when_the_forecasts_are_pruned(project: Project) -> None:
     store.remove_all(layout.forecasts / "origin=20240103T000000Z")
     assert scored(project).table.equals(before)
     assert scored(project, afresh=True).table.equals(before)
+    write_input(project, rows(range(1, 8), [*LOAD[:4], 99.0, *LOAD[5:]]))  # they cannot be made again
+    assert scored(project).table.equals(before)
     store.remove_all(layout.forecasts)
     assert scored(project).table.equals(before)
 
