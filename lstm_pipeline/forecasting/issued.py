@@ -96,7 +96,8 @@ class Issued:
         origin: time of the last row that it knows, in UTC.
         version: the version that made it.
         run_id: its run.
-        path: its file.
+        folder: the folder of all issued forecasts.
+        name: of its file below that folder, e.g. origin=20240601T000000Z/v1.<run id>.parquet.
         size: bytes of the file.
         written: when the file was written; later than the forecast if its run was repeated.
     """
@@ -104,9 +105,15 @@ class Issued:
     origin: dt.datetime
     version: str
     run_id: str
-    path: UPath
+    folder: UPath
+    name: str
     size: int
     written: dt.datetime
+
+    @property
+    def path(self) -> UPath:
+        """Its file. Thousands of paths take longer to make than to list, and most of them are not needed."""
+        return self.folder.joinpath(*self.name.split("/"))
 
 
 def keep_issued(project: Project, made: Forecast, run_id: str) -> UPath:
@@ -191,7 +198,7 @@ def issued_forecasts(project: Project) -> list[Issued]:
     """
     store, folder = project.registry.store, project.registry.layout.forecasts
     known = ((file, issued_parts(file.parts)) for file in store.files(folder))
-    found = [Issued(*named, folder.joinpath(*file.parts), file.size, file.written) for file, named in known if named]
+    found = [Issued(*named, folder, "/".join(file.parts), file.size, file.written) for file, named in known if named]
     return sorted(found, key=lambda issued: (issued.origin, issued.version, issued.run_id))
 
 
