@@ -6,7 +6,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from lstm_pipeline.orchestration import resources, user_projects
+from lstm_pipeline.orchestration import shared_resources, user_projects
+from lstm_pipeline.spec import storage_uri
 
 
 @dg.definitions
@@ -16,5 +17,5 @@ def defs() -> dg.Definitions:
     shipped = dg.load_from_defs_folder(path_within_project=folder)
     own = user_projects(taken=[path.parent.name for path in folder.glob("*/defs.yaml")])
     # in one process: a run imports TensorFlow once, and the run launcher decides where the run takes place
-    shared = dg.Definitions(resources=resources(), executor=dg.in_process_executor)
+    shared = dg.Definitions(resources=shared_resources(storage_uri()), executor=dg.in_process_executor)
     return dg.Definitions.merge(shipped, own, shared)

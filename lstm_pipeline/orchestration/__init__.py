@@ -5,7 +5,7 @@ its home in this room.
 """
 
 from lstm_pipeline.orchestration.assets import as_of_date
-from lstm_pipeline.orchestration.code_location import project_definitions, resources, user_projects
+from lstm_pipeline.orchestration.code_location import project_definitions, resources, shared_resources, user_projects
 from lstm_pipeline.orchestration.component import ForecastProject
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.job_config import run_config
@@ -24,6 +24,7 @@ __all__ = [
     "run_backtest",
     "run_config",
     "run_project",
+    "shared_resources",
     "slug",
     "source_key",
     "user_errors",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import cache
 from itertools import chain, count
 from pathlib import Path
 
@@ -50,6 +51,12 @@ def resources(storage: str | None = None, progress: Progress | None = None) -> d
         "model_io_manager": ModelIOManager(store),
         "progress": progress or LogProgress(),
     }
+
+
+@cache
+def shared_resources(storage: str) -> dict[str, object]:
+    """The resources on a storage root: always the same objects, as Dagster merges definitions only if they are."""
+    return resources(storage)
 
 
 def user_projects(taken: Iterable[str] = ()) -> dg.Definitions:

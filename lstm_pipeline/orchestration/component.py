@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from lstm_pipeline.errors import SpecError
-from lstm_pipeline.orchestration.code_location import broken, project_definitions
+from lstm_pipeline.orchestration.code_location import broken, project_definitions, shared_resources
 from lstm_pipeline.orchestration.scaffolding import ProjectScaffolder
 from lstm_pipeline.projects import Project
 from lstm_pipeline.spec import Document, ProjectSpec, load_data, storage_uri
@@ -51,4 +51,6 @@ class ForecastProject(dg.Component):
             loaded = load_data(Document(str(self.path), self.attributes), self.path)
         except SpecError as error:
             return broken(self.path, error)
-        return project_definitions(Project(loaded, storage_uri()))
+        storage = storage_uri()
+        shared = dg.Definitions(resources=shared_resources(storage))  # another project's code location has none of them
+        return dg.Definitions.merge(project_definitions(Project(loaded, storage)), shared)
