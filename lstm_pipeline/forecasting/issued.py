@@ -100,6 +100,7 @@ class Issued:
         name: of its file below that folder, e.g. origin=20240601T000000Z/v1.<run id>.parquet.
         size: bytes of the file.
         written: when the file was written; later than the forecast if its run was repeated.
+        tag: of the file's content, where the store has one; else empty.
     """
 
     origin: dt.datetime
@@ -109,6 +110,7 @@ class Issued:
     name: str
     size: int
     written: dt.datetime
+    tag: str
 
     @property
     def path(self) -> UPath:
@@ -198,7 +200,11 @@ def issued_forecasts(project: Project) -> list[Issued]:
     """
     store, folder = project.registry.store, project.registry.layout.forecasts
     known = ((file, issued_parts(file.parts)) for file in store.files(folder))
-    found = [Issued(*named, folder, "/".join(file.parts), file.size, file.written) for file, named in known if named]
+    found = [
+        Issued(*named, folder, "/".join(file.parts), file.size, file.written, file.tag)
+        for file, named in known
+        if named
+    ]
     return sorted(found, key=lambda issued: (issued.origin, issued.version, issued.run_id))
 
 

@@ -124,7 +124,7 @@ class _Scoring:
         """Scores the blocks that are not current."""
         damaged: list[str] = []
         for key, found in self._found.items():
-            files = {one.name: (one.size, one.written.isoformat()) for one in found}
+            files = {one.name: (one.size, f"{one.written.isoformat()} {one.tag}") for one in found}
             try:
                 if not self._is_current(key, files, actuals, afresh):
                     damaged += self._score(key, dict(zip(files, found, strict=True)), files, actuals)

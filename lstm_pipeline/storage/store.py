@@ -10,6 +10,7 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -40,12 +41,14 @@ class StoredFile:
     Attributes:
         parts: its path below the folder that was listed.
         size: in bytes.
-        written: when it was written, in UTC.
+        written: when it was written, in UTC; object stores say so to the second.
+        tag: of its content, where the store has one; else empty.
     """
 
     parts: tuple[str, ...]
     size: int
     written: dt.datetime
+    tag: str = ""
 
 
 class Store:
@@ -216,13 +219,20 @@ class Store:
         It takes one listing, or one request for a thousand files of an object store, and reads nothing.
         """
         with self._faults(folder, "listed"):
+            if self.local:
+                return sorted(_walked(str(folder.path), ()))
             try:
                 found = folder.fs.find(folder.path, detail=True)
             except (FileNotFoundError, NotADirectoryError):
                 return []
         start = len(str(folder.path))
         files = [
-            StoredFile(tuple(str(path)[start:].lstrip("/").split("/")), int(entry["size"]), _time_of(entry))
+            StoredFile(
+                tuple(str(path)[start:].lstrip("/").split("/")),
+                int(entry["size"]),
+                _time_of(entry),
+                str(entry.get("ETag") or ""),
+            )
             for path, entry in found.items()
         ]
         return sorted(file for file in files if not any(_PRIVATE.fullmatch(part) for part in file.parts))
@@ -306,6 +316,24 @@ class Store:
                 if not self.local and explain(error, folder):
                     raise  # a bucket that does not exist is not an empty one
                 return []
+
+
+def _walked(folder: str, above: tuple[str, ...]) -> Iterator[StoredFile]:
+    """The files of a local folder; several times as fast as through fsspec, which matters for thousands of them."""
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        parts = (*above, entry.name)
+        if _PRIVATE.fullmatch(entry.name):
+            continue
+        if entry.is_dir():
+            yield from _walked(entry.path, parts)
+            continue
+        with contextlib.suppress(FileNotFoundError):  # removed a moment ago
+            found = entry.stat()
+            yield StoredFile(parts, found.st_size, dt.datetime.fromtimestamp(found.st_mtime, dt.UTC))
 
 
 def _time_of(entry: dict[str, Any]) -> dt.datetime:
