@@ -84,6 +84,11 @@ class Deployment:
     def run_daemon(self) -> None:
         self.daemon = self.started("daemon", "dagster-daemon", "run", "-w", "workspace.yaml")
 
+    def launch(self, job: str) -> None:
+        """Asks for a run of a job, as a person does at the command line: the daemon starts it."""
+        process = self.started("launch", "dagster", "job", "launch", "-w", "workspace.yaml", "-j", job)
+        assert process.wait(180) == 0
+
     def kill_daemon(self) -> None:
         """As `kill -9` does: nothing is tidied up."""
         assert self.daemon is not None
@@ -127,10 +132,11 @@ def deployment(folder: Path, module: str, **variables: str) -> Iterator[Deployme
                     process.wait(20)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float, what: str, every: float = 0.05) -> None:
+    """Asks `every` so many seconds. The seconds to wait are for a busy machine: a quiet one needs a small part."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
             return
-        time.sleep(0.05)
+        time.sleep(every)
     raise AssertionError(f"waited {seconds:g} s in vain until {what}")

@@ -16,7 +16,7 @@ from lstm_pipeline.orchestration import sensors
 from lstm_pipeline.orchestration.schedules import build_schedules
 from lstm_pipeline.orchestration.sensors import build_retraining_sensor
 from lstm_pipeline.projects import Project, load_project
-from lstm_pipeline.registry import Candidates, Registry
+from lstm_pipeline.registry import Registry
 from lstm_pipeline.spec import Retrain
 
 FOLDER = Path(os.environ["KILL_TEST_FOLDER"])
@@ -39,7 +39,7 @@ def look(project: Project, retrain: Retrain, now: dt.datetime) -> tuple[list[Rea
 
 setattr(sensors, "look", look)  # noqa: B010
 setattr(Registry, "resolve", lambda self, version=None: "v1")  # noqa: B010
-setattr(Candidates, "refused", lambda self: [])  # noqa: B010
+setattr(Registry, "refused", lambda self: [])  # noqa: B010
 setattr(sensors, "run_config", lambda project, kind, **settings: {})  # noqa: B010
 setattr(sensors, "_in_use", lambda project: {})  # noqa: B010
 setattr(sensors, "_reread", lambda project: project)  # noqa: B010

@@ -11,9 +11,11 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from lstm_pipeline.forecasting import issued_forecasts
 from lstm_pipeline.projects import Project, load_project
 from lstm_pipeline_tests.orchestration.daemon import Deployment, deployment, wait_until
 from lstm_pipeline_tests.orchestration.plant import spec
@@ -25,8 +27,12 @@ START, FIRST_ROWS = 600, 460
 """The series begins so many days ago, and has so many rows at first."""
 
 
+TRAINED_IN, TOLD_IN = 600, 240
+"""Seconds within which a busy machine has trained, and the sensor has had a tick."""
+
+
 def table(rows: int, shifted: int = 0) -> pd.DataFrame:
-    """A week's wave with noise; the newest rows may be shifted."""
+    """A week's wave with noise; the newest rows of `power` may be shifted."""
     days = pd.date_range(dt.date.today() - dt.timedelta(days=START), periods=rows, freq="D")
     wave = np.sin(2 * np.pi * np.arange(rows) / 7) + 0.1 * np.random.default_rng(3).standard_normal(rows)
     power = 10 + wave
@@ -63,23 +69,64 @@ class Plant:
         """The trainings with these tags."""
         return [run for run in self.here.runs(TRAINING) if tags.items() <= run.tags.items()]
 
-    def finished(self, count: int, **tags: str) -> Callable[[], bool]:
+    def write(self, rows: int, shifted: int = 0) -> None:
+        """Replaces the input in one step: a run or a tick never reads half a file."""
+        part = self.folder / "plant.part"
+        table(rows, shifted).to_csv(part, index=False)
+        part.replace(self.folder / "plant.csv")
+
+    def trained(self, count: int) -> dg.DagsterRun:
+        """Waits until there are so many trainings, all of which have succeeded; returns the newest."""
+
         def condition() -> bool:
-            runs = self.runs(**tags)
+            runs = self.runs()
             assert len(runs) <= count, [run.tags for run in runs]
             failed = [run for run in runs if run.status is dg.DagsterRunStatus.FAILURE]
             assert not failed, failed
             return len(runs) == count and all(run.status is SUCCESS for run in runs)
 
-        return condition
+        wait_until(condition, TRAINED_IN, f"training {count} has succeeded", every=0.5)
+        return self.runs()[0]
+
+    def told(self, words: str, but_not: str | None = None) -> None:
+        """Waits until the retraining sensor's newest tick says so."""
+
+        def condition() -> bool:
+            newest = self.skips()[0]
+            return words in newest and (but_not is None or but_not not in newest)
+
+        wait_until(condition, TOLD_IN, f"a tick says '{words}'", every=0.5)
+
+    def forecast(self) -> None:
+        """Runs the forecast job, which scores the earlier forecasts as well."""
+        before = len(self.here.runs(FORECAST))
+        self.here.launch(FORECAST)
+
+        def condition() -> bool:
+            runs = self.here.runs(FORECAST)
+            assert len(runs) <= before + 1
+            assert not [run for run in runs if run.status is dg.DagsterRunStatus.FAILURE], runs
+            return len(runs) == before + 1 and all(run.status is SUCCESS for run in runs)
+
+        wait_until(condition, TRAINED_IN, "the forecast is made", every=0.5)
+
+    def issued(self) -> list[tuple[int, str]]:
+        """(rows, version) of each issued forecast: how many rows there were when it was made, and by what."""
+        first = dt.datetime.combine(table(1)["date"][0], dt.time(), dt.UTC)
+        return [((one.origin - first).days + 1, one.version) for one in issued_forecasts(self.project)]
+
+    def scores(self, feature: str) -> dict[str, dict[str, Any]]:
+        """Version → what the stored table says of a feature's forecasts over all lead times."""
+        path = self.project.registry.layout.data("forecast_accuracy")
+        rows = pq.read_table(str(path)).to_pylist()
+        return {row["version"]: row for row in rows if row["feature"] == feature and row["lead"] is None}
 
     def skips(self) -> list[str]:
         """Why the retraining sensor asked for nothing, the newest tick first."""
         with self.here.instance() as instance:
-            states = {state.instigator_name: state for state in instance.all_instigator_state()}
-            state = states["tiny_plant_retrain"]
+            (state,) = [one for one in instance.all_instigator_state() if one.instigator_name == "tiny_plant_retrain"]
             ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id)
-            return [tick.skip_reason or "" for tick in ticks]
+            return [tick.skip_reason or "" for tick in ticks] or [""]
 
     def pinned(self) -> dict[str, str]:
         """Group → the version its model in use was published in."""
@@ -99,8 +146,8 @@ def options(group: str, **changed: Any) -> Callable[[Any], None]:
 def test_a_project_runs_by_itself(tmp_path: Path) -> None:
     folder = tmp_path / "projects"
     folder.mkdir()
-    soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=90)
-    data = spec(patience=10, epochs=10)
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=100)
+    data = spec(patience=10, epochs=10, blend_baseline=False)  # the guard makes a bad network as good as a naive one
     data["predictions"]["transformations"][0]["condition"] = "date >= current_date() - interval '700' day"
     data["automation"] = {
         "train": f"{soon.minute} {soon.hour} * * *",
@@ -108,58 +155,114 @@ def test_a_project_runs_by_itself(tmp_path: Path) -> None:
             "check_every": "30s",
             "new_data": {"rows": 60},
             "changed_options": True,
+            "accuracy": {"factor": 5, "forecasts": 1},
             "drift": {"rows": 25},
             "cooldown": "1s",
         },
         "promote": {"rule": "always"},
     }
     (folder / "tiny.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
-    table(FIRST_ROWS).to_csv(folder / "plant.csv", index=False)
     variables = {"LSTM_PIPELINE_PROJECTS": str(folder), "LSTM_PIPELINE_STORAGE": str(folder / "storage")}
+    table(FIRST_ROWS).to_csv(folder / "plant.csv", index=False)
     with deployment(tmp_path, MODULE, **variables) as here:
         plant = Plant(folder, here)
-
-        # a cron tick trains and forecasts
-        wait_until(plant.finished(1), 240, "the schedule has trained")
-        (first,) = plant.runs()
-        assert first.tags["lstm_pipeline/trigger"] == "schedule"
-        assert plant.pinned() == {"energy": "v1", "water": "v1"}
-
-        # appended rows fire once
-        table(FIRST_ROWS + 60).to_csv(folder / "plant.csv", index=False)
-        wait_until(plant.finished(2), 240, "new rows were trained on")
-        (second,) = plant.runs(**{"lstm_pipeline/trigger": "new_data"})
-        assert second.tags["lstm_pipeline/groups"] == "energy,water"
-        assert plant.pinned() == {"energy": "v2", "water": "v2"}
-        wait_until(lambda: plant.skips()[0].startswith("no reason to retrain"), 90, "a tick finds no reason")
-        assert len(plant.runs()) == 2
-
-        # edited options of one group retrain that group alone
-        plant.change(options("energy", units=4))
-        wait_until(plant.finished(3), 240, "the edited group was trained")
-        (third,) = plant.runs(**{"lstm_pipeline/trigger": "changed_options"})
-        assert third.tags["lstm_pipeline/groups"] == "energy"
-        assert plant.pinned() == {"energy": "v3", "water": "v2"}
-
-        # a shifted input fires drift, which is a warning
-        table(FIRST_ROWS + 100, shifted=40).to_csv(folder / "plant.csv", index=False)
-        wait_until(lambda: "only a warning: energy" in plant.skips()[0], 90, "drift is told")
-        table(FIRST_ROWS + 60).to_csv(folder / "plant.csv", index=False)
-
-        # a worse candidate is refused and the old model stays in use
-        def careful(data: Any) -> None:
-            data["automation"]["promote"] = {"rule": "if_better"}
-            options("energy", learning_rate=1e-9)(data)
-
-        def patient(data: Any) -> None:
-            data["automation"]["retrain"]["cooldown"] = "1d"
-
-        plant.change(careful)
-        wait_until(lambda: len(plant.runs()) == 4, 90, "the worse options are noticed")
-        plant.change(patient)
-        wait_until(plant.finished(4), 240, "the worse candidate was trained")
-        assert [refused.group for refused in plant.project.registry.candidates.refused()] == ["energy"]
-        assert plant.pinned() == {"energy": "v3", "water": "v2"}
-        wait_until(lambda: "cooling down until" in plant.skips()[0], 90, "the refused group cools down")
-        assert len(plant.runs()) == 4
+        the_schedule_trains_and_forecasts(plant)
+        appended_rows_fire_once(plant)
+        edited_options_retrain_their_group_alone(plant)
+        a_shifted_input_is_a_warning(plant)
+        a_worse_candidate_is_refused(plant)
         assert not here.runs(FORECAST)  # nothing has asked for a forecast alone
+        forecasts_are_scored_as_actual_values_come(plant)
+        bad_forecasts_fire_once(plant)
+
+
+def the_schedule_trains_and_forecasts(plant: Plant) -> None:
+    run = plant.trained(1)
+    assert run.tags["lstm_pipeline/trigger"] == "schedule"
+    assert plant.pinned() == {"energy": "v1", "water": "v1"}
+    assert plant.issued() == [(460, "v1")]
+
+
+def appended_rows_fire_once(plant: Plant) -> None:
+    plant.write(FIRST_ROWS + 60)
+    run = plant.trained(2)
+    assert run.tags["lstm_pipeline/trigger"] == "new_data"
+    assert run.tags["lstm_pipeline/groups"] == "energy,water"
+    assert plant.pinned() == {"energy": "v2", "water": "v2"}
+    assert plant.issued() == [(460, "v1"), (520, "v2")]
+    plant.told("no reason to retrain")
+    assert len(plant.runs()) == 2
+
+
+def edited_options_retrain_their_group_alone(plant: Plant) -> None:
+    plant.change(options("energy", units=4))
+    run = plant.trained(3)
+    assert run.tags["lstm_pipeline/trigger"] == "changed_options"
+    assert run.tags["lstm_pipeline/groups"] == "energy"
+    assert plant.pinned() == {"energy": "v3", "water": "v2"}
+
+
+def a_shifted_input_is_a_warning(plant: Plant) -> None:
+    plant.write(FIRST_ROWS + 100, shifted=40)
+    plant.told("only a warning: energy")
+    assert "no reason to retrain" in plant.skips()[0]
+    plant.write(FIRST_ROWS + 60)
+    plant.told("no reason to retrain", but_not="only a warning")
+    assert len(plant.runs()) == 3
+
+
+def a_worse_candidate_is_refused(plant: Plant) -> None:
+    def worse(data: Any) -> None:
+        data["automation"]["promote"] = {"rule": "if_better"}
+        options("energy", learning_rate=1e-9)(data)
+
+    plant.change(worse)
+    wait_until(lambda: len(plant.runs()) == 4, TOLD_IN, "the worse options are noticed", every=0.5)
+    plant.change(cooldown("1d"))
+    plant.trained(4)
+    assert [refused.group for refused in plant.project.registry.refused()] == ["energy"]
+    assert plant.project.registry.versions() == ["v1", "v2", "v3"]
+    assert plant.pinned() == {"energy": "v3", "water": "v2"}
+    plant.told("cooling down until")
+    assert len(plant.runs()) == 4
+    assert plant.issued() == [(460, "v1"), (520, "v2"), (520, "v3"), (520, "v3")]  # each training ends with a forecast
+
+
+def forecasts_are_scored_as_actual_values_come(plant: Plant) -> None:
+    assert plant.scores("power").keys() == {None, "v1"}  # the rows after 460 came before the second training
+    plant.write(FIRST_ROWS + 65)
+    plant.forecast()
+    assert plant.issued()[4:] == [(525, "v3")]
+    scores = plant.scores("power")
+    assert {version: row["forecasts"] for version, row in scores.items()} == {None: 4, "v1": 1, "v2": 1, "v3": 2}
+    assert {version: row["n"] for version, row in scores.items()} == {None: 20, "v1": 5, "v2": 5, "v3": 10}
+    assert 0 < scores["v3"]["rmse"] < 2  # the wave's amplitude is 1
+
+
+def bad_forecasts_fire_once(plant: Plant) -> None:
+    def mended(data: Any) -> None:
+        data["automation"]["promote"] = {"rule": "always"}
+        options("energy", learning_rate=0.01)(data)
+        cooldown("1s")(data)
+
+    plant.change(mended)
+    plant.told("no reason to retrain")
+    plant.write(FIRST_ROWS + 70, shifted=5)  # `power` alone leaves its range, by twenty times its amplitude
+    plant.forecast()
+    scores = plant.scores("power")
+    assert scores["v3"]["n"] == 15
+    assert scores["v3"]["rmse"] > 10
+    run = plant.trained(5)
+    assert run.tags["lstm_pipeline/trigger"] == "accuracy"
+    assert run.tags["lstm_pipeline/groups"] == "energy"
+    assert "rmse of the last 1 forecast exceeds 5 times" in run.tags["lstm_pipeline/reason"]
+    assert plant.pinned() == {"energy": "v4", "water": "v2"}
+    plant.told("no reason to retrain")  # the new model has made no forecast that came true
+    assert len(plant.runs()) == 5
+
+
+def cooldown(time: str) -> Callable[[Any], None]:
+    def edit(data: Any) -> None:
+        data["automation"]["retrain"]["cooldown"] = time
+
+    return edit
