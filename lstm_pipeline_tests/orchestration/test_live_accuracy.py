@@ -8,17 +8,19 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from lstm_pipeline.orchestration.live_accuracy import accuracy_asset, score_forecasts
 
+from lstm_pipeline.orchestration.assets import build_assets
 from lstm_pipeline.orchestration.io_managers import ParquetIOManager
-from lstm_pipeline.orchestration.keys import AS_OF_TAG
+from lstm_pipeline.orchestration.keys import ACCURACY, AS_OF_TAG, asset_key
+from lstm_pipeline.orchestration.stages import score_forecasts
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline_tests.monitoring.issuing import AS_OF, issue, project_in, publish, rows, scored, write_input
 
 
 def materialised(project: Project) -> dict[str, dg.MetadataValue]:
     done = dg.materialize(
-        [accuracy_asset(project)],
+        build_assets(project),
+        selection=[asset_key(project.name, ACCURACY)],
         resources={"parquet_io_manager": ParquetIOManager(project.registry.store)},
         tags={AS_OF_TAG: str(AS_OF)},
         raise_on_error=False,
@@ -73,5 +75,5 @@ def test_a_back_test_that_cannot_be_read_costs_its_line_alone(project: Project, 
     project.registry.store.write(path, b"nonsense")
     if table is not None:
         pq.write_table(table, str(path))
-    frame, _ = score_forecasts(project, AS_OF)
+    frame = score_forecasts(project, AS_OF).frame
     assert [plot.draw()[:4] for plot in frame.plots] == [b"\x89PNG"] * 2
