@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from lstm_pipeline.monitoring import Reason
-from lstm_pipeline.orchestration import sensors
+from lstm_pipeline.orchestration import schedules, sensors
 from lstm_pipeline.orchestration.schedules import build_schedules
 from lstm_pipeline.orchestration.sensors import build_retraining_sensor
 from lstm_pipeline.projects import Project, load_project
@@ -40,7 +40,8 @@ def look(project: Project, retrain: Retrain, now: dt.datetime) -> tuple[list[Rea
 setattr(sensors, "look", look)  # noqa: B010
 setattr(Registry, "resolve", lambda self, version=None: "v1")  # noqa: B010
 setattr(Registry, "refused", lambda self: [])  # noqa: B010
-setattr(sensors, "run_config", lambda project, kind, **settings: {})  # noqa: B010
+for asking in (sensors, schedules):  # the jobs below have no config
+    setattr(asking, "run_config", lambda project, kind, **settings: {})  # noqa: B010
 setattr(sensors, "_in_use", lambda project: {})  # noqa: B010
 setattr(sensors, "_reread", lambda project: project)  # noqa: B010
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections import Counter
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 
 from lstm_pipeline_tests.orchestration.automated import RETRAIN, automated_spec
 from lstm_pipeline_tests.orchestration.daemon import deployment, wait_until
@@ -32,28 +34,31 @@ def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path) -> None:
         for name, delay in zip(names, DELAYS, strict=True):
             with wanted.open("a") as file:
                 file.write(f"{name}\n")
-            wait_until(lambda name=name: told(ticks, name), 90, f"a tick sees {name}")  # type: ignore[misc]
+            wait_until(lambda name=name: told(ticks, name), 240, f"a tick sees {name}")  # type: ignore[misc]
             time.sleep(delay)
             here.kill_daemon()
             here.run_daemon()
-            wait_until(lambda name=name: told(trained, name), 120, f"{name} is trained")  # type: ignore[misc]
-        wait_until(lambda: len(here.runs("tiny_plant_forecast")) > 1, 130, "two forecasts were made")
+            wait_until(lambda name=name: told(trained, name), 300, f"{name} is trained")  # type: ignore[misc]
+        wait_until(lambda: len(here.runs("tiny_plant_forecast")) > 1, 240, "two forecasts were made")
         time.sleep(6)  # for whatever should not come any more
         here.kill_daemon()
         runs = here.runs("tiny_plant_train_and_forecast")
         forecasts = here.runs("tiny_plant_forecast")
         with here.instance() as instance:
-            stamps = [tick.timestamp for tick in _schedule_ticks(instance)]
+            scheduled = _schedule_ticks(instance)
     assert trained.read_text().splitlines() == names
     assert len(runs) == len(names)
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
     assert len({run.tags["dagster/run_key"] for run in runs}) == len(names)
-    times = Counter(run.tags[SCHEDULED] for run in forecasts)
+    times = Counter(dt.datetime.fromisoformat(run.tags[SCHEDULED]).timestamp() for run in forecasts)
     assert set(times.values()) == {1}
+    assert not [tick for tick in scheduled if tick.status is TickStatus.FAILURE]
+    assert {tick.timestamp for tick in scheduled if tick.status is TickStatus.SUCCESS} <= times.keys()
+    stamps = [tick.timestamp for tick in scheduled]
     assert len(stamps) == len(set(stamps)) >= 2
     assert {later - sooner for sooner, later in zip(sorted(stamps), sorted(stamps)[1:], strict=False)} == {60.0}
 
 
-def _schedule_ticks(instance: dg.DagsterInstance) -> list[dg.InstigatorTick]:  # type: ignore[name-defined]
+def _schedule_ticks(instance: dg.DagsterInstance) -> list[InstigatorTick]:
     (state,) = [one for one in instance.all_instigator_state() if one.instigator_name == "tiny_plant_predict_schedule"]
     return list(instance.get_ticks(state.instigator_origin_id, state.selector_id))
