@@ -152,10 +152,10 @@ def test_a_roll_back_is_said(own_mill: Project) -> None:
 
 
 def test_a_refused_model_needs_attention_until_something_newer_is_published(own_mill: Project) -> None:
-    decision = Decision(group="power", run_id="run1", promoted=False, rule="if_better", reason="it is worse")
+    decision = Decision(group="power", run_id="run9", promoted=False, rule="if_better", reason="it is worse")
     own_mill.registry.candidates.mark_refused(decision)
     status = project_status(own_mill, now=NOW)
-    assert [(one.group, one.run_id, one.standing) for one in status.refused] == [("power", "run1", True)]
+    assert [(one.group, one.run_id, one.standing) for one in status.refused] == [("power", "run9", True)]
     assert status.attention == ("the new model of power was refused: it is worse",)
 
 

@@ -27,11 +27,11 @@ def graph(definitions: dg.Definitions) -> Any:
     return definitions.resolve_asset_graph()
 
 
-RUN = ("cleaned_data", "trained_model", "model_metadata", "recent_data", "predictions")
+RUN = ("cleaned_data", "trained_model", "model_metadata", "recent_data", "predictions", "forecast_accuracy")
 ASSETS = (*RUN, "backtest")
 
 
-def test_a_project_is_six_assets_and_its_source(tmp_path: Path) -> None:
+def test_a_project_is_seven_assets_and_its_source(tmp_path: Path) -> None:
     project = tiny_project(tmp_path)
     definitions = dg.Definitions.merge(project_definitions(project), dg.Definitions(resources=resources()))
     dg.Definitions.validate_loadable(definitions)
@@ -57,8 +57,8 @@ def test_jobs_and_their_tags(tmp_path: Path) -> None:
     }
     assert steps == {
         "tiny_plant_train": ["clean", "train", "publish"],
-        "tiny_plant_forecast": ["read_recent", "forecast"],
-        "tiny_plant_train_and_forecast": ["clean", "train", "publish", "read_recent", "forecast"],
+        "tiny_plant_forecast": ["read_recent", "forecast", "score"],
+        "tiny_plant_train_and_forecast": ["clean", "train", "publish", "read_recent", "forecast", "score"],
         "tiny_plant_backtest": ["clean", "backtest"],
     }
     job = definitions.resolve_job_def("tiny_plant_train")
