@@ -111,7 +111,7 @@ def _refused(project: Project, version: InUse | None) -> tuple[RefusedModel, ...
             one.run_id,
             one.when,
             one.decision.reason,
-            standing=version is None or one.when > version.created,
+            standing=version is None or one.when >= version.created,
         )
         for one in project.registry.refused()
     )
