@@ -7,10 +7,12 @@ frames is done by the IO managers of `orchestration`. `pyarrow.dataset` has its 
 """
 
 from lstm_pipeline.tables.frames import append_rows, from_parquet, to_parquet
-from lstm_pipeline.tables.reading import open_source, read_schema, read_table
+from lstm_pipeline.tables.reading import Reading, Source, open_source, read_schema, read_table
 from lstm_pipeline.tables.schema import conform, describe, fields_problems
 
 __all__ = [
+    "Reading",
+    "Source",
     "append_rows",
     "conform",
     "describe",

@@ -59,10 +59,23 @@ class ParquetFiles:
         self.schemas = [_schema(file, fragment) for file, fragment in zip(files, self._fragments, strict=True)]
         """One schema per file, from its footer."""
 
-    def read(self, schema: pa.Schema, columns: Collection[str] | None, where: pc.Expression | None) -> pa.Table:
-        """The columns, in the schema's order, of the rows for which `where` is true."""
+    @property
+    def rows(self) -> int:
+        """The rows of all files, from their footers."""
+        return sum(fragment.metadata.num_rows for fragment in self._fragments)
+
+    def read(
+        self,
+        schema: pa.Schema,
+        columns: Collection[str] | None,
+        where: pc.Expression | None,
+        limit: int | None = None,
+    ) -> pa.Table:
+        """The columns, in the schema's order, of the rows for which `where` is true; at most the first `limit`."""
         names = [name for name in schema.names if columns is None or name in columns]
         dataset = pads.FileSystemDataset(self._fragments, schema, self._format, self._fs)
+        if limit is not None:
+            return dataset.head(limit, columns=names, filter=where)
         return dataset.to_table(columns=names, filter=where)
 
 

@@ -6,20 +6,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.spec import DEFAULT_READING, ReadingOptions
 from lstm_pipeline.storage import explain
-from lstm_pipeline.tables.columns import check_names, check_same_columns
-from lstm_pipeline.tables.csv_files import read_csvs
+from lstm_pipeline.tables.csv_files import csv_line, empty_rows, read_csvs
 from lstm_pipeline.tables.files import FileSet, find_files, is_local, is_s3
+from lstm_pipeline.tables.numbers import without_missing
 from lstm_pipeline.tables.parquet import ParquetFiles
+from lstm_pipeline.tables.pivoting import check_pivot, pivoted
+from lstm_pipeline.tables.promotion import common_schema
 from lstm_pipeline.tables.timestamps import is_text, with_timestamps
+from lstm_pipeline.wording import counted, listed
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a source is read.
+
+    Attributes:
+        options: as the spec has them.
+        timestamp_col: the column whose text is read as timestamps; None: no column.
+        raw: whether that column's text is left alone, because a step of the spec converts it.
+    """
+
+    options: ReadingOptions = DEFAULT_READING
+    timestamp_col: str | None = None
+    raw: bool = False
+
+    @property
+    def converted(self) -> str | None:
+        """The column whose text becomes timestamps."""
+        return None if self.raw and self.options.timestamp_format is None else self.timestamp_col
 
 
 def read_table(
@@ -28,6 +54,7 @@ def read_table(
     columns: Collection[str] | None = None,
     where: pc.Expression | None = None,
     timestamp_col: str | None = None,
+    options: ReadingOptions | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> pa.Table:
     """The rows of the files at `uri`, in the order of the files' names.
@@ -36,100 +63,191 @@ def read_table(
         uri: a path or URL (`s3://…`, `file://…`) of a file, a folder or a glob.
         columns, where: see `Source.read`.
         timestamp_col: the column whose text is read as timestamps.
+        options: how the files are read; None: as they say themselves.
         storage_options: passed to fsspec.
 
     Raises:
         DataError: there is nothing to read, or it cannot be read without loss or guessing.
     """
-    source = open_source(uri, timestamp_col=timestamp_col, storage_options=storage_options)
-    return source.read(columns=columns, where=where)
+    reading = Reading(options or DEFAULT_READING, timestamp_col)
+    return open_source(uri, reading=reading, storage_options=storage_options).read(columns=columns, where=where)
 
 
 def read_schema(
-    uri: str, *, timestamp_col: str | None = None, storage_options: Mapping[str, Any] | None = None
+    uri: str,
+    *,
+    timestamp_col: str | None = None,
+    options: ReadingOptions | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> pa.Schema:
     """The schema of the table that `read_table` returns.
 
     Only the footers of Parquet files are read, and the timestamp column if it is text. CSV files are read completely,
-    because their types depend on every row.
+    because their types depend on every row, and so are long tables, whose columns are their entities.
     """
-    return open_source(uri, timestamp_col=timestamp_col, storage_options=storage_options).schema
+    reading = Reading(options or DEFAULT_READING, timestamp_col)
+    return open_source(uri, reading=reading, storage_options=storage_options).schema
 
 
 def open_source(
-    uri: str, *, timestamp_col: str | None = None, storage_options: Mapping[str, Any] | None = None
+    uri: str,
+    *,
+    timestamp_col: str | None = None,
+    reading: Reading | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Source:
     """Opens files, so that their schema is known before columns and rows are chosen.
+
+    Args:
+        uri: a path or URL of a file, a folder or a glob.
+        timestamp_col: short for a reading with this column and no options.
+        reading: how the files are read.
+        storage_options: passed to fsspec.
 
     Raises:
         DataError: there is nothing to read, or it cannot be read without loss or guessing.
     """
+    reading = reading or Reading(timestamp_col=timestamp_col)
     with _faults_in_words(uri):
         found = find_files(uri, storage_options)
         if found.kind == "CSV":
-            return _CsvSource(found, timestamp_col)
-        return _ParquetSource(found, timestamp_col, storage_options)
+            source: Source = _CsvSource(found, reading)
+        else:
+            _require_parquet_options(reading.options, uri)
+            source = _ParquetSource(found, reading, storage_options)
+        return _Pivoted(source, reading, uri) if reading.options.pivot else source
+
+
+def _require_parquet_options(options: ReadingOptions, uri: str) -> None:
+    if options.text_only:
+        verb = "means" if len(options.text_only) == 1 else "mean"
+        raise DataError(
+            f"{uri}: {listed(options.text_only)} {verb} nothing for Parquet, whose values have types; remove it from "
+            "the input"
+        )
 
 
 class Source(Protocol):
     """Open files of one kind."""
 
     schema: pa.Schema
+    rows: int
+    """How many rows there are."""
+    notes: tuple[str, ...]
+    """What was left out, for the user."""
+    pattern: str | None
+    """How the timestamp column's text is written, in Spark's letters; None: the year comes first, or it is no text."""
+    is_csv: bool
 
-    def read(self, *, columns: Collection[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+    def read(
+        self,
+        *,
+        columns: Collection[str] | None = None,
+        where: pc.Expression | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
         """Reads the files.
 
         Args:
             columns: the columns that are needed, by default all. The result has them in the order of the files.
             where: rows for which this is not true are not needed. Parquet leaves them out, and skips row groups that
                 contain no other rows. CSV, and Parquet with timestamps as text, return all rows.
+            limit: the first so many of these rows are enough; more may be returned.
 
         Raises:
             DataError: the files cannot be read without loss or guessing.
         """
 
+    def line(self, row: int) -> str:
+        """Where a row (from 0) is, e.g. `line 7 of b.csv`."""
+
 
 class _CsvSource:
     """CSV is read when it is opened: the types depend on every row."""
 
-    def __init__(self, found: FileSet, timestamp_col: str | None) -> None:
-        self._table = with_timestamps(read_csvs(found), timestamp_col, found.uri)
-        self.schema: pa.Schema = self._table.schema
+    is_csv = True
 
-    def read(self, *, columns: Collection[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+    def __init__(self, found: FileSet, reading: Reading) -> None:
+        self._found, self._options = found, reading.options
+        read = read_csvs(found, reading.options)
+        self.notes, self._file_rows = read.notes, read.rows
+        table, self._kept = read.table, None
+        if reading.timestamp_col is not None and (empty := empty_rows(table)).any():
+            self._kept = np.flatnonzero(~empty)
+            table = table.filter(pa.array(~empty))
+            self.notes += (f"{found.uri}: {counted(int(empty.sum()), 'row')} without any value left out",)
+        stamps = with_timestamps(table, reading.converted, found.uri, reading.options.timestamp_format)
+        self._table, self.pattern = stamps.table, stamps.pattern
+        self.schema: pa.Schema = self._table.schema
+        self.rows: int = self._table.num_rows
+
+    def read(
+        self,
+        *,
+        columns: Collection[str] | None = None,
+        where: pc.Expression | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
         return self._table.select([name for name in self.schema.names if columns is None or name in columns])
+
+    def line(self, row: int) -> str:
+        if self._kept is not None:
+            row = int(self._kept[row])
+        return csv_line(self._found, self._file_rows, row, self._options) or f"row {row + 1}"
 
 
 class _ParquetSource:
     """Opening reads the footers, and the timestamp column if it is text: how it is read depends on every row."""
 
-    def __init__(self, found: FileSet, timestamp_col: str | None, options: Mapping[str, Any] | None) -> None:
-        self._found = found
-        self._options = options
-        self._files = ParquetFiles(found.fs, found.files, own_client=is_s3(found.uri) and not options)
-        self._stored = _common_schema(found, self._files.schemas)
-        self._timestamp_col = timestamp_col
-        self._times: pa.ChunkedArray | None = None
-        self.schema = self._stored
-        if timestamp_col is None or timestamp_col not in self._stored.names:
-            return
-        index = self._stored.get_field_index(timestamp_col)
-        if is_text(self._stored.field(index).type):
-            text = self._files.read(self._stored, [timestamp_col], None)
-            parsed = with_timestamps(text, timestamp_col, found.uri)
-            self._times = parsed.column(0)
-            self.schema = self._stored.set(index, parsed.schema.field(0))
+    is_csv = False
 
-    def read(self, *, columns: Collection[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+    def __init__(self, found: FileSet, reading: Reading, options: Mapping[str, Any] | None) -> None:
+        self._found, self._options, self._reading = found, options, reading.options
+        self._files = ParquetFiles(found.fs, found.files, own_client=is_s3(found.uri) and not options)
+        self._stored = common_schema(found, self._files.schemas)
+        self._timestamp_col = name = reading.converted
+        self._times: pa.ChunkedArray | None = None
+        self.pattern: str | None = None
+        self.notes: tuple[str, ...] = ()
+        for index in [field.name for field in self._stored if _is_index(field) and field.name != reading.timestamp_col]:
+            self.notes += (f"{found.uri}: column {index!r} is the index of a pandas frame; it is left out",)
+            self._stored = self._stored.remove(self._stored.get_field_index(index))
+        self.schema = self._stored
+        if name is None or name not in self._stored.names:
+            return
+        position = self._stored.get_field_index(name)
+        if is_text(_plain_type(self._stored.field(position).type)):
+            text = without_missing(self._files.read(self._stored, [name], None), self._reading)
+            text = text.set_column(0, name, text.column(0).cast(pa.string()))
+            parsed = with_timestamps(text, name, found.uri, self._reading.timestamp_format)
+            self._times, self.pattern = parsed.table.column(0), parsed.pattern
+            self.schema = self._stored.set(position, parsed.table.schema.field(0))
+
+    @property
+    def rows(self) -> int:
+        return self._files.rows
+
+    def line(self, row: int) -> str:
+        return f"row {row + 1}"
+
+    def read(
+        self,
+        *,
+        columns: Collection[str] | None = None,
+        where: pc.Expression | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
         wanted = [name for name in self.schema.names if columns is None or name in columns]
+        if self._reading.missing_values:
+            where = None  # it would be decided by values that are missing
         with _faults_in_words(self._found.uri):
             try:
-                table = self._read(wanted, where)
+                table = self._read(wanted, where, limit)
             except Exception:
                 self._check_unchanged()  # footer and data of different files do not fit together
                 raise
             self._check_unchanged()
-            return table
+            return without_missing(table, self._reading) if self._reading.missing_values else table
 
     def _check_unchanged(self) -> None:
         """The ranges of a remote file that is replaced during reading may come from both versions; a listing shows it.
@@ -142,27 +260,56 @@ class _ParquetSource:
         if not set(self._found.files) <= set(find_files(self._found.uri, self._options).files):
             raise DataError(f"{self._found.uri}: a file was replaced during reading; run again")
 
-    def _read(self, wanted: list[str], where: pc.Expression | None) -> pa.Table:
+    def _read(self, wanted: list[str], where: pc.Expression | None, limit: int | None) -> pa.Table:
         if self._times is None:
-            return self._files.read(self._stored, wanted, where)
+            return self._files.read(self._stored, wanted, where, limit)
         others = self._files.read(self._stored, [name for name in wanted if name != self._timestamp_col], None)
         given = [self._times if name == self._timestamp_col else others.column(name) for name in wanted]
         return pa.table(given, names=wanted)
 
 
-def _common_schema(found: FileSet, schemas: Sequence[pa.Schema]) -> pa.Schema:
-    first = schemas[0]
-    for file, schema in zip(found.files, schemas, strict=True):
-        check_names(schema.names, file.path)
-        check_same_columns(first.names, schema.names, found.files[0].path, file.path)
-        for field in first:
-            other = schema.field(field.name).type
-            if other != field.type:
-                raise DataError(
-                    f"{found.uri}: column {field.name!r} is {field.type} in {found.files[0].name} but {other} in "
-                    f"{file.name}; write it with the same type in all files"
-                )
-    return first.remove_metadata()
+class _Pivoted:
+    """A long table, which is read when it is opened: its entities become columns."""
+
+    is_csv = False  # a row of it has no line of its own
+
+    def __init__(self, source: Source, reading: Reading, uri: str) -> None:
+        pivot, stamps = reading.options.pivot, reading.timestamp_col
+        assert pivot is not None
+        if stamps is None:
+            raise DataError(f"{uri}: pivot needs to know the timestamp column")
+        check_pivot(source.schema, pivot, stamps, uri)
+        used = (stamps, pivot.entity, *pivot.values)
+        others = [name for name in source.schema.names if name not in used]
+        self.notes = source.notes
+        if others:
+            self.notes += (f"{uri}: pivot leaves out the columns that it does not name: {listed(others)}",)
+        self._table = pivoted(source.read(columns=used), pivot, stamps, uri)
+        self.schema: pa.Schema = self._table.schema
+        self.rows: int = self._table.num_rows
+        self.pattern = source.pattern
+
+    def read(
+        self,
+        *,
+        columns: Collection[str] | None = None,
+        where: pc.Expression | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
+        return self._table.select([name for name in self.schema.names if columns is None or name in columns])
+
+    def line(self, row: int) -> str:
+        return f"row {row + 1}"
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_index(field: pa.Field) -> bool:
+    """Whether pandas wrote its index here: whole numbers under a name that pandas makes up."""
+    made_up = re.fullmatch(r"__index_level_\d+__|Unnamed: \d+(\.\d+)?", field.name)
+    return bool(made_up) and bool(pa.types.is_integer(field.type))
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------
