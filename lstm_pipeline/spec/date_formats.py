@@ -28,7 +28,9 @@ def strptime_format(pattern: str) -> str:
         if token.startswith("'"):
             return (token[1:-1] or "'").replace("%", "%%")
         if token not in PATTERNS:
-            raise ValueError(f"date format {pattern!r}: unknown pattern {token!r}; known patterns: {', '.join(PATTERNS)}")
+            raise ValueError(
+                f"date format {pattern!r}: unknown pattern {token!r}; known patterns: {', '.join(PATTERNS)}"
+            )
         return PATTERNS[token]
 
     return re.sub(_TOKEN, directive, pattern.replace("%", "%%"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 from sqlglot import exp
@@ -39,6 +38,7 @@ _DATE_UNITS = {"yyyy": "year", "yy": "year", "mm": "month", "mon": "month"} | {
     unit: unit for unit in ("year", "quarter", "month", "week")
 }
 _TIME_UNITS = {**_DATE_UNITS, "dd": "day"} | {unit: unit for unit in ("day", "hour", "minute", "second")}
+
 
 def call(session: Session, node: exp.Expr) -> str:
     """A call of a function by its name."""

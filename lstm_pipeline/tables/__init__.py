@@ -7,19 +7,41 @@ frames is done by the IO managers of `orchestration`. `pyarrow.dataset` has its 
 """
 
 from lstm_pipeline.tables.frames import append_rows, from_parquet, to_parquet
+from lstm_pipeline.tables.notes import notes_of, with_notes
+from lstm_pipeline.tables.numbers import remedy, text_numbers
 from lstm_pipeline.tables.reading import Reading, Source, open_source, read_schema, read_table
 from lstm_pipeline.tables.schema import conform, describe, fields_problems
+from lstm_pipeline.tables.stamps import (
+    converted_wrongly,
+    in_time_order,
+    own_zone,
+    repeats,
+    stamp_problem,
+    time_order,
+)
+from lstm_pipeline.tables.timestamps import is_text
 
 __all__ = [
     "Reading",
     "Source",
     "append_rows",
     "conform",
+    "converted_wrongly",
     "describe",
     "fields_problems",
     "from_parquet",
+    "in_time_order",
+    "is_text",
+    "notes_of",
     "open_source",
+    "own_zone",
     "read_schema",
     "read_table",
+    "remedy",
+    "repeats",
+    "stamp_problem",
+    "text_numbers",
+    "time_order",
     "to_parquet",
+    "with_notes",
 ]

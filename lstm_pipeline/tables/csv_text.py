@@ -22,7 +22,7 @@ from lstm_pipeline.spec import ReadingOptions
 from lstm_pipeline.tables.files import FileSystem, extension, is_local
 from lstm_pipeline.wording import counted
 
-UNNAMED = "\x00unnamed "
+UNNAMED = "\ufdd0unnamed "
 """Begins the stand-in for the name of a column without one; no file can contain it."""
 
 _CHUNK = 1 << 22

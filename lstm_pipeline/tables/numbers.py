@@ -27,7 +27,8 @@ _GROUPED = rf"[+-]?\d{{1,3}}([,.'’]|{_SPACES})\d{{2,3}}(([,.'’]|{_SPACES})\d
 _DECIMAL_COMMA = r"[+-]?\d*,\d+([eE][+-]?\d{1,3})?"
 _SIGNS = "[$€£¥₹]"
 _DECORATED = (
-    rf"[+-]?{_SIGNS}{_SPACES}?[+-]?[\d.,]*\d|[+-]?[\d.,]*\d{_SPACES}?({_SIGNS}|[%‰])|\([\d.,]*\d\)|−[\d.,]*\d|[\d.,]*\d-"
+    rf"[+-]?{_SIGNS}{_SPACES}?[+-]?[\d.,]*\d|[+-]?[\d.,]*\d{_SPACES}?({_SIGNS}|[%‰])|"
+    r"\([\d.,]*\d\)|−[\d.,]*\d|[\d.,]*\d-"
 )
 _LIKE = rf"^({_PLAIN}|{_GROUPED}|{_DECIMAL_COMMA}|{_DECORATED})$"
 

@@ -93,6 +93,6 @@ def _require_single(places: np.ndarray, names: Sequence[str], stamps: pa.Array, 
         entity, stamp = divmod(int(twice[0]), len(stamps))
         raise DataError(
             f"{uri}: pivot: {counted(int((counts[counts > 1] - 1).sum()), 'row')} repeat the timestamp and "
-            f"{pivot.entity!r} of another one (first: {stamps[stamp].as_py()}, {names[entity]!r}); expected one row for "
-            "each timestamp and entity"
+            f"{pivot.entity!r} of another one (first: {stamps[stamp].as_py()}, {names[entity]!r}); expected one row "
+            "for each timestamp and entity"
         )

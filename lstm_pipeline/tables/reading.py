@@ -205,6 +205,7 @@ class _ParquetSource:
         self._found, self._options, self._reading = found, options, reading.options
         self._files = ParquetFiles(found.fs, found.files, own_client=is_s3(found.uri) and not options)
         self._stored = common_schema(found, self._files.schemas)
+        self.rows = self._files.rows
         self._timestamp_col = name = reading.converted
         self._times: pa.ChunkedArray | None = None
         self.pattern: str | None = None
@@ -222,10 +223,6 @@ class _ParquetSource:
             parsed = with_timestamps(text, name, found.uri, self._reading.timestamp_format)
             self._times, self.pattern = parsed.table.column(0), parsed.pattern
             self.schema = self._stored.set(position, parsed.table.schema.field(0))
-
-    @property
-    def rows(self) -> int:
-        return self._files.rows
 
     def line(self, row: int) -> str:
         return f"row {row + 1}"

@@ -82,12 +82,13 @@ _KINDS = (
 )
 
 
-def counted_as(values: np.ndarray, name: str) -> str:
+def counted_as(values: np.ndarray, name: str, *, converted: bool = False) -> str:
     """What numbers in place of timestamps look like, and the expression that converts them.
 
     Args:
         values: (N,) without missing ones.
         name: of the column, as it is written in SQL.
+        converted: whether a step converts them already, in a wrong way.
     """
     if not len(values):
         return "it holds no value"
@@ -95,8 +96,10 @@ def counted_as(values: np.ndarray, name: str) -> str:
     span = f"{_number(low)} to {_number(high)}"
     for kind in _KINDS:
         if kind.lowest <= low and high <= kind.highest and kind.valid(values):
-            expression = f"`* REPLACE ({kind.expression.format(name)} AS {name})`"
-            return f"the values {span} look like {kind.what}; write {expression} in a select_expression"
+            expression = f"{kind.expression.format(name)} AS {name}"
+            if converted:
+                return f"the values {span} look like {kind.what}; write `{expression}` in its select_expression instead"
+            return f"the values {span} look like {kind.what}; write `* REPLACE ({expression})` in a select_expression"
     return (
         f"the values {span} look like no usual count of time; convert them in a select_expression, e.g. with "
         "timestamp_seconds, or number the rows with the input's `timestamps: {start: …, frequency: …}`"
@@ -148,10 +151,12 @@ def _range_problem(column: pa.ChunkedArray, name: str) -> str | None:
     if not outside.any():
         return None
     seconds = micros[outside] / 1e6
-    years = listed([f"{1970 + second / 31_556_952:.0f}" for second in seconds[:3]])
-    text = f"{counted(int(outside.sum()), 'value')} of {len(micros):,} outside the years 1 to 9999 (year {years})"
+    text = (
+        f"{int(outside.sum()):,} of {counted(len(micros), 'value')} are outside the years 1 to 9999 (first: the year "
+        f"{1970 + seconds[0] / 31_556_952:.0f})"
+    )
     if outside.all() and (1e11 <= seconds.min() <= 1e19):  # a number was taken for seconds
-        return f"{text}; before the conversion, {counted_as(seconds, name)}"
+        return f"{text}; before the conversion, {counted_as(seconds, name, converted=True)}"
     return f"{text}; correct them or remove them with a filter"
 
 
@@ -192,7 +197,7 @@ def converted_wrongly(column: pa.ChunkedArray, name: str) -> str | None:
         return None
     return (
         f"every timestamp is within {number(seconds.max() / 3600)} hours of 1970-01-01, so numbers were taken for "
-        f"seconds; {counted_as(seconds, name)}"
+        f"seconds; {counted_as(seconds, name, converted=True)}"
     )
 
 
@@ -235,4 +240,5 @@ def in_time_order(table: pa.Table, name: str) -> pa.Table:
 
 def repeats(column: pa.ChunkedArray) -> int:
     """How many values repeat an earlier one."""
-    return len(column) - column.null_count - int(pc.count_distinct(column).as_py())
+    different: int = pc.count_distinct(column).as_py()
+    return len(column) - int(column.null_count) - different
