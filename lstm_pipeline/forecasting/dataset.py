@@ -15,6 +15,7 @@ from lstm_pipeline.arrays import Flags, Float32, Float64
 from lstm_pipeline.forecasting.inputs import NetworkInputs, next_name
 from lstm_pipeline.spec import TrainingStep
 from lstm_pipeline.statistics import Scaler, fit_scaler, naive_scale
+from lstm_pipeline.tables import own_zone
 from lstm_pipeline.timeseries import (
     FeatureSet,
     Filled,
@@ -140,7 +141,8 @@ def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset
         table,
         step.timestamp_col,
         features.names,
-        timezone=timezone,
+        # a frame labels its instants with the column's own zone only if the spec names none
+        timezone=own_zone(table.schema.field(step.timestamp_col).type) or timezone,
         frequency=step.frequency,
         on_duplicates=step.on_duplicates,
     )

@@ -14,8 +14,10 @@ import pytest
 import yaml
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.forecasting.dataset import build_dataset
 from lstm_pipeline.projects.inputs import prediction_input, training_input
 from lstm_pipeline.projects.project import Project, load_project
+from lstm_pipeline.timeseries.timeline import Timeline
 from lstm_pipeline_tests.projects.real_files import AS_OF, CASES, case, complaints, rows
 
 
@@ -174,3 +176,22 @@ def test_17_csv_that_excel_and_cat_write(name: str) -> None:
     assert table.num_rows == 100
     assert table["a"].to_pylist()[:2] == [100.13, 107.69]
     assert table["a"].to_pylist()[-2:] == [98.66, 106.42]
+
+
+@pytest.mark.parametrize("name", ["tz_daily_Berlin", "tz_daily_Berlin_trunc", "tz_winter"])
+def test_10_days_are_days_of_the_columns_own_zone(name: str) -> None:
+    project = case(f"10_daily_stamps_with_zone/{name}")
+    dataset = build_dataset(training_input(project, AS_OF), project.spec.training, project.spec.timezone)
+    assert dataset.series.timeline == Timeline("date", "D", "Europe/Berlin", "timestamptz")
+    assert dataset.series.inserted == 0
+    first = {"tz_winter": "2023-11-01"}.get(name, "2023-01-01")
+    assert str(dataset.series.steps[0]) == f"{first} 00:00:00"
+
+
+def test_10_a_zone_that_the_spec_names_goes_first(tmp_path: Path) -> None:
+    named = changed("10_daily_stamps_with_zone/tz_daily_Berlin", tmp_path)
+    path = tmp_path / "spec.yaml"
+    path.write_text(path.read_text() + "timezone: UTC\n")
+    named = load_project(path, str(tmp_path / "storage"))
+    assert "not on that grid" in complaints(named)
+    assert training_input(named, AS_OF).schema.field("date").type == pa.timestamp("us", "UTC")
