@@ -16,8 +16,10 @@ from lstm_pipeline.spec import DataProduct, FilterStep, SelectStep, SqlStep
 from lstm_pipeline.sql import in_backticks, needed, redefines
 from lstm_pipeline.sql import running as sql
 from lstm_pipeline.tables import (
+    are_midnights,
     converted_wrongly,
     in_time_order,
+    own_zone,
     repeats,
     stamp_problem,
     time_order,
@@ -168,7 +170,7 @@ def _checked(given: Input, frame: str, table: pa.Table) -> pa.Table:
     else:
         column, written = table.column(name), in_backticks(name)
         converted = redefines(given.steps, name) and converted_wrongly(column, written)
-        problem = converted or stamp_problem(column, written)
+        problem = converted or stamp_problem(column, written) or _other_zone(given, column)
         if not problem and training.on_duplicates == "error":
             problem = _repeated(given, table)
         if problem:
@@ -176,6 +178,20 @@ def _checked(given: Input, frame: str, table: pa.Table) -> pa.Table:
     if problems:
         raise DataError("\n".join(f"{where}: {problem}" for problem in problems))
     return given.labelled(table)
+
+
+def _other_zone(given: Input, column: pa.ChunkedArray) -> str | None:
+    """Days that begin in the column's own time zone, but not in the one that the spec names."""
+    schema, named = given.source.schema, given.project.spec.timezone
+    own = own_zone(schema.field(given.timestamp_col).type) if given.timestamp_col in schema.names else None
+    if own is None or not given.names_zone or not pa.types.is_timestamp(column.type) or column.type.tz is None:
+        return None
+    if not are_midnights(column, own) or are_midnights(column, named):
+        return None
+    return (
+        f"every value is midnight in {own}, the column's own time zone, but not in {named}, the spec's; "
+        f"write `timezone: {own}`, or remove the spec's timezone"
+    )
 
 
 def _repeated(given: Input, table: pa.Table) -> str | None:

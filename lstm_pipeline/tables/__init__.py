@@ -12,6 +12,7 @@ from lstm_pipeline.tables.numbers import remedy, text_numbers
 from lstm_pipeline.tables.reading import Reading, Source, open_source, read_schema, read_table
 from lstm_pipeline.tables.schema import conform, describe, fields_problems
 from lstm_pipeline.tables.stamps import (
+    are_midnights,
     converted_wrongly,
     in_time_order,
     own_zone,
@@ -25,6 +26,7 @@ __all__ = [
     "Reading",
     "Source",
     "append_rows",
+    "are_midnights",
     "conform",
     "converted_wrongly",
     "describe",

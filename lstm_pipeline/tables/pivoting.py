@@ -91,8 +91,9 @@ def _require_single(places: np.ndarray, names: Sequence[str], stamps: pa.Array, 
     twice = found[counts > 1]
     if len(twice):
         entity, stamp = divmod(int(twice[0]), len(stamps))
+        extra = int((counts[counts > 1] - 1).sum())
         raise DataError(
-            f"{uri}: pivot: {counted(int((counts[counts > 1] - 1).sum()), 'row')} repeat the timestamp and "
+            f"{uri}: pivot: {counted(extra, 'row')} {'repeats' if extra == 1 else 'repeat'} the timestamp and "
             f"{pivot.entity!r} of another one (first: {stamps[stamp].as_py()}, {names[entity]!r}); expected one row "
             "for each timestamp and entity"
         )

@@ -216,6 +216,12 @@ def own_zone(kind: pa.DataType) -> str | None:
     return str(name)
 
 
+def are_midnights(column: pa.ChunkedArray, zone: str) -> bool:
+    """Whether every instant is a midnight in a time zone."""
+    local = pc.local_timestamp(column.drop_null().cast(pa.timestamp("us", zone))).cast(pa.int64()).to_numpy()
+    return bool(len(local)) and bool((local % _DAY == 0).all())
+
+
 def time_order(column: pa.ChunkedArray) -> str:
     """How the rows follow each other in time: `rising`, `falling` or `mixed`. Equal values may follow each other."""
     if column.null_count or len(column) < 2:

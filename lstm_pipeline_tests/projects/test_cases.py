@@ -193,5 +193,10 @@ def test_10_a_zone_that_the_spec_names_goes_first(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text(path.read_text() + "timezone: UTC\n")
     named = load_project(path, str(tmp_path / "storage"))
-    assert "not on that grid" in complaints(named)
-    assert training_input(named, AS_OF).schema.field("date").type == pa.timestamp("us", "UTC")
+    said = "every value is midnight in Europe/Berlin, the column's own time zone, but not in UTC, the spec's"
+    assert f"{said}; write `timezone: Europe/Berlin`, or remove the spec's timezone" in complaints(named)
+    path.write_text(path.read_text().replace("timezone: UTC", "timezone: Europe/Berlin"))
+    named = load_project(path, str(tmp_path / "storage"))
+    assert complaints(named) == ""
+    dataset = build_dataset(training_input(named, AS_OF), named.spec.training, named.spec.timezone)
+    assert dataset.series.timeline.timezone == "Europe/Berlin"
