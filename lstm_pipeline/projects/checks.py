@@ -10,6 +10,7 @@ import datetime as dt
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -19,6 +20,7 @@ from lstm_pipeline.projects.project import Project, StepError
 from lstm_pipeline.projects.sources import Input, open_input
 from lstm_pipeline.registry import METADATA_SCHEMA
 from lstm_pipeline.spec import DataProduct, FilterStep, Loc, PredictionStep, SelectStep, SqlStep, TrainingStep
+from lstm_pipeline.sql import redefines
 from lstm_pipeline.sql import running as sql
 from lstm_pipeline.statistics import interval_columns
 from lstm_pipeline.tables import fields_problems, own_zone
@@ -62,6 +64,7 @@ class _SchemaCheck:
         self.as_of = as_of
         self.training_schema: pa.Schema | None = None
         self.notes: list[str] = []
+        self.opened: dict[str, Input] = {}
 
     def product(self, key: str) -> Findings:
         """Yields every problem of one data product: `model_metadata` or `predictions`."""
@@ -80,7 +83,8 @@ class _SchemaCheck:
         )
         index = product.transformations.index(step)
         try:
-            frame = frame_of(self.project, product, step.input, self.as_of, MOST_CELLS)
+            given = self.inputs.get(chain_to(product, step.input)[0])
+            frame = frame_of(self.project, product, step.input, self.as_of, most_cells=MOST_CELLS, given=given)
             self.notes += frame.notes
         except StepError as error:
             yield (key, "transformations", product.transformations.index(error.step)), str(error)
@@ -112,15 +116,16 @@ class _SchemaCheck:
 
     def _columns(self, key: str, product: DataProduct) -> Findings:
         schemas: Schemas = {}
-        inputs: dict[str, Input] = {}
+        self.inputs: dict[str, Input] = {}
         for name in product.inputs:
             try:
                 with self.project.reading(product, name) as uri:
-                    inputs[name] = open_input(self.project, product, name, uri, _steps_from(product, name))
-                    schemas[name] = inputs[name].source.schema
+                    self.inputs[name] = given = self._opened(product, name, uri)
+                    schemas[name] = given.source.schema
             except DataError as error:
                 yield (key, "inputs", name), str(error)
-        self.timezone = next((given.timezone for given in inputs.values()), self.project.spec.timezone)
+        zones = [given.timezone for given in self.inputs.values()]
+        self.timezone = zones[0] if zones else self.project.spec.timezone
         for index, step in enumerate(product.transformations):
             schema = schemas.get(step.input)
             if schema is None:
@@ -136,6 +141,15 @@ class _SchemaCheck:
         if output is not None and product.fields is not None:
             for problem in fields_problems(output, product.fields):
                 yield (key, "details", *_loc_of(problem.place)), problem.message
+
+    def _opened(self, product: DataProduct, name: str, uri: str) -> Input:
+        """An open input; both data products often read the same files in the same way, which are then read once."""
+        steps = _steps_from(product, name)
+        raw = redefines(steps, self.project.spec.training.timestamp_col)
+        key = repr((uri, product.inputs[name], raw))
+        if key not in self.opened:
+            self.opened[key] = open_input(self.project, product, name, uri, steps)
+        return replace(self.opened[key], name=name, steps=steps)
 
     def _sql_step(self, step: SqlStep, schema: pa.Schema, schemas: Schemas, loc: Loc) -> Findings:
         as_of, timezone = self.as_of, self.timezone

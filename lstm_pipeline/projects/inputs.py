@@ -111,7 +111,13 @@ class Frame:
 
 
 def frame_of(
-    project: Project, product: DataProduct, frame: str, as_of: dt.date, most_cells: int | None = None
+    project: Project,
+    product: DataProduct,
+    frame: str,
+    as_of: dt.date,
+    *,
+    most_cells: int | None = None,
+    given: Input | None = None,
 ) -> Frame:
     """Reads a frame that comes before the training or prediction step, and checks that it can be a series.
 
@@ -122,6 +128,7 @@ def frame_of(
         as_of: the date that `current_date()` returns.
         most_cells: if the input has more values than this, only as many of the first rows that pass the filters are
             read; None: all rows are.
+        given: the open input; None: it is opened.
 
     Raises:
         DataError: the input cannot be read, a step does not match its columns, no rows remain, or the rows cannot be a
@@ -129,7 +136,7 @@ def frame_of(
     """
     name, steps = chain_to(product, frame)
     with project.reading(product, name) as uri:
-        given = open_input(project, product, name, uri, steps)
+        given = given or open_input(project, product, name, uri, steps)
         source = given.source
         need = needed(source.schema, steps, as_of=as_of, timezone=given.timezone)
         width = len(need.columns or source.schema.names) or 1

@@ -40,6 +40,8 @@ def _encoding(name: str) -> str:
 
 
 def _date_format(pattern: str) -> str:
+    if "%" in pattern:
+        raise ValueError("expected a date format with a year, e.g. dd/MM/yyyy HH:mm, in Spark's letters")
     strptime_format(pattern)
     if not re.search("y", re.sub("'[^']*'", "", pattern)):
         raise ValueError("expected a date format with a year, e.g. dd/MM/yyyy HH:mm")
@@ -119,8 +121,6 @@ class ReadingOptions(SpecModel):
         marks = {"decimal": self.decimal or ".", "thousands": self.thousands}
         if marks["decimal"] == marks["thousands"]:
             raise ValueError(f"expected decimal and thousands to be different marks, both are {self.thousands!r}")
-        if self.delimiter is not None and self.delimiter == self.decimal:
-            raise ValueError("expected decimal and delimiter to be different characters")
         if self.pivot and self.timestamps:
             raise ValueError("expected pivot or timestamps, not both: a long table repeats its timestamps")
         return self

@@ -155,10 +155,12 @@ def _without_unnamed(table: pa.Table, path: str, notes: list[str]) -> pa.Table:
 
 
 def _counts_rows(column: pa.ChunkedArray) -> bool:
-    """Whether the values are consecutive whole numbers: 0, 1, 2, …"""
-    if not pa.types.is_integer(column.type) or column.null_count or len(column) < 2:
+    """Whether the values are consecutive whole numbers: 0, 1, 2, …; rows at the end may have none."""
+    if not pa.types.is_integer(column.type):
         return False
-    values = column.to_numpy()
+    values = column.drop_null().to_numpy()
+    if len(values) < 2 or column.slice(0, len(values)).null_count:
+        return False
     return bool((values[1:] - values[:-1] == 1).all())
 
 

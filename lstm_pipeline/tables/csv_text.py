@@ -173,15 +173,27 @@ def _header(local: str, path: str, compressed: bool, options: ReadingOptions) ->
                 line, skipped = file.readline(), skipped + 1
         except UnicodeDecodeError as error:
             raise DataError(
-                f"{path}: the text is not UTF-8 ({error.reason}); save the file as UTF-8, or set the input's encoding, "
-                "e.g. latin-1 or cp1252"
+                f"{path}: {_undecodable(local, compressed)}the text is not UTF-8 ({error.reason}); save the "
+                "file as UTF-8, or set the input's encoding, e.g. latin-1 or cp1252"
             ) from error
         if not line:
             raise DataError(f"{path}: the file is empty; expected a first line with the column names")
         bare = re.sub('"[^"]*"', "", line)
-        delimiter = options.delimiter or (separator.group(1) if separator else max(",;\t|", key=bare.count))
+        likely = ";,\t|" if options.decimal == "," else ",;\t|"  # the first one if the line contains none
+        delimiter = options.delimiter or (separator.group(1) if separator else max(likely, key=bare.count))
         names = _names(line, file, delimiter)
     return [name.strip() or f"{UNNAMED}{number}" for number, name in enumerate(names, start=1)], delimiter, skipped
+
+
+def _undecodable(local: str, compressed: bool) -> str:
+    """`line 7: ` of the first line that is not UTF-8."""
+    with _open(local, compressed) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8-sig")
+            except UnicodeDecodeError:
+                return f"line {number}: "
+    return ""
 
 
 def _names(line: str, rest: io.TextIOWrapper, delimiter: str) -> list[str]:

@@ -33,6 +33,10 @@ _DECORATED = (
 _LIKE = rf"^({_PLAIN}|{_GROUPED}|{_DECIMAL_COMMA}|{_DECORATED})$"
 
 
+_MARKER = r"^(?i:[^\p{L}\p{N}]+|#?n\.?/?a\.?|#n/?v|null|nil|none|missing|m|nodata|no data|unknown|#ref!|#div/0!)$"
+"""Words that usually stand for a missing value; they do not count against a column of numbers."""
+
+
 @dataclass(frozen=True)
 class TextNumbers:
     """A text column of which most values look like numbers.
@@ -61,7 +65,10 @@ _MOST_WORDS = 5
 
 
 def text_numbers(column: pa.ChunkedArray) -> TextNumbers | None:
-    """What makes a column of numbers text; None if it is no text, or less than half of it looks like numbers."""
+    """What makes a column of numbers text; None if it is no text, or no more than half of it is numbers.
+
+    Words that usually mean a missing value do not count for either half.
+    """
     kind = column.type
     if pa.types.is_dictionary(kind) and is_text(kind.value_type):
         column = column.cast(kind.value_type)
@@ -70,7 +77,8 @@ def text_numbers(column: pa.ChunkedArray) -> TextNumbers | None:
     count = len(column) - column.null_count
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
     like = _sum(pc.and_(_matches(text, _LIKE), pc.invert(_matches(text, _CODE))))
-    if count == 0 or 2 * like <= count:
+    markers = _sum(_matches(text, _MARKER))
+    if not like or 2 * like <= count - markers:
         return None
     codes = _sum(_matches(text, _CODE))
     if codes and _sum(_matches(text, r"^\d+$")) == count and len(pc.unique(pc.utf8_length(text).drop_null())) == 1:
@@ -128,8 +136,14 @@ def _marks(words: Sequence[str]) -> list[str] | None:
 
 def _number_pattern(decimal: str, thousands: str) -> str:
     point = re.escape(decimal)
-    grouped = rf"\d{{1,3}}({_separator(thousands)}\d{{2,3}})+|" if thousands else ""
+    grouped = f"{_groups(thousands)}|" if thousands else ""
     return rf"[+-]?(({grouped}\d+)({point}\d*)?|{point}\d+)([eE][+-]?\d{{1,3}})?"
+
+
+def _groups(mark: str, most: int = 99) -> str:
+    """Digits in groups: three before each mark but the first ones, which in India have two."""
+    between = _separator(mark)
+    return rf"\d{{1,3}}({between}\d{{2,3}}){{0,{most}}}{between}\d{{3}}"
 
 
 def _separator(mark: str) -> str:
@@ -179,7 +193,7 @@ def _readings(options: ReadingOptions) -> list[tuple[str, Callable[[pa.ChunkedAr
             column = pc.replace_substring(column, decimal, ".")
         return pc.utf8_ltrim(column, "+")
 
-    whole = rf"[+-]?(\d{{1,3}}({_separator(thousands)}\d{{2,3}}){{1,5}}|\d{{1,18}})" if thousands else r"[+-]?\d{1,18}"
+    whole = rf"[+-]?({_groups(thousands, 4)}|\d{{1,18}})" if thousands else r"[+-]?\d{1,18}"
     return [
         (f"^({whole})$", lambda column: plain(column).cast(pa.int64())),
         (f"^({number})$", lambda column: plain(column).cast(pa.float64())),

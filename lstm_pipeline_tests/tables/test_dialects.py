@@ -108,7 +108,7 @@ def test_the_line_of_a_row_of_several_files(tmp_path: Path) -> None:
          {"a": [1234, 1234], "b": [1234.5, 2.0]}),
         ("a\n1'234.5\n1’000\n", {"thousands": "'"}, {"a": [1234.5, 1000.0]}),
         ("a;b\n1.5;2\n", {"decimal": ","}, {"a": ["1.5"], "b": [2]}),
-        ("a;b\n12,34;2\n", {"thousands": "."}, None),
+        ("a;b\n12,34;2\n", {"thousands": "'"}, None),
         ('a\n"12,34,567"\n', {"thousands": ","}, {"a": [1234567]}),
         ("a\n1e3\n2,5E-1\n", {"decimal": ","}, {"a": [1000.0, 0.25]}),
         ("a;b\nTrue;1,5\nfalse;2\n", {"decimal": ","}, {"a": [True, False], "b": [1.5, 2.0]}),
