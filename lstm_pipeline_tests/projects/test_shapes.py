@@ -9,10 +9,15 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from lstm_pipeline.projects import checks
 from lstm_pipeline.projects.inputs import training_input
-from lstm_pipeline.projects.project import Project
+from lstm_pipeline.projects.project import Project, load_project
+from lstm_pipeline.tables import notes_of
+from lstm_pipeline.tables.parquet import ParquetFiles
 from lstm_pipeline.timeseries.series import build_series
 from lstm_pipeline_tests.projects.real_files import AS_OF, complaints, daily, rows, small_project
 from lstm_pipeline_tests.tables.test_csv_files import DATA, needs_data
@@ -150,8 +155,6 @@ def advised(folder: Path, project: Project, text: str, **changes: Any) -> pa.Tab
     """The rows after the expressions that the message of a project proposes."""
     said = complaints(project)
     assert "add a select_expression with expressions: [" in said, said
-    import yaml
-
     written = said.split("with expressions: ", 1)[1].split("\n", 1)[0]
     return rows(small_project(folder, text, steps=[{"expressions": yaml.safe_load(written)}], **changes))
 
@@ -255,3 +258,39 @@ def test_the_step_that_leaves_nothing_is_named(tmp_path: Path, steps: list[dict[
 
 def test_a_file_without_rows(tmp_path: Path) -> None:
     assert "The input itself has no rows" in complaints(small_project(tmp_path, "date,v\n"))
+
+
+# --- notes ------------------------------------------------------------------------------------------------------------
+
+
+def test_notes_travel_with_the_frame_and_hide_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = small_project(tmp_path, "date,v\n2024-01-02,2\n2024-01-01,1\n2024-01-03,3\n")
+    path = tmp_path / "small.yaml"
+    path.write_text(path.read_text().replace("uri: data.csv", "uri: ${PLACE}/data.csv"))
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    project = load_project(path, str(tmp_path / "storage"))
+    table = training_input(project, AS_OF)
+    pq.write_table(table, tmp_path / "kept.parquet")
+    for kept in (table, pq.read_table(tmp_path / "kept.parquet")):
+        [note] = notes_of(kept)
+        assert "the rows are not in the order of time" in note
+        assert str(tmp_path) not in note
+
+
+def test_a_big_input_is_checked_by_its_first_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    days = [dt.date(2000, 1, 1) + dt.timedelta(days=day) for day in range(1_000)]
+    project = small_project(
+        tmp_path, pa.table({"date": days, "v": list(range(1_000))}), steps=[{"condition": "v >= 100"}]
+    )
+    monkeypatch.setattr(checks, "MOST_CELLS", 200)
+    read: list[int] = []
+    original = ParquetFiles.read
+
+    def spy(*args: Any) -> pa.Table:
+        table = original(*args)
+        read.append(table.num_rows)
+        return table
+
+    monkeypatch.setattr(ParquetFiles, "read", spy)
+    assert complaints(project) == ""
+    assert read == [100, 100]  # of 900, for each of the two data products

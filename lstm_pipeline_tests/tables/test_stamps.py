@@ -68,8 +68,8 @@ def stamps(*values: Any) -> pa.ChunkedArray:
         (stamps("2024-01-01", "12024-01-01"), "1 of 2 values are outside the years 1 to 9999 (first: the year 12024)"),
         (stamps("-0100-01-01", "2024-01-01"), "first: the year -100"),
         (stamps("0023-01-01", *DAYS), "1 different value lies centuries or decades from the others (0023-01-01; the "
-         "others are 2024-01-01 to 2024-02-09); correct them, or keep the others with the filter `t BETWEEN '2024-01-01' AND "
-         "'2024-02-10'`"),
+         "others are 2024-01-01 to 2024-02-09); correct them, or keep the others with the filter `t BETWEEN "
+         "'2024-01-01' AND '2024-02-10'`"),
         (stamps(*DAYS, "2222-01-01", "9999-12-31"), "2 different values lie centuries or decades"),
         (stamps("1970-01-01", *DAYS), "1970-01-01; the others are 2024-01-01"),
         (pa.chunked_array([pa.array([dt.date(1900, 1, 1), *DAYS])]), "1900-01-01; the others"),
