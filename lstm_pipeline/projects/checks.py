@@ -17,6 +17,7 @@ import pyarrow as pa
 from lstm_pipeline.errors import DataError, Problem
 from lstm_pipeline.projects.inputs import chain_to, frame_of
 from lstm_pipeline.projects.project import Project, StepError
+from lstm_pipeline.projects.shapes import date_parts
 from lstm_pipeline.projects.sources import Input, open_input
 from lstm_pipeline.registry import METADATA_SCHEMA
 from lstm_pipeline.spec import DataProduct, FilterStep, Loc, PredictionStep, SelectStep, SqlStep, TrainingStep
@@ -166,7 +167,10 @@ class _SchemaCheck:
 
     def _training_step(self, step: TrainingStep, schema: pa.Schema, schemas: Schemas, loc: Loc) -> Findings:
         problems = [*feature_problems(schema, step), *_frequency_problems(step)]
+        parts = None if step.timestamp_col in schema.names else date_parts(schema, step.timestamp_col)
         for place, message in problems:
+            if parts is not None and place == ("timestamp_col",):
+                message = f"{message}. Its parts are there; add a select_expression with {parts}"
             yield (*loc, *place), message
         if not problems:
             self.training_schema = schema

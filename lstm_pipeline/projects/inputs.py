@@ -29,6 +29,9 @@ from lstm_pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 
+FEW_REPEATS = 0.25
+"""If no more than this share of the rows repeats a timestamp, these are duplicates, not rows of several entities."""
+
 MOST_SHOWN = 1_000_000
 """Rows of an input that are read to say why a filter leaves none of them."""
 
@@ -169,7 +172,7 @@ def _checked(given: Input, frame: str, table: pa.Table) -> pa.Table:
     training = given.project.spec.training
     problems = list(text_problems(table, given.source, (name, *training.drop_cols)))
     if name not in table.column_names:
-        expressions = date_parts(table, name)
+        expressions = date_parts(table.schema, name)
         if expressions is not None:
             problems.append(
                 f"there is no column {name!r}, but there are its parts; add a select_expression with {expressions}"
@@ -205,7 +208,10 @@ def _repeated(given: Input, table: pa.Table) -> str | None:
     """Why timestamps repeat, if another column tells: the hour of a date, or an entity."""
     name = given.timestamp_col
     kind = table.schema.field(name).type
-    if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)) or not (count := repeats(table.column(name))):
+    if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+        return None
+    count = repeats(table.column(name))
+    if count <= FEW_REPEATS * table.num_rows:
         return None
     said = f"{count:,} of {counted(table.num_rows, 'row')} repeat a timestamp"
     if expressions := split_time(table, name, given.source.pattern):

@@ -43,9 +43,9 @@ def text_problems(table: pa.Table, source: Source, left_out: Sequence[str]) -> I
         )
 
 
-def date_parts(table: pa.Table, name: str) -> str | None:
+def date_parts(schema: pa.Schema, name: str) -> str | None:
     """The expression for a timestamp column that is spread over columns year, month, day and perhaps hour, minute."""
-    by_name = {column.lower(): column for column in table.column_names}
+    by_name = {column.lower(): column for column in schema.names}
     words = {"year": ("year", "yr", "yyyy"), "month": ("month", "mon", "mo", "mm"), "day": ("day", "dd", "dy")}
     parts = [next((by_name[word] for word in known if word in by_name), None) for known in words.values()]
     year, month, day = parts
@@ -54,7 +54,7 @@ def date_parts(table: pa.Table, name: str) -> str | None:
     hour = next((by_name[word] for word in ("hour", "hr", "hh") if word in by_name), None)
     minute = next((by_name[word] for word in ("minute", "min") if word in by_name), None)
     numbers = [part for part in (*parts, hour, minute) if part is not None]
-    if any(not pa.types.is_integer(table.schema.field(part).type) for part in numbers):
+    if any(not pa.types.is_integer(schema.field(part).type) for part in numbers):
         return None
     y, mo = in_backticks(year), in_backticks(month)
     d = in_backticks(day) if day else "1"
