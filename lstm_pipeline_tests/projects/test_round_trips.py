@@ -182,7 +182,7 @@ def round_trip_csv(folder: Path, columns: Columns, dialect: dict[str, Any], forg
 
 FORGOTTEN = st.sets(st.sampled_from(["delimiter", "decimal", "thousands", "missing_values", "encoding"]), max_size=2)
 QUICK = settings(
-    max_examples=50,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
