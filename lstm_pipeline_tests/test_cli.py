@@ -36,13 +36,21 @@ def command(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_validate_says_that_all_is_right(place: Path) -> None:
-    result = command(place, "validate", "tiny.yaml")
+    result = command(place, "validate", "tiny.yaml", "--as-of", "2024-04-29")
     assert result.returncode == 0
     assert result.stdout.splitlines() == [
         "tiny.yaml: the spec is valid and fits its inputs",
         "  energy: power",
         "  water: flow, passes",
     ]
+
+
+def test_validate_runs_the_chain(place: Path) -> None:
+    result = command(place, "validate", "tiny.yaml", "--as-of", "2024-09-01")
+    assert result.returncode == 2
+    assert "leaves none of 120 rows" in result.stderr
+    assert "'date' holds 2024-01-01 to 2024-04-29; change the condition, or give newer data" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_wrong_spec_ends_with_2_and_every_problem(place: Path) -> None:

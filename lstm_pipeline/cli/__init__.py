@@ -74,13 +74,14 @@ def init(file: Path, data: str | None) -> None:
 
 @cli.command()
 @click.argument("spec")
+@as_of_option
 @with_storage
-def validate(spec: str) -> None:
-    """Check SPEC against the columns of its inputs, and list every problem."""
+def validate(spec: str, as_of: dt.datetime | None) -> None:
+    """Check SPEC against the columns and rows of its inputs, and list every problem."""
     from lstm_pipeline.projects import data_problems
 
     project = load(spec)
-    problems = data_problems(project)
+    problems = data_problems(project, as_of.date() if as_of else None)
     if problems:
         raise SpecError(project.loaded.source, problems)
     click.echo(f"{project.loaded.source}: the spec is valid and fits its inputs")

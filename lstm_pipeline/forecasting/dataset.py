@@ -17,6 +17,7 @@ from lstm_pipeline.projects import provenance_of
 from lstm_pipeline.registry import InputRecord
 from lstm_pipeline.spec import TrainingStep
 from lstm_pipeline.statistics import DriftReference, Scaler, drift_reference, fit_scaler, naive_scale
+from lstm_pipeline.tables import own_zone
 from lstm_pipeline.timeseries import (
     FeatureSet,
     Filled,
@@ -155,7 +156,8 @@ def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset
         table,
         step.timestamp_col,
         features.names,
-        timezone=timezone,
+        # a frame labels its instants with the column's own zone only if the spec names none
+        timezone=own_zone(table.schema.field(step.timestamp_col).type) or timezone,
         frequency=step.frequency,
         on_duplicates=step.on_duplicates,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.projects import Project, chain_to
+from lstm_pipeline.projects import Project, chain_texts, chain_to, open_input
 from lstm_pipeline.spec import DataProduct, FileInput, SelectStep
 from lstm_pipeline.sql import select
-from lstm_pipeline.tables import open_source
+from lstm_pipeline.tables import time_order
 from lstm_pipeline.wording import listed
 
 Days = npt.NDArray[np.datetime64]
@@ -41,7 +40,7 @@ class ClippedInputs:
     def __init__(self, project: Project, folder: Path) -> None:
         self._project = project
         spec = project.spec
-        self._inputs: dict[tuple[Any, ...], _Input] = {}
+        self._inputs: dict[tuple[str, ...], _Input] = {}
         places: dict[str, tuple[str, Path]] = {}
         for key, product, frame in (
             ("model_metadata", spec.model_metadata, spec.training.input),
@@ -49,7 +48,7 @@ class ClippedInputs:
         ):
             name, steps = chain_to(product, frame)
             selects = [step for step in steps if isinstance(step, SelectStep)]
-            same = (project.input_uri(product, name), *(tuple(step.expressions) for step in selects))
+            same = (project.input_uri(product, name), *chain_texts(product.inputs[name], selects))
             if same not in self._inputs:
                 target = folder / f"{len(self._inputs)}-{name}"
                 self._inputs[same] = _read(project, product, name, selects, target)
@@ -131,11 +130,16 @@ class _Plan:
 
 
 def _read(project: Project, product: DataProduct, name: str, selects: list[SelectStep], folder: Path) -> _Input:
-    step, zone = project.spec.training, project.spec.timezone
+    step = project.spec.training
     with project.reading(product, name) as uri:
-        table = open_source(uri, timestamp_col=step.timestamp_col).read()
+        given = open_input(project, product, name, uri, selects)
+        table, zone = given.source.read(), given.timezone
     shown = project.shown_uri(product, name)
-    days = _days(_with_times(project, table, selects, name), step.timestamp_col, zone, f"input '{name}' ({shown})")
+    what, times = f"input '{name}' ({shown})", _with_times(project, table, selects, name, zone)
+    days = _days(times, step.timestamp_col, zone, what)
+    if step.on_duplicates != "last" and time_order(times[step.timestamp_col]) == "falling":
+        backwards = np.arange(table.num_rows)[::-1]  # as the rows of a file with the newest one first are ordered
+        table, days = table.take(pa.array(backwards)), days[backwards]
     if not table.num_rows or bool(np.isnat(days).all()):
         raise DataError(f"input '{name}' ({shown}) has no row with a timestamp; there is no day to simulate")
     covariates = list(step.future_covariates or ())
@@ -151,11 +155,11 @@ def _read(project: Project, product: DataProduct, name: str, selects: list[Selec
     return _Input(table, days, folder, _Plan(known, step.timestamp_col, project.spec.prediction.forecast_horizon))
 
 
-def _with_times(project: Project, table: pa.Table, selects: list[SelectStep], name: str) -> pa.Table:
+def _with_times(project: Project, table: pa.Table, selects: list[SelectStep], name: str, zone: str) -> pa.Table:
     """The table after the select steps, which keep every row. Filters would drop rows, by the day they run on."""
     for step in selects:
         try:
-            table = select(table, step.expressions, as_of=project.today(), timezone=project.spec.timezone)
+            table = select(table, step.expressions, as_of=project.today(), timezone=zone)
         except DataError as error:
             raise DataError(
                 f"input '{name}': to clip it by day, its rows are given their timestamps by the select steps before "

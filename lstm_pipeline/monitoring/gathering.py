@@ -21,7 +21,7 @@ from lstm_pipeline.monitoring.options import Change, changed_settings
 from lstm_pipeline.monitoring.recent import measured_drift
 from lstm_pipeline.monitoring.summary import live_accuracy
 from lstm_pipeline.monitoring.watch import Watch, read_watch, write_watch
-from lstm_pipeline.projects import InputState, Project, chain_to, input_state, sql_texts
+from lstm_pipeline.projects import InputState, Project, chain_texts, chain_to, input_state
 from lstm_pipeline.registry import METADATA, ModelMetadata, PinnedModel, Registry
 from lstm_pipeline.spec import DriftRule
 from lstm_pipeline.storage import Store
@@ -171,8 +171,9 @@ class _Gathering:
     def _drift(self, watch: Watch, rule: DriftRule, state: InputState, models: Mapping[str, ModelFacts]) -> Watch:
         """What is remembered of drift, or measured anew if something that it depends on has changed."""
         as_of = self.now.astimezone(ZoneInfo(self.project.spec.timezone)).date()
-        _, steps = chain_to(self.project.spec.model_metadata, self.project.spec.training.input)
-        texts = sql_texts(steps)
+        product = self.project.spec.model_metadata
+        name, steps = chain_to(product, self.project.spec.training.input)
+        texts = chain_texts(product.inputs[name], steps)
         dated = str(as_of) if any("current_" in text.lower() or "now(" in text.lower() for text in texts) else ""
         runs = sorted(f"{group} {model.run_id}" for group, model in models.items())
         parts = [state.fingerprint, str(rule.rows), dated, *texts, *runs]

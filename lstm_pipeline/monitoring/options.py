@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lstm_pipeline.projects import chain_to, sql_texts
+from lstm_pipeline.projects import chain_texts, chain_to
 from lstm_pipeline.registry import ModelMetadata
 from lstm_pipeline.spec import ProjectSpec, TrainingStep
 from lstm_pipeline.timeseries import calendar_names, holiday_name, offset_of, season_length
@@ -70,7 +70,8 @@ def _shared(spec: ProjectSpec, metadata: ModelMetadata) -> Iterator[Change]:
     yield from (Change(key, used[key], getattr(step, key)) for key in _OF_STEP if key in used)
     yield from (Change(key, getattr(metadata, key), getattr(step, key)) for key in _RECORDED_ALIKE)
     yield Change("timestamp_col", metadata.timestamp_column, step.timestamp_col)
-    yield Change("timezone", metadata.timezone, spec.timezone)
+    if "timezone" in spec.model_fields_set:  # otherwise the timestamp column's own counts
+        yield Change("timezone", metadata.timezone, spec.timezone)
     yield Change("future_covariates", sorted(metadata.future_covariates), sorted(step.future_covariates))
     if metadata.dropped_columns is not None:
         yield Change("drop_cols", sorted(metadata.dropped_columns), sorted(step.drop_cols))
@@ -84,8 +85,8 @@ def _shared(spec: ProjectSpec, metadata: ModelMetadata) -> Iterator[Change]:
     holidays = (holiday_name(step.holidays),) if step.holidays else ()
     yield Change("calendar_features", metadata.calendar_features, [*calendar, *holidays])
     if metadata.input is not None:
-        _, steps = chain_to(spec.model_metadata, step.input)
-        yield Change("transformations", metadata.input.steps, sql_texts(steps))
+        name, steps = chain_to(spec.model_metadata, step.input)
+        yield Change("transformations", metadata.input.steps, chain_texts(spec.model_metadata.inputs[name], steps))
 
 
 def _shown(value: Any) -> str:

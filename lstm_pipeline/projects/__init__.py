@@ -23,8 +23,9 @@ if TYPE_CHECKING:
         training_input,
     )
     from lstm_pipeline.projects.project import Project, find_spec, load_project, spec_files
-    from lstm_pipeline.projects.provenance import provenance_of, sql_texts
+    from lstm_pipeline.projects.provenance import chain_texts, provenance_of
     from lstm_pipeline.projects.simulation import simulate_plant
+    from lstm_pipeline.projects.sources import open_input
 
 __all__ = [
     "DEMO",
@@ -32,6 +33,7 @@ __all__ = [
     "Growth",
     "InputState",
     "Project",
+    "chain_texts",
     "chain_to",
     "data_problems",
     "find_spec",
@@ -41,6 +43,7 @@ __all__ = [
     "input_preview",
     "input_state",
     "load_project",
+    "open_input",
     "prediction_input",
     "provenance_of",
     "read_columns",
@@ -49,7 +52,6 @@ __all__ = [
     "shown_time",
     "simulate_plant",
     "spec_files",
-    "sql_texts",
     "training_input",
     "write_demo_data",
 ]
@@ -61,8 +63,9 @@ _NAMES = {
     "growth": ("Growth", "InputState", "input_growth", "input_state", "shown_time"),
     "inputs": ("chain_to", "finish", "input_preview", "prediction_input", "recent_training_input", "training_input"),
     "project": ("Project", "find_spec", "load_project", "spec_files"),
-    "provenance": ("provenance_of", "sql_texts"),
+    "provenance": ("chain_texts", "provenance_of"),
     "simulation": ("simulate_plant",),
+    "sources": ("open_input",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 

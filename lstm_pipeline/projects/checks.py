@@ -1,29 +1,46 @@
-"""Checks a project against the columns of its inputs, without reading their rows."""
+"""Checks a project against its inputs: their columns, then the rows that its steps make of them.
+
+Of an input with more than `MOST_CELLS` values, only the first rows that pass the filters are read, as many as have so
+many values: a check takes seconds, whatever the size of the data. CSV files are read completely anyway.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 
 from lstm_pipeline.errors import DataError, Problem
-from lstm_pipeline.projects.project import Project
+from lstm_pipeline.projects.inputs import Part, chain_to, frame_of
+from lstm_pipeline.projects.project import Project, StepError
+from lstm_pipeline.projects.shapes import date_parts
+from lstm_pipeline.projects.sources import Input, open_input
 from lstm_pipeline.registry import METADATA_SCHEMA
-from lstm_pipeline.spec import FilterStep, Loc, PredictionStep, SelectStep, SqlStep, TrainingStep
+from lstm_pipeline.spec import DataProduct, FilterStep, Loc, PredictionStep, SelectStep, SqlStep, TrainingStep
+from lstm_pipeline.sql import redefines
 from lstm_pipeline.sql import running as sql
 from lstm_pipeline.statistics import interval_columns
-from lstm_pipeline.tables import fields_problems, read_schema
-from lstm_pipeline.timeseries import FeatureSet, feature_problems, offset_of, resolve_features
+from lstm_pipeline.tables import fields_problems, own_zone
+from lstm_pipeline.timeseries import FeatureSet, build_series, feature_problems, offset_of, resolve_features
 from lstm_pipeline.wording import listed
+
+logger = logging.getLogger(__name__)
+
+MOST_CELLS = 10_000_000
+"""Values of an input that are read to check it."""
 
 Schemas = dict[str, pa.Schema]
 Findings = Iterator[tuple[Loc, str]]
 
 
 def data_problems(project: Project, as_of: dt.date | None = None) -> list[Problem]:
-    """Finds every place where the spec does not match its data: inputs, SQL steps, features, output schemas.
+    """Finds every place where the spec does not match its data: inputs, SQL steps, features, output schemas, rows.
+
+    What was left out or put in order on the way is logged.
 
     Args:
         project: the project to check.
@@ -31,6 +48,8 @@ def data_problems(project: Project, as_of: dt.date | None = None) -> list[Proble
     """
     check = _SchemaCheck(project, as_of or project.today())
     findings = [*check.product("model_metadata"), *check.product("predictions")]
+    for note in dict.fromkeys(check.notes):
+        logger.warning("%s", note)
     return [project.loaded.problem(loc, message) for loc, message in findings]
 
 
@@ -45,17 +64,71 @@ class _SchemaCheck:
         self.project = project
         self.as_of = as_of
         self.training_schema: pa.Schema | None = None
+        self.notes: list[str] = []
+        self.opened: dict[str, Input] = {}
 
     def product(self, key: str) -> Findings:
         """Yields every problem of one data product: `model_metadata` or `predictions`."""
-        product = getattr(self.project.spec, key)
+        findings = []
+        for finding in self._columns(key, getattr(self.project.spec, key)):
+            findings.append(finding)
+            yield finding
+        if not findings:
+            yield from self._rows(key)
+
+    def _rows(self, key: str) -> Findings:
+        """Runs the chain up to the training or prediction step, and yields what its rows say."""
+        spec = self.project.spec
+        product, step = (
+            (spec.model_metadata, spec.training) if key == "model_metadata" else (spec.predictions, spec.prediction)
+        )
+        index = product.transformations.index(step)
+        try:
+            given = self.inputs.get(chain_to(product, step.input)[0])
+            frame = frame_of(
+                self.project, product, step.input, self.as_of, part=Part(most_cells=MOST_CELLS), given=given
+            )
+            self.notes += frame.notes
+        except StepError as error:
+            yield (key, "transformations", product.transformations.index(error.step)), str(error)
+            return
+        except DataError as error:
+            yield (key, "inputs", chain_to(product, step.input)[0]), str(error)
+            return
+        if isinstance(step, TrainingStep) and frame.table.num_rows:
+            try:
+                self._series(frame.table, step)
+            except DataError as error:
+                yield (key, "transformations", index, "timestamp_col"), str(error)
+
+    def _series(self, table: pa.Table, step: TrainingStep) -> None:
+        """Makes a series of the rows, as training does.
+
+        Raises:
+            DataError: they are none.
+        """
+        kind = table.schema.field(step.timestamp_col).type
+        build_series(
+            table,
+            step.timestamp_col,
+            resolve_features(table.schema, step).names,
+            timezone=own_zone(kind) or self.project.spec.timezone,
+            frequency=step.frequency,
+            on_duplicates=step.on_duplicates,
+        )
+
+    def _columns(self, key: str, product: DataProduct) -> Findings:
         schemas: Schemas = {}
+        self.inputs: dict[str, Input] = {}
         for name in product.inputs:
             try:
                 with self.project.reading(product, name) as uri:
-                    schemas[name] = read_schema(uri, timestamp_col=self.project.spec.training.timestamp_col)
+                    self.inputs[name] = given = self._opened(product, name, uri)
+                    schemas[name] = given.source.schema
             except DataError as error:
                 yield (key, "inputs", name), str(error)
+        zones = [given.timezone for given in self.inputs.values()]
+        self.timezone = zones[0] if zones else self.project.spec.timezone
         for index, step in enumerate(product.transformations):
             schema = schemas.get(step.input)
             if schema is None:
@@ -72,8 +145,17 @@ class _SchemaCheck:
             for problem in fields_problems(output, product.fields):
                 yield (key, "details", *_loc_of(problem.place)), problem.message
 
+    def _opened(self, product: DataProduct, name: str, uri: str) -> Input:
+        """An open input; both data products often read the same files in the same way, which are then read once."""
+        steps = _steps_from(product, name)
+        raw = redefines(steps, self.project.spec.training.timestamp_col)
+        key = repr((uri, product.inputs[name], raw))
+        if key not in self.opened:
+            self.opened[key] = open_input(self.project, product, name, uri, steps)
+        return replace(self.opened[key], name=name, steps=steps)
+
     def _sql_step(self, step: SqlStep, schema: pa.Schema, schemas: Schemas, loc: Loc) -> Findings:
-        as_of, timezone = self.as_of, self.project.spec.timezone
+        as_of, timezone = self.as_of, self.timezone
         try:
             if isinstance(step, FilterStep):
                 schemas[step.output] = sql.filter_schema(schema, step.condition, as_of=as_of, timezone=timezone)
@@ -87,7 +169,10 @@ class _SchemaCheck:
 
     def _training_step(self, step: TrainingStep, schema: pa.Schema, schemas: Schemas, loc: Loc) -> Findings:
         problems = [*feature_problems(schema, step), *_frequency_problems(step)]
+        parts = None if step.timestamp_col in schema.names else date_parts(schema, step.timestamp_col)
         for place, message in problems:
+            if parts is not None and place == ("timestamp_col",):
+                message = f"{message}. Its parts are there; add a select_expression with {parts}"
             yield (*loc, *place), message
         if not problems:
             self.training_schema = schema
@@ -116,6 +201,13 @@ class _SchemaCheck:
         columns = forecast | {name: pa.float64() for name in bounds if name not in forecast}
         added = [("_predicted_at", pa.timestamp("us", tz="UTC")), ("model_version", pa.string())]
         schemas[step.output] = pa.schema([*columns.items(), *added])
+
+
+def _steps_from(product: DataProduct, name: str) -> list[SqlStep]:
+    """The SQL steps that lead from an input to the training or prediction step, if that is where it goes."""
+    step = next(step for step in product.transformations if isinstance(step, TrainingStep | PredictionStep))
+    start, steps = chain_to(product, step.input)
+    return steps if start == name else []
 
 
 def _feature_types(features: FeatureSet) -> dict[str, pa.DataType]:

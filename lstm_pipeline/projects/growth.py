@@ -1,16 +1,24 @@
-"""Whether a project's input has grown: from its listing and its footers, without reading its rows."""
+"""Whether a project's input has grown: from its listing and its footers, mostly without reading its rows.
+
+What its reading options make of the rows decides: a long table counts one row for each timestamp, and an input whose
+timestamps only all files together can tell is read like for training.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
+from lstm_pipeline.errors import DataError
 from lstm_pipeline.projects.inputs import chain_to
 from lstm_pipeline.projects.project import Project
-from lstm_pipeline.projects.provenance import file_key, listing_fingerprint
+from lstm_pipeline.projects.provenance import file_key, listing_fingerprint, options_text
+from lstm_pipeline.projects.sources import Input, open_input, reading_of
 from lstm_pipeline.registry import InputRecord
 from lstm_pipeline.spec import DataProduct
-from lstm_pipeline.tables import Extent, joined, list_files, read_extents
+from lstm_pipeline.tables import Extent, FileSet, Reading, joined, list_files, read_extents
 from lstm_pipeline.wording import counted
 
 
@@ -47,19 +55,52 @@ def input_state(project: Project, product: DataProduct, seen: Mapping[str, Exten
     """
     spec = project.spec
     step = spec.training if product is spec.model_metadata else spec.prediction
-    with project.reading(product, chain_to(product, step.input)[0]) as uri:
-        found = list_files(uri)
-        keys = {file_key(file): file for file in found.files}
-        known = {key: extent for key, extent in (seen or {}).items() if key in keys}
-        new = [key for key in keys if key not in known]
-        size = 0
-        if new:
-            only = replace(found, files=tuple(keys[key] for key in new))
-            extents, size = read_extents(only, spec.training.timestamp_col)
-            known.update(zip(new, extents, strict=True))
+    name, steps = chain_to(product, step.input)
+    with project.reading(product, name) as uri:
+        found, reading = list_files(uri), reading_of(project, product, name, steps)
+        fingerprint = listing_fingerprint(found.files)
+        together = fingerprint + _suffix(reading)
+        known, size = ({together: seen[together]}, 0) if seen and together in seen else (None, 0)
+        if known is None and reading.by_file:
+            known, size = _by_file(found, reading, seen or {})
+        if known is None or not all(extent.decided for extent in known.values()):
+            size += sum(file.size for file in found.files)
+            known = {together: _whole(partial(open_input, project, product, name, uri, steps), known)}
     total = joined(list(known.values()))
-    fingerprint = listing_fingerprint(found.files)
-    return InputState(total.rows, total.oldest, total.newest, fingerprint, len(keys), size, known)
+    return InputState(total.rows, total.oldest, total.newest, fingerprint, len(found.files), size, known)
+
+
+def _by_file(found: FileSet, reading: Reading, seen: Mapping[str, Extent]) -> tuple[dict[str, Extent], int]:
+    """The extents of the files, and about how many bytes were read for the new ones."""
+    keys = {file_key(file) + _suffix(reading): file for file in found.files}
+    known = {key: extent for key, extent in seen.items() if key in keys}
+    new = [key for key in keys if key not in known]
+    if not new:
+        return known, 0
+    extents, size = read_extents(replace(found, files=tuple(keys[key] for key in new)), reading)
+    return known | dict(zip(new, extents, strict=True)), size
+
+
+def _whole(opened: Callable[[], Input], by_file: Mapping[str, Extent] | None) -> Extent:
+    """The extent of an input as training reads it.
+
+    Args:
+        opened: opens it.
+        by_file: extents with the rows of each file, which are what is known if the timestamps cannot be read; None:
+            rows cannot be counted by file.
+    """
+    try:
+        return opened().source.extent()
+    except DataError as error:
+        if by_file is None or error.transient:
+            raise
+        return Extent(sum(extent.rows for extent in by_file.values()))
+
+
+def _suffix(reading: Reading) -> str:
+    """Tells what was found with other reading options from what these would find; empty if there are none."""
+    text = options_text(reading.options)
+    return f" {hashlib.sha256(text.encode()).hexdigest()[:16]}" if text else ""
 
 
 @dataclass(frozen=True)

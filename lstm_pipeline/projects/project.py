@@ -19,6 +19,7 @@ from lstm_pipeline.spec import (
     DataProductInput,
     LoadedSpec,
     ProjectSpec,
+    SqlStep,
     check_storage,
     load_spec,
     projects_folder,
@@ -39,6 +40,23 @@ SUFFIXES = (".yaml", ".yml", ".json")
 
 SHIPPED = Path(__file__).parent.parent / "defs"
 """Folder of the projects that come with the package."""
+
+
+class StepError(DataError):
+    """A step that leaves no row.
+
+    Args:
+        message: what the condition is compared with.
+        step: the step.
+    """
+
+    def __init__(self, message: str, step: SqlStep) -> None:
+        super().__init__(message)
+        self.step = step
+
+    def with_message(self, message: str) -> StepError:
+        """The same step with another text."""
+        return StepError(message, self.step)
 
 
 @dataclass(frozen=True)
@@ -95,10 +113,14 @@ class Project:
         try:
             yield uri
         except DataError as error:
-            message = scrubbed(str(error), self._written_uri(product, name), self.loaded.folder)
-            fault = DataError(message)
+            message = self.scrubbed(product, name, str(error))
+            fault = error.with_message(message) if isinstance(error, StepError) else DataError(message)
             fault.transient = error.transient
             raise fault from None  # the cause would be recorded with the secrets in it
+
+    def scrubbed(self, product: DataProduct, name: str, text: str) -> str:
+        """A text about an input, without the secrets in its location."""
+        return scrubbed(text, self._written_uri(product, name), self.loaded.folder)
 
     def _written_uri(self, product: DataProduct, name: str) -> str:
         source = product.inputs[name]

@@ -13,14 +13,14 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 
 from lstm_pipeline.registry import InputRecord
-from lstm_pipeline.spec import FilterStep, SqlStep
+from lstm_pipeline.spec import FilterStep, ReadingOptions, SqlStep
 from lstm_pipeline.tables import FoundFile, Source
 
 _KEY = b"lstm_pipeline/input"
 
 
-def provenance(source: Source, steps: Sequence[SqlStep]) -> InputRecord:
-    """Describes an input that has been opened, and the steps its rows go through."""
+def provenance(source: Source, options: ReadingOptions, steps: Sequence[SqlStep]) -> InputRecord:
+    """Describes an input that has been opened, how it was read, and the steps its rows go through."""
     extent = source.extent()
     return InputRecord(
         rows=extent.rows,
@@ -28,17 +28,25 @@ def provenance(source: Source, steps: Sequence[SqlStep]) -> InputRecord:
         newest=extent.newest,
         fingerprint=listing_fingerprint(source.files),
         files=len(source.files),
-        steps=sql_texts(steps),
+        steps=chain_texts(options, steps),
     )
 
 
-def sql_texts(steps: Sequence[SqlStep]) -> list[str]:
-    """The SQL of a chain as it is compared: white space and the names of the frames do not matter."""
-    texts = []
+def chain_texts(options: ReadingOptions, steps: Sequence[SqlStep]) -> list[str]:
+    """What happens to an input as it is compared: reading options, then SQL without names of frames and white space."""
+    text = options_text(options)
+    texts = [f"input: {text}"] if text else []
     for step in steps:
         parts = [step.condition] if isinstance(step, FilterStep) else step.expressions
         texts.append(f"{step.transform}: {', '.join(' '.join(part.split()) for part in parts)}")
     return texts
+
+
+def options_text(options: ReadingOptions) -> str:
+    """The reading options of an input that are set, as JSON; empty if there are none."""
+    known = ReadingOptions.model_fields
+    values = {key: value for key, value in options.model_dump(mode="json").items() if key in known and value}
+    return json.dumps(values, sort_keys=True, ensure_ascii=False) if values else ""
 
 
 def with_provenance(table: pa.Table, record: InputRecord) -> pa.Table:

@@ -40,7 +40,7 @@ class InputRecord(Record):
         oldest, newest: the first and the last time, in ISO format and UTC; None if the input has no timestamp column.
         fingerprint: of the listing: names, sizes and times or ETags of the files.
         files: number of files.
-        steps: the SQL that the rows went through.
+        steps: the input's reading options, if there are any, and the SQL that the rows went through.
     """
 
     rows: int = Field(ge=0)

@@ -30,11 +30,13 @@ if TYPE_CHECKING:
         Promote,
         Retrain,
     )
+    from lstm_pipeline.spec.date_formats import PATTERNS, has_long_year, strptime_format
     from lstm_pipeline.spec.documents import Document, Loc, quoted, read_document
     from lstm_pipeline.spec.durations import duration_text, parse_duration
     from lstm_pipeline.spec.loading import LoadedSpec, load_data, load_spec
     from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
     from lstm_pipeline.spec.project import DataProduct, DataProductInput, FileInput, ProjectSpec
+    from lstm_pipeline.spec.reading import DEFAULT_READING, MAX_ENTITY_COLUMNS, GivenTimestamps, Pivot, ReadingOptions
     from lstm_pipeline.spec.steps import (
         DEFAULT_GROUP,
         FilterStep,
@@ -46,7 +48,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_GROUP",
+    "DEFAULT_READING",
     "DOCUMENTED",
+    "MAX_ENTITY_COLUMNS",
+    "PATTERNS",
     "STORAGE_VARIABLE",
     "AccuracyRule",
     "Alert",
@@ -58,19 +63,23 @@ __all__ = [
     "DriftRule",
     "FileInput",
     "FilterStep",
+    "GivenTimestamps",
     "LoadedSpec",
     "Loc",
     "ModelOptions",
     "NewData",
+    "Pivot",
     "PredictionStep",
     "ProjectSpec",
     "Promote",
+    "ReadingOptions",
     "Retrain",
     "SelectStep",
     "SqlStep",
     "TrainingStep",
     "check_storage",
     "duration_text",
+    "has_long_year",
     "home",
     "load_data",
     "load_spec",
@@ -82,17 +91,20 @@ __all__ = [
     "scrubbed",
     "shown_uri",
     "storage_uri",
+    "strptime_format",
     "uri_problem",
     "without_credentials",
 ]
 
 _NAMES = {
     "automation": ("AccuracyRule", "Alert", "Alerts", "Automation", "DriftRule", "NewData", "Promote", "Retrain"),
+    "date_formats": ("PATTERNS", "has_long_year", "strptime_format"),
     "documents": ("Document", "Loc", "quoted", "read_document"),
     "durations": ("duration_text", "parse_duration"),
     "loading": ("LoadedSpec", "load_data", "load_spec"),
     "model_options": ("DOCUMENTED", "ModelOptions"),
     "project": ("DataProduct", "DataProductInput", "FileInput", "ProjectSpec"),
+    "reading": ("DEFAULT_READING", "GivenTimestamps", "MAX_ENTITY_COLUMNS", "Pivot", "ReadingOptions"),
     "steps": ("DEFAULT_GROUP", "FilterStep", "PredictionStep", "SelectStep", "SqlStep", "TrainingStep"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

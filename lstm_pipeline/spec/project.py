@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from lstm_pipeline.spec.automation import Automation, Owner, Promote, TagKey, TagValue, timezone_name
 from lstm_pipeline.spec.model_options import SpecModel
+from lstm_pipeline.spec.reading import ReadingOptions
 from lstm_pipeline.spec.steps import DEFAULT_INTERVALS, AnyStep, FrameName, PathPart, PredictionStep, TrainingStep
 
 ColumnType = Literal["VARCHAR", "DOUBLE", "INTEGER", "BIGINT", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ"]
@@ -55,7 +56,7 @@ class Details(SpecModel):
     fields: list[FieldSpec] = Field(min_length=1, description="columns of the output, in this order")
 
 
-class DataProductInput(SpecModel):
+class DataProductInput(ReadingOptions):
     """An input named by its identifier in the project's catalog."""
 
     input_type: Literal["data_product"] = Field(description="kind of the input")
@@ -63,7 +64,7 @@ class DataProductInput(SpecModel):
     preview_limit: int = Field(10, ge=0, description="rows shown in the asset's preview; at least 0")
 
 
-class FileInput(SpecModel):
+class FileInput(ReadingOptions):
     """An input named by its URI."""
 
     input_type: Literal["file"] = Field(description="kind of the input")

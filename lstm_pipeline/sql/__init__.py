@@ -6,6 +6,25 @@ steps is known to `projects`. sqlglot has its home here; DuckDB has it here and 
 """
 
 from lstm_pipeline.sql.pushdown import needed
-from lstm_pipeline.sql.running import SqlError, filter_rows, filter_schema, select, select_schema
+from lstm_pipeline.sql.running import (
+    SqlError,
+    columns_of,
+    filter_rows,
+    filter_schema,
+    redefines,
+    select,
+    select_schema,
+)
+from lstm_pipeline.sql.spark_expressions import in_backticks
 
-__all__ = ["SqlError", "filter_rows", "filter_schema", "needed", "select", "select_schema"]
+__all__ = [
+    "SqlError",
+    "columns_of",
+    "filter_rows",
+    "filter_schema",
+    "in_backticks",
+    "needed",
+    "redefines",
+    "select",
+    "select_schema",
+]

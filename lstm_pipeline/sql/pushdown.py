@@ -73,9 +73,17 @@ def needed(schema: pa.Schema, steps: Sequence[SqlStep], *, as_of: dt.date, timez
 
 def _columns(session: Session, texts: Sequence[str]) -> frozenset[str] | None:
     trees = [parse(text) for text in texts]
-    if any(isinstance(tree, exp.Star) for tree in trees):
+    names = {
+        column.name.lower()
+        for tree in trees
+        for part in ([tree] if not isinstance(tree, exp.Star) else tree.args.get("replace") or [])
+        for column in part.find_all(exp.Column)
+    }
+    for star in (tree for tree in trees if isinstance(tree, exp.Star)):
+        left_out = {column.name.lower() for column in star.args.get("except_") or []}
+        names |= session.columns.keys() - left_out
+    if names >= session.columns.keys():
         return None
-    names = {column.name.lower() for tree in trees for column in tree.find_all(exp.Column)}
     return frozenset(session.columns[name] for name in names) or None  # a table without columns has no rows
 
 

@@ -16,6 +16,7 @@ Differences from Spark's defaults:
 from __future__ import annotations
 
 import datetime as dt
+import re
 import threading
 import zoneinfo
 from collections.abc import Iterator, Sequence
@@ -27,9 +28,11 @@ import pyarrow as pa
 from sqlglot import exp
 
 from lstm_pipeline.errors import DataError, Problem
+from lstm_pipeline.spec import SelectStep, SqlStep
 from lstm_pipeline.sql.spark_expressions import (
     MistakeError,
     Session,
+    in_backticks,
     only,
     parse,
     quoted,
@@ -225,7 +228,7 @@ def _condition(session: Session, text: str) -> _Output:
         if (kind := session.type_of(sql)) != "BOOLEAN":
             raise MistakeError(f"{short(text)} must be true or false (BOOLEAN), got {kind}")
     except (MistakeError, RecursionError) as error:
-        raise SqlError([Problem("condition", _complaint(error))]) from error
+        raise SqlError([Problem("condition", _complaint(session, text, error))]) from error
     return _Output("condition", text, "condition", sql)
 
 
@@ -237,13 +240,15 @@ def _outputs(session: Session, expressions: Sequence[str]) -> list[_Output]:
         try:
             outputs += _columns(session, place, text)
         except (MistakeError, RecursionError) as error:
-            problems.append(Problem(place, _complaint(error)))
+            problems.append(Problem(place, _complaint(session, text, error)))
     first: dict[str, str] = {}
     for output in outputs:
         if output.name.lower() in first:
             earlier = first[output.name.lower()]
             problems.append(Problem(output.place, f"column {output.name!r} is already defined by {earlier}"))
         first.setdefault(output.name.lower(), output.place)
+    if expressions and not outputs and not problems:
+        problems.append(Problem("expressions", "expected at least one column, but EXCEPT leaves none"))
     if not expressions:
         problems.append(Problem("expressions", "expected at least one expression; use `*` to keep every column"))
     if problems:
@@ -255,8 +260,7 @@ def _columns(session: Session, place: str, text: str) -> list[_Output]:
     """The output of one expression of a select: one column, or every column for `*`."""
     tree = parse(text)
     if isinstance(tree, exp.Star):
-        only(tree)
-        return [_Output(place, text, name, "", source=name) for name in session.columns.values()]
+        return _star(session, place, text, tree)
     name = ""
     if isinstance(tree, exp.Alias):
         only(tree, "this", "alias")
@@ -271,5 +275,65 @@ def _columns(session: Session, place: str, text: str) -> list[_Output]:
     return [_Output(place, text, name or source or "", sql, source)]
 
 
-def _complaint(error: Exception) -> str:
-    return "the expression is nested too deeply" if isinstance(error, RecursionError) else str(error)
+def _star(session: Session, place: str, text: str, tree: exp.Star) -> list[_Output]:
+    """Every column, without those of EXCEPT, and with the expressions of REPLACE in place of the columns they name."""
+    only(tree, "except_", "replace")
+    dropped = {_known(session, column) for column in tree.args.get("except_") or []}
+    replaced: dict[str, str] = {}
+    for alias in tree.args.get("replace") or []:
+        if not isinstance(alias, exp.Alias) or not isinstance(alias.args["alias"], exp.Identifier):
+            raise MistakeError(f"expected `* REPLACE (expression AS column)`: {short(text)}")
+        only(alias, "this", "alias")
+        name = _known(session, exp.column(alias.args["alias"].copy()))
+        if name in dropped or name in replaced:
+            raise MistakeError(f"column {name!r} is named twice: {short(text)}")
+        replaced[name] = translate(session, alias.this)
+        session.type_of(replaced[name])
+    kept = [name for name in session.columns.values() if name not in dropped]
+    return [
+        _Output(place, text, name, replaced.get(name, ""), source=None if name in replaced else name) for name in kept
+    ]
+
+
+def _known(session: Session, column: exp.Expr) -> str:
+    """The input's spelling of a column that EXCEPT or REPLACE names."""
+    if not isinstance(column, exp.Column):
+        raise MistakeError(f"expected a column name, found {short(column.sql(dialect='spark'))}")
+    translate(session, column)  # fails on an unknown name, with a hint
+    return session.columns[column.name.lower()]
+
+
+def _complaint(session: Session, text: str, error: Exception) -> str:
+    """The message of a mistake, with the spelling of column names that need backticks."""
+    if isinstance(error, RecursionError):
+        return "the expression is nested too deeply"
+    bare = re.sub("`[^`]*`", "", text)
+    names = [name for name in session.columns.values() if in_backticks(name) != name and name.lower() in bare.lower()]
+    if not names or "backquotes" in str(error):
+        return str(error)
+    shown = listed([in_backticks(name) for name in names], 5)
+    end = "" if str(error).endswith(("?", ".")) else "."
+    return f"{error}{end} Column names that are no plain words are written in backticks: {shown}"
+
+
+def redefines(steps: Sequence[SqlStep], column: str) -> bool:
+    """Whether one of the steps computes a column of this name anew, e.g. `to_date(day, 'dd/MM/yyyy') AS day`."""
+    for step in steps:
+        for text in step.expressions if isinstance(step, SelectStep) else ():
+            try:
+                tree = parse(text)
+            except (MistakeError, RecursionError):
+                continue  # running the step reports what is wrong
+            aliases = tree.args.get("replace") or [] if isinstance(tree, exp.Star) else [tree]
+            for alias in aliases:
+                if isinstance(alias, exp.Alias) and alias.alias.lower() == column.lower():
+                    return not (isinstance(alias.this, exp.Column) and alias.this.name.lower() == column.lower())
+    return False
+
+
+def columns_of(condition: str) -> tuple[str, ...]:
+    """The names of the columns in a condition, in its order; none if it cannot be parsed."""
+    try:
+        return tuple(dict.fromkeys(column.name for column in parse(condition).find_all(exp.Column)))
+    except (MistakeError, RecursionError):
+        return ()

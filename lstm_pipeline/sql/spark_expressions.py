@@ -107,6 +107,7 @@ def reason(error: Exception) -> str:
 _INTEGERS = frozenset(f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT"))
 _INTEGERS |= {"HUGEINT"}
 _OFFSET = r"':\d\d(\.\d+)?\s*([zZ]|UTC|[+-]\d\d?(:?\d\d)?)$'"  # text of a time that ends in a UTC offset
+_SHORT_YEAR = r"'^\s*\d{1,3}-'"  # text of a date whose year has fewer than four digits
 _INTERVAL_UNITS = r"(YEAR|QUARTER|MONTH|WEEK|DAY|HOUR|MINUTE|SECOND)S?"
 _DAYS_OR_LONGER = r"(YEAR|QUARTER|MONTH|WEEK|DAY)S?"
 
@@ -171,12 +172,25 @@ def _column(session: Session, node: exp.Expr) -> str:
         dotted = ".".join(part.name for part in node.parts) if isinstance(node, exp.Column) else ""
         if dotted.lower() in columns:
             raise MistakeError(f"{dotted}: a column name that contains a dot needs backquotes; write `{dotted}`")
-        raise MistakeError(f"{show(node)}: a column name takes no table name. Columns: {listed(columns.values(), 12)}")
+        known = listed([in_backticks(name) for name in columns.values()], 12)
+        raise MistakeError(f"{show(node)}: a column name takes no table name. Columns: {known}")
     only(node, "this")
     if node.name.lower() not in columns:
         hint = did_you_mean(node.name, columns.values())
-        raise MistakeError(f"unknown column {short(node.name)!r}.{hint} Columns: {listed(columns.values(), 12)}")
+        if hint and not _is_plain(near := hint.split("'", 1)[1].rsplit("'", 1)[0]):
+            hint += f" Write it as {in_backticks(near)}: its name is not a plain word."
+        known = listed([in_backticks(name) for name in columns.values()], 12)
+        raise MistakeError(f"unknown column {short(node.name)!r}.{hint} Columns: {known}")
     return '"' + columns[node.name.lower()].replace('"', '""') + '"'
+
+
+def _is_plain(name: str) -> bool:
+    return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is not None
+
+
+def in_backticks(name: str) -> str:
+    """A column name as it is written in an expression: in backticks if it is not a plain word."""
+    return name if _is_plain(name) else "`" + name.replace("`", "``") + "`"
 
 
 def _literal(session: Session, node: exp.Expr) -> str:
@@ -304,8 +318,13 @@ def cast(session: Session, sql: str, target: str, verb: str = "CAST") -> str:
     source = session.type_of(sql)
     number = source in _INTEGERS or source in ("FLOAT", "DOUBLE") or source.startswith("DECIMAL")
     if source == "VARCHAR" and target in ("DATE", "TIMESTAMP"):
+        text = sql
         moved = f"{verb}({verb}({sql} AS TIMESTAMPTZ) AS TIMESTAMP)"  # DuckDB's own cast ignores the offset
-        sql = f"CASE WHEN regexp_matches({sql}, {_OFFSET}) THEN {moved} ELSE {verb}({sql} AS TIMESTAMP) END"
+        refused = "NULL" if verb == "TRY_CAST" else _short_year_error(text, "yyyy-MM-dd")
+        sql = (
+            f"CASE WHEN regexp_matches({text}, {_OFFSET}) THEN {moved} WHEN regexp_matches({text}, {_SHORT_YEAR}) "
+            f"THEN {refused} ELSE {verb}({text} AS TIMESTAMP) END"
+        )
     elif source == "VARCHAR" and target in _INTEGERS:
         sql = f"trunc({verb}({sql} AS DECIMAL(38, 18)))"  # unlike DOUBLE, exact for every BIGINT
     elif number and source not in _INTEGERS and target in _INTEGERS:
@@ -316,6 +335,17 @@ def cast(session: Session, sql: str, target: str, verb: str = "CAST") -> str:
     elif number and target.startswith("TIMESTAMP"):
         return f"to_timestamp(CAST({sql} AS DOUBLE))"
     return sql if target == "TIMESTAMP" and source == "TIMESTAMP WITH TIME ZONE" else f"{verb}({sql} AS {target})"
+
+
+def four_digits(text: str, parsed: str, pattern: str) -> str:
+    """A time parsed from text by a pattern with `yyyy`, or an error that names the text if its year is shorter."""
+    return f"CASE WHEN year({parsed}) < 1000 THEN {_short_year_error(text, pattern)} ELSE {parsed} END"
+
+
+def _short_year_error(text: str, pattern: str) -> str:
+    before = quoted(f"expected a year of four digits (yyyy in {pattern}), found '")
+    after = quoted("'; a format with yy reads years of two digits as 1969 to 2068")
+    return f"error({before} || {text} || {after})"
 
 
 def digits_of(node: exp.Expr) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 from sqlglot import exp
 
+from lstm_pipeline.spec import has_long_year, strptime_format
 from lstm_pipeline.sql.spark_expressions import (
     BASE,
     MistakeError,
@@ -15,6 +15,7 @@ from lstm_pipeline.sql.spark_expressions import (
     as_of_date,
     cast,
     digits_of,
+    four_digits,
     only,
     quoted,
     short,
@@ -37,13 +38,6 @@ _DATE_UNITS = {"yyyy": "year", "yy": "year", "mm": "month", "mon": "month"} | {
     unit: unit for unit in ("year", "quarter", "month", "week")
 }
 _TIME_UNITS = {**_DATE_UNITS, "dd": "day"} | {unit: unit for unit in ("day", "hour", "minute", "second")}
-
-# Java's date patterns and their strptime equivalents:
-# https://spark.apache.org/docs/latest/sql-ref-datetime-pattern.html
-_PATTERNS = {
-    "yyyy": "%Y", "yy": "%y", "MM": "%m", "M": "%-m", "MMM": "%b", "dd": "%d", "d": "%-d", "HH": "%H", "H": "%-H",
-    "hh": "%I", "h": "%-I", "mm": "%M", "m": "%-M", "ss": "%S", "s": "%-S", "SSS": "%g", "SSSSSS": "%f", "a": "%p",
-}  # fmt: skip
 
 
 def call(session: Session, node: exp.Expr) -> str:
@@ -155,7 +149,20 @@ def _cast_to(target: str) -> _Builder:
         sql = translate(session, nodes[0])
         if len(nodes) == 1 or session.type_of(sql) != "VARCHAR":
             return cast(session, sql, target)
-        return f"CAST(strptime({sql}, {quoted(_pattern(nodes[1]))}) AS {target})"
+        parsed = f"strptime({sql}, {quoted(_pattern(nodes[1]))})"
+        if has_long_year(nodes[1].name):
+            parsed = four_digits(sql, parsed, nodes[1].name)
+        return f"CAST({parsed} AS {target})"
+
+    return build
+
+
+def _epoch(micros: int) -> _Builder:
+    """timestamp_millis and timestamp_micros: whole numbers since 1970 as instants."""
+
+    def build(session: Session, nodes: Sequence[exp.Expr]) -> str:
+        number = cast(session, translate(session, nodes[0]), "BIGINT")
+        return f"make_timestamptz({number} * {micros})"
 
     return build
 
@@ -165,21 +172,13 @@ def _date_format(session: Session, nodes: Sequence[exp.Expr]) -> str:
 
 
 def _pattern(node: exp.Expr) -> str:
-    """A literal Java date pattern translated to strftime; a letter without an equivalent there is refused."""
+    """A literal date pattern translated to strftime; a letter without an equivalent there is refused."""
     if not node.is_string:
         raise MistakeError(f"{show(node)}: expected a date format in quotes, e.g. 'yyyy-MM-dd HH:mm:ss'")
-
-    def directive(match: re.Match[str]) -> str:
-        token = match.group()
-        if token.startswith("'"):
-            return (token[1:-1] or "'").replace("%", "%%")
-        if token not in _PATTERNS:
-            raise MistakeError(
-                f"date format {node.name!r}: unknown pattern {token!r}; known patterns: {', '.join(_PATTERNS)}"
-            )
-        return _PATTERNS[token]
-
-    return re.sub(r"'[^']*'|([A-Za-z])\1*", directive, node.name.replace("%", "%%"))
+    try:
+        return strptime_format(node.name)
+    except ValueError as error:
+        raise MistakeError(str(error)) from None
 
 
 def _round(session: Session, nodes: Sequence[exp.Expr]) -> str:
@@ -250,7 +249,8 @@ _FUNCTIONS: dict[str, tuple[int, int, str | _Builder]] = {
     **{name: (1, 1, _part(template)) for name, template in _PARTS.items()}, "date_part": (2, 2, _date_part),
     "current_date": (0, 0, lambda session, nodes: as_of_date(session, exp.CurrentDate())),
     "to_date": (1, 2, _cast_to("DATE")), "to_timestamp": (1, 2, _cast_to("TIMESTAMP")),
-    "timestamp_seconds": (1, 1, _cast_to("TIMESTAMP WITH TIME ZONE")), "unix_timestamp": (1, 1, _unix_timestamp),
+    "timestamp_seconds": (1, 1, _cast_to("TIMESTAMP WITH TIME ZONE")), "timestamp_millis": (1, 1, _epoch(1000)),
+    "timestamp_micros": (1, 1, _epoch(1)), "unix_timestamp": (1, 1, _unix_timestamp),
     "date_format": (2, 2, _date_format), "date_trunc": (2, 2, _date_trunc), "trunc": (2, 2, _trunc),
     "date_add": (2, 2, _add_days("+")), "date_sub": (2, 2, _add_days("-")), "add_months": (2, 2, _add_months),
     "datediff": (2, 2, _date_diff), "date_diff": (2, 2, _date_diff), "last_day": (1, 1, _last_day),

@@ -6,27 +6,53 @@ frames is done by the IO managers of `orchestration`. `pyarrow.dataset` has its 
 `sql`.
 """
 
-from lstm_pipeline.tables.extents import Extent, joined
+from lstm_pipeline.tables.extents import Extent, extent_of, joined
 from lstm_pipeline.tables.files import FileSet, FoundFile
 from lstm_pipeline.tables.frames import append_rows, from_parquet, to_parquet
-from lstm_pipeline.tables.reading import Source, list_files, open_source, read_extents, read_schema, read_table
+from lstm_pipeline.tables.notes import notes_of, with_notes
+from lstm_pipeline.tables.numbers import remedy, text_numbers
+from lstm_pipeline.tables.reading import Reading, Source, list_files, open_source, read_extents, read_schema, read_table
 from lstm_pipeline.tables.schema import conform, describe, fields_problems
+from lstm_pipeline.tables.stamps import (
+    are_midnights,
+    converted_wrongly,
+    in_time_order,
+    own_zone,
+    repeats,
+    stamp_problem,
+    time_order,
+)
+from lstm_pipeline.tables.timestamps import is_text
 
 __all__ = [
     "Extent",
     "FileSet",
     "FoundFile",
+    "Reading",
     "Source",
     "append_rows",
+    "are_midnights",
     "conform",
+    "converted_wrongly",
     "describe",
+    "extent_of",
     "fields_problems",
     "from_parquet",
+    "in_time_order",
+    "is_text",
     "joined",
     "list_files",
+    "notes_of",
     "open_source",
+    "own_zone",
     "read_extents",
     "read_schema",
     "read_table",
+    "remedy",
+    "repeats",
+    "stamp_problem",
+    "text_numbers",
+    "time_order",
     "to_parquet",
+    "with_notes",
 ]

@@ -1,56 +1,99 @@
 """CSV files: the header decides the columns, and the whole file decides their types.
 
 The first line names the columns; the delimiter is the one of `, ; tab |` that appears most often in it. Empty fields,
-`NA`, `N/A`, `NaN` and `NULL` are nulls. Text that is a date in every row becomes dates: see `timestamps`.
+`NA`, `N/A`, `NaN` and `NULL` are nulls. Text that is a date in every row becomes dates: see `timestamps`; numbers in
+another notation become numbers where the spec says what the marks mean: see `numbers`.
 """
 
 from __future__ import annotations
 
-import csv
 import glob
-import io
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from lstm_pipeline.arrays import Flags
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.spec import ReadingOptions
 from lstm_pipeline.tables.columns import check_names, check_same_columns
-from lstm_pipeline.tables.files import FileSet, FileSystem, FoundFile, extension, is_local
+from lstm_pipeline.tables.csv_text import UNNAMED, CsvText, csv_text
+from lstm_pipeline.tables.files import FileSet, FileSystem, FoundFile
+from lstm_pipeline.tables.numbers import NULLS, typed, without_missing
 from lstm_pipeline.tables.timestamps import with_dates
-from lstm_pipeline.wording import counted
 
-_NULLS = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
 _TYPES = ["BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"]  # dates follow the rules of `timestamps`; DuckDB must not guess
+_PANDAS_INDEX = r"Unnamed: \d+(\.\d+)?"
 
 
-def read_csvs(found: FileSet) -> pa.Table:
+@dataclass(frozen=True)
+class CsvTable:
+    """The rows of CSV files.
+
+    Attributes:
+        table: of all files.
+        rows: the number of rows of each file.
+        notes: what was left out.
+    """
+
+    table: pa.Table
+    rows: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def read_csvs(found: FileSet, options: ReadingOptions) -> CsvTable:
     """The rows of all files as one table, with one type per column over all files.
 
     Raises:
         DataError: a file is malformed, or the files do not fit together.
     """
-    tables = [_read_csv(found.fs, file.path) for file in found.files]
+    notes: list[str] = []
+    tables = [_read_csv(found.fs, file.path, options, notes) for file in found.files]
     for file, table in zip(found.files, tables, strict=True):
         check_same_columns(tables[0].column_names, table.column_names, found.files[0].path, file.path)
+    rows = tuple(table.num_rows for table in tables)
     if len(tables) == 1:
-        return with_dates(tables[0])
+        return CsvTable(with_dates(tables[0]), rows, tuple(notes))
     names = tables[0].column_names
     types = {name: _common_type(found, name, [table.column(name) for table in tables]) for name in names}
     target = pa.schema(list(types.items()))
-    return with_dates(pa.concat_tables([table.select(names).cast(target) for table in tables]))
+    together = pa.concat_tables([table.select(names).cast(target) for table in tables])
+    return CsvTable(with_dates(together), rows, tuple(notes))
 
 
-def read_csv_column(fs: FileSystem, file: FoundFile, name: str) -> pa.Table:
+def csv_line(found: FileSet, rows: Sequence[int], row: int, options: ReadingOptions) -> str:
+    """Where a row (from 0) is, e.g. `line 7 of b.csv`; empty if it cannot be told."""
+    for file, count in zip(found.files, rows, strict=True):
+        if row < count:
+            with csv_text(found.fs, file.path, options) as text:
+                line = text.line_of(row)
+            return "" if line is None else f"line {line} of {file.name}"
+        row -= count
+    return ""
+
+
+def empty_rows(table: pa.Table) -> Flags:
+    """Which rows have no value at all; spreadsheets write many of them (`;;;`)."""
+    empty = np.ones(table.num_rows, bool)
+    for column in sorted(table.columns, key=lambda column: column.null_count):
+        if not empty.any():
+            break
+        empty &= pc.is_null(column).to_numpy()
+    return empty
+
+
+def read_csv_column(fs: FileSystem, file: FoundFile, name: str, options: ReadingOptions) -> pa.Table:
     """One column of a file, with dates still as text; the first one if there is no column of this name.
 
     Raises:
         DataError: the file is malformed.
     """
-    return _read_csv(fs, file.path, name)
+    with csv_text(fs, file.path, options) as text:
+        return _converted(_raw(text, options, name), options)
 
 
 def _common_type(found: FileSet, name: str, columns: Sequence[pa.ChunkedArray]) -> pa.DataType:
@@ -67,76 +110,77 @@ def _common_type(found: FileSet, name: str, columns: Sequence[pa.ChunkedArray]) 
     return next(iter(by_type), pa.string())
 
 
-def _read_csv(fs: FileSystem, path: str, only: str | None = None) -> pa.Table:
-    """One file, or only one of its columns, with dates still as text."""
-    names, delimiter = _header(fs, path)
-    with _on_disk(fs, path) as local, duckdb.connect(":memory:") as connection:
+def _read_csv(fs: FileSystem, path: str, options: ReadingOptions, notes: list[str]) -> pa.Table:
+    """One file, with dates still as text."""
+    with csv_text(fs, path, options) as text:
+        table = _converted(_raw(text, options), options)
+    table = _without_unnamed(table, path, notes)
+    check_names(table.column_names, path)
+    return table
+
+
+def _converted(table: pa.Table, options: ReadingOptions) -> pa.Table:
+    """Text that is a number in every row as numbers, and nulls for missing values."""
+    wide = [pa.field(f.name, pa.float64() if pa.types.is_decimal(f.type) else f.type) for f in table.schema]
+    table = table.cast(pa.schema(wide))
+    columns = [typed(column, options) for column in table.columns]
+    return without_missing(pa.table(columns, names=table.column_names), options)
+
+
+def _raw(text: CsvText, options: ReadingOptions, only: str | None = None) -> pa.Table:
+    """As DuckDB reads it; as text throughout if a number may be written with other marks than DuckDB knows."""
+    check_names([name for name in text.names if not name.startswith(UNNAMED)], text.path)
+    with duckdb.connect(":memory:") as connection:
         try:
             relation = connection.read_csv(
-                glob.escape(local),  # DuckDB would read a bracket in the name as a pattern
-                header=True, sample_size=-1, delimiter=delimiter, quotechar='"', escapechar='"', skiprows=0, comment="",
-                na_values=_NULLS, auto_type_candidates=_TYPES,
-                compression="gzip" if path.lower().endswith(".gz") else "none",
+                glob.escape(text.local),  # DuckDB would read a bracket in the name as a pattern
+                header=True, names=text.names, sample_size=-1, delimiter=text.delimiter, quotechar='"', escapechar='"',
+                skiprows=text.skipped, comment="", na_values=NULLS, auto_type_candidates=_TYPES,
+                all_varchar=bool(options.decimal or options.thousands),
+                compression="gzip" if text.compressed else "none",
             )  # fmt: skip
-            if relation.columns != names:
+            if relation.columns != text.names:
                 found = relation.columns
-                raise DataError(f"{path}: expected the columns of the first line, {names}; the rows have {found}")
+                raise DataError(f"{text.path}: expected the columns of the first line, {text.names}; found {found}")
             if only is not None:
-                relation = relation.select(duckdb.ColumnExpression(only if only in names else names[0]))
-            table = relation.to_arrow_table()
+                relation = relation.select(duckdb.ColumnExpression(only if only in text.names else text.names[0]))
+            return relation.to_arrow_table()
         except duckdb.Error as error:
-            raise DataError(f"{path}: {_malformed_row(fs, path, len(names), delimiter) or _reason(error)}") from error
-    wide = [pa.field(f.name, pa.float64() if pa.types.is_decimal(f.type) else f.type) for f in table.schema]
-    return table.cast(pa.schema(wide))
+            raise DataError(f"{text.path}: {text.malformed_row() or _reason(error)}") from error
 
 
-@contextmanager
-def _on_disk(fs: FileSystem, path: str) -> Iterator[str]:
-    """A local path of the file. DuckDB reads a CSV file twice, so a remote one is downloaded once."""
-    if is_local(fs):
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        local = str(Path(folder) / ("remote" + extension(path)))
-        fs.get_file(path, local)
-        yield local
+def _without_unnamed(table: pa.Table, path: str, notes: list[str]) -> pa.Table:
+    """Drops columns without a name that are empty throughout, and the index that pandas writes.
 
-
-def _text(fs: FileSystem, path: str) -> io.TextIOWrapper:
-    compression = "gzip" if path.lower().endswith(".gz") else None
-    return io.TextIOWrapper(fs.open(path, "rb", compression=compression), encoding="utf-8-sig", newline="")
-
-
-def _header(fs: FileSystem, path: str) -> tuple[list[str], str]:
-    """The column names and the delimiter, from the first line."""
-    with _text(fs, path) as file:
-        try:
-            line = file.readline()
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path}: the text is not UTF-8 ({error.reason}); save the file as UTF-8") from error
-    if not line.strip():
-        raise DataError(f"{path}: the file is empty; expected a first line with the column names")
-    delimiter = max(",;\t|", key=line.count)
-    names = next(csv.reader([line], delimiter=delimiter))
-    check_names(names, path)
-    return names, delimiter
-
-
-def _malformed_row(fs: FileSystem, path: str, width: int, delimiter: str) -> str:
-    """The first row that does not fit the header, which DuckDB's message does not name."""
-    with _text(fs, path) as file:
-        try:
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            for row in reader:
-                if row and len(row) != width:
-                    values, columns = counted(len(row), "value"), counted(width, "column")
-                    return f"line {reader.line_num} has {values}, but the first line names {columns}"
-        except (csv.Error, UnicodeDecodeError) as error:
-            return (
-                f"line {reader.line_num + 1} cannot be read: {error}; "
-                "check for a quote that is not closed and for text that is not UTF-8"
+    Raises:
+        DataError: a column without a name holds something else.
+    """
+    dropped, index = [], []
+    for number, name in enumerate(table.column_names, start=1):
+        column = table.column(name)
+        unnamed = name.startswith(UNNAMED)
+        if unnamed and column.null_count == len(column):
+            dropped.append(name)
+        elif (unnamed or re.fullmatch(_PANDAS_INDEX, name)) and _counts_rows(column):
+            dropped.append(name)
+            index.append(number)
+        elif unnamed:
+            raise DataError(
+                f"{path}: column {number} has no name; if it is a pandas index, write the file with index=False"
             )
-    return ""
+    if index:
+        notes.append(f"{path}: column {index[0]} counts the rows, as a pandas index does; it is left out")
+    return table.drop_columns(dropped) if dropped else table
+
+
+def _counts_rows(column: pa.ChunkedArray) -> bool:
+    """Whether the values are consecutive whole numbers: 0, 1, 2, …; rows at the end may have none."""
+    if not pa.types.is_integer(column.type):
+        return False
+    values = column.drop_null().to_numpy()
+    if len(values) < 2 or column.slice(0, len(values)).null_count:
+        return False
+    return bool((values[1:] - values[:-1] == 1).all())
 
 
 def _reason(error: Exception) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -26,11 +26,13 @@ class Extent:
     Attributes:
         rows: number of rows.
         oldest, newest: the first and the last time, in ISO format; None if there are none, or they cannot be read.
+        decided: False if other files may decide how the timestamps of this one are read, so that they are not told.
     """
 
     rows: int
     oldest: str | None = None
     newest: str | None = None
+    decided: bool = field(default=True, compare=False)
 
 
 def joined(extents: Sequence[Extent]) -> Extent:
@@ -58,12 +60,24 @@ def extent_of(table: pa.Table, timestamp_col: str | None) -> Extent:
     return Extent(table.num_rows, _text(found["min"]), _text(found["max"]))
 
 
-def extent_of_texts(table: pa.Table, timestamp_col: str, uri: str) -> Extent:
-    """The extent of rows whose timestamps may still be text; without times if they cannot be read."""
-    try:
-        return extent_of(with_timestamps(table, timestamp_col, uri), timestamp_col)
-    except DataError:
+def extent_of_file(table: pa.Table, timestamp_col: str, uri: str, pattern: str | None = None) -> Extent:
+    """The extent of one file, whose timestamps may still be text.
+
+    Text in which the year does not come first is undecided without a pattern: `05/01/24` alone could be three dates.
+    So is a column without values, whose type other files decide.
+    """
+    if timestamp_col not in table.column_names or not table.num_rows:
         return Extent(table.num_rows)
+    column = table.column(timestamp_col)
+    if column.null_count == len(column):
+        return Extent(table.num_rows, decided=False)
+    try:
+        stamps = with_timestamps(table, timestamp_col, uri, pattern)
+    except DataError:
+        return Extent(table.num_rows, decided=False)
+    if pattern is None and stamps.pattern is not None:
+        return Extent(table.num_rows, decided=False)
+    return extent_of(stamps.table, timestamp_col)
 
 
 def extent_from_footer(footer: Any, timestamp_col: str | None) -> Extent | None:

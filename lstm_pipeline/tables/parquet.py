@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import urllib.request
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -28,8 +29,9 @@ from pyarrow.fs import (
     FileSystem as ArrowFileSystem,
 )
 
-from lstm_pipeline.tables.extents import Extent, extent_from_footer, extent_of_texts
+from lstm_pipeline.tables.extents import Extent, extent_from_footer, extent_of
 from lstm_pipeline.tables.files import FileSystem, FoundFile, is_local
+from lstm_pipeline.tables.timestamps import is_text, plain_type
 
 _TAIL = 1 << 16
 _GAP = 1 << 16  # reading over a hole of this size is faster than one more request
@@ -62,20 +64,40 @@ class ParquetFiles:
         self.schemas = [_schema(file, fragment) for file, fragment in zip(files, self._fragments, strict=True)]
         """One schema per file, from its footer."""
 
-    def read(self, schema: pa.Schema, columns: Collection[str] | None, where: pc.Expression | None) -> pa.Table:
-        """The columns, in the schema's order, of the rows for which `where` is true."""
+    @property
+    def rows(self) -> int:
+        """The rows of all files, from their footers."""
+        return sum(fragment.metadata.num_rows for fragment in self._fragments)
+
+    def read(
+        self,
+        schema: pa.Schema,
+        columns: Collection[str] | None,
+        where: pc.Expression | None,
+        limit: int | None = None,
+    ) -> pa.Table:
+        """The columns, in the schema's order, of the rows for which `where` is true; at most the first `limit`."""
         names = [name for name in schema.names if columns is None or name in columns]
         dataset = pads.FileSystemDataset(self._fragments, schema, self._format, self._fs)
+        if limit is not None:
+            return dataset.head(limit, columns=names, filter=where)
         return dataset.to_table(columns=names, filter=where)
 
-    def extents(self, timestamp_col: str | None) -> list[Extent]:
-        """One per file: from its footer or, where that has no statistics, from the timestamp column."""
+    def extents(self, timestamp_col: str | None, text: Callable[[pa.Table], Extent] | None) -> list[Extent]:
+        """One per file: from its footer or, where that has no statistics, from the timestamp column.
+
+        Args:
+            timestamp_col: the timestamp column.
+            text: the extent of a table with this column as text; None: text has no times.
+        """
         found = []
         for fragment, schema in zip(self._fragments, self.schemas, strict=True):
             extent = extent_from_footer(fragment.metadata, timestamp_col)
             if extent is None and timestamp_col is not None:
-                table = fragment.to_table(schema=schema, columns=[timestamp_col])
-                extent = extent_of_texts(table, timestamp_col, fragment.path)
+                kind = plain_type(schema.field(timestamp_col).type)
+                find = text if is_text(kind) else partial(extent_of, timestamp_col=timestamp_col)
+                if find is not None and (is_text(kind) or pa.types.is_temporal(kind)):
+                    extent = find(fragment.to_table(schema=schema, columns=[timestamp_col]))
             found.append(extent or Extent(fragment.metadata.num_rows))
         return found
 

@@ -6,21 +6,51 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.storage import explain, is_transient
-from lstm_pipeline.tables.columns import check_names, check_same_columns
-from lstm_pipeline.tables.csv_files import read_csv_column, read_csvs
-from lstm_pipeline.tables.extents import Extent, extent_of, extent_of_texts, joined
+from lstm_pipeline.spec import DEFAULT_READING, ReadingOptions
+from lstm_pipeline.tables.csv_files import csv_line, empty_rows, read_csv_column, read_csvs
+from lstm_pipeline.tables.extents import Extent, extent_of, extent_of_file, joined
+from lstm_pipeline.tables.faults import faults_in_words
 from lstm_pipeline.tables.files import FileSet, FoundFile, find_files, is_local, is_s3
+from lstm_pipeline.tables.numbers import without_missing
 from lstm_pipeline.tables.parquet import ParquetFiles
-from lstm_pipeline.tables.timestamps import is_text, with_timestamps
+from lstm_pipeline.tables.pivoting import check_pivot, pivoted
+from lstm_pipeline.tables.promotion import common_schema
+from lstm_pipeline.tables.timestamps import is_text, plain_type, with_timestamps
+from lstm_pipeline.wording import counted, listed
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a source is read.
+
+    Attributes:
+        options: as the spec has them.
+        timestamp_col: the column whose text is read as timestamps; None: no column.
+        raw: whether that column's text is left alone, because a step of the spec converts it.
+    """
+
+    options: ReadingOptions = DEFAULT_READING
+    timestamp_col: str | None = None
+    raw: bool = False
+
+    @property
+    def by_file(self) -> bool:
+        """Whether the rows of files can be counted apart: no option makes other rows or timestamps of them."""
+        return self.options.pivot is None and self.options.timestamps is None
+
+    @property
+    def converted(self) -> str | None:
+        """The column whose text becomes timestamps."""
+        return None if self.raw and self.options.timestamp_format is None else self.timestamp_col
 
 
 def read_table(
@@ -29,6 +59,7 @@ def read_table(
     columns: Collection[str] | None = None,
     where: pc.Expression | None = None,
     timestamp_col: str | None = None,
+    options: ReadingOptions | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> pa.Table:
     """The rows of the files at `uri`, in the order of the files' names.
@@ -37,39 +68,68 @@ def read_table(
         uri: a path or URL (`s3://…`, `file://…`) of a file, a folder or a glob.
         columns, where: see `Source.read`.
         timestamp_col: the column whose text is read as timestamps.
+        options: how the files are read; None: as they say themselves.
         storage_options: passed to fsspec.
 
     Raises:
         DataError: there is nothing to read, or it cannot be read without loss or guessing.
     """
-    source = open_source(uri, timestamp_col=timestamp_col, storage_options=storage_options)
-    return source.read(columns=columns, where=where)
+    reading = Reading(options or DEFAULT_READING, timestamp_col)
+    return open_source(uri, reading=reading, storage_options=storage_options).read(columns=columns, where=where)
 
 
 def read_schema(
-    uri: str, *, timestamp_col: str | None = None, storage_options: Mapping[str, Any] | None = None
+    uri: str,
+    *,
+    timestamp_col: str | None = None,
+    options: ReadingOptions | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> pa.Schema:
     """The schema of the table that `read_table` returns.
 
     Only the footers of Parquet files are read, and the timestamp column if it is text. CSV files are read completely,
-    because their types depend on every row.
+    because their types depend on every row, and so are long tables, whose columns are their entities.
     """
-    return open_source(uri, timestamp_col=timestamp_col, storage_options=storage_options).schema
+    reading = Reading(options or DEFAULT_READING, timestamp_col)
+    return open_source(uri, reading=reading, storage_options=storage_options).schema
 
 
 def open_source(
-    uri: str, *, timestamp_col: str | None = None, storage_options: Mapping[str, Any] | None = None
+    uri: str,
+    *,
+    timestamp_col: str | None = None,
+    reading: Reading | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Source:
     """Opens files, so that their schema is known before columns and rows are chosen.
+
+    Args:
+        uri: a path or URL of a file, a folder or a glob.
+        timestamp_col: short for a reading with this column and no options.
+        reading: how the files are read.
+        storage_options: passed to fsspec.
 
     Raises:
         DataError: there is nothing to read, or it cannot be read without loss or guessing.
     """
-    with _faults_in_words(uri):
+    reading = reading or Reading(timestamp_col=timestamp_col)
+    with faults_in_words(uri):
         found = find_files(uri, storage_options)
         if found.kind == "CSV":
-            return _CsvSource(found, timestamp_col)
-        return _ParquetSource(found, timestamp_col, storage_options)
+            source: Source = _CsvSource(found, reading)
+        else:
+            _require_parquet_options(reading.options, uri)
+            source = _ParquetSource(found, reading, storage_options)
+        return _Pivoted(source, reading, uri) if reading.options.pivot else source
+
+
+def _require_parquet_options(options: ReadingOptions, uri: str) -> None:
+    if options.text_only:
+        verb = "means" if len(options.text_only) == 1 else "mean"
+        raise DataError(
+            f"{uri}: {listed(options.text_only)} {verb} nothing for Parquet, whose values have types; remove it from "
+            "the input"
+        )
 
 
 def list_files(uri: str) -> FileSet:
@@ -78,23 +138,39 @@ def list_files(uri: str) -> FileSet:
     Raises:
         DataError: there is no file.
     """
-    with _faults_in_words(uri):
+    with faults_in_words(uri):
         return find_files(uri)
 
 
-def read_extents(found: FileSet, timestamp_col: str) -> tuple[list[Extent], int]:
+def read_extents(found: FileSet, reading: Reading) -> tuple[list[Extent], int]:
     """The rows and times of each file, and about how many bytes were read for them.
+
+    Times of an undecided extent have to be taken from the source of all files, as have those of a long table.
 
     Raises:
         DataError: a file cannot be read.
     """
-    with _faults_in_words(found.uri):
+    name, options = reading.timestamp_col or "", reading.options
+
+    def of_text(table: pa.Table) -> Extent:
+        return extent_of_file(_texts(table, options), name, found.uri, options.timestamp_format)
+
+    with faults_in_words(found.uri):
         if found.kind == "CSV":
-            columns = [read_csv_column(found.fs, file, timestamp_col) for file in found.files]
-            extents = [extent_of_texts(column, timestamp_col, found.uri) for column in columns]
-            return extents, sum(file.size for file in found.files)
+            columns = [read_csv_column(found.fs, file, name, options) for file in found.files]
+            return [_csv_extent(column, reading, found.uri) for column in columns], sum(
+                file.size for file in found.files
+            )
+        _require_parquet_options(options, found.uri)
         files = ParquetFiles(found.fs, found.files, own_client=is_s3(found.uri))
-        return files.extents(timestamp_col), files.footer_bytes
+        return files.extents(name, of_text if reading.converted else None), files.footer_bytes
+
+
+def _csv_extent(table: pa.Table, reading: Reading, uri: str) -> Extent:
+    name = reading.timestamp_col or ""
+    if reading.converted is None and name in table.column_names:
+        return Extent(table.num_rows, decided=False)  # text that all files may show to be dates
+    return extent_of_file(table, name, uri, reading.options.timestamp_format)
 
 
 class Source(Protocol):
@@ -102,79 +178,136 @@ class Source(Protocol):
 
     schema: pa.Schema
     files: tuple[FoundFile, ...]
+    rows: int
+    """How many rows there are."""
+    notes: tuple[str, ...]
+    """What was left out, for the user."""
+    pattern: str | None
+    """How the timestamp column's text is written, in Spark's letters; None: the year comes first, or it is no text."""
+    is_csv: bool
 
     def extent(self) -> Extent:
         """The number of rows of all files, and the first and the last time; reads no more than opening did.
 
-        Only timestamps as text, and those that footers of Parquet files have no statistics for, are read.
+        Only timestamps that footers of Parquet files have no statistics for are read. Rows without any value count.
         """
 
-    def read(self, *, columns: Collection[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+    def read(
+        self,
+        *,
+        columns: Collection[str] | None = None,
+        where: pc.Expression | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
         """Reads the files.
 
         Args:
             columns: the columns that are needed, by default all. The result has them in the order of the files.
             where: rows for which this is not true are not needed. Parquet leaves them out, and skips row groups that
                 contain no other rows. CSV, and Parquet with timestamps as text, return all rows.
+            limit: the first so many of these rows are enough; more may be returned.
 
         Raises:
             DataError: the files cannot be read without loss or guessing.
         """
 
+    def line(self, row: int) -> str:
+        """Where a row (from 0) is, e.g. `line 7 of b.csv`."""
+
 
 class _CsvSource:
     """CSV is read when it is opened: the types depend on every row."""
 
-    def __init__(self, found: FileSet, timestamp_col: str | None) -> None:
-        self._table = with_timestamps(read_csvs(found), timestamp_col, found.uri)
-        self._timestamp_col = timestamp_col
+    is_csv = True
+
+    def __init__(self, found: FileSet, reading: Reading) -> None:
+        self._found, self._options, self.files = found, reading.options, found.files
+        self._timestamp_col = reading.timestamp_col
+        read = read_csvs(found, reading.options)
+        self.notes, self._file_rows = read.notes, read.rows
+        table, self._kept = read.table, None
+        if reading.timestamp_col is not None and (empty := empty_rows(table)).any():
+            self._kept = np.flatnonzero(~empty)
+            table = table.filter(pa.array(~empty))
+            self.notes += (f"{found.uri}: {counted(int(empty.sum()), 'row')} without any value left out",)
+        stamps = with_timestamps(table, reading.converted, found.uri, reading.options.timestamp_format)
+        self._table, self.pattern = stamps.table, stamps.pattern
         self.schema: pa.Schema = self._table.schema
-        self.files = found.files
+        self.rows: int = self._table.num_rows
 
     def extent(self) -> Extent:
-        return extent_of(self._table, self._timestamp_col)
+        return replace(extent_of(self._table, self._timestamp_col), rows=sum(self._file_rows))
 
-    def read(self, *, columns: Collection[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+    def read(
+        self,
+        *,
+        columns: Collection[str] | None = None,
+        where: pc.Expression | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
         return self._table.select([name for name in self.schema.names if columns is None or name in columns])
+
+    def line(self, row: int) -> str:
+        if self._kept is not None:
+            row = int(self._kept[row])
+        return csv_line(self._found, self._file_rows, row, self._options) or f"row {row + 1}"
 
 
 class _ParquetSource:
     """Opening reads the footers, and the timestamp column if it is text: how it is read depends on every row."""
 
-    def __init__(self, found: FileSet, timestamp_col: str | None, options: Mapping[str, Any] | None) -> None:
-        self._found = found
-        self.files = found.files
-        self._options = options
-        self._files = ParquetFiles(found.fs, found.files, own_client=is_s3(found.uri) and not options)
-        self._stored = _common_schema(found, self._files.schemas)
-        self._timestamp_col = timestamp_col
-        self._times: pa.ChunkedArray | None = None
-        self.schema = self._stored
-        if timestamp_col is None or timestamp_col not in self._stored.names:
-            return
-        index = self._stored.get_field_index(timestamp_col)
-        if is_text(self._stored.field(index).type):
-            text = self._files.read(self._stored, [timestamp_col], None)
-            parsed = with_timestamps(text, timestamp_col, found.uri)
-            self._times = parsed.column(0)
-            self.schema = self._stored.set(index, parsed.schema.field(0))
+    is_csv = False
 
-    def read(self, *, columns: Collection[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+    def __init__(self, found: FileSet, reading: Reading, options: Mapping[str, Any] | None) -> None:
+        self._found, self._options, self._reading, self.files = found, options, reading.options, found.files
+        self._stamps = reading.timestamp_col
+        self._files = ParquetFiles(found.fs, found.files, own_client=is_s3(found.uri) and not options)
+        self._stored = common_schema(found, self._files.schemas)
+        self.rows = self._files.rows
+        self._timestamp_col = name = reading.converted
+        self._times: pa.ChunkedArray | None = None
+        self.pattern: str | None = None
+        self.notes: tuple[str, ...] = ()
+        for index in [field.name for field in self._stored if _is_index(field) and field.name != reading.timestamp_col]:
+            self.notes += (f"{found.uri}: column {index!r} is the index of a pandas frame; it is left out",)
+            self._stored = self._stored.remove(self._stored.get_field_index(index))
+        self.schema = self._stored
+        if name is None or name not in self._stored.names:
+            return
+        position = self._stored.get_field_index(name)
+        if is_text(plain_type(self._stored.field(position).type)):
+            text = _texts(self._files.read(self._stored, [name], None), self._reading)
+            parsed = with_timestamps(text, name, found.uri, self._reading.timestamp_format)
+            self._times, self.pattern = parsed.table.column(0), parsed.pattern
+            self.schema = self._stored.set(position, parsed.table.schema.field(0))
+
+    def line(self, row: int) -> str:
+        return f"row {row + 1}"
+
+    def read(
+        self,
+        *,
+        columns: Collection[str] | None = None,
+        where: pc.Expression | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
         wanted = [name for name in self.schema.names if columns is None or name in columns]
-        with _faults_in_words(self._found.uri):
+        if self._reading.missing_values:
+            where = None  # it would be decided by values that are missing
+        with faults_in_words(self._found.uri):
             try:
-                table = self._read(wanted, where)
+                table = self._read(wanted, where, limit)
             except Exception:
                 self._check_unchanged()  # footer and data of different files do not fit together
                 raise
             self._check_unchanged()
-            return table
+            return without_missing(table, self._reading) if self._reading.missing_values else table
 
     def extent(self) -> Extent:
         if self._times is not None:
             return extent_of(pa.table([self._times], names=[self._timestamp_col]), self._timestamp_col)
-        with _faults_in_words(self._found.uri):
-            return joined(self._files.extents(self._timestamp_col))
+        with faults_in_words(self._found.uri):
+            return joined(self._files.extents(self._stamps, None))
 
     def _check_unchanged(self) -> None:
         """The ranges of a remote file that is replaced during reading may come from both versions; a listing shows it.
@@ -187,67 +320,61 @@ class _ParquetSource:
         if not set(self._found.files) <= set(find_files(self._found.uri, self._options).files):
             raise DataError(f"{self._found.uri}: a file was replaced during reading; run again")
 
-    def _read(self, wanted: list[str], where: pc.Expression | None) -> pa.Table:
+    def _read(self, wanted: list[str], where: pc.Expression | None, limit: int | None) -> pa.Table:
         if self._times is None:
-            return self._files.read(self._stored, wanted, where)
+            return self._files.read(self._stored, wanted, where, limit)
         others = self._files.read(self._stored, [name for name in wanted if name != self._timestamp_col], None)
         given = [self._times if name == self._timestamp_col else others.column(name) for name in wanted]
         return pa.table(given, names=wanted)
 
 
-def _common_schema(found: FileSet, schemas: Sequence[pa.Schema]) -> pa.Schema:
-    first = schemas[0]
-    for file, schema in zip(found.files, schemas, strict=True):
-        check_names(schema.names, file.path)
-        check_same_columns(first.names, schema.names, found.files[0].path, file.path)
-        for field in first:
-            other = schema.field(field.name).type
-            if other != field.type:
-                raise DataError(
-                    f"{found.uri}: column {field.name!r} is {field.type} in {found.files[0].name} but {other} in "
-                    f"{file.name}; write it with the same type in all files"
-                )
-    return first.remove_metadata()
+class _Pivoted:
+    """A long table, which is read when it is opened: its entities become columns."""
 
+    is_csv = False  # a row of it has no line of its own
 
-# --- faults ----------------------------------------------------------------------------------------------------------
-
-
-_REFUSED = r"AWS Error (ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH)|HTTP status 403|ExpiredToken"
-
-
-@contextmanager
-def _faults_in_words(uri: str) -> Iterator[None]:
-    """Turns any error of a file system or reader into a `DataError` that names the URI."""
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as error:
-        fault = DataError(_fault(uri, error))
-        fault.transient = is_s3(uri) and is_transient(_as_store_error(error))
-        raise fault from error
-
-
-def _fault(uri: str, error: Exception) -> str:
-    if is_s3(uri):
-        error = _as_store_error(error)
-        from_store = type(error).__module__.startswith(("botocore", "aiobotocore")) or isinstance(
-            error, FileNotFoundError | PermissionError | ConnectionError | TimeoutError
+    def __init__(self, source: Source, reading: Reading, uri: str) -> None:
+        pivot, stamps = reading.options.pivot, reading.timestamp_col
+        assert pivot is not None
+        if stamps is None:
+            raise DataError(f"{uri}: pivot needs to know the timestamp column")
+        check_pivot(source.schema, pivot, stamps, uri)
+        used = (stamps, pivot.entity, *pivot.values)
+        others = [name for name in source.schema.names if name not in used]
+        self.notes = source.notes
+        if others:
+            self.notes += (f"{uri}: pivot leaves out the columns that it does not name: {listed(others)}",)
+        self._table, self._stamps, self.files = (
+            pivoted(source.read(columns=used), pivot, stamps, uri),
+            stamps,
+            source.files,
         )
-        if from_store and (words := explain(error, uri)):
-            return words
-    if isinstance(error, FileNotFoundError):
-        return f"{uri}: no such file or folder ({error})"
-    if isinstance(error, PermissionError):
-        return f"{uri}: permission denied; check file permissions and credentials ({error})"
-    detail = " ".join(str(error).split())[:300] or type(error).__name__
-    return f"{uri}: cannot be read; check that the file is complete and that its extension is right ({detail})"
+        self.schema: pa.Schema = self._table.schema
+        self.rows: int = self._table.num_rows
+        self.pattern = source.pattern
+
+    def extent(self) -> Extent:
+        return extent_of(self._table, self._stamps)
+
+    def read(
+        self,
+        *,
+        columns: Collection[str] | None = None,
+        where: pc.Expression | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
+        return self._table.select([name for name in self.schema.names if columns is None or name in columns])
+
+    def line(self, row: int) -> str:
+        return f"row {row + 1}"
 
 
-def _as_store_error(error: Exception) -> Exception:
-    """pyarrow's S3 client puts every fault into an OSError; its text says which one."""
-    text = str(error)
-    if re.search(_REFUSED, text):
-        return PermissionError(text)
-    return ConnectionError(text) if "AWS Error NETWORK_CONNECTION" in text else error
+def _texts(table: pa.Table, options: ReadingOptions) -> pa.Table:
+    """A table with one column of text, as strings without missing values."""
+    return without_missing(pa.table([table.column(0).cast(pa.string())], names=table.column_names), options)
+
+
+def _is_index(field: pa.Field) -> bool:
+    """Whether pandas wrote its index here: whole numbers under a name that pandas makes up."""
+    made_up = re.fullmatch(r"__index_level_\d+__|Unnamed: \d+(\.\d+)?", field.name)
+    return bool(made_up) and bool(pa.types.is_integer(field.type))

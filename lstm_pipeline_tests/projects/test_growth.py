@@ -68,9 +68,9 @@ def test_unchanged_files_are_not_opened(tmp_path: Path, ending: str, monkeypatch
     opened = []
     read = growth.read_extents
 
-    def noted(found: Any, timestamp_col: str) -> Any:
+    def noted(found: Any, reading: Any) -> Any:
         opened.append([file.name for file in found.files])
-        return read(found, timestamp_col)
+        return read(found, reading)
 
     monkeypatch.setattr(growth, "read_extents", noted)
     again = look(project, first)

@@ -70,7 +70,9 @@ def test_an_empty_frame_is_reported_with_its_chain(tmp_path: Path) -> None:
         prediction_input(project, dt.date(2030, 1, 1))
     assert str(error.value) == (
         f"'recent' has no rows. Input: features ({tmp_path / 'mill.parquet'}). Transformations: "
-        "filter_with_condition → recent. As-of date: 2030-01-01"
+        "filter_with_condition → recent. As-of date: 2030-01-01. filter_with_condition → recent leaves none of 120 "
+        "rows (condition: date >= current_date() - interval '60' day); 'date' holds 2023-12-20 to 2024-04-17; change "
+        "the condition, or give newer data"
     )
 
 

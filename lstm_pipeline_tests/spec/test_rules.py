@@ -150,7 +150,7 @@ RULES: list[tuple[list[Change], list[str]]] = [
     ([("predictions.inputs.input_features", {"input_type": "file", "uri": ""})],
      ["predictions.inputs.input_features.uri: expected non-empty text, found ''"]),
     ([("predictions.inputs.input_features", {"input_type": "file", "identifier": "feature-dataset-id"})],
-     ["predictions.inputs.input_features.identifier: unknown key. Known keys: input_type, uri, preview_limit",
+     ["predictions.inputs.input_features.identifier: unknown key. Did you mean 'delimiter'?",
       "predictions.inputs.input_features.uri: required, but missing"]),
     # versions
     *(
@@ -173,7 +173,7 @@ RULES: list[tuple[list[Change], list[str]]] = [
     ([(f"{CONFIG}.quality_metrics.learning_rat", 1)],
      [f"{CONFIG}.quality_metrics.learning_rat: unknown key. Did you mean 'learning_rate'?"]),
     ([("model_metadata.inputs.input_features.limit", 1)],
-     ["model_metadata.inputs.input_features.limit: unknown key. Known keys: input_type, identifier, preview_limit"]),
+     ["model_metadata.inputs.input_features.limit: unknown key. Did you mean 'delimiter'?"]),
     ([("model_metadata.config.dockertag", "1")],
      ["model_metadata.config.dockertag: unknown key; expected docker_tag, executor_… or driver_…, found 'dockertag'"]),
     # other values

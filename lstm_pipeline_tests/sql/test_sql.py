@@ -568,7 +568,9 @@ def test_condition_must_be_boolean() -> None:
         filter_schema(TABLE.schema, "*", as_of=AS_OF)
 
 
-@pytest.mark.parametrize("expression", ["* except (n)", "input.*", "* as r", "n as r.s", "n as (a, b)"])
+@pytest.mark.parametrize(
+    "expression", ["* except (absent)", "* rename (n as m)", "input.*", "* as r", "n as r.s", "n as (a, b)"]
+)
 def test_odd_star_or_alias(expression: str) -> None:
     with pytest.raises(SqlError):
         select_schema(TABLE.schema, [expression], as_of=AS_OF)
