@@ -61,7 +61,8 @@ class History:
         """The last rows alone, with the same plan."""
         series, filled = self.series, self.filled
         short = replace(series, steps=series.steps[-rows:], values=series.values[-rows:])
-        parts = {name: getattr(filled, name)[-rows:] for name in ("values", "observed", "usable", "foreknowing")}
+        arrays = ("values", "observed", "usable", "foreknowing", "ahead")
+        parts = {name: getattr(filled, name)[-rows:] for name in arrays}
         return replace(self, series=short, filled=replace(filled, **parts))
 
     def require_plan(self, names: Sequence[str], horizon: int) -> None:
@@ -137,7 +138,13 @@ def read_history(metadata: ModelMetadata, table: pa.Table, *, needs_season: bool
         ) from None
     series, plan = split_plan(series, metadata.future_covariates)
     _require_frequency(series, metadata.frequency)
-    filled = fill_gaps(series, rule=metadata.missing, max_gap=metadata.max_gap, part_ends=[len(series)])
+    filled = fill_gaps(
+        series,
+        rule=metadata.missing,
+        max_gap=metadata.max_gap,
+        part_ends=[len(series)],
+        carried=metadata.carried_forward,
+    )
     _require_rows(metadata, series, filled, needs_season)
     return History(series, filled, plan)
 

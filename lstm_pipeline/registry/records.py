@@ -63,6 +63,10 @@ class ModelMetadata(Record):
     random_seed: int
     library_versions: dict[str, str]
     data_fingerprint: str
+    ignored_columns: dict[str, str] = {}
+    carried_forward: dict[str, Count] = {}
+    row_step: str | None = None
+    notes: list[str] = []
     run_id: str
 
     @field_validator("hyperparameters")
@@ -164,11 +168,13 @@ class CalibrationRecord(Record):
         blend: feature → forecast (`network`, `seasonal_naive`, `last_value`) → its weight.
         intervals: feature → level in percent → offsets.
         coverage: level → feature → share of held-out values inside the interval.
+        notes: what a person should know about the intervals.
     """
 
     blend: dict[str, dict[str, Finite]] = {}
     intervals: dict[str, dict[str, Offsets]] = {}
     coverage: dict[str, dict[str, Finite | None]] = {}
+    notes: list[str] = []
 
 
 class EnsembleMetadata(Record):

@@ -6,7 +6,13 @@ projects. SciPy and scikit-learn have their home here; both are imported inside 
 
 from lstm_pipeline.statistics.baselines import BASELINES, drift_forecasts, naive_forecasts, seasonal_rows
 from lstm_pipeline.statistics.blending import blend, fit_blend
-from lstm_pipeline.statistics.intervals import interval_columns, interval_offsets, rolling_coverage
+from lstm_pipeline.statistics.intervals import (
+    errors_needed,
+    interval_columns,
+    interval_offsets,
+    pooled_offsets,
+    rolling_coverage,
+)
 from lstm_pipeline.statistics.linear import LinearForm, LinearMap, fit_linear
 from lstm_pipeline.statistics.metrics import DEFINITIONS as METRIC_DEFINITIONS
 from lstm_pipeline.statistics.metrics import NAMES as METRIC_NAMES
@@ -28,6 +34,7 @@ __all__ = [
     "blend",
     "diebold_mariano",
     "drift_forecasts",
+    "errors_needed",
     "fit_blend",
     "fit_linear",
     "fit_scaler",
@@ -37,6 +44,7 @@ __all__ = [
     "naive_forecasts",
     "naive_scale",
     "overlapping_origins",
+    "pooled_offsets",
     "residual_summary",
     "rolling_coverage",
     "score",

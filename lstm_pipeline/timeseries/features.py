@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.spec import DEFAULT_GROUP, TrainingStep
-from lstm_pipeline.wording import did_you_mean, listed
+from lstm_pipeline.wording import did_you_mean, listed, plain
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,14 @@ class FeatureSet:
         context: numeric inputs that no group predicts.
         integers: features with an integer column; their forecasts are rounded.
         covariates: the context features whose future values the prediction input supplies.
+        ignored: column that is neither a feature nor the timestamp → the reason.
     """
 
     groups: dict[str, tuple[str, ...]]
     context: tuple[str, ...]
     integers: tuple[str, ...]
     covariates: tuple[str, ...] = ()
+    ignored: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def predicted(self) -> tuple[str, ...]:
@@ -37,6 +39,53 @@ class FeatureSet:
     def names(self) -> tuple[str, ...]:
         """All features in the order of a network's inputs: sorted, whatever the order of groups or files."""
         return tuple(sorted((*self.predicted, *self.context)))
+
+    def lines(self) -> list[str]:
+        """What each column of the input is used for, one line per use."""
+        shown = [f"{group}: predicts {listed(_plain(members))}" for group, members in self.groups.items()]
+        inputs = [name for name in self.context if name not in self.covariates]
+        if inputs:
+            shown.append(f"input only: {listed(_plain(inputs))}")
+        if self.covariates:
+            shown.append(f"future covariates: {listed(_plain(self.covariates))}")
+        if self.ignored:
+            reasons = [f"{plain(name)} ({reason})" for name, reason in self.ignored.items()]
+            shown.append(f"ignored: {listed(reasons)}")
+        return shown
+
+
+def _plain(names: Iterable[str]) -> list[str]:
+    return [plain(name) for name in names]
+
+
+def ignored_columns(schema: pa.Schema, step: TrainingStep) -> dict[str, str]:
+    """Every column that no network reads → the reason, in the order of the table."""
+    reasons = {}
+    for column in schema:
+        if column.name == step.timestamp_col:
+            continue
+        if column.name in step.drop_cols:
+            reasons[column.name] = "in drop_cols"
+        elif not is_numeric(column.type):
+            reasons[column.name] = _kind(column.type)
+    return reasons
+
+
+def _kind(kind: pa.DataType) -> str:
+    """What a column that is not numeric holds, in a word."""
+    if pa.types.is_dictionary(kind):
+        return _kind(kind.value_type)
+    words = {
+        "text": (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+        "boolean": (pa.types.is_boolean,),
+        "date": (pa.types.is_date,),
+        "timestamp": (pa.types.is_timestamp,),
+        "time": (pa.types.is_time, pa.types.is_duration),
+        "no values": (pa.types.is_null,),
+        "nested": (pa.types.is_nested,),
+        "binary": (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary),
+    }
+    return next((word for word, tests in words.items() if any(test(kind) for test in tests)), str(kind))
 
 
 def feature_problems(schema: pa.Schema, step: TrainingStep) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -92,6 +141,7 @@ def resolve_features(schema: pa.Schema, step: TrainingStep) -> FeatureSet:
         context=tuple(name for name in numeric if name not in predicted),
         integers=tuple(integers),
         covariates=tuple(name for name in numeric if name in step.future_covariates),
+        ignored=ignored_columns(schema, step),
     )
 
 

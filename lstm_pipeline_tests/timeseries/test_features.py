@@ -36,7 +36,10 @@ def problems(training: TrainingStep, of: pa.Schema | None = None) -> list[str]:
 def test_by_default_every_numeric_column_is_predicted_by_one_group() -> None:
     found = resolve_features(schema(), step())
     assert found == FeatureSet(
-        groups={"default": ("alpha", "beta", "count", "gamma", "price")}, context=(), integers=("alpha", "count")
+        groups={"default": ("alpha", "beta", "count", "gamma", "price")},
+        context=(),
+        integers=("alpha", "count"),
+        ignored={"flag": "boolean", "word": "text", "seen_at": "timestamp"},
     )
     assert found.predicted == found.names == ("alpha", "beta", "count", "gamma", "price")
 
