@@ -11,6 +11,7 @@ from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models
 from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
 from lstm_pipeline.forecasting.history import History
+from lstm_pipeline.forecasting.notes import data_notes, described_data
 from lstm_pipeline.forecasting.publishing import Published, publish, require_fit
 from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, Rolled, held_out_origins, roll_from, roll_held_out
 from lstm_pipeline.forecasting.training import (
@@ -38,6 +39,8 @@ __all__ = [
     "TrainingRun",
     "build_dataset",
     "calibrate",
+    "data_notes",
+    "described_data",
     "evaluate",
     "forecast",
     "held_out_origins",

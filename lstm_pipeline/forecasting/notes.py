@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lstm_pipeline.forecasting.dataset import Dataset
-from lstm_pipeline.timeseries import LostWindows, Series
+from lstm_pipeline.errors import DataError, SpecError
+from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
+from lstm_pipeline.forecasting.row_notes import empty_note, stamp_of, unplanned_note
+from lstm_pipeline.projects import Project, training_input
+from lstm_pipeline.timeseries import LostWindows
 from lstm_pipeline.wording import counted, listed, plain
 
 MOST_LOST = 0.2
@@ -26,19 +29,25 @@ def data_notes(dataset: Dataset) -> list[str]:
         *_coverage_notes(dataset),
         *_rhythm_note(dataset),
         *empty_note(dataset.series),
-        *_ahead_note(dataset),
+        *unplanned_note(dataset.series, dataset.columns(dataset.features.predicted)),
         *_season_note(dataset),
         *_constant_note(dataset),
     ]
 
 
-def empty_note(series: Series) -> Iterator[str]:
-    """Rows at the end that are not history."""
-    if series.empty:
-        rows = f"{counted(series.empty, 'row')} at the end {'holds' if series.empty == 1 else 'hold'}"
-        yield f"{rows} a timestamp and nothing else and {'is' if series.empty == 1 else 'are'} left off: " + (
-            f"the last observed row is {_stamp(series, len(series) - 1)}"
-        )
+def described_data(project: Project) -> list[str]:
+    """What each column of a project's training data is used for, and what a person should know about its rows.
+
+    Raises:
+        SpecError: the data does not fit the spec.
+    """
+    step, product = project.spec.training, project.spec.model_metadata
+    try:
+        dataset = build_dataset(training_input(project, project.today()), step, project.spec.timezone)
+    except DataError as error:
+        place = ("model_metadata", "transformations", product.transformations.index(step))
+        raise SpecError(project.loaded.source, [project.loaded.problem(place, str(error))]) from None
+    return [*dataset.features.lines(), *(f"note: {note}" for note in data_notes(dataset))]
 
 
 def _windows_note(lost: LostWindows) -> Iterator[str]:
@@ -65,13 +74,13 @@ def _coverage_notes(dataset: Dataset) -> Iterator[str]:
         elif at[0] > LATE * rows:
             unread = "" if dataset.filled.usable[: at[0]].any() else ", and no window can begin earlier"
             yield (
-                f"'{plain(name)}' starts at {_stamp(series, int(at[0]))}, row {int(at[0]) + 1:,} of {rows:,}{unread}; "
-                f"to leave it out, set {drop}"
+                f"'{plain(name)}' starts at {stamp_of(series, int(at[0]))}, row {int(at[0]) + 1:,} of {rows:,}"
+                f"{unread}; to leave it out, set {drop}"
             )
         elif at[-1] < (1 - LATE) * rows - 1:
             yield (
-                f"'{plain(name)}' ends at {_stamp(series, int(at[-1]))}, row {int(at[-1]) + 1:,} of {rows:,}; to leave "
-                f"it out, set {drop}"
+                f"'{plain(name)}' ends at {stamp_of(series, int(at[-1]))}, row {int(at[-1]) + 1:,} of {rows:,}; "
+                f"to leave it out, set {drop}"
             )
 
 
@@ -79,21 +88,6 @@ def _rhythm_note(dataset: Dataset) -> Iterator[str]:
     if dataset.filled.carried:
         shown = [f"{plain(name)} (every {gap} steps at most)" for name, gap in dataset.filled.carried.items()]
         yield f"columns with a rhythm of their own hold each value until the next one: {listed(shown)}"
-
-
-def _ahead_note(dataset: Dataset) -> Iterator[str]:
-    """Rows at the end in which only inputs have values: a plan that is not declared as one."""
-    series, observed = dataset.series, dataset.filled.observed
-    predicted = observed[:, dataset.columns(dataset.features.predicted)].any(axis=1)
-    last = int(np.flatnonzero(predicted)[-1])
-    after = len(series) - 1 - last
-    if after:
-        given = [name for name, seen in zip(series.names, observed[last + 1 :].T, strict=True) if seen.any()]
-        yield (
-            f"in the last {counted(after, 'row')} no predicted feature has a value, only {listed([*map(plain, given)])}"
-            "; if these are known in advance, list them in future_covariates, and the forecast starts after "
-            f"{_stamp(series, last)}"
-        )
 
 
 def _season_note(dataset: Dataset) -> Iterator[str]:
@@ -110,7 +104,3 @@ def _constant_note(dataset: Dataset) -> Iterator[str]:
     if dataset.constant:
         names = listed([*map(plain, dataset.constant)])
         yield f"constant in the training rows, and forecast as that constant for as long as they stay so: {names}"
-
-
-def _stamp(series: Series, row: int) -> str:
-    return str(series.timeline.wall_clock(series.steps)[row])

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.backtesting import ENSEMBLE, Backtest
-from lstm_pipeline.forecasting import Dataset, Forecast
+from lstm_pipeline.forecasting import Dataset, Forecast, data_notes
 from lstm_pipeline.registry import EnsembleMetadata, IndividualRecord, Version
-from lstm_pipeline.reporting import frame_rows, metric_rows
+from lstm_pipeline.reporting import frame_rows, literal, metric_rows
 from lstm_pipeline.statistics import METRIC_NAMES, Metrics
 from lstm_pipeline.tables import describe
 
@@ -45,12 +45,20 @@ def dataset_metadata(dataset: Dataset) -> Metadata:
         "missing_values": missing,
         "filled_values": sum(dataset.filled.counts.values()),
         "filled_by_feature": dataset.filled.counts,
+        "columns": _bullets(dataset.features.lines()),
+        "columns_ignored": dict(dataset.features.ignored),
+        "notes": _bullets(data_notes(dataset)),
         "unusable_steps": int((~dataset.filled.usable).sum()),
         "season_length": dataset.season,
         "calendar_features": list(dataset.calendar),
         "context_features": list(dataset.features.context),
         "data_fingerprint": dataset.fingerprint(),
     }
+
+
+def _bullets(lines: Sequence[str]) -> dg.MetadataValue:
+    """Lines with names of the user's in them, as a Markdown list that shows them literally."""
+    return dg.MetadataValue.md("\n".join(f"- {literal(line)}" for line in lines) or "none")
 
 
 def model_metadata(record: IndividualRecord) -> Metadata:

@@ -15,7 +15,14 @@ from lstm_pipeline.spec import FilterStep, Loc, PredictionStep, SelectStep, SqlS
 from lstm_pipeline.sql import running as sql
 from lstm_pipeline.statistics import interval_columns
 from lstm_pipeline.tables import fields_problems, read_schema
-from lstm_pipeline.timeseries import FeatureSet, feature_problems, offset_of, resolve_features
+from lstm_pipeline.timeseries import (
+    MODEL_VERSION,
+    PREDICTED_AT,
+    FeatureSet,
+    feature_problems,
+    require_frequency,
+    resolve_features,
+)
 from lstm_pipeline.wording import listed
 
 Schemas = dict[str, pa.Schema]
@@ -114,7 +121,7 @@ class _SchemaCheck:
                 "remove the level",
             )
         columns = forecast | {name: pa.float64() for name in bounds if name not in forecast}
-        added = [("_predicted_at", pa.timestamp("us", tz="UTC")), ("model_version", pa.string())]
+        added = [(PREDICTED_AT, pa.timestamp("us", tz="UTC")), (MODEL_VERSION, pa.string())]
         schemas[step.output] = pa.schema([*columns.items(), *added])
 
 
@@ -126,7 +133,7 @@ def _feature_types(features: FeatureSet) -> dict[str, pa.DataType]:
 def _frequency_problems(step: TrainingStep) -> Iterator[tuple[tuple[str, ...], str]]:
     if step.frequency is not None:
         try:
-            offset_of(step.frequency)
+            require_frequency(step.frequency)
         except DataError as error:
             yield ("frequency",), str(error)
 

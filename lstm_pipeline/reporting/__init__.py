@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_losses, draw_residuals
-    from lstm_pipeline.reporting.markdown import frame_rows, metric_rows, picture
+    from lstm_pipeline.reporting.markdown import frame_rows, literal, metric_rows, picture
     from lstm_pipeline.reporting.terminal import (
         TrainingBars,
         backtest_tables,
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         forecast_table,
         make_console,
         metrics_table,
+        note_lines,
         versions_table,
     )
 
@@ -32,16 +33,18 @@ __all__ = [
     "draw_residuals",
     "forecast_table",
     "frame_rows",
+    "literal",
     "make_console",
     "metric_rows",
     "metrics_table",
+    "note_lines",
     "picture",
     "versions_table",
 ]
 
 _NAMES = {
     "drawing": ("draw_backtest", "draw_forecast", "draw_losses", "draw_residuals"),
-    "markdown": ("frame_rows", "metric_rows", "picture"),
+    "markdown": ("frame_rows", "literal", "metric_rows", "picture"),
     "terminal": (
         "TrainingBars",
         "backtest_tables",
@@ -49,6 +52,7 @@ _NAMES = {
         "forecast_table",
         "make_console",
         "metrics_table",
+        "note_lines",
         "versions_table",
     ),
 }

@@ -18,8 +18,8 @@ from rich.table import Table
 
 from lstm_pipeline.backtesting import ENSEMBLE
 from lstm_pipeline.reporting.markdown import frame_rows
-from lstm_pipeline.statistics import METRIC_NAMES
-from lstm_pipeline.wording import counted, listed, number
+from lstm_pipeline.statistics import METRIC_NAMES, left_out
+from lstm_pipeline.wording import counted, listed, number, plain
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.training import EpochReport
@@ -95,6 +95,16 @@ def metrics_table(record: EnsembleRecord) -> Table:
         shown = "networks alone" if label == "network" else label
         table.add_row(shown, *(number(metrics.get(name)) for name in names))
     return table
+
+
+def note_lines(record: EnsembleRecord) -> list[str]:
+    """What each column is used for, which are ignored, and what a person should know about the data and the scores."""
+    metadata = record.metadata
+    notes = [*metadata.evaluation.get("notes", ()), *metadata.calibration.notes]
+    for metric, names in left_out(metadata.feature_metrics["rolled"], ("smape",)).items():
+        shown = listed([plain(name) for name in names])
+        notes.append(f"the mean {metric} leaves out features whose values are all 0 in the test part: {shown}")
+    return [*metadata.evaluation.get("columns", ()), *(f"note: {note}" for note in notes)]
 
 
 def coverage_line(record: EnsembleRecord) -> str:

@@ -16,7 +16,7 @@ from lstm_pipeline.statistics.intervals import (
 from lstm_pipeline.statistics.linear import LinearForm, LinearMap, fit_linear
 from lstm_pipeline.statistics.metrics import DEFINITIONS as METRIC_DEFINITIONS
 from lstm_pipeline.statistics.metrics import NAMES as METRIC_NAMES
-from lstm_pipeline.statistics.metrics import Metrics, mean_over_features, naive_scale, score
+from lstm_pipeline.statistics.metrics import Metrics, left_out, mean_over_features, naive_scale, score
 from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUAL_DEFINITIONS
 from lstm_pipeline.statistics.residuals import residual_summary
 from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
@@ -40,6 +40,7 @@ __all__ = [
     "fit_scaler",
     "interval_columns",
     "interval_offsets",
+    "left_out",
     "mean_over_features",
     "naive_forecasts",
     "naive_scale",

@@ -17,7 +17,6 @@ from lstm_pipeline.timeseries.gaps import Filled, fill_gaps
 from lstm_pipeline.timeseries.names import (
     MODEL_VERSION,
     PREDICTED_AT,
-    forecast_names,
     input_conflicts,
     next_name,
     output_conflicts,
@@ -53,7 +52,6 @@ __all__ = [
     "common_step",
     "feature_problems",
     "fill_gaps",
-    "forecast_names",
     "holiday_name",
     "ignored_columns",
     "input_conflicts",

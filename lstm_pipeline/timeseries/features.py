@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.spec import DEFAULT_GROUP, TrainingStep
+from lstm_pipeline.timeseries.calendar import calendar_names
+from lstm_pipeline.timeseries.names import input_conflicts, output_conflicts
 from lstm_pipeline.wording import did_you_mean, listed, plain
 
 
@@ -118,8 +120,21 @@ def feature_problems(schema: pa.Schema, step: TrainingStep) -> Iterator[tuple[tu
                 f"some numeric columns are not in any group: {listed(ungrouped)}. Add them to a group, list them in "
                 "drop_cols, or set features_to_predict to keep them as context",
             )
+    yield from _name_problems(step, numeric)
     if not set(numeric) - set(step.future_covariates):
         yield ("timestamp_col",), f"there is no numeric column besides it. Columns: {listed(schema.names)}"
+
+
+def _name_problems(step: TrainingStep, numeric: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Columns with names that the product adds: those of a forecast, and those of the calendar if the spec names it."""
+    grouped = [name for members in (step.feature_groups or {}).values() for name in members]
+    wanted = step.features_to_predict or grouped or [name for name in numeric if name not in step.future_covariates]
+    for column, message in output_conflicts(step.timestamp_col, [name for name in wanted if name in numeric], ()):
+        yield ("timestamp_col" if column == step.timestamp_col else "features_to_predict",), message
+    if step.calendar_features is not None:
+        calendar = calendar_names("D", step.calendar_features)
+        yield from ((("calendar_features",), text) for text in input_conflicts(numeric, calendar, ()))
+    yield from ((("future_covariates",), text) for text in input_conflicts(numeric, (), step.future_covariates))
 
 
 def resolve_features(schema: pa.Schema, step: TrainingStep) -> FeatureSet:

@@ -74,7 +74,7 @@ def fill_gaps(
         usable: Flags = np.asarray(_run_lengths(row_missing)[:, 0] <= max_gap)
         none = np.zeros(observed.shape, bool)
         counts = _counts(series, ~observed & usable[:, None])
-        return Filled(series.values, observed, usable, none.any(axis=1), counts, none, dict(carried))
+        return Filled(series.values, observed, usable, np.zeros(len(series), bool), counts, none, dict(carried))
     values = series.values.copy()
     ahead = np.zeros(observed.shape, bool)
     held: Flags = np.array([name in carried or rule != "interpolate" for name in series.names])

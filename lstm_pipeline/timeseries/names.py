@@ -38,8 +38,8 @@ def input_names(calendar: Sequence[str], covariates: Sequence[str]) -> dict[str,
     return dict.fromkeys(calendar, "a calendar feature") | following
 
 
-def output_conflicts(timestamp_col: str, predicted: Sequence[str], levels: Sequence[int]) -> Iterator[str]:
-    """Why a forecast could not have its columns: a name of the user's is one that the product adds.
+def output_conflicts(timestamp_col: str, predicted: Sequence[str], levels: Sequence[int]) -> Iterator[tuple[str, str]]:
+    """The user's names that a forecast cannot have beside those that the product adds: (column, message).
 
     Letters' case does not matter, as it does not in SQL.
     """
@@ -48,12 +48,12 @@ def output_conflicts(timestamp_col: str, predicted: Sequence[str], levels: Seque
         if column.lower() in added:
             name, what = added[column.lower()]
             role = "the timestamp column" if column == timestamp_col else "a predicted feature"
-            drop = "" if column == timestamp_col else f", or drop_cols: [{column}]"
-            level = " or remove the level from prediction_intervals" if name not in FORECAST_COLUMNS else ""
-            yield (
-                f"'{column}' is {role}, but every forecast has a column '{name}' ({what}); rename yours in a "
-                f"select_expression: `{column}` AS another_name{drop}{level}"
-            )
+            remedy = f"rename it in a select_expression: `{column}` AS another_name"
+            if column != timestamp_col:
+                remedy += f", or leave it out: drop_cols: [{column}]"
+            if name not in FORECAST_COLUMNS:
+                remedy += ", or remove the level from prediction_intervals"
+            yield column, f"'{column}' is {role}, but every forecast has a column '{name}' ({what}); {remedy}"
 
 
 def input_conflicts(names: Sequence[str], calendar: Sequence[str], covariates: Sequence[str]) -> Iterator[str]:

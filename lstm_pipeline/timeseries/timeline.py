@@ -130,9 +130,7 @@ def offset_of(frequency: str) -> pd.offsets.BaseOffset:
     except (ValueError, OverflowError) as error:  # also raised by steps beyond the range of timestamps
         reason = str(error)
     if reason:
-        raise DataError(
-            f"frequency '{frequency}' is not a pandas offset (e.g. 10min, h, D, B, W-MON, MS): {reason}"
-        )
+        raise DataError(f"frequency '{frequency}' is not a pandas offset (e.g. 10min, h, D, B, W-MON, MS): {reason}")
     return offset
 
 
