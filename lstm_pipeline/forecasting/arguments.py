@@ -18,7 +18,7 @@ MOST_STEPS = 1_000_000
 
 
 def as_table(frame: Any, needed: Sequence[str]) -> pa.Table:
-    """The columns of a data frame or table that are needed, as a table. Text is read as in a CSV file where it is dates.
+    """The columns of a data frame or table that are needed, as a table. Dates may be text, read as in a CSV file.
 
     Args:
         frame: may have other columns, of any type.
