@@ -58,7 +58,7 @@ class Calibration:
     def interval(self, forecast: Float64, level: int) -> tuple[Float64, Float64]:
         """Lower and upper bounds of a forecast (H, P), of the same shape; NaN at lead times that were not calibrated.
 
-        They always contain the forecast, whatever an older version's record says.
+        They always contain the forecast: if past errors were all on one side, the other bound is the forecast itself.
 
         Raises:
             RegistryError: the version has no intervals of this level.

@@ -44,8 +44,7 @@ def pooled_offsets(errors: Float64, level: int) -> tuple[Float64, Float64]:
     """`interval_offsets` where there are enough errors; otherwise of neighbouring lead times together.
 
     A lead time with fewer than `errors_needed` takes in the errors of the nearest ones, equally many before and after
-    it as far as there are, until there are enough. An interval always contains its forecast: its bounds are not beyond
-    0. So it is never so narrow that it stands for errors that were not seen.
+    it as far as there are, until there are enough. So no interval claims a level that its errors cannot show.
 
     Args:
         errors: (n, H, P) actual minus forecast, by origin, lead time and feature; NaN is ignored.
@@ -72,7 +71,7 @@ def pooled_offsets(errors: Float64, level: int) -> tuple[Float64, Float64]:
                 poor = poor[~enough]
             if not len(poor):
                 break
-    return np.minimum(lower, 0.0), np.maximum(upper, 0.0)
+    return lower, upper
 
 
 def rolling_coverage(

@@ -15,6 +15,8 @@ from lstm_pipeline.wording import counted
 
 WEEK = pd.Timedelta(days=7) // pd.Timedelta(microseconds=1)
 DAY = WEEK // 7
+_A_MONDAY = 4 * DAY
+"""January 5th, 1970, in microseconds since the first."""
 
 _FEWEST_GAPS = 4
 _REGULAR = 0.9
@@ -50,9 +52,9 @@ def _usual_gap(observed: Flags, wall_clock: pd.DatetimeIndex) -> int | None:
     if len(gaps) < _FEWEST_GAPS or not (gaps > 1).any():
         return None
     median = float(np.median(gaps))
-    if median >= 2:
-        regular = np.abs(gaps - median) <= _TOLERANCE * median
-        return int(gaps[regular].max()) if regular.mean() >= _REGULAR else None
+    regular = np.abs(gaps - median) <= _TOLERANCE * median
+    if median >= 2 and regular.mean() >= _REGULAR:
+        return int(gaps[regular].max())
     inside = slice(int(at[0]), int(at[-1]) + 1)
     return _gap_between_places(observed[inside], wall_clock[inside])
 
@@ -66,15 +68,14 @@ def _gap_between_places(observed: Flags, wall_clock: pd.DatetimeIndex) -> int | 
             continue
         share = np.bincount(place, weights=observed) / rows
         filled = share >= _REGULAR
-        if (filled | (share <= 1 - _REGULAR)).all() and not filled.all():
+        if (filled | (share <= 1 - _REGULAR)).all() and filled.any() and not filled.all():
             return int(np.diff(np.flatnonzero(filled[place])).max())
     return None
 
 
 def _in_week(instants: Integers) -> Integers:
     """Microseconds since Monday, 00:00."""
-    monday = pd.Timestamp("1970-01-05").as_unit("us").value
-    return np.asarray((instants - monday) % WEEK, np.int64)
+    return np.asarray((instants - _A_MONDAY) % WEEK, np.int64)
 
 
 # --- rows that follow each other without gaps ------------------------------------------------------------------------
@@ -111,7 +112,7 @@ def continued(last: pd.Timestamp, count: int, pattern: tuple[int, ...]) -> pd.Da
     Raises:
         OverflowError: they end beyond the range of timestamps.
     """
-    now = last.as_unit("us").value
+    now = int(last.to_datetime64().astype("datetime64[us]").astype(np.int64))
     times = np.array(pattern, np.int64)
     inside = int(_in_week(np.array([now]))[0])
     start = int(np.searchsorted(times, inside, side="right"))
