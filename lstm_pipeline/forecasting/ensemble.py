@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from lstm_pipeline.network.rollout import RollOut
 
 __all__ = ["Ensemble", "GroupModel", "load_models", "require_agreement", "training_log"]
+
+logger = logging.getLogger(__name__)
 
 _AGREE = (
     "feature_columns",
@@ -145,12 +148,15 @@ class Ensemble:
         return forecast
 
     def read_history(self, table: pa.Table) -> History:
-        """Checks a prediction input and gives it regular steps.
+        """Checks a prediction input and gives it regular steps. Rows at its end that are not history are logged.
 
         Raises:
             DataError: columns, frequency or values do not match the training data.
         """
-        return read_history(self.metadata, table, needs_season=self.calibration.needs_season)
+        history = read_history(self.metadata, table, needs_season=self.calibration.needs_season)
+        for note in history.notes(self.predicted):
+            logger.warning("the prediction input: %s", note)
+        return history
 
     def forecast_table(self, history: History, horizon: int, intervals: Sequence[int] = ()) -> pa.Table:
         """The forecast as a table: the timestamp column, every predicted feature (integers rounded), the intervals.

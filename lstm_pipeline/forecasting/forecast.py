@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,8 +17,6 @@ from lstm_pipeline.projects import Project, finish
 from lstm_pipeline.statistics import interval_columns
 from lstm_pipeline.tables import conform
 from lstm_pipeline.timeseries import MODEL_VERSION, PREDICTED_AT
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,8 +72,6 @@ def forecast(project: Project, table: pa.Table, *, as_of: dt.date, predicted_at:
     levels = project.spec.interval_levels
     if step.prediction_intervals is None:  # the default levels, as far as the version has them
         levels = tuple(level for level in levels if level in ensemble.calibration.offsets)
-    for note in history.notes(ensemble.predicted):
-        logger.warning("the prediction input: %s", note)
     raw = ensemble.forecast_table(history, step.forecast_horizon, levels)
     stamp = pa.scalar(predicted_at.astimezone(dt.UTC), pa.timestamp("us", tz="UTC"))
     raw = raw.append_column(PREDICTED_AT, pa.repeat(stamp, raw.num_rows))

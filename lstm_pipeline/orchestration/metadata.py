@@ -133,6 +133,7 @@ def forecast_metadata(forecast: Forecast, timestamp_col: str) -> Metadata:
         **frame_metadata(forecast.table, timestamp_col, preview=10),
         "version": str(forecast.ensemble.version),
         "predicted_by": _table(rows),
+        "notes": _bullets(forecast.history.notes(forecast.ensemble.predicted)),
         "filled_values": sum(forecast.history.filled.counts.values()),
     }
 

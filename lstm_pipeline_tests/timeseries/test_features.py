@@ -174,9 +174,12 @@ def test_every_ignored_column_has_a_reason() -> None:
 def test_the_use_of_each_column_in_words() -> None:
     found = resolve_features(
         schema(**COLUMNS, **{"line\nbreak": pa.string()}),
-        step(feature_groups={"one": ["alpha"], "two": ["beta", "count"]}, features_to_predict=["alpha", "beta", "count"],
-             future_covariates=["price"]),
-    )  # fmt: skip
+        step(
+            feature_groups={"one": ["alpha"], "two": ["beta", "count"]},
+            features_to_predict=["alpha", "beta", "count"],
+            future_covariates=["price"],
+        ),
+    )
     assert found.lines() == [
         "one: predicts alpha",
         "two: predicts beta, count",

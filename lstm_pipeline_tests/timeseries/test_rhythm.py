@@ -41,7 +41,8 @@ def rhythm(clock: pd.DatetimeIndex, observed: Flags) -> int | None:
         (pd.date_range("2000-01-01", periods=90, freq="MS"), np.arange(90) % 3 == 0, 3),
     ],
     ids=[
-        "weekly", "first of the month", "last of the month", "quarterly", "yearly: too few values", "weekly in working days",
+        "weekly", "first of the month", "last of the month", "quarterly", "yearly: too few values",
+        "weekly in working days",
         "working days", "three days a week", "opening hours", "opening hours of working days", "every third hour",
         "quarterly in months",
     ],
