@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_pipeline.statistics.metrics import (
+    left_out,
     DEFINITIONS,
     NAMES,
     Metrics,
