@@ -122,8 +122,8 @@ def test_lost_windows_are_pointed_out_above_a_fifth() -> None:
     # two of the forty lie at the end of a part, where no later value is known
     (note,) = notes(holed("wind", many))
     assert note == (
-        "38 of 112 windows (34%) are lost to missing values: wind 38; set missing: ffill or mask, raise max_gap, or leave "
-        "the column out: drop_cols: [wind]"
+        "38 of 112 windows (34%) are lost to missing values: wind 38; set missing: ffill or mask, raise max_gap, or "
+        "leave the column out: drop_cols: [wind]"
     )
     assert notes(holed("wind", many), missing="ffill") == []
 
@@ -201,8 +201,8 @@ def test_with_future_covariates_the_plan_stays_and_the_rows_after_it_are_left_of
 def test_a_plan_that_is_not_declared_is_pointed_out() -> None:
     (note,) = [note for note in notes(longer(3, wind=[1.0, 1.0, 1.0])) if "predicted" in note]
     assert note == (
-        "in the last 3 rows no predicted feature has a value, only wind; if such values are known in advance, list them "
-        "in future_covariates, and the forecast starts after 2024-04-17 00:00:00"
+        "in the last 3 rows no predicted feature has a value, only wind; if such values are known in advance, list "
+        "them in future_covariates, and the forecast starts after 2024-04-17 00:00:00"
     )
 
 

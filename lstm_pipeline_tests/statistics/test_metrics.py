@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_pipeline.statistics.metrics import (
-    left_out,
     DEFINITIONS,
     NAMES,
     Metrics,
+    left_out,
     mae,
     mean_over_features,
     naive_scale,
