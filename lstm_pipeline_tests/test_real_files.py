@@ -121,7 +121,7 @@ def test_the_sessions_of_an_exchange_follow_each_other_without_gaps(tmp_path: Pa
     assert data_problems(project) == []
     project.train()
     metadata = project.publish() and project.registry.load().models["default"].record.metadata
-    assert (metadata.frequency, metadata.season_length, metadata.row_step) == ("rows", 13, "0 days 00:30:00")
+    assert (metadata.frequency, metadata.season_length, metadata.row_step) == ("rows", 13, "30min")
     assert metadata.filled_values == {}
     found = project.forecast()["time"]
     assert found.dt.strftime("%a %d %H:%M").tolist()[::13] == ["Fri 01 09:30", "Mon 04 09:30"]

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from lstm_pipeline.arrays import Flags, Float32, Float64
@@ -27,7 +26,7 @@ from lstm_pipeline.timeseries import (
     Windows,
     build_series,
     calendar_names,
-    common_step,
+    common_frequency,
     fill_gaps,
     holiday_name,
     input_conflicts,
@@ -134,8 +133,8 @@ class Dataset:
 
     @property
     def row_step(self) -> str | None:
-        """With the frequency `rows`, the time between most rows, which nothing else tells."""
-        return str(common_step(self.series.steps)) if self.series.timeline.frequency == ROWS else None
+        """With the frequency `rows`, the time between most rows as a pandas offset, which nothing else tells."""
+        return common_frequency(self.series.steps) if self.series.timeline.frequency == ROWS else None
 
     def chunk_length(self, requested: int | None, horizon: int, length: int) -> int:
         """Steps per pass: the requested number or, by default, the horizon.
@@ -168,10 +167,7 @@ class Dataset:
 
 def _nominal(series: Series) -> str:
     """The frequency for what depends on its size only: that of most steps, if the frequency is `rows`."""
-    if series.timeline.frequency != ROWS:
-        return series.timeline.frequency
-    step = common_step(series.steps)
-    return f"{step // pd.Timedelta(microseconds=1)}us"
+    return common_frequency(series.steps) if series.timeline.frequency == ROWS else series.timeline.frequency
 
 
 def _season(series: Series) -> int:

@@ -18,6 +18,7 @@ from lstm_pipeline.timeseries import (
     Filled,
     Series,
     build_series,
+    common_frequency,
     common_step,
     fill_gaps,
     is_numeric,
@@ -164,7 +165,7 @@ def _require_row_step(metadata: ModelMetadata, series: Series) -> None:
     """With the frequency `rows` there is no grid, so only the time between most rows tells another frequency."""
     if metadata.row_step is None or len(series) < 2:
         return
-    found = str(common_step(series.steps))
+    found = common_frequency(series.steps)
     if found != metadata.row_step:
         raise DataError(
             f"the models were trained on rows that are mostly {metadata.row_step} apart; in the prediction input they "

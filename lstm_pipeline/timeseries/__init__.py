@@ -24,7 +24,14 @@ from lstm_pipeline.timeseries.names import (
 from lstm_pipeline.timeseries.rhythm import own_rhythms, pattern_season
 from lstm_pipeline.timeseries.season import season_length
 from lstm_pipeline.timeseries.series import Series, build_series, split_plan
-from lstm_pipeline.timeseries.timeline import ROWS, common_step, offset_of, regular_grid, require_frequency
+from lstm_pipeline.timeseries.timeline import (
+    ROWS,
+    common_frequency,
+    common_step,
+    offset_of,
+    regular_grid,
+    require_frequency,
+)
 from lstm_pipeline.timeseries.windows import (
     LostWindows,
     Split,
@@ -49,6 +56,7 @@ __all__ = [
     "build_series",
     "calendar_matrix",
     "calendar_names",
+    "common_frequency",
     "common_step",
     "feature_problems",
     "fill_gaps",

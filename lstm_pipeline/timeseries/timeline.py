@@ -259,6 +259,14 @@ def common_step(steps: pd.DatetimeIndex) -> pd.Timedelta:
     return pd.Timedelta(int(distances[counts.argmax()]), unit="us")
 
 
+def common_frequency(steps: pd.DatetimeIndex) -> str:
+    """The most frequent distance between neighbouring steps as a pandas offset, e.g. `30min`."""
+    step = common_step(steps)
+    days, rest = divmod(step, DAY)
+    offset = pd.tseries.frequencies.to_offset(f"{days}D" if days and not rest else step)
+    return str(offset.freqstr)
+
+
 def _candidates(step: pd.Timedelta) -> list[str]:
     if step < DAY or step % DAY:
         return [pd.tseries.frequencies.to_offset(step).freqstr]

@@ -244,3 +244,20 @@ def test_what_validate_describes_can_be_trained(tmp_path: Path) -> None:
     spec = mill_spec(sequence_length=90)
     with pytest.raises(SpecError, match=r"model_metadata\.transformations\[1\]: parts without a window: training"):
         described_data(project_of(tmp_path, spec))
+
+
+def test_rows_at_another_pace_than_in_training_are_refused() -> None:
+    """There is no grid that could tell, so the time between most rows is compared."""
+    dataset = mill_dataset(frequency="rows")
+    assert (dataset.row_step, dataset.season, mill_dataset().row_step) == ("D", 7, None)
+    plain = linear_ensemble(dataset, {name: [(1, name, 0.9)] for name in PREDICTED})
+    ensemble = Ensemble(
+        [
+            type(model)(model.metadata.model_copy(update={"row_step": "D"}), model.scaler, model.network)
+            for model in plain.models
+        ]
+    )
+    daily = linear_ensemble(mill_dataset(), {name: [(1, name, 0.9)] for name in PREDICTED})
+    pd.testing.assert_frame_equal(ensemble.predict(mill_table(), 3), daily.predict(mill_table(), 3))
+    with pytest.raises(DataError, match=r"trained on rows that are mostly D apart; .* mostly 7D apart"):
+        ensemble.predict(mill_table(200).take(list(range(0, 200, 7))), 3)

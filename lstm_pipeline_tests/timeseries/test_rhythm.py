@@ -14,7 +14,7 @@ from lstm_pipeline.errors import DataError
 from lstm_pipeline.timeseries.rhythm import own_rhythms, pattern_season, weekly_pattern
 from lstm_pipeline.timeseries.season import season_length
 from lstm_pipeline.timeseries.series import build_series
-from lstm_pipeline.timeseries.timeline import Timeline
+from lstm_pipeline.timeseries.timeline import Timeline, common_frequency
 
 DAYS = pd.date_range("2023-01-01", periods=400, unit="us")
 HOURS = pd.date_range("2024-03-04", periods=24 * 28, freq="h", unit="us")
@@ -175,3 +175,8 @@ def test_business_hours_have_a_season_of_a_day_and_end_at_five() -> None:
         else:
             assert series.timeline.frequency == "h"  # which has gaps every night: bh must be asked for
             assert series.inserted > 0
+
+
+def test_the_most_frequent_distance_as_an_offset() -> None:
+    assert common_frequency(sessions("2024-03-04", "2024-03-29", "09:30", "10:00", "10:30")) == "30min"
+    assert common_frequency(DAYS) == "D"
