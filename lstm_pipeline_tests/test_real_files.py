@@ -45,7 +45,7 @@ def test_a_weekly_column_in_daily_data_costs_no_window(weekly: Project) -> None:
     record = version.record.metadata
     assert record.evaluation["origins"] == 48
     assert note_lines(version.record) == [
-        "default: predicts a, weekly",
+        "default: a, weekly",
         "note: columns with a rhythm of their own hold each value until the next one: weekly (every 7 steps at most)",
         "note: 95 % intervals pool neighbouring lead times, as fewer than 39 errors are known at each, for weekly",
     ]

@@ -44,7 +44,7 @@ class FeatureSet:
 
     def lines(self) -> list[str]:
         """What each column of the input is used for, one line per use."""
-        shown = [f"{group}: predicts {listed(_plain(members))}" for group, members in self.groups.items()]
+        shown = [f"{group}: {listed(_plain(members))}" for group, members in self.groups.items()]
         inputs = [name for name in self.context if name not in self.covariates]
         if inputs:
             shown.append(f"input only: {listed(_plain(inputs))}")

@@ -231,8 +231,8 @@ def test_a_column_named_like_the_calendar_is_refused_before_training() -> None:
 def test_validate_describes_the_data(tmp_path: Path) -> None:
     project = mill_project(tmp_path, longer(2))
     assert described_data(project) == [
-        "power: predicts load, parts",
-        "warmth: predicts heat",
+        "power: load, parts",
+        "warmth: heat",
         "input only: wind",
         "ignored: note (in drop_cols)",
         "note: 2 rows at the end hold a timestamp and nothing else and are left off: the last observed row is "

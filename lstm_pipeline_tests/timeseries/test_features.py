@@ -181,8 +181,8 @@ def test_the_use_of_each_column_in_words() -> None:
         ),
     )
     assert found.lines() == [
-        "one: predicts alpha",
-        "two: predicts beta, count",
+        "one: alpha",
+        "two: beta, count",
         "input only: gamma",
         "future covariates: price",
         "ignored: flag (boolean), word (text), seen_at (timestamp), line\\nbreak (text)",
