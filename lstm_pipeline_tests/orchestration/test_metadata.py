@@ -23,6 +23,7 @@ def test_the_use_of_columns_and_the_notes_are_shown_literally() -> None:
     )
     assert shown["columns_ignored"] == {"note": "in drop_cols", "on\noff": "boolean"}
     assert shown["notes"] == dg.MetadataValue.md(
-        r"- columns with a rhythm of their own hold each value until the next one: a\|b &lt;i\>\*\$ \(every 7 steps at most\)"
+        "- columns with a rhythm of their own hold each value until the next one: "
+        r"a\|b &lt;i\>\*\$ \(every 7 steps at most\)"
     )
     assert dataset_metadata(mill_dataset())["notes"] == dg.MetadataValue.md("none")
