@@ -17,6 +17,7 @@ from lstm_pipeline import projects
 from lstm_pipeline.backtesting import Backtest, BacktestOptions, backtest
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting import TrainingRun, build_dataset, forecast, publish, train_groups
+from lstm_pipeline.forecasting.arguments import described, require_day, require_groups, require_name
 from lstm_pipeline.projects import prediction_input, training_input
 from lstm_pipeline.registry import StoredModel, Version
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 class Project(projects.Project):
     """A project that trains, publishes, forecasts and back-tests.
 
-    Every method takes the as-of date, which `current_date()` in the spec's SQL returns; by default it is today.
+    Every method takes the as-of date, which `current_date()` in the spec's SQL returns: a date or text like 2025-01-31;
+    by default it is today.
 
     >>> project = load_project("plant.yaml")
     >>> sorted(project.train())
@@ -62,22 +64,18 @@ class Project(projects.Project):
             DataError: there is no such group, or the data does not fit the spec.
             TrainingError: a group could not be trained; the others' models are stored.
         """
-        unknown = [group for group in groups or () if group not in self.groups]
-        if unknown:
-            raise DataError(
-                f"not groups of this project: {', '.join(unknown)}; its groups are {', '.join(self.groups)}"
-            )
-        self.registry.candidates.require_room(list(groups or self.groups))
+        wanted, day = require_groups(groups, self.groups), self._day(as_of)
+        self.registry.candidates.require_room(wanted)
         step, run_id = self.spec.training, f"python-{uuid.uuid4()}"
         run = TrainingRun(
-            dataset=build_dataset(training_input(self, as_of or self.today()), step, self.spec.timezone),
+            dataset=build_dataset(training_input(self, day), step, self.spec.timezone),
             step=step,
             registry=self.registry,
             horizon=self.spec.prediction.forecast_horizon,
             run_id=run_id,
             on_epoch=on_epoch,
         )
-        return train_groups(run, list(groups or self.groups))
+        return train_groups(run, wanted)
 
     def publish(self, *, as_of: dt.date | None = None) -> Version:
         """Publishes the newest models of all groups, scored together, as the next version.
@@ -93,7 +91,7 @@ class Project(projects.Project):
             DataError: the data does not fit the spec.
             RegistryError: a group has no model yet, or models do not fit the spec or each other.
         """
-        table = training_input(self, as_of or self.today())
+        table = training_input(self, self._day(as_of))
         return publish(self, table, {}, run_id=f"python-{uuid.uuid4()}").version
 
     def forecast(self, *, as_of: dt.date | None = None) -> pd.DataFrame:
@@ -109,8 +107,7 @@ class Project(projects.Project):
             DataError: the input does not fit the models.
             RegistryError: there is no version yet, or it is damaged.
         """
-        now = dt.datetime.now(dt.UTC)
-        day = as_of or self.today()
+        now, day = dt.datetime.now(dt.UTC), self._day(as_of)
         frame: pd.DataFrame = forecast(self, prediction_input(self, day), as_of=day, predicted_at=now).table.to_pandas()
         return frame
 
@@ -127,7 +124,12 @@ class Project(projects.Project):
             RegistryError: there is no such version, or it does not fit the spec.
             TrainingError: a group could not be trained anew.
         """
-        return backtest(self, training_input(self, as_of or self.today()), options)
+        if options is not None and not isinstance(options, BacktestOptions):
+            raise DataError(f"options: expected BacktestOptions, found {described(options)}")
+        return backtest(self, training_input(self, self._day(as_of)), options)
+
+    def _day(self, as_of: dt.date | None) -> dt.date:
+        return require_day(as_of) or self.today()
 
 
 def load_project(reference: str | Path, storage: str | None = None) -> Project:
@@ -141,7 +143,12 @@ def load_project(reference: str | Path, storage: str | None = None) -> Project:
         storage: storage root, a folder or a URI; by default `LSTM_PIPELINE_STORAGE`, else `storage/`.
 
     Raises:
+        DataError: an argument has the wrong type.
         SpecError: with every problem in the spec, or because there is no such project.
     """
+    if not isinstance(reference, str | Path):
+        raise DataError(f"reference: expected a spec file or the name of a project, found {described(reference)}")
+    if storage is not None:
+        require_name("storage", storage)
     found = projects.load_project(reference, storage)
     return Project(found.loaded, found.storage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from heapq import nlargest
@@ -10,6 +11,9 @@ from itertools import islice, pairwise
 
 MISSING = "–"
 """Shown in place of a missing number."""
+
+_CONTROLS = ("Cc", "Zl", "Zp", "Cs")
+"""Unicode categories: control characters, line and paragraph separators, and halves of characters."""
 
 _MOST_KNOWN, _MOST_COMPARED, _LONGEST = 5_000, 20, 200
 """Bounds on the work for one hint."""
@@ -31,6 +35,14 @@ def listed(names: Collection[str], most: int = 20) -> str:
     """Joins names with commas. Of more than `most` names, only the first ones and the total number are given."""
     shown = ", ".join(list(names)[:most])
     return shown if len(names) <= most else f"{shown}, … ({len(names)} in total)"
+
+
+def plain(text: str) -> str:
+    """A user's text on one line: line ends, tabs and other control characters as Python writes them, e.g. `\\n`.
+
+    A terminal would obey them, and a table or chart would break its lines.
+    """
+    return "".join(repr(mark)[1:-1] if unicodedata.category(mark) in _CONTROLS else mark for mark in text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

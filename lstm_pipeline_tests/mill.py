@@ -210,11 +210,14 @@ def selected(source: str, output: str, *expressions: str) -> dict[str, Any]:
 
 
 def poisoned(table: pa.Table, first: int, poison: float) -> pa.Table:
-    """Every feature is `poison` after row `first`, which is 50: a test part of NaN alone would be refused."""
+    """Every feature is `poison` after row `first`, which is 50: a test part of NaN alone would be refused.
+
+    If the poison is NaN, the last row is 50 too: without a value it would not be history.
+    """
     for name in FEATURES:
         values = table[name].to_numpy().astype(np.float64)
         values[first:] = poison
-        values[first] = 50.0
+        values[[first, -1] if np.isnan(poison) else first] = 50.0
         if name == "parts":
             values = [None if np.isnan(value) else int(value) for value in values]
         table = with_column(table, name, values)

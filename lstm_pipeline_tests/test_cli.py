@@ -42,6 +42,7 @@ def test_validate_says_that_all_is_right(place: Path) -> None:
         "tiny.yaml: the spec is valid and fits its inputs",
         "  energy: power",
         "  water: flow, passes",
+        "  input only: outside",
     ]
 
 

@@ -92,7 +92,13 @@ def known_before(dataset: Dataset, step: TrainingStep, origin: int, blank: int) 
 
 def with_split(dataset: Dataset, step: TrainingStep, split: Split) -> Dataset:
     """The dataset with another split; each part is filled again from itself and the parts before it."""
-    filled = fill_gaps(dataset.series, rule=step.missing, max_gap=step.max_gap, part_ends=split.part_ends)
+    filled = fill_gaps(
+        dataset.series,
+        rule=step.missing,
+        max_gap=step.max_gap,
+        part_ends=split.part_ends,
+        carried=dataset.filled.carried,
+    )
     return replace(dataset, split=split, filled=filled)
 
 

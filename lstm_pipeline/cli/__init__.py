@@ -78,6 +78,7 @@ def init(file: Path, data: str | None) -> None:
 @with_storage
 def validate(spec: str, as_of: dt.datetime | None) -> None:
     """Check SPEC against the columns and rows of its inputs, and list every problem."""
+    from lstm_pipeline.forecasting import described_data
     from lstm_pipeline.projects import data_problems
 
     project = load(spec)
@@ -85,9 +86,8 @@ def validate(spec: str, as_of: dt.datetime | None) -> None:
     if problems:
         raise SpecError(project.loaded.source, problems)
     click.echo(f"{project.loaded.source}: the spec is valid and fits its inputs")
-    for group in project.groups:
-        members = (project.spec.training.feature_groups or {}).get(group)
-        click.echo(f"  {group}: {', '.join(members) if members else 'every numeric column'}")
+    for line in described_data(project):
+        click.echo(f"  {line}")
 
 
 @cli.command()
@@ -348,10 +348,12 @@ def _report(console: Any, project: Project, version: str | None, *, train: bool,
     """Prints how good the version is, and where everything is."""
     import pyarrow.parquet as pq
 
-    from lstm_pipeline.reporting import coverage_line, forecast_table, metrics_table
+    from lstm_pipeline.reporting import coverage_line, forecast_table, metrics_table, note_lines
 
     registry = project.registry
     record = registry.ensemble_record(version or project.spec.prediction.version)
+    for text in note_lines(record):
+        console.print(text, highlight=False, soft_wrap=True)
     console.print(metrics_table(record))
     if line := coverage_line(record):
         console.print(line, highlight=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
 from lstm_pipeline.forecasting.history import History
 from lstm_pipeline.forecasting.issued import Author, Issue, Issued, issued_forecasts, keep_issued, read_issued
+from lstm_pipeline.forecasting.notes import data_notes, described_data
 from lstm_pipeline.forecasting.publishing import Published, promote_refused, publish, require_fit, require_refused
 from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, Rolled, held_out_origins, roll_from, roll_held_out
 from lstm_pipeline.forecasting.training import (
@@ -42,6 +43,8 @@ __all__ = [
     "TrainingRun",
     "build_dataset",
     "calibrate",
+    "data_notes",
+    "described_data",
     "evaluate",
     "forecast",
     "held_out_origins",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,21 +11,28 @@ import pandas as pd
 import pyarrow as pa
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.tables.timestamps import with_timestamps
 from lstm_pipeline.wording import listed
 
 MOST_STEPS = 1_000_000
 
 
-def as_table(frame: Any) -> pa.Table:
-    """A data frame or table as a table with rows and different column names.
+def as_table(frame: Any, needed: Sequence[str]) -> pa.Table:
+    """The columns of a data frame or table that are needed, as a table. Dates may be text, read as in a CSV file.
+
+    Args:
+        frame: may have other columns, of any type.
+        needed: names of the columns, the timestamp column first.
 
     Raises:
-        DataError: it is neither, is empty, repeats a column name, or a column mixes types.
+        DataError: it is neither a frame nor a table, is empty, lacks a needed column or has several of its name, or
+            such a column cannot be read.
     """
     if not isinstance(frame, pd.DataFrame | pa.Table):
         raise DataError(f"frame: expected a pandas DataFrame or a pyarrow Table, found {described(frame)}")
-    names = frame.column_names if isinstance(frame, pa.Table) else [str(name) for name in frame.columns]
-    repeated = [name for name, count in Counter(names).items() if count > 1]
+    names = [str(name) for name in (frame.column_names if isinstance(frame, pa.Table) else frame.columns)]
+    wanted = [name for name in needed if name in names]
+    repeated = [name for name in wanted if names.count(name) > 1]
     if repeated:
         raise DataError(
             f"frame: expected different column names, found several columns named {listed(repeated)}; rename or remove "
@@ -32,12 +40,46 @@ def as_table(frame: Any) -> pa.Table:
         )
     if len(frame) == 0:
         raise DataError("frame: expected at least one row, found none")
-    if isinstance(frame, pa.Table):
-        return frame
+    stamp = needed[0]
+    if isinstance(frame, pd.DataFrame) and stamp not in names and _is_dates(frame.index, stamp):
+        raise DataError(f"frame: the timestamps are its index; make them a column: frame.reset_index(names='{stamp}')")
+    absent = [name for name in needed if name not in names]
+    if absent:
+        raise DataError(
+            f"the prediction input lacks columns that the models were trained on: {listed(absent)}; its columns: "
+            f"{listed(names)}"
+        )
+    columns = {name: _column(frame, names.index(name), name) for name in wanted}
+    return with_timestamps(pa.table(columns), stamp, "frame").table
+
+
+def _is_dates(index: pd.Index, stamp: str) -> bool:
+    return isinstance(index, pd.DatetimeIndex | pd.PeriodIndex) or index.name == stamp
+
+
+def _column(frame: pd.DataFrame | pa.Table, position: int, name: str) -> pa.ChunkedArray | pa.Array:
+    """One column as Arrow holds it, in a type that the pipeline reads.
+
+    Raises:
+        DataError: it has no such type, e.g. because it mixes numbers and text.
+    """
     try:
-        return pa.Table.from_pandas(frame.set_axis(names, axis=1), preserve_index=False)
-    except (pa.ArrowException, ValueError, TypeError) as error:  # e.g. a column of numbers and text
-        raise DataError(f"frame: cannot be read as a table: {_first_line(error)}") from None
+        values = frame.column(position) if isinstance(frame, pa.Table) else _from_pandas(frame.iloc[:, position])
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
+        if pa.types.is_float16(values.type):
+            values = values.cast(pa.float32())
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise DataError(f"frame: cannot be read as a table: column '{name}': {_first_line(error)}") from None
+    return values
+
+
+def _from_pandas(column: pd.Series) -> pa.Array | pa.ChunkedArray:
+    if isinstance(column.dtype, pd.PeriodDtype):
+        column = column.dt.to_timestamp()
+    elif isinstance(column.dtype, pd.SparseDtype):
+        column = pd.Series(np.asarray(column), name=column.name)
+    return pa.array(column, from_pandas=True)
 
 
 def require_horizon(horizon: Any) -> int:
@@ -71,6 +113,41 @@ def require_levels(intervals: Any) -> tuple[int, ...]:
     if len(set(levels)) < len(levels):
         raise DataError(f"{expected} {levels}")
     return tuple(int(level) for level in levels)
+
+
+def require_day(as_of: Any) -> dt.date | None:
+    """The as-of date, given as a date, as text like 2025-01-31, or None for today.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if as_of is None or (isinstance(as_of, dt.date) and not isinstance(as_of, dt.datetime)):
+        return as_of
+    if isinstance(as_of, dt.datetime) and not pd.isna(as_of):  # a pandas Timestamp too
+        return as_of.date()
+    try:
+        return dt.date.fromisoformat(as_of)
+    except (TypeError, ValueError):
+        raise DataError(f"as_of: expected a date, e.g. 2025-01-31, found {described(as_of)}") from None
+
+
+def require_groups(groups: Any, known: Sequence[str]) -> list[str]:
+    """The groups to train, in the given order; None for all.
+
+    Raises:
+        DataError: it is not a list of different groups of the project.
+    """
+    if groups is None:
+        return list(known)
+    if isinstance(groups, str | bytes | dict) or not hasattr(groups, "__iter__"):
+        raise DataError(f"groups: expected a list of groups, e.g. ['{known[0]}'], found {described(groups)}")
+    named = list(groups)
+    unknown = [group for group in named if group not in known]
+    if unknown:
+        raise DataError(f"not groups of this project: {listed([*map(str, unknown)])}; its groups are {listed(known)}")
+    if not named:
+        raise DataError(f"groups: expected at least one group, or None for all, found none; they are {listed(known)}")
+    return list(dict.fromkeys(named))
 
 
 def require_name(argument: str, value: Any) -> str:

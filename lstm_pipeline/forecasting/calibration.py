@@ -27,12 +27,14 @@ class Calibration:
         weights: (P, M) weight of each of `METHODS` in the ensemble's forecast.
         offsets: level in percent → lower and upper bound of its interval relative to a forecast, (H, P) each.
         coverage: level in percent → share of held-out values inside the interval, (P,).
+        notes: what a person should know about the intervals: few errors make them wide, or impossible.
     """
 
     names: tuple[str, ...]
     weights: Float64
     offsets: Mapping[int, tuple[Float64, Float64]] = field(default_factory=dict)
     coverage: Mapping[int, Float64] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @staticmethod
     def none(names: Sequence[str]) -> Calibration:
@@ -56,6 +58,8 @@ class Calibration:
     def interval(self, forecast: Float64, level: int) -> tuple[Float64, Float64]:
         """Lower and upper bounds of a forecast (H, P), of the same shape; NaN at lead times that were not calibrated.
 
+        They always contain the forecast: if past errors were all on one side, the other bound is the forecast itself.
+
         Raises:
             RegistryError: the version has no intervals of this level.
         """
@@ -71,7 +75,7 @@ class Calibration:
             reach = np.full(forecast.shape, np.nan)
             reach[: len(offset)] = offset[: len(forecast)]
             bounds.append(forecast + reach)
-        return bounds[0], bounds[1]
+        return np.minimum(bounds[0], forecast), np.maximum(bounds[1], forecast)
 
     def to_record(self) -> CalibrationRecord:
         """The record of this calibration in a version's metadata."""
@@ -91,6 +95,7 @@ class Calibration:
                 str(level): dict(zip(self.names, _plain(shares), strict=True))
                 for level, shares in self.coverage.items()
             },
+            notes=list(self.notes),
         )
 
     @staticmethod
@@ -117,7 +122,7 @@ class Calibration:
         coverage = {
             int(level): _stacked([[shares.get(name)] for name in names])[0] for level, shares in record.coverage.items()
         }
-        return Calibration(tuple(names), weights, offsets, coverage)
+        return Calibration(tuple(names), weights, offsets, coverage, tuple(record.notes))
 
 
 def _problems(record: CalibrationRecord, names: Sequence[str]) -> Iterator[str]:

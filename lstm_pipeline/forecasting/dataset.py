@@ -12,22 +12,31 @@ import numpy as np
 import pyarrow as pa
 
 from lstm_pipeline.arrays import Flags, Float32, Float64
-from lstm_pipeline.forecasting.inputs import NetworkInputs, next_name
+from lstm_pipeline.errors import DataError
+from lstm_pipeline.forecasting.inputs import NetworkInputs
 from lstm_pipeline.projects import provenance_of
 from lstm_pipeline.registry import InputRecord
 from lstm_pipeline.spec import TrainingStep
 from lstm_pipeline.statistics import DriftReference, Scaler, drift_reference, fit_scaler, naive_scale
-from lstm_pipeline.tables import own_zone
+from lstm_pipeline.tables import notes_of, own_zone
 from lstm_pipeline.timeseries import (
+    ROWS,
     FeatureSet,
     Filled,
+    LostWindows,
     Series,
     Split,
     Windows,
     build_series,
     calendar_names,
+    common_frequency,
     fill_gaps,
     holiday_name,
+    input_conflicts,
+    lost_windows,
+    next_name,
+    own_rhythms,
+    pattern_season,
     resolve_features,
     season_length,
     split_plan,
@@ -35,6 +44,9 @@ from lstm_pipeline.timeseries import (
     split_windows,
     window_starts,
 )
+
+CONSTANT = 1e-12
+"""A spread below this share of a column's size is rounding."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,9 @@ class Dataset:
         split: the rows of the training, validation and test parts.
         calendar: names of the calendar features.
         season: number of steps in a season.
+        sequence_length: rows of the windows that the spec asks for.
         input: what the table was made from; None if the table does not say.
+        notes: what was left out of the table or put in order.
     """
 
     features: FeatureSet
@@ -57,7 +71,9 @@ class Dataset:
     split: Split
     calendar: tuple[str, ...]
     season: int
+    sequence_length: int = 1
     input: InputRecord | None = None
+    notes: tuple[str, ...] = ()
     _drift: dict[str, DriftReference | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -114,7 +130,29 @@ class Dataset:
         target: Flags = np.asarray(self.filled.observed[:, self.columns(names)].any(axis=1))
         usable, foreknowing = self.filled.usable, self.filled.foreknowing
         starts = window_starts(usable, foreknowing, target, length, horizon, read=length + horizon - (chunk or horizon))
-        return split_windows(starts, self.split, length, horizon)
+        lost = self.lost_windows(names, length, horizon, chunk)
+        return split_windows(starts, self.split, length, horizon, lost.described() if lost.lost else "")
+
+    def lost_windows(
+        self, names: Sequence[str], length: int, horizon: int = 1, chunk: int | None = None
+    ) -> LostWindows:
+        """How many of the windows missing values cost, by column; the arguments are those of `windows`."""
+        read = length + horizon - (chunk or horizon)
+        return lost_windows(self.filled, self.series.names, length, horizon, read)
+
+    @cached_property
+    def constant(self) -> tuple[str, ...]:
+        """The features that do not vary in the training part, up to rounding."""
+        values = self.observed_values[: self.split.validation]
+        seen = np.flatnonzero(~np.isnan(values).all(axis=0))
+        low, high = np.nanmin(values[:, seen], axis=0), np.nanmax(values[:, seen], axis=0)
+        same = high - low <= CONSTANT * np.maximum(np.abs(low), np.abs(high))
+        return tuple(self.series.names[index] for index in seen[same])
+
+    @property
+    def row_step(self) -> str | None:
+        """With the frequency `rows`, the time between most rows as a pandas offset, which nothing else tells."""
+        return common_frequency(self.series.steps) if self.series.timeline.frequency == ROWS else None
 
     def chunk_length(self, requested: int | None, horizon: int, length: int) -> int:
         """Steps per pass: the requested number or, by default, the horizon.
@@ -145,6 +183,18 @@ class Dataset:
         return sha.hexdigest()
 
 
+def _nominal(series: Series) -> str:
+    """The frequency for what depends on its size only: that of most steps, if the frequency is `rows`."""
+    return common_frequency(series.steps) if series.timeline.frequency == ROWS else series.timeline.frequency
+
+
+def _season(series: Series) -> int:
+    """Steps in a natural season."""
+    if series.timeline.frequency == ROWS:
+        return pattern_season(series.timeline.pattern)
+    return season_length(series.timeline.frequency)
+
+
 def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset:
     """Checks the cleaned table, gives it regular steps, fills its gaps and splits it.
 
@@ -163,12 +213,26 @@ def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset
     )
     series, _ = split_plan(series, features.covariates)
     split = split_rows(len(series), step.train_ratio, step.validation_split)
-    filled = fill_gaps(series, rule=step.missing, max_gap=step.max_gap, part_ends=split.part_ends)
-    frequency = series.timeline.frequency
-    calendar = calendar_names(frequency, step.calendar_features)
+    wall_clock = series.timeline.wall_clock(series.steps)
+    training = slice(split.validation)
+    carried = own_rhythms(~np.isnan(series.values[training]), wall_clock[training], series.names)
+    filled = fill_gaps(series, rule=step.missing, max_gap=step.max_gap, part_ends=split.part_ends, carried=carried)
+    calendar = calendar_names(_nominal(series), step.calendar_features)
     if step.holidays:
         calendar = (*calendar, holiday_name(step.holidays))
-    season = step.season_length or season_length(frequency)
-    dataset = Dataset(features, series, filled, split, calendar, season, provenance_of(table))
+    conflict = next(input_conflicts(features.names, calendar, features.covariates), None)
+    if conflict:
+        raise DataError(conflict)
+    dataset = Dataset(
+        features,
+        series,
+        filled,
+        split,
+        calendar,
+        season=step.season_length or _season(series),
+        sequence_length=step.sequence_length,
+        input=provenance_of(table),
+        notes=tuple(notes_of(table)),
+    )
     dataset.windows(features.predicted, step.sequence_length)  # fails early if there are too few rows
     return dataset

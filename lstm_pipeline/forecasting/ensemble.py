@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,13 +27,15 @@ from lstm_pipeline.registry import (
 from lstm_pipeline.spec import storage_uri
 from lstm_pipeline.statistics import Scaler, interval_columns, naive_forecasts
 from lstm_pipeline.storage import Store
-from lstm_pipeline.timeseries import Filled, Series
+from lstm_pipeline.timeseries import Filled, Series, output_conflicts
 from lstm_pipeline.wording import listed, number
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.rollout import RollOut
 
 __all__ = ["SHARED_SETTINGS", "Ensemble", "GroupModel", "load_models", "require_agreement", "training_log"]
+
+logger = logging.getLogger(__name__)
 
 SHARED_SETTINGS = (
     "feature_columns",
@@ -123,7 +126,8 @@ class Ensemble:
         """Forecasts the steps that follow a frame.
 
         Args:
-            frame: the timestamp column and every feature; at least `sequence_length` steps, rows in any order.
+            frame: the timestamp column, whose dates may be text, and every feature; other columns are not read. At
+                least `sequence_length` steps, rows in any order.
             horizon: number of steps to forecast.
             intervals: levels of the prediction intervals in percent, e.g. `[80, 95]`; the version must have been
                 published with them.
@@ -139,43 +143,50 @@ class Ensemble:
                 match the training data.
         """
         horizon, levels = require_horizon(horizon), require_levels(intervals)
-        history = self.read_history(as_table(frame))
+        needed = [self.metadata.timestamp_column, *self.metadata.series_features]
+        history = self.read_history(as_table(frame, needed))
         forecast: pd.DataFrame = self.forecast_table(history, horizon, levels).to_pandas()
         return forecast
 
     def read_history(self, table: pa.Table) -> History:
-        """Checks a prediction input and gives it regular steps.
+        """Checks a prediction input and gives it regular steps. Rows at its end that are not history are logged.
 
         Raises:
             DataError: columns, frequency or values do not match the training data.
         """
-        return read_history(self.metadata, table, needs_season=self.calibration.needs_season)
+        history = read_history(self.metadata, table, needs_season=self.calibration.needs_season)
+        for note in history.notes(self.predicted):
+            logger.warning("the prediction input: %s", note)
+        return history
 
     def forecast_table(self, history: History, horizon: int, intervals: Sequence[int] = ()) -> pa.Table:
         """The forecast as a table: the timestamp column, every predicted feature (integers rounded), the intervals.
+
+        An interval contains the forecast as it is shown, so a bound moves where rounding crosses it.
 
         The forecast of an integer feature is a column of BIGINT, or of DOUBLE if a value is beyond the range of BIGINT.
 
         Raises:
             RegistryError: the version has no intervals of a requested level.
-            DataError: as `forecast`, or the name of an interval's column is also the name of a feature.
+            DataError: as `forecast`, or a feature has the name of a column that every forecast has.
         """
+        conflict = next(output_conflicts(self.metadata.timestamp_column, self.predicted, intervals), None)
+        if conflict:
+            raise DataError(conflict[1])
         values = self.forecast(history, horizon)
         steps = history.series.timeline.next_steps(history.series.steps[-1], horizon)
         columns = {self.metadata.timestamp_column: history.series.timeline.column_of(steps)}
         integers = {name for model in self.models for name in model.metadata.integer_features}
+        shown = values.copy()
         for index, name in enumerate(self.predicted):
             column = values[:, index]
             columns[name] = pa.array(_rounded(column) if name in integers else column)
+            shown[:, index] = np.rint(column) if name in integers else column
         for level in intervals:
-            bounds = self.calibration.interval(values, level)
+            lower, upper = self.calibration.interval(values, level)
+            bounds = np.minimum(lower, shown), np.maximum(upper, shown)
             for index, name in enumerate(self.predicted):
                 for label, bound in zip(interval_columns(name, level), bounds, strict=True):
-                    if label in columns:
-                        raise DataError(
-                            f"the {level} % interval of '{name}' needs a column '{label}', but a predicted feature has "
-                            f"that name; rename the feature or remove {level} from prediction_intervals"
-                        )
                     columns[label] = pa.array(bound[:, index], from_pandas=True)
         return pa.table(columns)
 
@@ -192,7 +203,8 @@ class Ensemble:
         columns = [series.names.index(name) for name in self.predicted]
         season = self.metadata.season_length
         naive = naive_forecasts(filled.values, np.array([len(series)]), horizon, season)[..., columns]  # (2, 1, H, P)
-        values: Float64 = self.calibration.blended(np.concatenate([rolled[None], naive]))[0]
+        blended = self.calibration.blended(np.concatenate([rolled[None], naive]))
+        values: Float64 = self._with_constants(blended, series, filled, np.array([len(series)]))[0]
         wrong = [self.predicted[column] for column in np.flatnonzero(~np.isfinite(values).all(axis=0))]
         if wrong:
             model = next(model for model in self.models if wrong[0] in model.metadata.predicted_features)
@@ -219,7 +231,32 @@ class Ensemble:
         windows = inputs.windows(starts, length)  # (B, L, D)
         known = inputs.known(starts, length, horizon, self.context, shared.season_length)  # (B, H, C + K)
         scaled = self._rollout(windows, known)  # (B, H, P)
-        return self._common.subset(self.predicted).inverse(scaled.astype(np.float64))
+        forecast = self._common.subset(self.predicted).inverse(scaled.astype(np.float64))
+        return self._with_constants(forecast, series, filled, starts + length)
+
+    def _with_constants(self, forecast: Float64, series: Series, filled: Filled, first: Integers) -> Float64:
+        """A forecast with the features that have never varied kept at their constant.
+
+        These are constant in the training rows and, with the same value, in the window that the forecast starts from. A
+        network is close to such a constant, but never exactly at it.
+
+        Args:
+            forecast: (B, H, P) in the features' own units.
+            first: (B,) the first row that each window forecasts.
+        """
+        rows = first[:, None] - 1 - np.arange(self.metadata.sequence_length)  # (B, L), the latest first
+        for model in self.models:
+            for name in model.metadata.constant_features:
+                if name not in model.metadata.predicted_features:
+                    continue
+                windows = filled.values[rows, series.names.index(name)]
+                last = windows[:, 0]
+                kept = ((windows == last[:, None]) | np.isnan(windows)).all(axis=1)
+                if model.scaler.kind != "none":  # its centre is the constant of the training rows
+                    kept &= np.isclose(last, model.scaler.subset([name]).centre, rtol=1e-9, atol=0.0)
+                column = self.predicted.index(name)
+                forecast[:, :, column] = np.where(kept[:, None], last[:, None], forecast[:, :, column])
+        return forecast
 
     @cached_property
     def _common(self) -> Scaler:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,14 @@ from lstm_pipeline.network.runtime import cores
 from lstm_pipeline.statistics import (
     BASELINES,
     Metrics,
+    errors_needed,
     fit_blend,
-    interval_offsets,
     mean_over_features,
+    pooled_offsets,
     rolling_coverage,
     score,
 )
+from lstm_pipeline.wording import listed, plain
 
 if TYPE_CHECKING:
     from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel
@@ -134,9 +136,52 @@ def calibrate(dataset: Dataset, rolled: Rolled, *, blends: bool, levels: Sequenc
         return blend
     errors = rolled.actual - blend.blended(rolled.forecasts)
     tested = np.flatnonzero(rolled.within(dataset.split.test, dataset.split.rows))
-    offsets = {level: interval_offsets(errors[-RECENT_ORIGINS:], level) for level in levels}
-    coverage = {level: rolling_coverage(errors, rolled.first, tested, level, RECENT_ORIGINS) for level in levels}
-    return Calibration(rolled.names, weights, offsets, coverage)
+    recent = errors[-RECENT_ORIGINS:]
+    offsets = nested({level: pooled_offsets(recent, level) for level in levels})
+    coverage = {
+        level: rolling_coverage(errors, rolled.first, tested, level, RECENT_ORIGINS, pooled_offsets) for level in levels
+    }
+    return Calibration(rolled.names, weights, offsets, coverage, tuple(interval_notes(recent, rolled.names, levels)))
+
+
+def nested(offsets: Mapping[int, tuple[Float64, Float64]]) -> dict[int, tuple[Float64, Float64]]:
+    """Widens each interval to contain those of lower levels, which may come from other lead times where errors are few.
+
+    Args:
+        offsets: level in percent → lower and upper offsets, (H, P) each.
+    """
+    found: dict[int, tuple[Float64, Float64]] = {}
+    before: tuple[Float64, Float64] | None = None
+    for level in sorted(offsets):
+        lower, upper = offsets[level]
+        if before is not None:
+            lower = np.where(np.isnan(before[0]), lower, np.minimum(lower, before[0]))
+            upper = np.where(np.isnan(before[1]), upper, np.maximum(upper, before[1]))
+            before = (np.fmin(lower, before[0]), np.fmax(upper, before[1]))
+        else:
+            before = (lower, upper)
+        found[level] = (lower, upper)
+    return {level: found[level] for level in offsets}
+
+
+def interval_notes(errors: Float64, names: Sequence[str], levels: Sequence[int]) -> Iterator[str]:
+    """Which intervals are made of the errors of several lead times, and which do not exist, for want of errors.
+
+    Args:
+        errors: (n, H, P) actual minus forecast, by origin, lead time and feature.
+    """
+    counts = (~np.isnan(errors)).sum(axis=0)  # (H, P)
+    for level in levels:
+        need = errors_needed(level)
+        few, none = (counts < need).any(axis=0), counts.sum(axis=0) < need
+        for flags, text in (
+            (few & ~none, "{level} % intervals pool neighbouring lead times, as fewer than {need} errors are known at "
+             "each, for {names}"),
+            (none, "no {level} % interval, as fewer than {need} errors are known over all lead times, for {names}"),
+        ):  # fmt: skip
+            if flags.any():
+                shown = listed([plain(name) for name, flag in zip(names, flags, strict=True) if flag])
+                yield text.format(level=level, need=need, names=shown)
 
 
 def blend_weights(dataset: Dataset, rolled: Rolled) -> Float64:

@@ -16,6 +16,7 @@ from lstm_pipeline.forecasting.history import History
 from lstm_pipeline.projects import Project, finish
 from lstm_pipeline.statistics import interval_columns
 from lstm_pipeline.tables import conform
+from lstm_pipeline.timeseries import MODEL_VERSION, PREDICTED_AT
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ def forecast(
         levels = tuple(level for level in levels if level in ensemble.calibration.offsets)
     raw = ensemble.forecast_table(history, horizon or step.forecast_horizon, levels)
     stamp = pa.scalar(predicted_at.astimezone(dt.UTC), pa.timestamp("us", tz="UTC"))
-    raw = raw.append_column("_predicted_at", pa.repeat(stamp, raw.num_rows))
-    raw = raw.append_column("model_version", pa.repeat(pa.scalar(ensemble.version), raw.num_rows))
+    raw = raw.append_column(PREDICTED_AT, pa.repeat(stamp, raw.num_rows))
+    raw = raw.append_column(MODEL_VERSION, pa.repeat(pa.scalar(ensemble.version), raw.num_rows))
     product = project.spec.predictions
     finished = finish(project, product, step.output, raw, as_of)
     if product.fields is not None:

@@ -10,7 +10,7 @@ from typing import Any
 from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.registry import METADATA, SCALER, TRAINING_LOG, ModelMetadata, Registry, StoredModel
 from lstm_pipeline.statistics import Scaler
-from lstm_pipeline.timeseries import offset_of
+from lstm_pipeline.timeseries import require_frequency
 from lstm_pipeline.timeseries.calendar import unknown_calendar
 from lstm_pipeline.wording import listed
 
@@ -71,7 +71,7 @@ def _problems(metadata: ModelMetadata, network: Any) -> Iterator[str]:
     if unknown:
         yield f"calendar_features has unknown names: {listed(unknown)}"
     try:
-        offset_of(metadata.frequency)
+        require_frequency(metadata.frequency)
     except DataError as error:
         yield str(error)
     try:

@@ -11,12 +11,14 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.forecasting.row_notes import empty_note, unplanned_note
 from lstm_pipeline.registry import ModelMetadata
 from lstm_pipeline.statistics import Scaler
 from lstm_pipeline.timeseries import (
     Filled,
     Series,
     build_series,
+    common_frequency,
     common_step,
     fill_gaps,
     is_numeric,
@@ -61,8 +63,18 @@ class History:
         """The last rows alone, with the same plan."""
         series, filled = self.series, self.filled
         short = replace(series, steps=series.steps[-rows:], values=series.values[-rows:])
-        parts = {name: getattr(filled, name)[-rows:] for name in ("values", "observed", "usable", "foreknowing")}
+        arrays = ("values", "observed", "usable", "foreknowing", "ahead")
+        parts = {name: getattr(filled, name)[-rows:] for name in arrays}
         return replace(self, series=short, filled=replace(filled, **parts))
+
+    def notes(self, predicted: Sequence[str]) -> list[str]:
+        """What a person should know about this input: rows at its end that are not history.
+
+        Args:
+            predicted: names of the predicted features.
+        """
+        columns = [self.series.names.index(name) for name in predicted]
+        return [*empty_note(self.series), *unplanned_note(self.series, columns)]
 
     def require_plan(self, names: Sequence[str], horizon: int) -> None:
         """Checks that the plan gives every future covariate for every step of a forecast.
@@ -135,11 +147,30 @@ def read_history(metadata: ModelMetadata, table: pa.Table, *, needs_season: bool
         raise DataError(
             f"the prediction input does not fit the models (trained with steps of {step}): {error}"
         ) from None
+    _require_row_step(metadata, series)
     series, plan = split_plan(series, metadata.future_covariates)
     _require_frequency(series, metadata.frequency)
-    filled = fill_gaps(series, rule=metadata.missing, max_gap=metadata.max_gap, part_ends=[len(series)])
+    filled = fill_gaps(
+        series,
+        rule=metadata.missing,
+        max_gap=metadata.max_gap,
+        part_ends=[len(series)],
+        carried=metadata.carried_forward,
+    )
     _require_rows(metadata, series, filled, needs_season)
     return History(series, filled, plan)
+
+
+def _require_row_step(metadata: ModelMetadata, series: Series) -> None:
+    """With the frequency `rows` there is no grid, so only the time between most rows tells another frequency."""
+    if metadata.row_step is None or len(series) < 2:
+        return
+    found = common_frequency(series.steps)
+    if found != metadata.row_step:
+        raise DataError(
+            f"the models were trained on rows that are mostly {metadata.row_step} apart; in the prediction input they "
+            f"are mostly {found} apart"
+        )
 
 
 def _require_rows(metadata: ModelMetadata, series: Series, filled: Filled, needs_season: bool) -> None:

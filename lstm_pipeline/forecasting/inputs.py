@@ -105,8 +105,3 @@ class NetworkInputs:
             values = np.concatenate([values, self.plan])
         scaled = self.scaler.subset(self.covariates).transform(values)
         return np.nan_to_num(scaled, nan=0.0).astype(np.float32)
-
-
-def next_name(covariate: str) -> str:
-    """Name of the column that holds a covariate's value at the next step."""
-    return f"next {covariate}"

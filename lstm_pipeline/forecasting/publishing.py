@@ -13,6 +13,7 @@ from lstm_pipeline.forecasting.champion import judge
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble, load_models, require_agreement
 from lstm_pipeline.forecasting.evaluation import Evaluation, evaluate
+from lstm_pipeline.forecasting.notes import data_notes
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import Decision, InUse, Refused, Score, StoredModel, Version
 from lstm_pipeline.statistics import METRIC_DEFINITIONS, RESIDUAL_DEFINITIONS, mean_over_features, residual_summary
@@ -131,6 +132,8 @@ def _score(dataset: Dataset, evaluation: Evaluation) -> Score:
             **evaluation.protocol,
             "rows": dataset.row_ranges().get("test"),
             "data_fingerprint": dataset.fingerprint(),
+            "columns": dataset.features.lines(),
+            "notes": data_notes(dataset),
             "mean": {name: mean_over_features(features) for name, features in evaluation.by_feature.items()},
         },
         definitions={**METRIC_DEFINITIONS, **{f"residual_{name}": text for name, text in RESIDUAL_DEFINITIONS.items()}},

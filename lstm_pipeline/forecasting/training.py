@@ -20,6 +20,7 @@ from lstm_pipeline.errors import DataError, PipelineError, TrainingError
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.evaluation import evaluate_one_step
 from lstm_pipeline.forecasting.group_models import GroupModel
+from lstm_pipeline.forecasting.notes import data_notes
 from lstm_pipeline.network.runtime import cores, group_seed
 from lstm_pipeline.registry import (
     DRIFT,
@@ -310,7 +311,11 @@ def _metadata(run: TrainingRun, task: TrainingTask, log: TrainingLog) -> ModelMe
         missing=step.missing,
         max_gap=step.max_gap,
         filled_values=dataset.filled.counts,
-        constant_features=list(task.scaler.constant),
+        constant_features=list(dataset.constant),
+        ignored_columns=dict(features.ignored),
+        carried_forward=dict(dataset.filled.carried),
+        row_step=dataset.row_step,
+        notes=data_notes(dataset),
         random_seed=step.random_seed,
         library_versions=library_versions(),
         data_fingerprint=dataset.fingerprint(),

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.backtesting import ENSEMBLE, Backtest
-from lstm_pipeline.forecasting import Dataset, Forecast, Published
+from lstm_pipeline.forecasting import Dataset, Forecast, Published, data_notes
 from lstm_pipeline.monitoring import LiveAccuracy
 from lstm_pipeline.registry import Decision, EnsembleMetadata, IndividualRecord, Version
-from lstm_pipeline.reporting import decision_rows, frame_rows, metric_rows
+from lstm_pipeline.reporting import decision_rows, frame_rows, literal, metric_rows
 from lstm_pipeline.statistics import METRIC_NAMES, Metrics
 from lstm_pipeline.tables import describe
 
@@ -46,12 +46,20 @@ def dataset_metadata(dataset: Dataset) -> Metadata:
         "missing_values": missing,
         "filled_values": sum(dataset.filled.counts.values()),
         "filled_by_feature": dataset.filled.counts,
+        "columns": _bullets(dataset.features.lines()),
+        "columns_ignored": dict(dataset.features.ignored),
+        "notes": _bullets(data_notes(dataset)),
         "unusable_steps": int((~dataset.filled.usable).sum()),
         "season_length": dataset.season,
         "calendar_features": list(dataset.calendar),
         "context_features": list(dataset.features.context),
         "data_fingerprint": dataset.fingerprint(),
     }
+
+
+def _bullets(lines: Sequence[str]) -> dg.MetadataValue:
+    """Lines with names of the user's in them, as a Markdown list that shows them literally."""
+    return dg.MetadataValue.md("\n".join(f"- {literal(line)}" for line in lines) or "none")
 
 
 def model_metadata(record: IndividualRecord) -> Metadata:
@@ -144,6 +152,7 @@ def forecast_metadata(forecast: Forecast, timestamp_col: str) -> Metadata:
         **frame_metadata(forecast.table, timestamp_col, preview=10),
         "version": str(forecast.ensemble.version),
         "predicted_by": _table(rows),
+        "notes": _bullets(forecast.history.notes(forecast.ensemble.predicted)),
         "filled_values": sum(forecast.history.filled.counts.values()),
     }
 

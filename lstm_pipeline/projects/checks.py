@@ -25,7 +25,15 @@ from lstm_pipeline.sql import redefines
 from lstm_pipeline.sql import running as sql
 from lstm_pipeline.statistics import interval_columns
 from lstm_pipeline.tables import fields_problems, own_zone
-from lstm_pipeline.timeseries import FeatureSet, build_series, feature_problems, offset_of, resolve_features
+from lstm_pipeline.timeseries import (
+    MODEL_VERSION,
+    PREDICTED_AT,
+    FeatureSet,
+    build_series,
+    feature_problems,
+    require_frequency,
+    resolve_features,
+)
 from lstm_pipeline.wording import listed
 
 logger = logging.getLogger(__name__)
@@ -199,7 +207,7 @@ class _SchemaCheck:
                 "remove the level",
             )
         columns = forecast | {name: pa.float64() for name in bounds if name not in forecast}
-        added = [("_predicted_at", pa.timestamp("us", tz="UTC")), ("model_version", pa.string())]
+        added = [(PREDICTED_AT, pa.timestamp("us", tz="UTC")), (MODEL_VERSION, pa.string())]
         schemas[step.output] = pa.schema([*columns.items(), *added])
 
 
@@ -218,7 +226,7 @@ def _feature_types(features: FeatureSet) -> dict[str, pa.DataType]:
 def _frequency_problems(step: TrainingStep) -> Iterator[tuple[tuple[str, ...], str]]:
     if step.frequency is not None:
         try:
-            offset_of(step.frequency)
+            require_frequency(step.frequency)
         except DataError as error:
             yield ("frequency",), str(error)
 

@@ -100,6 +100,10 @@ class ModelMetadata(Record):
     dropped_columns: list[str] | None = None
     input: InputRecord | None = None
     knows_drift: bool = False
+    ignored_columns: dict[str, str] = {}
+    carried_forward: dict[str, Count] = {}
+    row_step: str | None = None
+    notes: list[str] = []
     run_id: str
 
     @field_validator("hyperparameters")
@@ -201,11 +205,13 @@ class CalibrationRecord(Record):
         blend: feature → forecast (`network`, `seasonal_naive`, `last_value`) → its weight.
         intervals: feature → level in percent → offsets.
         coverage: level → feature → share of held-out values inside the interval.
+        notes: what a person should know about the intervals.
     """
 
     blend: dict[str, dict[str, Finite]] = {}
     intervals: dict[str, dict[str, Offsets]] = {}
     coverage: dict[str, dict[str, Finite | None]] = {}
+    notes: list[str] = []
 
 
 class Decision(Record):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_losses, draw_residuals
     from lstm_pipeline.reporting.live import draw_live_accuracy, draw_live_leads
-    from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, metric_rows, picture
+    from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, literal, metric_rows, picture
     from lstm_pipeline.reporting.replay import ReplayBar, actions_table, comparison_tables, write_actions
     from lstm_pipeline.reporting.status import status_views
     from lstm_pipeline.reporting.terminal import (
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         forecast_table,
         make_console,
         metrics_table,
+        note_lines,
         versions_table,
     )
 
@@ -43,9 +44,11 @@ __all__ = [
     "draw_residuals",
     "forecast_table",
     "frame_rows",
+    "literal",
     "make_console",
     "metric_rows",
     "metrics_table",
+    "note_lines",
     "picture",
     "status_views",
     "versions_table",
@@ -55,7 +58,7 @@ __all__ = [
 _NAMES = {
     "drawing": ("draw_backtest", "draw_forecast", "draw_losses", "draw_residuals"),
     "live": ("draw_live_accuracy", "draw_live_leads"),
-    "markdown": ("decision_rows", "frame_rows", "metric_rows", "picture"),
+    "markdown": ("decision_rows", "frame_rows", "literal", "metric_rows", "picture"),
     "replay": ("ReplayBar", "actions_table", "comparison_tables", "write_actions"),
     "status": ("status_views",),
     "terminal": (
@@ -66,6 +69,7 @@ _NAMES = {
         "forecast_table",
         "make_console",
         "metrics_table",
+        "note_lines",
         "versions_table",
     ),
 }

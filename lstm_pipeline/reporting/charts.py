@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lstm_pipeline.arrays import Float64
+from lstm_pipeline.reporting.lettering import families, lines_of
 
 PAST, FORECAST, ACCENT = "#8a94a6", "#2563eb", "#dc2626"
 MAX_PANELS = 30
 _PANEL, _LEAST = 4.0, 8.0  # inches: width of a panel, and of the whole chart at least, so that its headline fits
 _LEFT, _RIGHT, _ABOVE, _BELOW, _TITLE = 0.6, 0.1, 0.22, 0.38, 0.35  # inches: margins of a panel, and the headline
+_LINE, _MOST_LINES = 0.11, 5  # inches: another line of a long name; and how many lines it may take
+_LETTERS = 108.0  # letters of one point that fit into an inch, if they are as wide as the average
 
 
 def loss_chart(title: str, history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
@@ -31,7 +35,7 @@ def loss_chart(title: str, history: Mapping[str, Sequence[float]], best_epoch: i
     axes.plot(epochs, history["loss"], color=PAST, marker="o", markersize=3, label="training")
     axes.plot(epochs, history["val_loss"], color=FORECAST, marker="o", markersize=3, label="validation")
     axes.axvline(best_epoch, color=ACCENT, linewidth=1, linestyle="--", label=f"kept: epoch {best_epoch}")
-    axes.set_title(title, parse_math=False)
+    axes.set_title(title, parse_math=False, fontfamily=families())
     axes.set(xlabel="epoch", ylabel="loss (scaled units)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
@@ -124,7 +128,7 @@ def error_chart(title: str, errors: Mapping[str, Float64]) -> bytes:
     if not any(np.isfinite(values).any() for values in errors.values()):
         note = "undefined: the seasonal naive forecast makes no errors"
         axes.text(0.5, 0.4, note, transform=axes.transAxes, ha="center")
-    axes.set_title(title, parse_math=False)
+    axes.set_title(title, parse_math=False, fontfamily=families())
     axes.set(xlabel="lead time (steps)", ylabel="rmse / rmse of the seasonal naive forecast")
     axes.set_xlim(0.5, max((len(values) for values in errors.values()), default=1) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -134,11 +138,17 @@ def error_chart(title: str, errors: Mapping[str, Float64]) -> bytes:
 
 
 def _panels(names: Sequence[str], row_height: float) -> tuple[Figure, list[Axes], str]:
-    """A figure with a small panel per name, at most `MAX_PANELS`, three to a row, and a note if names were left out."""
+    """A figure with a small panel per name, at most `MAX_PANELS`, three to a row, and a note if names were left out.
+
+    A name too long for its panel takes several lines of smaller letters, and every panel leaves room for them.
+    """
     shown = list(names)[:MAX_PANELS]
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
     panel = max(_PANEL, _LEAST / columns)
+    titles = [_title(name, panel) for name in shown]
+    above = _ABOVE + _LINE * (max(text.count("\n") for text, _ in titles))
+    row_height += above - _ABOVE
     width, height = panel * columns, row_height * rows + _TITLE
     figure = Figure(figsize=(width, height))
     # fixed margins in inches: a layout that measures every label takes longer than the drawing itself
@@ -146,14 +156,15 @@ def _panels(names: Sequence[str], row_height: float) -> tuple[Figure, list[Axes]
         left=_LEFT / width,
         right=1 - _RIGHT / width,
         bottom=_BELOW / height,
-        top=1 - (_TITLE + _ABOVE) / height,
+        top=1 - (_TITLE + above) / height,
         wspace=(_LEFT + _RIGHT) / (panel - _LEFT - _RIGHT),
-        hspace=(_ABOVE + _BELOW) / (row_height - _ABOVE - _BELOW),
+        hspace=(above + _BELOW) / (row_height - above - _BELOW),
     )
     panels = []
-    for index, name in enumerate(shown):
+    for index, (text, size) in enumerate(titles):
         axes = figure.add_subplot(rows, columns, index + 1)
-        axes.set_title(name, fontsize=9, loc="left", parse_math=False)  # a $ in a name is a dollar
+        # a $ in a name is a dollar
+        axes.set_title(text, fontsize=size, loc="left", parse_math=False, fontfamily=families())
         axes.tick_params(labelsize=7)
         axes.xaxis.get_offset_text().set_fontsize(7)
         panels.append(axes)
@@ -161,8 +172,23 @@ def _panels(names: Sequence[str], row_height: float) -> tuple[Figure, list[Axes]
     return figure, panels, more
 
 
+def _title(name: str, panel: float) -> tuple[str, float]:
+    """A panel's title and the size of its letters.
+
+    Args:
+        panel: the panel's width in inches.
+    """
+    for size, most in ((9.0, 1), (6.0, _MOST_LINES)):
+        lines = lines_of(name, int((panel - _LEFT - _RIGHT) * _LETTERS / size), most)
+        if not lines[-1].endswith("…"):
+            break
+    return "\n".join(lines), size
+
+
 def _headline(figure: Figure, text: str) -> None:
-    figure.suptitle(text, fontsize=10, y=1 - 0.1 / figure.get_figheight(), va="top", parse_math=False)
+    figure.suptitle(
+        text, fontsize=10, y=1 - 0.1 / figure.get_figheight(), va="top", parse_math=False, fontfamily=families()
+    )
 
 
 def few_dates(axes: Axes) -> None:
@@ -176,5 +202,7 @@ def to_png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG."""
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # drawn as a box, which says enough
+        figure.savefig(buffer, format="png", dpi=90)
     return buffer.getvalue()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lstm_pipeline.wording import number
+from lstm_pipeline.wording import number, plain
 
 if TYPE_CHECKING:
     from lstm_pipeline.registry import Decision
@@ -23,7 +24,12 @@ def picture(png: bytes, text: str) -> str:
     Args:
         text: the alternative text, for readers who cannot see the picture.
     """
-    return f"![{text}](data:image/png;base64,{base64.b64encode(png).decode()})"
+    return f"![{literal(text)}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def literal(text: str) -> str:
+    """Text as Markdown that shows exactly it: names may contain `*`, `|`, `<` or `[`, and never become markup."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$>])", r"\\\1", plain(text)).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def metric_rows(rows: Mapping[str, Mapping[str, float | None]], label: str = "feature") -> list[Row]:
@@ -35,7 +41,8 @@ def metric_rows(rows: Mapping[str, Mapping[str, float | None]], label: str = "fe
     """
     names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
     return [
-        {label: feature, **{name: number(metrics.get(name)) for name in names}} for feature, metrics in rows.items()
+        {label: plain(feature), **{name: number(metrics.get(name)) for name in names}}
+        for feature, metrics in rows.items()
     ]
 
 

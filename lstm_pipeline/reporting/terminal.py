@@ -18,8 +18,8 @@ from rich.table import Table
 
 from lstm_pipeline.backtesting import ENSEMBLE
 from lstm_pipeline.reporting.markdown import decision_rows, frame_rows
-from lstm_pipeline.statistics import METRIC_NAMES
-from lstm_pipeline.wording import counted, listed, number
+from lstm_pipeline.statistics import METRIC_NAMES, left_out
+from lstm_pipeline.wording import counted, listed, number, plain
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.training import EpochReport
@@ -84,17 +84,25 @@ def metrics_table(record: EnsembleRecord) -> Table:
     horizon, origins = counted(evaluation["horizon"], "step"), counted(evaluation["origins"], "origin")
     table = Table(title=f"Rolled over {horizon} from {origins} in the test part", title_justify="left")
     names = ("rmse", "mae", "smape", "mase", "r2", "skill")
-    table.add_column("feature", no_wrap=True)
-    for name in names:
-        table.add_column(name, justify="right")
+    _columns(table, "feature", names)
     for feature, metrics in rolled.items():
-        table.add_row(feature, *(number(metrics.get(name)) for name in names))
+        table.add_row(plain(feature), *(number(metrics.get(name)) for name in names))
     table.add_section()
     means: dict[str, Metrics] = {"mean": evaluation["mean"]["rolled"], **metadata.baseline_metrics}
     for label, metrics in means.items():
         shown = "networks alone" if label == "network" else label
         table.add_row(shown, *(number(metrics.get(name)) for name in names))
     return table
+
+
+def note_lines(record: EnsembleRecord) -> list[str]:
+    """What each column is used for, which are ignored, and what a person should know about the data and the scores."""
+    metadata = record.metadata
+    notes = [*metadata.evaluation.get("notes", ()), *metadata.calibration.notes]
+    for metric, names in left_out(metadata.feature_metrics["rolled"], ("smape",)).items():
+        shown = listed([plain(name) for name in names])
+        notes.append(f"the mean {metric} leaves out features whose values are all 0 in the test part: {shown}")
+    return [*metadata.evaluation.get("columns", ()), *(f"note: {note}" for note in notes)]
 
 
 def coverage_line(record: EnsembleRecord) -> str:
@@ -121,10 +129,12 @@ def forecast_table(table: pa.Table, timestamp_col: str, rows: int = 5) -> Table:
     shown = names if len(names) <= SHOWN_COLUMNS + 1 else names[:SHOWN_COLUMNS]
     more = "" if len(shown) == len(names) else f", {len(shown)} of {len(names)} columns"
     view = Table(title=f"Forecast: {counted(table.num_rows, 'row')}{more}", title_justify="left")
-    for name in shown:
-        view.add_column(name, justify="right", no_wrap=True)
-    for row in frame_rows(table.slice(0, rows).select(shown)):
-        view.add_row(*row.values())
+    cells = [list(row.values()) for row in frame_rows(table.slice(0, rows).select(shown))]
+    for name, *values in zip(shown, *cells, strict=True):
+        # a long name takes several lines; numbers and dates never do
+        view.add_column(plain(name), justify="right", overflow="fold", min_width=max(map(len, values), default=1))
+    for row in cells:
+        view.add_row(*row)
     return view
 
 
@@ -159,7 +169,7 @@ def backtest_tables(table: pa.Table, protocol: Mapping[str, Any]) -> list[Table]
         others = [row for (method, feature), row in scores.items() if feature == name and method != ENSEMBLE]
         best = min(others, key=lambda row: math.inf if row["relative_rmse"] is None else row["relative_rmse"])
         compared = (number(best[key]) for key in ("rmse", "relative_rmse", "p_value"))
-        features.add_row(name, number(own["skill"]), number(own["rmse"]), best["method"], *compared)
+        features.add_row(plain(name), number(own["skill"]), number(own["rmse"]), best["method"], *compared)
     return [methods, features]
 
 
@@ -206,6 +216,7 @@ def _decided(decision: Decision) -> str:
 
 
 def _columns(table: Table, first: str, others: Sequence[str]) -> None:
-    table.add_column(first, no_wrap=True)
+    """A column of names, which take several lines where they are long, and columns of numbers, which never do."""
+    table.add_column(first, overflow="fold")
     for name in others:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)

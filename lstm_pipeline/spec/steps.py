@@ -136,7 +136,9 @@ class TrainingStep(Step):
     )
     enable_mlflow: bool = Field(False, description="whether to track with MLflow; only false is supported")
     frequency: str | None = Field(
-        None, description="time between rows as a pandas offset, e.g. 10min, h, D or MS; null: inferred from the data"
+        None,
+        description="time between rows as a pandas offset, e.g. 10min, h, bh, D or MS; rows: rows follow each other "
+        "without gaps, as the sessions of an exchange do; null: inferred from the data",
     )
     season_length: Count | None = Field(
         None, description="steps per season; at least 1; null: derived from the frequency"

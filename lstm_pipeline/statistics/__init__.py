@@ -15,11 +15,17 @@ from lstm_pipeline.statistics.drift import (
     measure_drift,
     rows_to_read,
 )
-from lstm_pipeline.statistics.intervals import interval_columns, interval_offsets, rolling_coverage
+from lstm_pipeline.statistics.intervals import (
+    errors_needed,
+    interval_columns,
+    interval_offsets,
+    pooled_offsets,
+    rolling_coverage,
+)
 from lstm_pipeline.statistics.linear import LinearForm, LinearMap, fit_linear
 from lstm_pipeline.statistics.metrics import DEFINITIONS as METRIC_DEFINITIONS
 from lstm_pipeline.statistics.metrics import NAMES as METRIC_NAMES
-from lstm_pipeline.statistics.metrics import Metrics, mean_over_features, naive_scale, scaled_rmse, score
+from lstm_pipeline.statistics.metrics import Metrics, left_out, mean_over_features, naive_scale, scaled_rmse, score
 from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUAL_DEFINITIONS
 from lstm_pipeline.statistics.residuals import residual_summary
 from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
@@ -42,16 +48,19 @@ __all__ = [
     "drift_forecasts",
     "drift_reference",
     "drift_rows",
+    "errors_needed",
     "fit_blend",
     "fit_linear",
     "fit_scaler",
     "interval_columns",
     "interval_offsets",
+    "left_out",
     "mean_over_features",
     "measure_drift",
     "naive_forecasts",
     "naive_scale",
     "overlapping_origins",
+    "pooled_offsets",
     "residual_summary",
     "rolling_coverage",
     "rows_to_read",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lstm_pipeline.arrays import Float64, Integers
+
+Fit = Callable[[Float64, int], tuple[Float64, Float64]]
+"""Errors (n, H, P) and a level → the lower and upper offsets (H, P) of an interval."""
 
 
 def interval_offsets(errors: Float64, level: int) -> tuple[Float64, Float64]:
@@ -30,7 +35,48 @@ def interval_offsets(errors: Float64, level: int) -> tuple[Float64, Float64]:
     return lower, upper
 
 
-def rolling_coverage(errors: Float64, first: Integers, scored: Integers, level: int, recent: int) -> Float64:
+def errors_needed(level: int) -> int:
+    """The fewest errors n of which an interval can be made: (n + 1) a is at least 1, with a = (100 - level) / 200."""
+    return -(-200 // (100 - level)) - 1
+
+
+def pooled_offsets(errors: Float64, level: int) -> tuple[Float64, Float64]:
+    """`interval_offsets` where there are enough errors; otherwise of neighbouring lead times together.
+
+    A lead time with fewer than `errors_needed` takes in the errors of the nearest ones, equally many before and after
+    it as far as there are, until there are enough. So no interval claims a level that its errors cannot show.
+
+    Args:
+        errors: (n, H, P) actual minus forecast, by origin, lead time and feature; NaN is ignored.
+        level: percentage of values that the interval should contain.
+
+    Returns:
+        Two arrays (H, P) to add to a forecast; NaN for features with too few errors over all lead times.
+    """
+    lower, upper = interval_offsets(errors, level)
+    need = errors_needed(level)
+    counts = (~np.isnan(errors)).sum(axis=0)  # (H, P)
+    horizon = errors.shape[1]
+    for lead in np.flatnonzero((counts < need).any(axis=1)):
+        poor = np.flatnonzero(counts[lead] < need)
+        lower[lead, poor] = upper[lead, poor] = np.nan
+        for reach in range(1, horizon):
+            near = slice(max(0, lead - reach), lead + reach + 1)
+            enough = counts[near][:, poor].sum(axis=0) >= need
+            if enough.any():
+                taken = poor[enough]
+                pool = errors[:, near][:, :, taken].reshape(-1, 1, len(taken))
+                low, high = interval_offsets(pool, level)
+                lower[lead, taken], upper[lead, taken] = low[0], high[0]
+                poor = poor[~enough]
+            if not len(poor):
+                break
+    return lower, upper
+
+
+def rolling_coverage(
+    errors: Float64, first: Integers, scored: Integers, level: int, recent: int, fit: Fit = interval_offsets
+) -> Float64:
     """The share of values inside their interval, where each interval uses only errors already known at its origin.
 
     Args:
@@ -39,6 +85,7 @@ def rolling_coverage(errors: Float64, first: Integers, scored: Integers, level: 
         scored: the origins to score.
         level: percentage of values that the intervals should contain.
         recent: how many of the latest complete origins each interval is based on.
+        fit: makes an interval of errors: `interval_offsets` or `pooled_offsets`.
 
     Returns:
         (P,); NaN where nothing could be scored.
@@ -48,7 +95,7 @@ def rolling_coverage(errors: Float64, first: Integers, scored: Integers, level: 
         known = np.flatnonzero(first + horizon <= first[origin])[-recent:]
         if not len(known):
             continue
-        lower, upper = interval_offsets(errors[known], level)
+        lower, upper = fit(errors[known], level)
         comparable = ~np.isnan(errors[origin]) & ~np.isnan(lower)
         inside += (comparable & (errors[origin] >= lower) & (errors[origin] <= upper)).sum(axis=0)
         scored_values += comparable.sum(axis=0)

@@ -15,7 +15,8 @@ from lstm_pipeline.arrays import Float64
 DEFINITIONS = {
     "rmse": "root of the mean squared error",
     "mae": "mean absolute error",
-    "smape": "mean of 200 |actual - forecast| / (|actual| + |forecast|), in percent from 0 to 200, 0/0 = 0",
+    "smape": "mean of 200 |actual - forecast| / (|actual| + |forecast|), in percent from 0 to 200, 0/0 = 0; undefined "
+    "where every actual value is 0",
     "mase": "mae / mean |y(t) - y(t - season)| of the training rows (Hyndman & Koehler 2006)",
     "r2": "1 - mse / variance of the actual values",
     "skill": "1 - mse / mse of the seasonal naive forecast at the same steps; below 0 is worse than naive",
@@ -98,7 +99,7 @@ def score(
     columns = {
         "rmse": rmse(actual, forecast),
         "mae": mae(actual, forecast),
-        "smape": smape(actual, forecast),
+        "smape": np.where(_mean(np.abs(actual)) > 0, smape(actual, forecast), np.nan),
         "mase": _ratio(mae(actual, forecast), scale, above=rounding),
         "r2": r2(actual, forecast),
         "skill": 1 - _ratio(error, naive_error, above=rounding**2),
@@ -109,12 +110,18 @@ def score(
 
 
 def mean_over_features(by_feature: Mapping[str, Metrics]) -> Metrics:
-    """Mean of each metric over the features that have it."""
+    """Mean of each metric over the features that have it: an undefined one, e.g. the sMAPE of zeros, is left out."""
     means: Metrics = {}
     for metric in NAMES:
         defined = [value for metrics in by_feature.values() if (value := metrics.get(metric)) is not None]
         means[metric] = float(np.mean(defined)) if defined else None
     return means
+
+
+def left_out(by_feature: Mapping[str, Metrics], metrics: Sequence[str] = NAMES) -> dict[str, list[str]]:
+    """Metric → the features whose value is undefined, and which its mean therefore leaves out."""
+    found = {metric: [name for name, own in by_feature.items() if own.get(metric) is None] for metric in metrics}
+    return {metric: names for metric, names in found.items() if names}
 
 
 def _mean(values: Float64) -> Float64:

@@ -6,41 +6,73 @@ From a table to a matrix with one row per step, and which of its rows a network 
 
 from lstm_pipeline.timeseries.calendar import ALL as CALENDAR_FEATURES
 from lstm_pipeline.timeseries.calendar import calendar_matrix, calendar_names, holiday_name
-from lstm_pipeline.timeseries.features import FeatureSet, feature_problems, is_numeric, resolve_features
+from lstm_pipeline.timeseries.features import (
+    FeatureSet,
+    feature_problems,
+    ignored_columns,
+    is_numeric,
+    resolve_features,
+)
 from lstm_pipeline.timeseries.gaps import Filled, fill_gaps
+from lstm_pipeline.timeseries.names import MODEL_VERSION, PREDICTED_AT, input_conflicts, next_name, output_conflicts
+from lstm_pipeline.timeseries.rhythm import own_rhythms, pattern_season
 from lstm_pipeline.timeseries.season import season_length
 from lstm_pipeline.timeseries.series import Series, build_series, split_plan
 from lstm_pipeline.timeseries.timeline import (
+    ROWS,
+    common_frequency,
     common_step,
     fixed_step,
     is_sub_daily,
     offset_of,
     read_stamps,
     regular_grid,
+    require_frequency,
     to_steps,
 )
-from lstm_pipeline.timeseries.windows import Split, Windows, split_rows, split_windows, window_starts
+from lstm_pipeline.timeseries.windows import (
+    LostWindows,
+    Split,
+    Windows,
+    lost_windows,
+    split_rows,
+    split_windows,
+    window_starts,
+)
 
 __all__ = [
     "CALENDAR_FEATURES",
+    "MODEL_VERSION",
+    "PREDICTED_AT",
+    "ROWS",
     "FeatureSet",
     "Filled",
+    "LostWindows",
     "Series",
     "Split",
     "Windows",
     "build_series",
     "calendar_matrix",
     "calendar_names",
+    "common_frequency",
     "common_step",
     "feature_problems",
     "fill_gaps",
     "fixed_step",
     "holiday_name",
+    "ignored_columns",
+    "input_conflicts",
     "is_numeric",
     "is_sub_daily",
+    "lost_windows",
+    "next_name",
     "offset_of",
+    "output_conflicts",
+    "own_rhythms",
+    "pattern_season",
     "read_stamps",
     "regular_grid",
+    "require_frequency",
     "resolve_features",
     "season_length",
     "split_plan",

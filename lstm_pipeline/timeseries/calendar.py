@@ -17,6 +17,7 @@ PERIODS = {"hour": 24, "dayofweek": 7, "month": 12, "quarter": 4}
 DOCUMENTED = ("hour", "dayofweek", "month", "quarter", "hour_sin", "hour_cos", "dayofweek_sin", "dayofweek_cos")
 ALL = (*PERIODS, *(f"{unit}_{wave}" for unit in PERIODS for wave in ("sin", "cos")))
 
+_ATTRIBUTE = {"dayofweek": "day_of_week"}
 _HOLIDAY = "holiday_"
 _LENGTH = {"hour": "1D", "dayofweek": "7D", "month": "85D", "quarter": "360D"}
 """A unit varies from step to step only if a step is shorter than this. Months and quarters have the value that the next
@@ -93,7 +94,7 @@ def _holidays(wall_clock: pd.DatetimeIndex, code: str) -> np.ndarray:
 def _encode(wall_clock: pd.DatetimeIndex, unit: str, wave: str) -> np.ndarray:
     period = PERIODS[unit]
     first = 1 if unit in ("month", "quarter") else 0
-    count = np.asarray(getattr(wall_clock, unit), dtype=np.float64) - first
+    count = np.asarray(getattr(wall_clock, _ATTRIBUTE.get(unit, unit)), dtype=np.float64) - first
     angle = 2 * np.pi * count / period
     if wave == "sin":
         return np.sin(angle)

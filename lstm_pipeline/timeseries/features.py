@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.spec import DEFAULT_GROUP, TrainingStep
-from lstm_pipeline.wording import did_you_mean, listed
+from lstm_pipeline.timeseries.calendar import calendar_names
+from lstm_pipeline.timeseries.names import input_conflicts, output_conflicts
+from lstm_pipeline.wording import did_you_mean, listed, plain
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,14 @@ class FeatureSet:
         context: numeric inputs that no group predicts.
         integers: features with an integer column; their forecasts are rounded.
         covariates: the context features whose future values the prediction input supplies.
+        ignored: column that is neither a feature nor the timestamp → the reason.
     """
 
     groups: dict[str, tuple[str, ...]]
     context: tuple[str, ...]
     integers: tuple[str, ...]
     covariates: tuple[str, ...] = ()
+    ignored: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def predicted(self) -> tuple[str, ...]:
@@ -37,6 +41,53 @@ class FeatureSet:
     def names(self) -> tuple[str, ...]:
         """All features in the order of a network's inputs: sorted, whatever the order of groups or files."""
         return tuple(sorted((*self.predicted, *self.context)))
+
+    def lines(self) -> list[str]:
+        """What each column of the input is used for, one line per use."""
+        shown = [f"{group}: {listed(_plain(members))}" for group, members in self.groups.items()]
+        inputs = [name for name in self.context if name not in self.covariates]
+        if inputs:
+            shown.append(f"input only: {listed(_plain(inputs))}")
+        if self.covariates:
+            shown.append(f"future covariates: {listed(_plain(self.covariates))}")
+        if self.ignored:
+            reasons = [f"{plain(name)} ({reason})" for name, reason in self.ignored.items()]
+            shown.append(f"ignored: {listed(reasons)}")
+        return shown
+
+
+def _plain(names: Iterable[str]) -> list[str]:
+    return [plain(name) for name in names]
+
+
+def ignored_columns(schema: pa.Schema, step: TrainingStep) -> dict[str, str]:
+    """Every column that no network reads → the reason, in the order of the table."""
+    reasons = {}
+    for column in schema:
+        if column.name == step.timestamp_col:
+            continue
+        if column.name in step.drop_cols:
+            reasons[column.name] = "in drop_cols"
+        elif not is_numeric(column.type):
+            reasons[column.name] = _kind(column.type)
+    return reasons
+
+
+def _kind(kind: pa.DataType) -> str:
+    """What a column that is not numeric holds, in a word."""
+    if pa.types.is_dictionary(kind):
+        return _kind(kind.value_type)
+    words = {
+        "text": (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+        "boolean": (pa.types.is_boolean,),
+        "date": (pa.types.is_date,),
+        "timestamp": (pa.types.is_timestamp,),
+        "time": (pa.types.is_time, pa.types.is_duration),
+        "no values": (pa.types.is_null,),
+        "nested": (pa.types.is_nested,),
+        "binary": (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary),
+    }
+    return next((word for word, tests in words.items() if any(test(kind) for test in tests)), str(kind))
 
 
 def feature_problems(schema: pa.Schema, step: TrainingStep) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -69,8 +120,21 @@ def feature_problems(schema: pa.Schema, step: TrainingStep) -> Iterator[tuple[tu
                 f"some numeric columns are not in any group: {listed(ungrouped)}. Add them to a group, list them in "
                 "drop_cols, or set features_to_predict to keep them as context",
             )
+    yield from _name_problems(step, numeric)
     if not set(numeric) - set(step.future_covariates):
         yield ("timestamp_col",), f"there is no numeric column besides it. Columns: {listed(schema.names)}"
+
+
+def _name_problems(step: TrainingStep, numeric: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Columns with names that the product adds: those of a forecast, and those of the calendar if the spec names it."""
+    grouped = [name for members in (step.feature_groups or {}).values() for name in members]
+    wanted = step.features_to_predict or grouped or [name for name in numeric if name not in step.future_covariates]
+    for column, message in output_conflicts(step.timestamp_col, [name for name in wanted if name in numeric], ()):
+        yield ("timestamp_col" if column == step.timestamp_col else "features_to_predict",), message
+    if step.calendar_features is not None:
+        calendar = calendar_names("D", step.calendar_features)
+        yield from ((("calendar_features",), text) for text in input_conflicts(numeric, calendar, ()))
+    yield from ((("future_covariates",), text) for text in input_conflicts(numeric, (), step.future_covariates))
 
 
 def resolve_features(schema: pa.Schema, step: TrainingStep) -> FeatureSet:
@@ -92,6 +156,7 @@ def resolve_features(schema: pa.Schema, step: TrainingStep) -> FeatureSet:
         context=tuple(name for name in numeric if name not in predicted),
         integers=tuple(integers),
         covariates=tuple(name for name in numeric if name in step.future_covariates),
+        ignored=ignored_columns(schema, step),
     )
 
 

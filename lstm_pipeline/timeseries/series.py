@@ -35,6 +35,7 @@ class Series:
         values: (N, F) in the features' own units, NaN where nothing was observed.
         duplicates: number of rows removed by merging duplicates.
         inserted: number of steps that had no row.
+        empty: number of rows at the end that held a timestamp and nothing else; `split_plan` leaves them off.
     """
 
     timeline: Timeline
@@ -43,13 +44,16 @@ class Series:
     values: Float64
     duplicates: int
     inserted: int
+    empty: int = 0
 
     def __len__(self) -> int:
         return len(self.steps)
 
 
 def split_plan(series: Series, covariates: Sequence[str]) -> tuple[Series, Float64]:
-    """Splits off the rows that contain only planned covariates: those after the last observed feature.
+    """Splits off the rows at the end that are not history: those after the last observed feature.
+
+    They hold planned covariates or, as in a sheet prepared for the coming days, nothing but a timestamp.
 
     Args:
         covariates: features whose future values may be given.
@@ -60,9 +64,12 @@ def split_plan(series: Series, covariates: Sequence[str]) -> tuple[Series, Float
     """
     planned = np.isin(series.names, covariates)
     seen = np.flatnonzero(~np.isnan(series.values[:, ~planned]).all(axis=1))
-    end = int(seen[-1]) + 1 if len(seen) and planned.any() else len(series)
+    given = np.flatnonzero(~np.isnan(series.values).all(axis=1))
+    end = int(seen[-1]) + 1 if len(seen) else len(series)
+    empty = len(series) - int(given[-1]) - 1 if len(seen) else 0
     columns = [series.names.index(name) for name in covariates]
-    return replace(series, steps=series.steps[:end], values=series.values[:end]), series.values[end:, columns]
+    history = replace(series, steps=series.steps[:end], values=series.values[:end], empty=empty)
+    return history, series.values[end:, columns]
 
 
 def build_series(
@@ -77,7 +84,8 @@ def build_series(
     """Sorts the rows, merges duplicates, infers the frequency if none is given, and puts the rows on its grid.
 
     Raises:
-        DataError: null or duplicate timestamps, infinite values, timestamps off the grid, a missing column.
+        DataError: null or duplicate timestamps, infinite values, timestamps off the grid, a missing column; with the
+            frequency `rows`, no weekly pattern by which the rows could be continued.
     """
     missing = [name for name in (timestamp_col, *names) if name not in table.column_names]
     if missing:
@@ -96,7 +104,7 @@ def build_series(
     grid = regular_grid(steps, frequency)
     regular = np.full((len(grid), len(names)), np.nan)
     regular[grid.get_indexer(steps)] = values
-    timeline = Timeline(timestamp_col, frequency, timezone, kind)
+    timeline = Timeline(timestamp_col, frequency, timezone, kind).learning(steps)
     return Series(timeline, grid, tuple(names), regular, duplicates, len(grid) - len(steps))
 
 

@@ -7,7 +7,7 @@ every day is one step. Timestamps without a time zone are read as wall-clock tim
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,12 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Flags
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.timeseries.rhythm import continued, weekly_pattern
 from lstm_pipeline.wording import counted
+
+ROWS = "rows"
+"""The frequency of rows that follow each other without gaps, however far apart they are: the sessions of an exchange.
+Their step clock is the wall clock, and the steps of a forecast continue the rows' weekly pattern."""
 
 Kind = Literal["date", "timestamp", "timestamptz"]
 
@@ -32,19 +37,29 @@ class Timeline:
 
     Attributes:
         column: name of the timestamp column.
-        frequency: pandas offset alias of one step, e.g. `10min`, `D`, `MS`.
+        frequency: pandas offset alias of one step, e.g. `10min`, `D`, `MS`, or `rows`.
         timezone: IANA name of the wall clock.
         kind: type of the user's column.
+        pattern: with the frequency `rows`, the times of the week at which there are rows; see `weekly_pattern`.
     """
 
     column: str
     frequency: str
     timezone: str
     kind: Kind
+    pattern: tuple[int, ...] = ()
+
+    def learning(self, steps: pd.DatetimeIndex) -> Timeline:
+        """This timeline, able to continue these steps.
+
+        Raises:
+            DataError: the frequency is `rows`, and the rows have no weekly pattern.
+        """
+        return replace(self, pattern=weekly_pattern(steps)) if self.frequency == ROWS else self
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-serialisable dictionary."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "pattern" or value}
 
     def next_steps(self, last: pd.Timestamp, count: int) -> pd.DatetimeIndex:
         """The `count` steps after `last`, on the step clock.
@@ -53,7 +68,10 @@ class Timeline:
             DataError: they end after the year 9999, the last one that dates can have.
         """
         try:
-            steps = pd.date_range(last, periods=count + 1, freq=self.frequency)[1:]
+            if self.frequency == ROWS:
+                steps = continued(last, count, self.pattern)
+            else:
+                steps = pd.date_range(last, periods=count + 1, freq=self.frequency)[1:]
         except (ValueError, OverflowError):  # beyond the range of timestamps, which is wider than that of dates
             steps = None
         if steps is None or (len(steps) and steps[-1] > _LAST):
@@ -82,7 +100,9 @@ class Timeline:
 
 
 def is_sub_daily(frequency: str) -> bool:
-    """Whether a step is shorter than a day."""
+    """Whether a step is shorter than a day and has a constant length, so that steps are counted in UTC."""
+    if frequency == ROWS:
+        return False
     step = fixed_step(offset_of(frequency))
     return step is not None and step < DAY
 
@@ -112,6 +132,16 @@ def offset_of(frequency: str) -> pd.offsets.BaseOffset:
     if reason:
         raise DataError(f"frequency '{frequency}' is not a pandas offset (e.g. 10min, h, D, B, W-MON, MS): {reason}")
     return offset
+
+
+def require_frequency(frequency: str) -> None:
+    """Checks a frequency.
+
+    Raises:
+        DataError: it is neither `rows` nor a pandas offset that can be used.
+    """
+    if frequency != ROWS:
+        offset_of(frequency)
 
 
 def read_stamps(column: pa.ChunkedArray, name: str) -> tuple[pd.DatetimeIndex, Kind]:
@@ -229,6 +259,14 @@ def common_step(steps: pd.DatetimeIndex) -> pd.Timedelta:
     return pd.Timedelta(int(distances[counts.argmax()]), unit="us")
 
 
+def common_frequency(steps: pd.DatetimeIndex) -> str:
+    """The most frequent distance between neighbouring steps as a pandas offset, e.g. `30min`."""
+    step = common_step(steps)
+    days, rest = divmod(step, DAY)
+    offset = pd.tseries.frequencies.to_offset(f"{days}D" if days and not rest else step)
+    return str(offset.freqstr)
+
+
 def _candidates(step: pd.Timedelta) -> list[str]:
     if step < DAY or step % DAY:
         return [pd.tseries.frequencies.to_offset(step).freqstr]
@@ -257,6 +295,8 @@ def _missing_steps(steps: pd.DatetimeIndex, frequency: str) -> int | None:
 
 def off_grid(steps: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
     """The steps that are not on the frequency's grid, which starts at the first step."""
+    if frequency == ROWS:
+        return steps[:0]
     offset = offset_of(frequency)
     fixed = fixed_step(offset)
     if fixed is not None:
@@ -273,6 +313,8 @@ def regular_grid(steps: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
     Raises:
         DataError: the grid would be far longer than the rows, as a single wrong timestamp can make it.
     """
+    if frequency == ROWS:
+        return steps
     offset = offset_of(frequency)
     average = (pd.Timestamp("2024-01-01") + 12 * offset - pd.Timestamp("2024-01-01")) / 12
     expected = (steps[-1] - steps[0]) / average

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lstm_pipeline.arrays import Flags, Integers
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.timeseries.gaps import Filled
 from lstm_pipeline.wording import listed
 
 
@@ -81,8 +83,73 @@ def _counts(flags: Flags, length: int) -> Integers:
     return np.asarray(sums[length:] - sums[:-length], np.int64)
 
 
-def split_windows(starts: Integers, split: Split, length: int, horizon: int = 1) -> Windows:
+@dataclass(frozen=True)
+class LostWindows:
+    """The windows that missing values cost.
+
+    Attributes:
+        every: how many windows there would be without a missing value.
+        lost: how many of them cross a gap that is not filled, or end in a value interpolated towards a later one.
+        by_column: column → how many it would cost by itself, most first.
+        whole_rows: how many are lost to rows without any value.
+    """
+
+    every: int
+    lost: int
+    by_column: dict[str, int]
+    whole_rows: int
+
+    @property
+    def share(self) -> float:
+        """Of all windows, from 0 to 1."""
+        return self.lost / self.every if self.every else 0.0
+
+    def described(self) -> str:
+        """`87 of 139 windows (63 %) are lost to missing values: weekly 80, b 12`."""
+        blame = [f"{name} {count:,}" for name, count in self.by_column.items() if count > self.whole_rows]
+        if self.whole_rows:
+            blame.append(f"rows without any value {self.whole_rows:,}")
+        return f"{self.lost:,} of {self.every:,} windows ({self.share:.0%}) are lost to missing values: {listed(blame)}"
+
+
+def lost_windows(filled: Filled, names: Sequence[str], length: int, horizon: int, read: int) -> LostWindows:
+    """Counts the windows that missing values cost, by column.
+
+    Args:
+        names: (F,) the columns of the series.
+        length: rows of a window.
+        horizon: rows after the window that are forecast.
+        read: number of rows that are read, from the first row of the window on.
+    """
+    count = max(0, len(filled.usable) - length - horizon + 1)
+    if not count or (filled.usable.all() and not filled.foreknowing.any()):
+        return LostWindows(count, 0, {}, 0)
+
+    def lost(usable: Flags, foreknowing: Flags) -> int:
+        whole = _counts(usable, read)[:count] == read
+        return count - int((whole & ~foreknowing[length - 1 : length - 1 + count]).sum())
+
+    missing = np.isnan(filled.values) & ~filled.usable[:, None]
+    alone = {
+        name: lost(~missing[:, index], filled.ahead[:, index])
+        for index, name in enumerate(names)
+        if missing[:, index].any() or filled.ahead[:, index].any()
+    }
+    nothing = ~filled.observed.any(axis=1)
+    whole = lost(~(nothing & ~filled.usable), nothing & filled.foreknowing)
+    return LostWindows(
+        count,
+        lost(filled.usable, filled.foreknowing),
+        dict(sorted(((name, own) for name, own in alone.items() if own), key=lambda pair: -pair[1])),
+        whole,
+    )
+
+
+def split_windows(starts: Integers, split: Split, length: int, horizon: int = 1, lost: str = "") -> Windows:
     """Assigns each window to the part that contains all rows it forecasts; its inputs may come from the part before.
+
+    Args:
+        lost: how many windows missing values cost, for the message; empty if none.
 
     Raises:
         DataError: a part has no window; the message says how many steps there are and how many are needed.
@@ -109,5 +176,6 @@ def split_windows(starts: Integers, split: Split, length: int, horizon: int = 1)
             f"{need} consecutive usable steps that end in its part, so it needs at least {need} steps for training and "
             f"{horizon} each for the other parts. Provide more rows, a shorter sequence_length{advice}, another "
             "train_ratio or validation_split, or, if gaps are the reason, another 'missing' rule or max_gap"
+            + (f". {lost}" if lost else "")
         )
     return windows

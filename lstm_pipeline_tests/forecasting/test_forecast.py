@@ -155,10 +155,10 @@ def test_an_unfit_input_is_refused_and_storage_stays_as_it_was(own_mill: Project
 
 
 def test_a_single_row_with_values_is_not_a_series() -> None:
-    """One row with values and, ten days later, one without: all steps between them would be made up."""
+    """One row without values and, ten days later, one with: all steps between them would be made up."""
     table = mill_table().take([0, 10])
     for name in ("load", "heat", "wind", "parts"):
-        table = with_column(table, name, [table[name][0].as_py(), None])
+        table = with_column(table, name, [None, table[name][0].as_py()])
     with pytest.raises(DataError, match=r"steps of D \(1 days.*found a single row with values"):
         linear_ensemble(mill_dataset(), {}).read_history(table)
 

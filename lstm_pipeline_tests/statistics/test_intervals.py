@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lstm_pipeline.arrays import Float64
-from lstm_pipeline.statistics.intervals import interval_offsets, rolling_coverage
+from lstm_pipeline.statistics.intervals import errors_needed, interval_offsets, pooled_offsets, rolling_coverage
 
 NAN = np.nan
 
@@ -159,3 +159,66 @@ def test_coverage_of_independent_errors_is_nominal(level: int, recent: int) -> N
     # neighbouring intervals share most errors: coverage varies with the bounds and with the 2500 draws
     deviation = np.sqrt(expected * (1 - expected) * (1 / 2500 + 2 / (recent + 2) * recent / 2500))
     np.testing.assert_allclose(found, expected, atol=4 * deviation)
+
+
+# too few errors
+
+
+@pytest.mark.parametrize(("level", "need"), [(80, 9), (90, 19), (95, 39), (99, 199), (50, 3), (1, 2), (97, 66)])
+def test_how_many_errors_an_interval_needs(level: int, need: int) -> None:
+    """(n + 1) · a is at least 1 for n = need, and below 1 for one less."""
+    tail = Fraction(100 - level, 200)
+    assert errors_needed(level) == need
+    assert need * tail < 1 <= (need + 1) * tail
+
+
+def test_with_enough_errors_nothing_is_pooled() -> None:
+    errors = np.random.default_rng(3).normal(size=(39, 4, 3))
+    for found, expected in zip(pooled_offsets(errors, 95), interval_offsets(errors, 95), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_too_few_errors_are_pooled_with_those_of_the_nearest_lead_times() -> None:
+    """Three errors at each of five lead times; a level of 80 needs nine: the lead time and its neighbours."""
+    errors = np.array([[10.0, 20, 30, 40, 50], [11, 21, 31, 41, 51], [12, 22, 32, 42, 52]])[:, :, None]
+    lower, upper = pooled_offsets(errors, 80)
+    # in the middle three lead times are nine errors; at the ends the two next ones are needed as well
+    assert lower[:, 0].tolist() == [10, 10, 20, 30, 30]
+    assert upper[:, 0].tolist() == [32, 32, 42, 52, 52]
+
+
+def test_each_feature_is_pooled_by_itself() -> None:
+    errors = np.random.default_rng(4).normal(size=(12, 3, 2))
+    errors[4:, :, 1] = NAN
+    lower, upper = pooled_offsets(errors, 80)
+    own = interval_offsets(errors, 80)
+    np.testing.assert_array_equal(lower[:, 0], own[0][:, 0])
+    assert lower[1, 1] == np.nanmin(errors[:, :, 1])  # twelve errors of three lead times
+    assert upper[0, 1] == np.nanmax(errors[:, :, 1])  # eight of two would be too few
+
+
+def test_where_even_all_lead_times_are_too_few_there_is_no_interval() -> None:
+    errors = np.random.default_rng(5).normal(size=(7, 5, 2))  # 35 errors; a level of 95 needs 39
+    for bound in pooled_offsets(errors, 95):
+        assert np.isnan(bound).all()
+    for bound in pooled_offsets(errors, 80):
+        assert np.isfinite(bound).all()
+
+
+@pytest.mark.parametrize("shape", [(5, 10, 2), (12, 3, 1), (38, 2, 2), (1, 40, 1)])
+def test_pooled_intervals_cover_at_least_their_level(shape: tuple[int, int, int]) -> None:
+    """Independent errors: the interval of the errors seen holds new ones as often as its level says."""
+    generator, inside = np.random.default_rng(6), []
+    for _ in range(400):
+        lower, upper = pooled_offsets(generator.normal(size=shape), 80)
+        new = generator.normal(size=shape[1:])
+        inside.append(((new >= lower) & (new <= upper))[np.isfinite(lower)])
+    assert np.concatenate(inside).mean() > 0.78
+
+
+def test_coverage_by_pooled_intervals_skips_origins_that_know_too_little() -> None:
+    errors = normal(60)
+    late = rolling_coverage(errors, np.arange(60), np.arange(39, 60), 95, 100, pooled_offsets)
+    every = rolling_coverage(errors, np.arange(60), np.arange(60), 95, 100, pooled_offsets)
+    np.testing.assert_array_equal(late, every)
+    assert np.isnan(rolling_coverage(errors, np.arange(60), np.arange(39), 95, 100, pooled_offsets)).all()

@@ -13,6 +13,7 @@ from lstm_pipeline.statistics.metrics import (
     DEFINITIONS,
     NAMES,
     Metrics,
+    left_out,
     mae,
     mean_over_features,
     naive_scale,
@@ -144,3 +145,22 @@ def test_bounds(pairs: list[tuple[float, float]]) -> None:
     assert 0 <= smape(actual, forecast)[0] <= 200 + 1e-9
     assert mae(actual, forecast)[0] <= rmse(actual, forecast)[0] * (1 + 1e-12)
     assert smape(actual, forecast)[0] == smape(forecast, actual)[0]
+
+
+# what has no meaning
+
+
+def test_the_smape_of_zeros_has_no_meaning_and_the_mean_leaves_it_out() -> None:
+    actual = np.array([[0.0, 1.0], [0.0, 3.0]])
+    forecast = np.array([[0.0, 1.0], [1e-9, 1.0]])
+    found = score(actual, forecast, actual + 1, np.ones(2), ["tariff", "sales"])
+    assert found["tariff"]["smape"] is None  # one forecast is exact, one is off by nothing, which would be 200 %
+    assert found["sales"]["smape"] == 50.0  # 0 and 200 · 2 / 4
+    assert mean_over_features(found)["smape"] == 50.0
+    assert left_out(found, ("smape", "rmse")) == {"smape": ["tariff"]}
+    assert left_out(found, ("rmse",)) == {}
+
+
+def test_a_column_with_a_few_zeros_keeps_its_smape() -> None:
+    found = score(np.array([[0.0], [2.0]]), np.array([[0.0], [2.0]]), np.ones((2, 1)), np.ones(1), ["x"])
+    assert found["x"]["smape"] == 0.0

@@ -36,7 +36,10 @@ def problems(training: TrainingStep, of: pa.Schema | None = None) -> list[str]:
 def test_by_default_every_numeric_column_is_predicted_by_one_group() -> None:
     found = resolve_features(schema(), step())
     assert found == FeatureSet(
-        groups={"default": ("alpha", "beta", "count", "gamma", "price")}, context=(), integers=("alpha", "count")
+        groups={"default": ("alpha", "beta", "count", "gamma", "price")},
+        context=(),
+        integers=("alpha", "count"),
+        ignored={"flag": "boolean", "word": "text", "seen_at": "timestamp"},
     )
     assert found.predicted == found.names == ("alpha", "beta", "count", "gamma", "price")
 
@@ -149,3 +152,69 @@ def test_of_many_columns_a_few_are_listed() -> None:
     many = schema(date=pa.date32(), **{f"c{number:02}": pa.float64() for number in range(40)})
     (message,) = problems(step(drop_cols=["nothing_like_it"]), many)
     assert message.endswith("c17, c18, … (41 in total)")
+
+
+# what is used and what is not
+
+
+def test_every_ignored_column_has_a_reason() -> None:
+    columns: dict[str, pa.DataType] = {
+        **COLUMNS, "empty": pa.null(), "blob": pa.binary(), "tags": pa.list_(pa.string()), "span": pa.duration("us"),
+        "kind": pa.dictionary(pa.int8(), pa.string()), "day": pa.date32(), "a\nb": pa.string(),
+    }  # fmt: skip
+    found = resolve_features(schema(**columns), step(drop_cols=["gamma", "word"]))
+    assert found.ignored == {
+        "flag": "boolean", "word": "in drop_cols", "seen_at": "timestamp", "gamma": "in drop_cols",
+        "empty": "no values", "blob": "binary", "tags": "nested", "span": "time", "kind": "text", "day": "date",
+        "a\nb": "text",
+    }  # fmt: skip
+    assert {*found.ignored, *found.names, "date"} == set(columns)  # nothing vanishes
+
+
+def test_the_use_of_each_column_in_words() -> None:
+    found = resolve_features(
+        schema(**COLUMNS, **{"line\nbreak": pa.string()}),
+        step(
+            feature_groups={"one": ["alpha"], "two": ["beta", "count"]},
+            features_to_predict=["alpha", "beta", "count"],
+            future_covariates=["price"],
+        ),
+    )
+    assert found.lines() == [
+        "one: alpha",
+        "two: beta, count",
+        "input only: gamma",
+        "future covariates: price",
+        "ignored: flag (boolean), word (text), seen_at (timestamp), line\\nbreak (text)",
+    ]
+
+
+@pytest.mark.parametrize("name", ["model_version", "_predicted_at", "Model_Version"])
+def test_a_predicted_feature_cannot_have_the_name_of_a_column_of_every_forecast(name: str) -> None:
+    columns: dict[str, pa.DataType] = {"date": pa.date32(), "x": pa.float64(), name: pa.int64()}
+    (message,) = problems(step(), schema(**columns))
+    assert message.startswith(
+        f"features_to_predict: '{name}' is a predicted feature, but every forecast has a column '"
+    )
+    assert f"`{name}` AS another_name, or leave it out: drop_cols: [{name}]" in message
+    assert not problems(step(drop_cols=[name]), schema(**columns))
+    assert not problems(step(features_to_predict=["x"]), schema(**columns))  # as an input it is in no forecast
+    grouped = step(feature_groups={"one": ["x", name]})
+    assert len(problems(grouped, schema(**columns))) == 1
+
+
+def test_nor_can_the_timestamp_column() -> None:
+    columns: dict[str, pa.DataType] = {"_predicted_at": pa.date32(), "x": pa.float64()}
+    (message,) = problems(step(timestamp_col="_predicted_at"), schema(**columns))
+    assert message.startswith("timestamp_col: '_predicted_at' is the timestamp column, but every forecast has")
+
+
+def test_a_feature_cannot_have_the_name_of_a_calendar_feature_that_the_spec_names() -> None:
+    columns: dict[str, pa.DataType] = {"date": pa.date32(), "x": pa.float64(), "month": pa.int64()}
+    (message,) = problems(step(calendar_features=["month", "quarter"]), schema(**columns))
+    assert message.startswith("calendar_features: features have the names of inputs that the product adds")
+    assert "drop_cols: [month]" in message
+    assert not problems(step(calendar_features=["quarter"]), schema(**columns))
+    columns = {"date": pa.date32(), "x": pa.float64(), "wind": pa.float64(), "next wind": pa.float64()}
+    (message,) = problems(step(future_covariates=["wind"]), schema(**columns))
+    assert "(the next value of 'wind'): next wind" in message

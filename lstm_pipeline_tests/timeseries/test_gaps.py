@@ -206,3 +206,37 @@ def test_the_series_itself_is_not_changed() -> None:
     series = series_of([0.0, NAN, 2.0])
     fill_gaps(series, rule="interpolate", max_gap=5, part_ends=[3])
     np.testing.assert_equal(series.values[:, 0], [0, NAN, 2])
+
+
+# --- a rhythm of its own ---------------------------------------------------------------------------------------------
+
+
+def carried(
+    *columns: list[float], rule: str = "interpolate", max_gap: int = 24, ends: list[int] | None = None
+) -> Filled:
+    """Column `a` has a value every third step."""
+    series = series_of(*columns)
+    return fill_gaps(series, rule=rule, max_gap=max_gap, part_ends=ends or [len(series)], carried={"a": 3})
+
+
+@pytest.mark.parametrize("rule", ["interpolate", "ffill"])
+def test_a_column_with_a_rhythm_holds_its_value_until_the_next_one(rule: str) -> None:
+    found = carried([0.0, NAN, NAN, 9.0, NAN, NAN], [0.0, NAN, 4.0, 4.0, 4.0, 4.0], rule=rule)
+    assert found.values[:, 0].tolist() == [0, 0, 0, 9, 9, 9]
+    assert found.values[1, 1] == (2 if rule == "interpolate" else 0)  # the other column follows the rule
+    assert rows(found.ahead[:, 0]) == []
+    assert rows(found.foreknowing) == ([1] if rule == "interpolate" else [])
+    assert found.counts == {"a": 4, "b": 1}
+
+
+def test_the_longest_gap_of_a_rhythm_is_counted_from_when_a_value_was_due() -> None:
+    column = [0.0, NAN, NAN, NAN, NAN, 5.0, NAN, NAN]  # due at row 3: two steps late
+    assert carried(column, max_gap=2).usable.all()
+    assert rows(carried(column, max_gap=1).usable) == [0, 5, 6, 7]
+    assert rows(fill(column, max_gap=2).usable) == [0, 5, 6, 7]
+
+
+def test_a_rhythm_changes_nothing_under_mask() -> None:
+    found = carried([0.0, NAN, NAN, 9.0], [0.0, 1.0, 2.0, 3.0], rule="mask")
+    np.testing.assert_equal(found.values[:, 0], [0, NAN, NAN, 9])
+    assert found.usable.all()

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_pipeline.arrays import Flags
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.timeseries.windows import Split, split_rows, split_windows, window_starts
+from lstm_pipeline.timeseries.gaps import Filled, fill_gaps
+from lstm_pipeline.timeseries.series import Series
+from lstm_pipeline.timeseries.timeline import Timeline
+from lstm_pipeline.timeseries.windows import (
+    LostWindows,
+    Split,
+    lost_windows,
+    split_rows,
+    split_windows,
+    window_starts,
+)
 
 
 def flags(text: str) -> Flags:
@@ -231,3 +242,43 @@ def test_too_few_rows_for_several_steps_name_the_options_responsible() -> None:
         "for the other parts. Provide more rows, a shorter sequence_length, fewer steps per forecast, another "
         "train_ratio or validation_split, or, if gaps are the reason, another 'missing' rule or max_gap"
     )
+
+
+# windows lost to missing values
+
+
+def filled_of(*columns: list[float], max_gap: int = 24) -> Filled:
+    values = np.array(columns, np.float64).T
+    steps = pd.date_range("2024-01-01", periods=len(values), unit="us")
+    series = Series(Timeline("t", "D", "UTC", "date"), steps, tuple("abc"[: len(columns)]), values, 0, 0)
+    return fill_gaps(series, rule="interpolate", max_gap=max_gap, part_ends=[len(values)])
+
+
+def test_lost_windows_are_counted_by_column() -> None:
+    """Ten rows, windows of two and one step ahead: eight windows, the first of rows 0 and 1."""
+    nan = float("nan")
+    a = [nan, nan, nan, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]  # starts late: the windows from rows 0, 1 and 2
+    b = [0.0, 1.0, 2.0, 3.0, nan, 5.0, 6.0, 7.0, 8.0, 9.0]  # row 4 is interpolated: no window ends there
+    found = lost_windows(filled_of(a, b), ["a", "b"], length=2, horizon=1, read=2)
+    assert found == LostWindows(every=8, lost=4, by_column={"a": 3, "b": 1}, whole_rows=0)
+    assert found.share == 0.5
+    assert found.described() == "4 of 8 windows (50%) are lost to missing values: a 3, b 1"
+
+
+def test_rows_without_any_value_are_nobodys_fault() -> None:
+    nan = float("nan")
+    column = [0.0, 1.0, 2.0, nan, nan, 5.0, 6.0, 7.0, 8.0, 9.0]
+    found = lost_windows(filled_of(column, column, max_gap=1), ["a", "b"], length=2, horizon=1, read=2)
+    assert found == LostWindows(every=8, lost=3, by_column={"a": 3, "b": 3}, whole_rows=3)
+    assert found.described() == "3 of 8 windows (38%) are lost to missing values: rows without any value 3"
+
+
+def test_without_missing_values_no_window_is_lost() -> None:
+    assert lost_windows(filled_of([1.0] * 10), ["a"], 2, 1, 2) == LostWindows(8, 0, {}, 0)
+    assert lost_windows(filled_of([1.0] * 2), ["a"], 4, 1, 4) == LostWindows(0, 0, {}, 0)
+    assert LostWindows(0, 0, {}, 0).share == 0
+
+
+def test_the_error_without_a_window_says_which_column_costs_how_many() -> None:
+    with pytest.raises(DataError, match=r"another 'missing' rule or max_gap\. 4 of 8 windows are lost: a 4$"):
+        split_windows(np.array([0]), Split(4, 6, 9), 2, 1, "4 of 8 windows are lost: a 4")

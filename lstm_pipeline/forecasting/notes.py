@@ -1,0 +1,107 @@
+"""What a person should know about the training data: columns of another rhythm, lost windows, rows left off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from lstm_pipeline.errors import DataError, SpecError
+from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
+from lstm_pipeline.forecasting.row_notes import empty_note, stamp_of, unplanned_note
+from lstm_pipeline.projects import Project, training_input
+from lstm_pipeline.timeseries import LostWindows
+from lstm_pipeline.wording import counted, listed, plain
+
+MOST_LOST = 0.2
+"""A larger share of lost windows is pointed out."""
+RARE = 0.1
+"""A column with values in a smaller share of the rows is pointed out."""
+LATE = 0.1
+"""A column whose values start after, or end before, a larger share of the rows is pointed out."""
+
+
+def data_notes(dataset: Dataset) -> list[str]:
+    """One sentence or two for each thing that the checks of the data found, most important first."""
+    lost = dataset.lost_windows(dataset.features.predicted, dataset.sequence_length)
+    return [
+        *_windows_note(lost),
+        *_coverage_notes(dataset),
+        *_rhythm_note(dataset),
+        *empty_note(dataset.series),
+        *unplanned_note(dataset.series, dataset.columns(dataset.features.predicted)),
+        *_season_note(dataset),
+        *_constant_note(dataset),
+        *dataset.notes,
+    ]
+
+
+def described_data(project: Project) -> list[str]:
+    """What each column of a project's training data is used for, and what a person should know about its rows.
+
+    Raises:
+        SpecError: the data does not fit the spec.
+    """
+    step, product = project.spec.training, project.spec.model_metadata
+    try:
+        dataset = build_dataset(training_input(project, project.today()), step, project.spec.timezone)
+    except DataError as error:
+        place = ("model_metadata", "transformations", product.transformations.index(step))
+        raise SpecError(project.loaded.source, [project.loaded.problem(place, str(error))]) from None
+    return [*dataset.features.lines(), *(f"note: {note}" for note in data_notes(dataset))]
+
+
+def _windows_note(lost: LostWindows) -> Iterator[str]:
+    if lost.share > MOST_LOST:
+        worst = next(iter(lost.by_column), "")
+        alone = lost.by_column.get(worst, 0)
+        drop = f", or leave the column out: drop_cols: [{plain(worst)}]" if alone > lost.whole_rows else ""
+        yield f"{lost.described()}; set missing: ffill or mask, raise max_gap{drop}"
+
+
+def _coverage_notes(dataset: Dataset) -> Iterator[str]:
+    """Columns with few values, and columns that start late or end early."""
+    observed, series = dataset.filled.observed, dataset.series
+    rows = len(series)
+    some_row = observed.any(axis=1)
+    for index, name in enumerate(series.names):
+        at = np.flatnonzero(observed[:, index])
+        share = len(at) / max(1, int(some_row.sum()))
+        drop = f"drop_cols: [{plain(name)}]"
+        if name in dataset.filled.carried:
+            continue
+        if share < RARE:
+            yield f"'{plain(name)}' has values in {share:.1%} of the rows; to leave it out, set {drop}"
+        elif at[0] > LATE * rows:
+            unread = "" if dataset.filled.usable[: at[0]].any() else ", and no window can begin earlier"
+            yield (
+                f"'{plain(name)}' starts at {stamp_of(series, int(at[0]))}, row {int(at[0]) + 1:,} of {rows:,}"
+                f"{unread}; to leave it out, set {drop}"
+            )
+        elif at[-1] < (1 - LATE) * rows - 1:
+            yield (
+                f"'{plain(name)}' ends at {stamp_of(series, int(at[-1]))}, row {int(at[-1]) + 1:,} of {rows:,}; "
+                f"to leave it out, set {drop}"
+            )
+
+
+def _rhythm_note(dataset: Dataset) -> Iterator[str]:
+    if dataset.filled.carried:
+        shown = [f"{plain(name)} (every {gap} steps at most)" for name, gap in dataset.filled.carried.items()]
+        yield f"columns with a rhythm of their own hold each value until the next one: {listed(shown)}"
+
+
+def _season_note(dataset: Dataset) -> Iterator[str]:
+    length = dataset.sequence_length
+    if length < dataset.season:
+        yield (
+            f"a window of sequence_length {length} is shorter than a season ({counted(dataset.season, 'step')}), so "
+            f"the networks cannot see what happened a season ago; set sequence_length to {dataset.season} or more, or "
+            "season_length if the season is another"
+        )
+
+
+def _constant_note(dataset: Dataset) -> Iterator[str]:
+    if dataset.constant:
+        names = listed([*map(plain, dataset.constant)])
+        yield f"constant in the training rows, and forecast as that constant for as long as they stay so: {names}"
