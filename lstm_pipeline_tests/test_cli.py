@@ -141,7 +141,10 @@ def test_a_command_that_used_tensorflow_ends_at_once_but_in_order(status: int) -
 
 
 def test_init_writes_a_spec_that_is_valid_and_overwrites_nothing(place: Path) -> None:
-    frame = pd.DataFrame({"date": pd.date_range("2024-01-01", periods=50), "power": range(50), "note": ["x"] * 50})
+    rows = 200  # enough windows of 30 rows in each part, which `validate` counts
+    frame = pd.DataFrame(
+        {"date": pd.date_range("2024-01-01", periods=rows), "power": range(rows), "note": ["x"] * rows}
+    )
     frame.to_csv(place / "new.csv", index=False)
     spec = place / "projects" / "new.yaml"
     written = command(place, "init", str(spec), "--data", str(place / "new.csv"))

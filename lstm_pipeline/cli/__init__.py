@@ -82,11 +82,12 @@ def validate(spec: str, as_of: dt.datetime | None) -> None:
     from lstm_pipeline.projects import data_problems
 
     project = load(spec)
-    problems = data_problems(project, as_of.date() if as_of else None)
+    day = as_of.date() if as_of else None
+    problems = data_problems(project, day)
     if problems:
         raise SpecError(project.loaded.source, problems)
     click.echo(f"{project.loaded.source}: the spec is valid and fits its inputs")
-    for line in described_data(project):
+    for line in described_data(project, day):
         click.echo(f"  {line}")
 
 

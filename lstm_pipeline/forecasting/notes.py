@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 
 import numpy as np
@@ -36,15 +37,19 @@ def data_notes(dataset: Dataset) -> list[str]:
     ]
 
 
-def described_data(project: Project) -> list[str]:
+def described_data(project: Project, as_of: dt.date | None = None) -> list[str]:
     """What each column of a project's training data is used for, and what a person should know about its rows.
+
+    Args:
+        project: the project.
+        as_of: the date that `current_date()` returns in SQL steps; by default today in the project's time zone.
 
     Raises:
         SpecError: the data does not fit the spec.
     """
     step, product = project.spec.training, project.spec.model_metadata
     try:
-        dataset = build_dataset(training_input(project, project.today()), step, project.spec.timezone)
+        dataset = build_dataset(training_input(project, as_of or project.today()), step, project.spec.timezone)
     except DataError as error:
         place = ("model_metadata", "transformations", product.transformations.index(step))
         raise SpecError(project.loaded.source, [project.loaded.problem(place, str(error))]) from None

@@ -13,7 +13,7 @@ from typing import Any
 from lstm_pipeline.projects import chain_texts, chain_to
 from lstm_pipeline.registry import ModelMetadata
 from lstm_pipeline.spec import ProjectSpec, TrainingStep
-from lstm_pipeline.timeseries import calendar_names, holiday_name, offset_of, season_length
+from lstm_pipeline.timeseries import ROWS, calendar_names, holiday_name, offset_of, season_length
 
 _DERIVED = ("known_future", "output_chunk_length")
 """Options that depend on the data if they are null."""
@@ -76,17 +76,27 @@ def _shared(spec: ProjectSpec, metadata: ModelMetadata) -> Iterator[Change]:
     if metadata.dropped_columns is not None:
         yield Change("drop_cols", sorted(metadata.dropped_columns), sorted(step.drop_cols))
     frequency = metadata.frequency
-    if step.frequency is not None and offset_of(step.frequency) != offset_of(frequency):
+    if step.frequency is not None and not _same_frequency(step.frequency, frequency):
         yield Change("frequency", frequency, step.frequency)
         frequency = step.frequency
-    season = step.season_length or season_length(frequency)
-    yield Change("season_length", metadata.season_length, season)
-    calendar = calendar_names(frequency, step.calendar_features)
-    holidays = (holiday_name(step.holidays),) if step.holidays else ()
-    yield Change("calendar_features", metadata.calendar_features, [*calendar, *holidays])
+    by_rows = frequency == ROWS  # then the data tells the season
+    if step.season_length or not by_rows:
+        season = step.season_length or season_length(frequency)
+        yield Change("season_length", metadata.season_length, season)
+    nominal = metadata.row_step if by_rows else frequency
+    if nominal is not None:
+        calendar = calendar_names(nominal, step.calendar_features)
+        holidays = (holiday_name(step.holidays),) if step.holidays else ()
+        yield Change("calendar_features", metadata.calendar_features, [*calendar, *holidays])
     if metadata.input is not None:
         name, steps = chain_to(spec.model_metadata, step.input)
         yield Change("transformations", metadata.input.steps, chain_texts(spec.model_metadata.inputs[name], steps))
+
+
+def _same_frequency(one: str, other: str) -> bool:
+    if ROWS in (one, other):
+        return one == other
+    return offset_of(one) == offset_of(other)
 
 
 def _shown(value: Any) -> str:

@@ -13,6 +13,7 @@ from lstm_pipeline.monitoring.facts import Facts, ModelFacts
 from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.projects import Growth, Project, input_growth, shown_time
 from lstm_pipeline.spec import AccuracyRule, DriftRule, NewData, Retrain, duration_text
+from lstm_pipeline.timeseries import ROWS
 from lstm_pipeline.wording import counted, listed, number
 
 Trigger = Literal["new_data", "changed_options", "accuracy", "drift", "max_age"]
@@ -91,8 +92,10 @@ def _enough(group: str, model: ModelFacts, grown: Growth, rule: NewData) -> Reas
     if rule.steps is not None:
         if grown.since is None or grown.until is None:
             return None
-        steps, until = model.steps_between(grown.since, grown.until), grown.until
-        if steps < rule.steps:
+        until = grown.until
+        by_rows = model.metadata.frequency == ROWS  # every row is a step
+        steps = grown.rows if by_rows else model.steps_between(grown.since, until)
+        if steps is None or steps < rule.steps:
             return None
         message = (
             f"{group}: {counted(steps, 'new step')} of {model.metadata.frequency} up to {shown_time(until)} since "

@@ -19,7 +19,7 @@ from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting import Author, Issue
 from lstm_pipeline.monitoring.actuals import Observed
 from lstm_pipeline.statistics import interval_columns, naive_forecasts
-from lstm_pipeline.timeseries import fixed_step, offset_of
+from lstm_pipeline.timeseries import ROWS, fixed_step, offset_of, read_stamps, to_steps
 
 COUNT, SQUARES, ABSOLUTES, COMPARED, COMPARED_SQUARES, NAIVE_SQUARES = range(6)
 """What is summed up of the errors: their number, squares and absolute values; then the number of those that the naive
@@ -38,12 +38,15 @@ class Forecasts:
         predicted: (O,) when they were made, in microseconds.
         values: (O, H, P) forecasts, NaN beyond a forecast's own horizon.
         bounds: level in percent → lower and upper bounds, (O, H, P) each, NaN where there are none.
+        ahead: (O, H) with the frequency `rows`, the steps that are forecast, which only the forecasts tell; the last
+            one of a forecast stands for those beyond its horizon. None: the frequency tells them.
     """
 
     issues: tuple[Issue, ...]
     predicted: Integers
     values: Float64
     bounds: dict[int, tuple[Float64, Float64]]
+    ahead: Integers | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,7 +80,18 @@ def gathered(read: Sequence[tuple[Issue, pa.Table]]) -> Forecasts:
     bounds = {
         level: (cube([low for low, _ in pairs]), cube([high for _, high in pairs])) for level, pairs in labels.items()
     }
-    return Forecasts(issues, np.array([made for made, *_ in chosen], np.int64), cube(names), bounds)
+    ahead = None
+    if issues[-1].frequency == ROWS:
+        ahead = np.array([_steps_of(part, issue, len(mask[0])) for *_, issue, part in chosen])
+    return Forecasts(issues, np.array([made for made, *_ in chosen], np.int64), cube(names), bounds, ahead)
+
+
+def _steps_of(table: pa.Table, issue: Issue, horizon: int) -> Integers:
+    """(H,) the steps of a forecast, whose first column is the timestamp column."""
+    stamps, kind = read_stamps(table.column(0), table.column_names[0])
+    steps = to_steps(stamps, kind, issue.timezone, sub_daily=False).as_unit("us").asi8
+    found: Integers = np.pad(steps, (0, horizon - len(steps)), mode="edge")
+    return found
 
 
 def _columns(table: pa.Table, names: Sequence[str]) -> pa.Table:
@@ -110,7 +124,7 @@ class Clock:
 
     @staticmethod
     def of(issues: Sequence[Issue], horizon: int) -> Clock:
-        """The steps of forecasts, given by origin."""
+        """The steps of forecasts, given by origin; for the frequency `rows` see `of_rows`."""
         offset = offset_of(issues[-1].frequency)
         origins = pd.DatetimeIndex([pd.Timestamp(issue.step) for issue in issues]).as_unit("us")
         season = issues[-1].season
@@ -127,6 +141,14 @@ class Clock:
             ]
             ahead = np.array(rows)
         return Clock(history, origins.asi8, ahead)
+
+    @staticmethod
+    def of_rows(issues: Sequence[Issue], ahead: Integers, observed: Observed) -> Clock:
+        """The steps of forecasts whose series is made of the rows there are: those in which something was observed."""
+        origins = pd.DatetimeIndex([pd.Timestamp(issue.step) for issue in issues]).as_unit("us").asi8
+        begin = max(0, int(np.searchsorted(observed.steps, origins[0], "right")) - issues[-1].season)
+        known = observed.steps[begin : np.searchsorted(observed.steps, origins[-1], "right")]
+        return Clock(np.union1d(known, origins), origins, ahead)
 
 
 @dataclass(frozen=True)
@@ -202,7 +224,10 @@ def score_block(
     """
     issues, last = forecasts.issues, forecasts.issues[-1]
     try:
-        clock = Clock.of(issues, forecasts.values.shape[1])
+        if forecasts.ahead is not None:
+            clock = Clock.of_rows(issues, forecasts.ahead, observed)
+        else:
+            clock = Clock.of(issues, forecasts.values.shape[1])
     except (ValueError, OverflowError) as error:
         raise DataError(f"the steps of the forecasts of {version} from {bucket} cannot be told: {error}") from None
     needed, ends = int(clock.history[0]), int(clock.ahead[:, -1].max())

@@ -183,6 +183,90 @@ def test_growth_on_s3(bucket: Path, tmp_path: Path, ending: str) -> None:
     assert (grown.rows, grown.newest, grown.bytes_read) == (20, "2024-01-20T00:00:00.000000", size)
 
 
+# --- reading options -------------------------------------------------------------------------------------------------
+
+
+def with_options(folder: Path, uri: str, **options: Any) -> Project:
+    """A project that reads its training input with these options and no SQL."""
+    spec = mill_spec()
+    spec["model_metadata"]["inputs"]["features"].update(options)
+    spec["model_metadata"]["transformations"][0] = filtered("true")
+    return project_at(folder, uri, model_metadata=spec["model_metadata"])
+
+
+def same_as_in_training(project: Project, rows: int, oldest: str, newest: str) -> InputState:
+    """A look finds what training records, and a second one reads nothing."""
+    state, record = look(project), provenance_of(training_input(project, AS_OF))
+    assert (state.rows, state.oldest, state.newest) == (rows, f"{oldest}.000000", f"{newest}.000000")
+    assert record is not None
+    assert (record.rows, record.oldest, record.newest) == (state.rows, state.oldest, state.newest)
+    again = look(project, state)
+    assert (again, again.bytes_read) == (
+        InputState(rows, state.oldest, state.newest, state.fingerprint, state.files),
+        0,
+    )
+    return state
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_long_table_has_one_row_for_each_timestamp(tmp_path: Path, ending: str) -> None:
+    days = [f"2024-01-0{day}" for day in (1, 2, 3) for _ in "ab"]
+    long = pa.table({"date": days, "well": ["a", "b"] * 3, "oil": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]})
+    (pq.write_table if ending == "parquet" else write_csv)(long, tmp_path / f"in.{ending}")
+    project = with_options(tmp_path, f"in.{ending}", pivot={"entity": "well", "values": ["oil"]})
+    same_as_in_training(project, 3, "2024-01-01T00:00:00", "2024-01-03T00:00:00")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_rows_without_timestamps_have_those_of_the_spec(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "parts").mkdir()
+    for name in "ab":
+        table = pa.table({"load": [1.0, 2.0, 3.0]})
+        (pq.write_table if ending == "parquet" else write_csv)(table, tmp_path / "parts" / f"{name}.{ending}")
+    project = with_options(tmp_path, "parts", timestamps={"start": "2017-01-01 06:00", "frequency": "h"})
+    same_as_in_training(project, 6, "2017-01-01T06:00:00", "2017-01-01T11:00:00")
+
+
+def test_files_that_only_together_tell_the_order_of_day_and_month(tmp_path: Path) -> None:
+    """The first file alone could be February to April, or the 2nd of months."""
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "a.csv").write_text("date,load\n02/01/2024,1\n03/01/2024,2\n")
+    (tmp_path / "parts" / "b.csv").write_text("date,load\n30/01/2024,3\n31/01/2024,4\n")
+    state = same_as_in_training(with_options(tmp_path, "parts"), 4, "2024-01-02T00:00:00", "2024-01-31T00:00:00")
+    (tmp_path / "parts" / "c.csv").write_text("date,load\n01/02/2024,5\n")
+    grown = look(with_options(tmp_path, "parts"), state)
+    assert (grown.rows, grown.newest, grown.files) == (5, "2024-02-01T00:00:00.000000", 3)
+
+
+def test_two_digit_years_of_one_row_are_not_read_alone(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    for name, day in (("a", "24-01-14"), ("b", "24-01-15"), ("c", "24-02-01")):
+        (tmp_path / "parts" / f"{name}.csv").write_text(f"date,load\n{day},1\n")
+    same_as_in_training(with_options(tmp_path, "parts"), 3, "2024-01-14T00:00:00", "2024-02-01T00:00:00")
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("date;load\n05.01.2024;1,5\n06.02.2024;2,5\n;\n", {"decimal": ","}),
+        ("date|load\n05.01.2024|1\n06.02.2024|?\n|\n", {"delimiter": "|", "missing_values": ["?"]}),
+    ],
+)
+def test_csv_is_counted_as_its_options_read_it(tmp_path: Path, text: str, options: dict[str, Any]) -> None:
+    """A row without any value is a row of the file, in both counts."""
+    (tmp_path / "in.csv").write_text(text)
+    project = with_options(tmp_path, "in.csv", timestamp_format="dd.MM.yyyy", **options)
+    same_as_in_training(project, 3, "2024-01-05T00:00:00", "2024-02-06T00:00:00")
+
+
+def test_other_options_make_other_extents_of_the_same_file(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("date,load\n01/02/2024,1\n02/02/2024,2\n")
+    first = look(with_options(tmp_path, "in.csv", timestamp_format="dd/MM/yyyy"))
+    second = look(with_options(tmp_path, "in.csv", timestamp_format="MM/dd/yyyy"), first)
+    assert (first.newest, second.newest) == ("2024-02-02T00:00:00.000000", "2024-02-02T00:00:00.000000")
+    assert (first.oldest, second.oldest) == ("2024-02-01T00:00:00.000000", "2024-01-02T00:00:00.000000")
+
+
 # --- what a cleaned table was made from ------------------------------------------------------------------------------
 
 

@@ -28,14 +28,14 @@ NAMES = [
 def drawn_titles(monkeypatch: pytest.MonkeyPatch, draw: Any) -> list[Any]:
     """The titles of a chart's panels, as matplotlib holds them."""
     found: list[Any] = []
-    original = charts._png
+    original = charts.to_png
 
     def spied(figure: Any) -> bytes:
         found.extend(axes.get_title(loc="left") for axes in figure.axes)
         assert not any(axes._left_title.get_parse_math() for axes in figure.axes)
         return original(figure)
 
-    monkeypatch.setattr(charts, "_png", spied)
+    monkeypatch.setattr(charts, "to_png", spied)
     assert draw().startswith(b"\x89PNG")
     return found
 
