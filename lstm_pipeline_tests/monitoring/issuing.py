@@ -108,7 +108,9 @@ def publish(project: Project, run: str, groups: Sequence[str] = ("power", "warmt
         save_candidate(project.registry, group, run)
     rolled = {name: {"rmse": rmse} for name in FEATURES}
     score = Score({}, {"rolled": rolled}, {}, {"horizon": 3, "origins": 4}, {})
-    version = project.registry.publish(("power", "warmth"), {}, lambda models: score, run_id=f"publishing-{run}")
+    version = project.registry.publish(
+        ("power", "warmth"), {}, lambda models: score, run_id=f"publishing-{run}"
+    ).version
     return version.record.version
 
 
