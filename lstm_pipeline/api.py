@@ -64,9 +64,7 @@ class Project(projects.Project):
         """
         unknown = [group for group in groups or () if group not in self.groups]
         if unknown:
-            raise DataError(
-                f"not groups of this project: {', '.join(unknown)}; its groups are {', '.join(self.groups)}"
-            )
+            raise DataError(f"not in this project: {', '.join(unknown)}; its groups: {', '.join(self.groups)}")
         self.registry.candidates.require_room(list(groups or self.groups))
         step, run_id = self.spec.training, f"python-{uuid.uuid4()}"
         run = TrainingRun(

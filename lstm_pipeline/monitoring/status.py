@@ -20,6 +20,7 @@ from lstm_pipeline.monitoring.reasons import reasons_from, remarks
 from lstm_pipeline.monitoring.state import Due, FeatureError, InUse, LastForecast, RefusedModel, Status
 from lstm_pipeline.monitoring.summary import live_accuracy
 from lstm_pipeline.projects import Project, shown_time
+from lstm_pipeline.wording import counted, listed
 
 GRACE = dt.timedelta(minutes=30)
 """How late a forecast may be before it counts as missed."""
@@ -130,13 +131,28 @@ def _notes(project: Project, status: Status) -> Iterator[str]:
     if status.version is not None and status.forecast is None:
         yield "no forecast has been issued yet"
     elif status.forecast is not None and not status.accuracy:
-        yield "no forecast has come true yet, so that there is no live accuracy"
+        yield "no forecast of the models in use has fully come true yet, so there is no live accuracy"
+    yield from _too_few(project, status)
+
+
+def _too_few(project: Project, status: Status) -> Iterator[str]:
+    """Why an error above its limit is no reason to retrain."""
+    rule = project.spec.automation.retrain if project.spec.automation else None
+    if rule is None or rule.accuracy is None:
+        return
+    needed = rule.accuracy.forecasts
+    early = [
+        one for one in status.accuracy if one.forecasts < needed and one.ratio and one.ratio > rule.accuracy.factor
+    ]
+    if early:
+        names = listed([one.feature for one in early])
+        yield f"live error above the limit, but a reason to retrain only from {counted(needed, 'forecast')} on: {names}"
 
 
 def _attention(status: Status, *, known: bool) -> Iterator[str]:
     """What somebody should look at."""
     if status.version is None and not known:
-        yield "no version has been published yet, so that there is nothing to forecast with"
+        yield "no version has been published yet, so there is nothing to forecast with"
     if status.due.missed is not None and status.version is not None:
         since = f"{status.due.missed.astimezone(ZoneInfo(status.zone)):%Y-%m-%d %H:%M} ({status.zone})"
         yield f"the forecast due at {since} has not been made"

@@ -105,7 +105,7 @@ def _field(project: Project, name: str) -> dg.Field:
     """A field with its default value, so that the launchpad shows both."""
     version = project.spec.prediction.version or "the version in use"
     kinds: dict[str, tuple[Any, Any, str]] = {
-        "groups": (dg.Array(str), list(project.groups), f"Groups to train, of {listed(project.groups)}."),
+        "groups": (dg.Array(str), list(project.groups), f"Groups to train; the project has: {listed(project.groups)}."),
         "as_of": (
             dg.Noneable(str),
             None,

@@ -50,7 +50,7 @@ def build_retraining_sensor(project: Project) -> dg.SensorDefinition | None:
         job_name=job_name(project.name, BOTH),
         minimum_interval_seconds=int(retrain.check_every.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Retrains the groups that have a reason, as `automation.retrain` says: one run for all of them.",
+        description="Retrains the groups that have a reason, as automation.retrain says: one run for all of them.",
     )
     def retraining(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         return _tick(context, project, dt.datetime.now(dt.UTC))

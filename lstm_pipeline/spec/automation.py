@@ -54,11 +54,21 @@ def _cron(text: str) -> str:
 def _reason(error: Exception, text: str) -> str:
     """Why croniter does not take a schedule, without the schedule itself, which the message names anyway."""
     reason = str(error).replace(f"[{text}]", "it").strip()
-    return "this never happens" if "failed to find" in reason else reason
+    if "failed to find" in reason:
+        return "this never happens"
+    return "a field is out of range" if "out of range" in reason else reason
 
 
 def _as_list(value: Any) -> Any:
+    if not isinstance(value, str | list):
+        raise ValueError("expected a cron schedule in quotes, e.g. '0 3 * * 0', or a list of them")
     return [value] if isinstance(value, str) else value
+
+
+def _often(every: timedelta) -> timedelta:
+    if every < _SHORTEST_CHECK:
+        raise ValueError("expected at least 30s: Dagster evaluates sensors no more often")
+    return every
 
 
 def _webhook(text: str) -> str:
@@ -120,9 +130,9 @@ class DriftRule(SpecModel):
 class Retrain(SpecModel):
     """Reasons to retrain a group. One that is left out is not looked at."""
 
-    check_every: Annotated[Duration, Field(description="how often the reasons are looked at; at least 30s")] = (
-        timedelta(minutes=5)
-    )
+    check_every: Annotated[
+        Duration, AfterValidator(_often), Field(description="how often the reasons are looked at; at least 30s")
+    ] = timedelta(minutes=5)
     new_data: NewData | None = Field(None, description="enough new data")
     changed_options: bool = Field(
         False, description="whether a group whose options or features were changed in the spec is retrained"
@@ -133,12 +143,6 @@ class Retrain(SpecModel):
     cooldown: Annotated[
         Duration, Field(description="time in which a group is retrained automatically at most once")
     ] = timedelta(days=1)
-
-    @model_validator(mode="after")
-    def _check_often(self) -> Retrain:
-        if self.check_every < _SHORTEST_CHECK:
-            raise ValueError("expected check_every to be at least 30s, as Dagster looks at sensors that often")
-        return self
 
 
 class Promote(SpecModel):
