@@ -19,8 +19,7 @@ from lstm_pipeline.orchestration.runs import instance
 from lstm_pipeline_tests.orchestration.plant import write_data, write_project
 
 SECONDS = 5.0
-"""On a quiet machine. A busy one takes as many times longer as it has processes for each processor, and so does an epoch.
-"""
+"""On a quiet machine. A busy one takes longer by its number of processes for each processor, and so does an epoch."""
 LONG = {"sequence_length": 90, "batch_size": 16, "epochs": 3, "models_config": {"energy": {"units": 48}}}
 """With `ROWS` rows, an epoch takes about a minute."""
 ROWS = 60_000
