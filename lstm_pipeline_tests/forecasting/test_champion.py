@@ -520,7 +520,7 @@ def test_there_may_be_nothing_to_promote(tmp_path: Path) -> None:
     assert tree(project.storage) == before
     save(project, "run2", WEEK, ["warmth"])
     published(project, "run2")
-    with pytest.raises(RegistryError, match=r"to promote: power \(groups with one: warmth, or it has been pruned"):
+    with pytest.raises(RegistryError, match=r"to promote for: power \(only for: warmth; pruning removes them"):
         promote_refused(project, ramp_table(), ["power", "warmth"], run_id="by hand")
     assert project.registry.versions() == ["v1"]
 
