@@ -15,6 +15,7 @@ from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.forecasting import issued_forecasts
 from lstm_pipeline.monitoring.clock import last_due, next_due
 from lstm_pipeline.monitoring.decisions import said
+from lstm_pipeline.monitoring.facts import Facts
 from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.monitoring.reasons import reasons_from, remarks
 from lstm_pipeline.monitoring.state import Due, FeatureError, InUse, LastForecast, RefusedModel, Status
@@ -65,7 +66,8 @@ def project_status(project: Project, *, now: dt.datetime) -> Status:
     problems = [problem for problem in facts.problems if _ONLY_ROWS not in problem]
     faults = [*problems, *(fault for fault in faults if not any(fault in problem for problem in problems))]
     told = [] if rule is None else [remark for remark in remarks(facts, rule) if remark not in faults]
-    attention = dict.fromkeys([*faults, *_attention(status, known=bool(faults))])
+    stale = _stale(project, facts)
+    attention = dict.fromkeys([*faults, *_attention(status, known=bool(faults)), *stale])
     return replace(status, notes=(*_notes(project, status), *told), attention=tuple(attention))
 
 
@@ -147,6 +149,23 @@ def _too_few(project: Project, status: Status) -> Iterator[str]:
     if early:
         names = listed([one.feature for one in early])
         yield f"live error above the limit, but a reason to retrain only from {counted(needed, 'forecast')} on: {names}"
+
+
+def _stale(project: Project, facts: Facts) -> list[str]:
+    """Whether the input has stopped: a forecast from its newest row would have ended before now.
+
+    Only of a project that runs by itself: others may be trained on data that are finished.
+    """
+    automation, newest = project.spec.automation, facts.input.newest if facts.input else None
+    if automation is None or newest is None or not facts.models or not (automation.predict or automation.retrain):
+        return []
+    model, horizon = next(iter(facts.models.values())), project.spec.prediction.forecast_horizon
+    if model.steps_between(newest, facts.now.astimezone(dt.UTC).replace(tzinfo=None).isoformat()) <= horizon:
+        return []
+    return [
+        f"the newest row of the input is from {shown_time(newest)}: a forecast of {counted(horizon, 'step')} from "
+        "there would end in the past; check that the input is still written"
+    ]
 
 
 def _attention(status: Status, *, known: bool) -> Iterator[str]:

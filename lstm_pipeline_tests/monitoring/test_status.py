@@ -73,7 +73,8 @@ def test_a_project_without_anything_says_so(tmp_path: Path) -> None:
     assert not data["ok"]
 
 
-def test_all_is_well(own_mill: Project) -> None:
+def test_all_is_well(own_mill: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lstm_pipeline.monitoring.status._stale", lambda *_: [])  # the mill's rows are from 2024
     project = automated(own_mill)
     issue(project, NOW)
     status = project_status(project, now=NOW)
@@ -132,7 +133,11 @@ def test_a_missed_forecast_and_a_reason_to_retrain_need_attention(own_mill: Proj
     later = NOW + dt.timedelta(days=32)
     status = project_status(project, now=later)
     assert [reason.trigger for reason in status.reasons] == ["max_age", "max_age"]
-    missed, *rest = status.attention
+    missed, *rest, stale = status.attention
+    assert stale == (
+        "the newest row of the input is from 2024-04-17: a forecast of 5 steps from there would end in the past; check "
+        "that the input is still written"
+    )
     assert missed.startswith("the forecast due at ")
     assert missed.endswith("06:15 (Europe/Berlin) has not been made")
     assert [text.partition(": ")[::2][0] for text in rest] == ["a reason to retrain"] * 2
