@@ -20,6 +20,7 @@ from lstm_pipeline.monitoring.reasons import reasons_from, remarks
 from lstm_pipeline.monitoring.state import Due, FeatureError, InUse, LastForecast, RefusedModel, Status
 from lstm_pipeline.monitoring.summary import live_accuracy
 from lstm_pipeline.projects import Project, shown_time
+from lstm_pipeline.wording import listed
 
 GRACE = dt.timedelta(minutes=30)
 """How late a forecast may be before it counts as missed."""
@@ -64,7 +65,8 @@ def project_status(project: Project, *, now: dt.datetime) -> Status:
     problems = [problem for problem in facts.problems if _ONLY_ROWS not in problem]
     faults = [*problems, *(fault for fault in faults if not any(fault in problem for problem in problems))]
     told = [] if rule is None else [remark for remark in remarks(facts, rule) if remark not in faults]
-    attention = dict.fromkeys([*faults, *_attention(status, known=bool(faults))])
+    wanted = seen(lambda: _missing_version(project), None)
+    attention = dict.fromkeys([*faults, *_attention(status, known=bool(faults)), *([wanted] if wanted else [])])
     return replace(status, notes=(*_notes(project, status), *told), attention=tuple(attention))
 
 
@@ -74,7 +76,15 @@ def _in_use(project: Project) -> InUse | None:
     if not names:
         return None
     record = registry.ensemble_record(registry.resolve())
-    return InUse(record.version, dt.datetime.fromisoformat(record.created_at), names[-1])
+    return InUse(record.version, record.created, names[-1])
+
+
+def _missing_version(project: Project) -> str | None:
+    """A sentence if the spec forecasts with a version that does not exist."""
+    wanted, known = project.spec.prediction.version, project.registry.versions()
+    if wanted is None or wanted in known or not known:
+        return None
+    return f"the spec forecasts with {wanted}, which does not exist; versions: {listed(known)}"
 
 
 def _last_forecast(project: Project) -> LastForecast | None:

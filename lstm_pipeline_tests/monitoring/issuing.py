@@ -109,7 +109,7 @@ def publish(project: Project, run: str, groups: Sequence[str] = ("power", "warmt
     rolled = {name: {"rmse": rmse} for name in FEATURES}
     score = Score({}, {"rolled": rolled}, {}, {"horizon": 3, "origins": 4}, {})
     version = project.registry.publish(("power", "warmth"), {}, lambda models: score, run_id=f"publishing-{run}")
-    return version.record.version
+    return version.version.record.version
 
 
 def scored(project: Project, **options: Any) -> LiveAccuracy:

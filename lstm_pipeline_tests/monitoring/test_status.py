@@ -152,10 +152,10 @@ def test_a_roll_back_is_said(own_mill: Project) -> None:
 
 
 def test_a_refused_model_needs_attention_until_something_newer_is_published(own_mill: Project) -> None:
-    decision = Decision(group="power", run_id="run1", promoted=False, rule="if_better", reason="it is worse")
+    decision = Decision(group="power", run_id="run2", promoted=False, rule="if_better", reason="it is worse")
     own_mill.registry.candidates.mark_refused(decision)
     status = project_status(own_mill, now=NOW)
-    assert [(one.group, one.run_id, one.standing) for one in status.refused] == [("power", "run1", True)]
+    assert [(one.group, one.run_id, one.standing) for one in status.refused] == [("power", "run2", True)]
     assert status.attention == ("the new model of power was refused: it is worse",)
 
 
@@ -170,6 +170,29 @@ def test_what_cannot_be_read_is_said_and_hides_nothing_else(own_mill: Project) -
     assert status.version is None
     assert sum("v1.json" in text for text in status.attention) == 1  # once, though several look for it
     assert "no version has been published yet" not in " ".join(status.attention)
+
+
+@pytest.mark.parametrize(("time", "well"), [("yesterday", False), ("2024-01-01T00:00:00", True), ("", False)])
+def test_a_version_without_a_time_is_damaged_and_one_without_a_zone_is_in_utc(
+    own_mill: Project, time: str, well: bool
+) -> None:
+    path = own_mill.registry.layout.ensemble("v1")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "created_at": time}))
+    status = project_status(own_mill, now=NOW)
+    json.dumps(status.to_json(), allow_nan=False)
+    if well:
+        assert status.version is not None
+        assert status.version.created == dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+    else:
+        assert any("v1.json is damaged: created_at" in text for text in status.attention)
+
+
+def test_a_version_that_the_spec_names_and_that_does_not_exist_needs_attention(own_mill: Project) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        spec["predictions"]["transformations"][-1]["version"] = "v7"
+
+    status = project_status(respecified(own_mill, change), now=NOW)
+    assert "the spec forecasts with v7, which does not exist; versions: v1" in status.attention
 
 
 def test_secrets_are_not_shown(own_mill: Project) -> None:
