@@ -120,7 +120,7 @@ def _enough(group: str, model: ModelFacts, grown: Growth, rule: NewData) -> Reas
 
 
 def changed_options(facts: Facts) -> list[Reason]:
-    """Groups whose settings are no longer those of their model, and groups that are new beside others with a model."""
+    """Groups whose settings are no longer those of their model, and groups that the version in use has no model of."""
     found = []
     for group, model in facts.models.items():
         changes = facts.changes.get(group, ())
@@ -129,7 +129,7 @@ def changed_options(facts: Facts) -> list[Reason]:
             numbers = {change.key: [change.was, change.now] for change in changes}
             basis = (model.run_id, *map(str, changes))
             found.append(Reason(group, "changed_options", message, numbers, basis=basis))
-    if facts.models:
+    if facts.version is not None:
         for group in facts.untrained:
             message = f"{group}: the group is new, {facts.version} has no model of it"
             found.append(Reason(group, "changed_options", message))
@@ -283,7 +283,7 @@ def remarks(facts: Facts, rule: Retrain) -> list[str]:
 
 
 def _remarks(facts: Facts, rule: Retrain) -> Iterator[str]:
-    if facts.untrained and not (facts.models and rule.changed_options):
+    if facts.untrained and not (facts.version is not None and rule.changed_options):
         yield f"no model yet: {listed(facts.untrained)}; a schedule or a person trains the first one"
     for group, model in facts.models.items():
         grown = _grown(facts, model)

@@ -66,8 +66,10 @@ def project_status(project: Project, *, now: dt.datetime) -> Status:
     problems = [problem for problem in facts.problems if _ONLY_ROWS not in problem]
     faults = [*problems, *(fault for fault in faults if not any(fault in problem for problem in problems))]
     told = [] if rule is None else [remark for remark in remarks(facts, rule) if remark not in faults]
+    wanted = seen(lambda: _missing_version(project), None)
     stale = _stale(project, facts)
-    attention = dict.fromkeys([*faults, *_attention(status, known=bool(faults)), *stale])
+    more = [*([wanted] if wanted else []), *stale]
+    attention = dict.fromkeys([*faults, *_attention(status, known=bool(faults)), *more])
     return replace(status, notes=(*_notes(project, status), *told), attention=tuple(attention))
 
 
@@ -77,7 +79,15 @@ def _in_use(project: Project) -> InUse | None:
     if not names:
         return None
     record = registry.ensemble_record(registry.resolve())
-    return InUse(record.version, dt.datetime.fromisoformat(record.created_at), names[-1])
+    return InUse(record.version, record.created, names[-1])
+
+
+def _missing_version(project: Project) -> str | None:
+    """A sentence if the spec forecasts with a version that does not exist."""
+    wanted, known = project.spec.prediction.version, project.registry.versions()
+    if wanted is None or wanted in known or not known:
+        return None
+    return f"the spec forecasts with {wanted}, which does not exist; versions: {listed(known)}"
 
 
 def _last_forecast(project: Project) -> LastForecast | None:

@@ -15,11 +15,16 @@ from lstm_pipeline.spec.durations import Duration
 from lstm_pipeline.spec.messages import SECRET
 from lstm_pipeline.spec.model_options import Count, SpecModel
 from lstm_pipeline.spec.settings import expand
+from lstm_pipeline.wording import listed
 
 Alert = Literal["failed_run", "refused_candidate", "missed_forecast", "accuracy"]
 
 _SHORTEST_CHECK = timedelta(seconds=30)
 """Dagster's daemon looks at sensors every 30 seconds."""
+
+
+_NAMES = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
+"""Schedules that have a name."""
 
 
 def timezone_name(name: str) -> str:
@@ -40,7 +45,9 @@ def _cron(text: str) -> str:
     from croniter import CroniterError, croniter  # type: ignore[import-untyped]
 
     fields = text.split()
-    if len(fields) != 5 and not (len(fields) == 1 and text.startswith("@")):
+    if text.startswith("@") and text.lower() not in _NAMES:
+        raise ValueError(f"expected a cron schedule, e.g. '0 3 * * 0', or one of {listed(_NAMES, 10)}")
+    if len(fields) != 5 and not text.startswith("@"):
         raise ValueError("expected a cron schedule of five fields (minute hour day month weekday), e.g. '0 3 * * 0'")
     if len(fields) == 5 and any(re.match(r"[RH]\b", field, re.IGNORECASE) for field in fields):
         raise ValueError("expected a cron schedule whose times are fixed, without H and R")
@@ -71,6 +78,14 @@ def _often(every: timedelta) -> timedelta:
     return every
 
 
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:  # its port is no number, or its address is no IPv6 address
+        return False
+
+
 def _webhook(text: str) -> str:
     try:
         url = expand(text)
@@ -79,7 +94,7 @@ def _webhook(text: str) -> str:
         raise ValueError(
             f"the environment variable {name} is not set; set it, or write ${{{name}:-}} for no alerts without it"
         ) from None
-    if url and not (urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname):
+    if url and not _is_web_address(url):
         raise PydanticCustomError(SECRET, "expected a URL that begins with https:// or http:// (it is not shown here)")
     return text
 

@@ -316,7 +316,5 @@ def test_of_each_reason_the_nearest_group_is_said() -> None:
 def test_what_is_not_asked_for_is_not_said() -> None:
     assert distances(facts(), Retrain(changed_options=True)) == []
     assert distances(facts(models={}), Retrain(new_data=NewData(steps=3), accuracy=AccuracyRule())) == []
-    few = facts(
-        accuracy={"power_kw": LiveError(9.0, 1.0, 3, "run-1")}, models={"power": model(predicted_features=["power"])}
-    )
+    few = facts(accuracy={"power_kw": LiveError(9.0, 1.0, 3, "run-1")})
     assert distances(few, Retrain(accuracy=AccuracyRule())) == ["power_kw: 3 of 20 forecasts have come true"]

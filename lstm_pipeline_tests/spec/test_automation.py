@@ -143,6 +143,36 @@ def test_a_webhook_is_a_secret(tmp_path: Path) -> None:
     assert "T0KEN" not in told
 
 
+@pytest.mark.parametrize(
+    "alerts",
+    [
+        "https://hooks.example.org/T0KEN",
+        {"webhook": "", "on": ["https://hooks.example.org/T0KEN"]},
+        {"webhook": "https://[::1/T0KEN"},
+        {"webhook": "https://hooks.example.org:T0KEN/"},
+        {"webhook": "https://hooks.example.org:99999/T0KEN"},
+        {"webhook": "https://hooks.example.org/T0KEN\nHost: a"},
+    ],
+)
+def test_a_webhook_is_a_secret_wherever_it_is_written(tmp_path: Path, alerts: Any) -> None:
+    told = problems(tmp_path, automation={"alerts": alerts})
+    assert "automation.alerts" in told
+    assert "expected" in told
+    assert "T0KEN" not in told
+
+
+@pytest.mark.parametrize("text", ["@every 5m", "@every", "@reboot"])
+def test_names_of_schedules_are_listed(tmp_path: Path, text: str) -> None:
+    told = problems(tmp_path, automation={"train": text})
+    assert f"or one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, found '{text}'" in told
+
+
+def test_a_duration_of_thousands_of_digits_is_too_long(tmp_path: Path) -> None:
+    for text in (f"{'9' * 5000}d", f"{10**10}s"):
+        assert "at most a hundred years" in problems(tmp_path, automation={"retrain": {"max_age": text}})
+    assert parse_duration(f"{'0' * 5000}1d").days == 1
+
+
 def test_all_mistakes_are_told_at_once_with_those_of_other_sections(tmp_path: Path) -> None:
     told = problems(
         tmp_path,
