@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lstm_pipeline.spec.project import DataProduct, DataProductInput, FileInput, ProjectSpec
     from lstm_pipeline.spec.steps import (
         DEFAULT_GROUP,
+        MOST_STEPS,
         FilterStep,
         PredictionStep,
         SelectStep,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_GROUP",
     "DOCUMENTED",
+    "MOST_STEPS",
     "STORAGE_VARIABLE",
     "AccuracyRule",
     "Alert",
@@ -93,7 +95,7 @@ _NAMES = {
     "loading": ("LoadedSpec", "load_data", "load_spec"),
     "model_options": ("DOCUMENTED", "ModelOptions"),
     "project": ("DataProduct", "DataProductInput", "FileInput", "ProjectSpec"),
-    "steps": ("DEFAULT_GROUP", "FilterStep", "PredictionStep", "SelectStep", "SqlStep", "TrainingStep"),
+    "steps": ("DEFAULT_GROUP", "MOST_STEPS", "FilterStep", "PredictionStep", "SelectStep", "SqlStep", "TrainingStep"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
