@@ -33,7 +33,7 @@ def test_a_notebook_does_the_whole_job(tmp_path: Path) -> None:
     project = lstm_pipeline.load_project(mill.loaded.folder / "mill.yaml", mill.storage)
     with pytest.raises(RegistryError, match="has no version yet"):
         project.forecast(as_of=AS_OF)
-    with pytest.raises(DataError, match="not groups of this project: cold; its groups are power, warmth"):
+    with pytest.raises(DataError, match="not in this project: cold; its groups: power, warmth"):
         project.train(["power", "cold"], as_of=AS_OF)
     heard: list[str] = []
     assert list(project.train(as_of=AS_OF, on_epoch=lambda group, report: heard.append(group))) == list(project.groups)

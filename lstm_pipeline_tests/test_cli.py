@@ -91,7 +91,7 @@ def test_unknown_project_group_and_storage(place: Path) -> None:
     assert "no file or project has this name. Known projects: manufacturing_forecast" in result.stderr
     result = command(place, "run", "tiny.yaml", "--group", "energie")
     assert result.returncode == 2
-    assert "its groups are energy, water" in result.stderr
+    assert "its groups: energy, water" in result.stderr
     result = command(place, "versions", "tiny.yaml")
     assert result.returncode == 1
     assert "has no version yet" in result.stderr

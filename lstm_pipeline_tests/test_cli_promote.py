@@ -50,15 +50,19 @@ def test_a_group_that_is_not_better_is_shown_and_promoted_by_hand(place: Path) -
     result = command(place, "promote", "tiny.yaml", "--group", "water")
     assert result.returncode == 1
     assert result.stderr == (
-        "failed: no refused candidate to promote: water (groups with one: energy, or it has been pruned)\n"
+        "failed: no refused candidate to promote for: water (only for: energy; pruning removes them)\n"
     )
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (("--group", "water"), 1, "failed: no refused candidate to promote: water (no group has one, or it has been"),
-        (("--group", "watter"), 2, "not groups of this project: watter; its groups are energy, water"),
+        (
+            ("--group", "water"),
+            1,
+            "failed: no refused candidate to promote for: water (no group has one; pruning removes",
+        ),
+        (("--group", "watter"), 2, "not in this project: watter; its groups: energy, water"),
         ((), 2, "Missing option '--group'"),
     ],
 )

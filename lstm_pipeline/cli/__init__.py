@@ -262,7 +262,7 @@ def _require_groups(project: Project, groups: tuple[str, ...]) -> None:
     unknown = [group for group in groups if group not in project.groups]
     if unknown:
         raise click.BadParameter(
-            f"not groups of this project: {', '.join(unknown)}; its groups are {', '.join(project.groups)}",
+            f"not in this project: {', '.join(unknown)}; its groups: {', '.join(project.groups)}",
             param_hint="--group",
         )
 

@@ -152,7 +152,7 @@ def compare(dataset: Dataset, challenger: Contender, champion: Contender, start:
     errors = np.stack([_errors(dataset, side, first, horizon) for side in (challenger, champion)])  # (2, P)
     known: Flags = np.asarray(~np.isnan(errors).any(axis=0))
     if not known.any():
-        return f"{listed(names)} never changed in the training rows, so that there is no scale for an error"
+        return f"{listed(names)} never changed in the training rows, so there is no scale for an error"
     means = np.where(np.isinf(errors).any(axis=1), np.inf, errors[:, known].mean(axis=1))
     features = {name: (float(errors[0, i]), float(errors[1, i])) for i, name in enumerate(names) if known[i]}
     return Comparison(float(means[0]), float(means[1]), scored, len(first), features)

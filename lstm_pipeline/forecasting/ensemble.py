@@ -68,6 +68,10 @@ class Ensemble:
             )
         self.calibration = Calibration.from_record(calibration or CalibrationRecord(), self.predicted)
 
+    def __repr__(self) -> str:
+        """The version, and what it predicts."""
+        return f"<Ensemble {self.version or 'without a version'}: {listed(self.predicted)}>"
+
     @staticmethod
     def load(storage: str | None, project: str, version: str | None = None, *, bucket: str = "models") -> Ensemble:
         """Loads a published version and checks every file against its record.

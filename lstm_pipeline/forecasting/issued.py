@@ -9,7 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -23,6 +26,13 @@ from lstm_pipeline.forecasting.forecast import Forecast
 from lstm_pipeline.forecasting.history import History
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import Metrics, issued_parts
+from lstm_pipeline.timeseries import is_numeric, offset_of
+
+_MADE = "_predicted_at"
+"""The column that says when a forecast was made."""
+
+_MOST = 10**9
+"""A horizon or a season that is longer is none."""
 
 ISSUED = b"lstm_pipeline/issued"
 """Key of the file's schema metadata that holds what `Issue` says, as JSON."""
@@ -81,11 +91,42 @@ class Issue:
         """The inverse of `to_json`.
 
         Raises:
-            ValueError, KeyError, TypeError: it is something else.
+            ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, DataError: it is something
+                else.
         """
         data = json.loads(text)
         features = {str(name): Author(**author) for name, author in data["features"].items()}
-        return Issue(**{**data, "levels": tuple(int(level) for level in data["levels"]), "features": features})
+        issue = Issue(**{**data, "levels": tuple(data["levels"]), "features": features})
+        for problem in _problems(issue):
+            raise ValueError(problem)
+        return issue
+
+
+def _problems(issue: Issue) -> Iterator[str]:
+    """What is not as it was written: whoever scores the forecast relies on it.
+
+    Raises:
+        DataError: the frequency is not one.
+        ValueError, TypeError, OverflowError: something else cannot be read at all.
+    """
+    texts = [issue.origin, issue.step, issue.run_id, issue.version, issue.frequency, issue.timezone]
+    texts += [text for author in issue.features.values() for text in (author.group, author.version, author.run_id)]
+    if not all(isinstance(text, str) for text in texts):
+        yield "expected text in its description, found something else"
+    numbers = [issue.horizon, issue.season, *issue.levels]
+    if (
+        not all(isinstance(number, int) and 1 <= number <= _MOST for number in numbers)
+        or max(issue.levels, default=1) > 99
+    ):
+        yield f"expected a horizon, a season and levels of whole numbers above 0, found {numbers}"
+    scales = [author.scale for author in issue.features.values() if author.scale is not None]
+    if not all(math.isfinite(scale) and scale > 0 for scale in scales):
+        yield f"expected scales above 0, found {scales}"
+    step = pd.Timestamp(issue.step)
+    if pd.isna(step) or step.tzinfo is not None:
+        yield f"expected the step of its origin without a time zone, found '{issue.step}'"
+    ZoneInfo(issue.timezone)
+    offset_of(issue.frequency)
 
 
 @dataclass(frozen=True)
@@ -219,20 +260,31 @@ def read_issued(project: Project, issued: Issued) -> tuple[Issue, pa.Table]:
     try:
         table = pq.ParquetFile(io.BytesIO(data)).read(use_threads=False)
         issue = Issue.from_json((table.schema.metadata or {})[ISSUED])
-        step = pd.Timestamp(issue.step)
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except (
+        pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
+        DataError,
+    ) as error:  # fmt: skip
         raise DataError(f"{issued.path} is damaged: {type(error).__name__}: {error}") from None
-    known = set(table.column_names)
-    absent = [name for name in (*issue.features, "_predicted_at") if name not in known]
-    if absent or table.num_rows != issue.horizon or issue.horizon < 1 or pd.isna(step):
+    types = {field.name: field.type for field in table.schema}
+    absent = [name for name in issue.features if name not in types or not is_numeric(types[name])]
+    made = types.get(_MADE)
+    if (
+        absent
+        or not issue.features
+        or made is None
+        or not pa.types.is_timestamp(made)
+        or table.num_rows != issue.horizon
+    ):
         raise DataError(
             f"{issued.path} is damaged: expected {issue.horizon} rows of {', '.join(issue.features)}, found "
-            f"{table.num_rows} rows of {', '.join(table.column_names)}"
+            f"{table.num_rows} rows of {', '.join(f'{name} ({kind})' for name, kind in types.items())}"
         )
+    if len(types) < table.num_columns or table.column(_MADE).null_count:
+        raise DataError(f"{issued.path} is damaged: expected each column once and times in {_MADE}")
     return issue, table
 
 
 def predicted_at(table: pa.Table) -> dt.datetime:
     """When an issued forecast was made, in UTC."""
-    stamp = np.datetime64(table["_predicted_at"].to_numpy()[0], "us").astype(dt.datetime)
+    stamp = np.datetime64(table[_MADE].to_numpy()[0], "us").astype(dt.datetime)
     return stamp.replace(tzinfo=dt.UTC) if isinstance(stamp, dt.datetime) else dt.datetime.min.replace(tzinfo=dt.UTC)

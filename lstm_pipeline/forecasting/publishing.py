@@ -86,8 +86,8 @@ def require_refused(project: Project, groups: Sequence[str]) -> dict[str, Refuse
     newest = {refused.group: refused for refused in project.registry.refused()}  # the oldest refusal is listed first
     missing = [group for group in groups if group not in newest]
     if missing:
-        others = f"groups with one: {listed(newest)}" if newest else "no group has one"
-        raise RegistryError(f"no refused candidate to promote: {listed(missing)} ({others}, or it has been pruned)")
+        others = f"only for: {listed(newest)}" if newest else "no group has one"
+        raise RegistryError(f"no refused candidate to promote for: {listed(missing)} ({others}; pruning removes them)")
     return {group: newest[group] for group in groups}
 
 

@@ -13,7 +13,7 @@ from lstm_pipeline.monitoring.facts import Facts, LiveError, ModelFacts
 from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.monitoring.live_errors import LiveErrors
 from lstm_pipeline.monitoring.options import Change, changed_settings
-from lstm_pipeline.monitoring.reasons import Reason, Trigger, reasons, reasons_from, remarks
+from lstm_pipeline.monitoring.reasons import Reason, Trigger, distances, reasons, reasons_from, remarks
 from lstm_pipeline.monitoring.replay import PARTS, Replay, ReplayOptions, replay
 from lstm_pipeline.monitoring.state import Status
 from lstm_pipeline.monitoring.status import project_status
@@ -46,6 +46,7 @@ __all__ = [
     "Waits",
     "changed_settings",
     "decide",
+    "distances",
     "gather",
     "live_accuracy",
     "project_status",

@@ -117,13 +117,20 @@ def _wait(
     group: str, trainings: Sequence[PastTraining], waits: Waits, now: dt.datetime
 ) -> list[tuple[str, dt.datetime]]:
     """Why a group has to wait, and until when; empty if it does not."""
-    mine = sorted((one for one in trainings if group in one.groups), key=lambda one: one.asked, reverse=True)
+    known = [one for one in trainings if group in one.groups and _can_be(one.asked, now, waits.cooldown)]
+    mine = sorted(known, key=lambda one: one.asked, reverse=True)
     failures = next((count for count, one in enumerate(mine) if one.outcome != "failed"), len(mine))
     if failures:
         why = "its last retraining failed" if failures == 1 else f"its last {failures} retrainings failed"
         why = f"{why}: trying again at"
-        until = mine[0].ended + min(waits.first_pause * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
+        begins, pause = mine[0].ended, min(waits.first_pause * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
     else:
-        asked = [*(one.asked for one in mine[:1]), *(at for name, at in waits.trained.items() if name == group)]
-        why, until = "cooling down until", max(asked) + waits.cooldown if asked else now
-    return [(why, until)] if now < until else []
+        remembered = [at for name, at in waits.trained.items() if name == group and _can_be(at, now, waits.cooldown)]
+        why, pause = "cooling down until", waits.cooldown
+        begins = max([*(one.asked for one in mine[:1]), *remembered], default=now - pause)
+    return [(why, begins + pause)] if now - begins < pause else []
+
+
+def _can_be(time: dt.datetime, now: dt.datetime, cooldown: dt.timedelta) -> bool:
+    """Whether a past training can have been then. One far ahead is from before the clock was put back."""
+    return time - now <= cooldown

@@ -70,7 +70,7 @@ class _Gathering:
         self.bytes_read = 0
 
     def facts(self) -> Facts:
-        version, models = self._models()
+        version, models, untrained = self._models()
         seen = read_watch(self.store, self.registry.layout.watch)
         state = self._input(seen)
         watch = seen if state is None else Watch(state.seen, seen.drift_key, seen.drift, seen.drift_problem)
@@ -89,7 +89,7 @@ class _Gathering:
             now=self.now,
             version=version,
             models=models,
-            untrained=tuple(group for group in self.project.groups if group not in models),
+            untrained=untrained,
             changes=self._changes(models),
             input=state,
             accuracy=self._accuracy(),
@@ -98,15 +98,18 @@ class _Gathering:
             bytes_read=self.bytes_read + self.store.bytes_read,
         )
 
-    def _models(self) -> tuple[str | None, dict[str, ModelFacts]]:
-        """The version in use, and its models of the spec's groups."""
+    def _models(self) -> tuple[str | None, dict[str, ModelFacts], tuple[str, ...]]:
+        """The version in use, its models of the spec's groups, and the groups that it has no model of.
+
+        A model whose record cannot be read is among neither: nothing is known of it, and it is not retrained for that.
+        """
         try:
             if not self.registry.versions():
-                return None, {}
+                return None, {}, tuple(self.project.groups)
             record = self.registry.ensemble_record()
         except PipelineError as error:
             self.problems.append(f"the version in use cannot be read: {error}")
-            return None, {}
+            return None, {}, ()
         pinned = {model.model_name: model for model in record.metadata.individual_models}
         found = {}
         for group in self.project.groups:
@@ -116,7 +119,7 @@ class _Gathering:
                 found[group] = ModelFacts(pinned[group].version, self._record(pinned[group]))
             except PipelineError as error:
                 self.problems.append(f"the record of group '{group}' in {record.version} cannot be read: {error}")
-        return record.version, found
+        return record.version, found, tuple(group for group in self.project.groups if group not in pinned)
 
     def _record(self, pinned: PinnedModel) -> ModelMetadata:
         place = pinned.model_path.rpartition("/")[0]

@@ -123,7 +123,7 @@ def _enough(group: str, model: ModelFacts, grown: Growth, rule: NewData) -> Reas
 
 
 def changed_options(facts: Facts) -> list[Reason]:
-    """Groups whose settings are no longer those of their model, and groups that are new beside others with a model."""
+    """Groups whose settings are no longer those of their model, and groups that the version in use has no model of."""
     found = []
     for group, model in facts.models.items():
         changes = facts.changes.get(group, ())
@@ -132,7 +132,7 @@ def changed_options(facts: Facts) -> list[Reason]:
             numbers = {change.key: [change.was, change.now] for change in changes}
             basis = (model.run_id, *map(str, changes))
             found.append(Reason(group, "changed_options", message, numbers, basis=basis))
-    if facts.models:
+    if facts.version is not None:
         for group in facts.untrained:
             message = f"{group}: the group is new, {facts.version} has no model of it"
             found.append(Reason(group, "changed_options", message))
@@ -217,13 +217,76 @@ def _days(age: dt.timedelta) -> str:
 # --- what is no reason -----------------------------------------------------------------------------------------------
 
 
+def distances(facts: Facts, rule: Retrain) -> list[str]:
+    """How far each of the spec's reasons is away, for the group that is nearest to it: `power: 14 of 500 new rows`."""
+    found = []
+    if rule.new_data is not None:
+        found += _nearest(_growth(facts, rule.new_data))
+    if rule.accuracy is not None:
+        found += _nearest(_errors(facts, rule.accuracy))
+    if rule.drift is not None:
+        found += _nearest(_scores(facts, rule.drift))
+    if rule.max_age is not None:
+        found += _nearest(_ages(facts, rule.max_age))
+    return found
+
+
+def _nearest(shares: Iterator[tuple[float, str]]) -> list[str]:
+    """The sentence with the largest share of its limit, if there is any."""
+    return [text for _, text in sorted(shares, key=lambda one: one[0])[-1:]]
+
+
+def _growth(facts: Facts, rule: NewData) -> Iterator[tuple[float, str]]:
+    for group, model in facts.models.items():
+        grown = _grown(facts, model)
+        if grown is None:
+            continue
+        if rule.steps is not None and grown.since is not None and grown.until is not None:
+            steps = model.steps_between(grown.since, grown.until)
+            yield steps / rule.steps, f"{group}: {steps:,} of {counted(rule.steps, 'new step')}"
+        elif rule.rows is not None and grown.rows is not None:
+            yield grown.rows / rule.rows, f"{group}: {grown.rows:,} of {counted(rule.rows, 'new row')}"
+        elif rule.share is not None and grown.rows is not None and model.metadata.input is not None:
+            share = grown.rows / max(model.metadata.input.rows, 1)
+            yield share / rule.share, f"{group}: {number(100 * share)} of {number(100 * rule.share)} % new rows"
+
+
+def _errors(facts: Facts, rule: AccuracyRule) -> Iterator[tuple[float, str]]:
+    for model in facts.models.values():
+        for feature in model.metadata.predicted_features:
+            error = facts.accuracy.get(feature)
+            if error is None or error.run_id != model.run_id:
+                continue
+            if error.forecasts < rule.forecasts:
+                text = f"{feature}: {error.forecasts} of {counted(rule.forecasts, 'forecast')} have come true"
+                yield error.forecasts / rule.forecasts - 1, text
+            elif error.test:
+                ratio = error.live / error.test
+                limit = number(rule.factor)
+                yield ratio / rule.factor, f"{feature}: rmse {number(ratio)} of {limit} times that on the test part"
+
+
+def _scores(facts: Facts, rule: DriftRule) -> Iterator[tuple[float, str]]:
+    for group in facts.models:
+        for feature, one in facts.drift.get(group, {}).items():
+            limit = max(one.limit, rule.score)
+            yield one.score / limit, f"{feature}: drift {number(one.score)} of {number(limit)}"
+
+
+def _ages(facts: Facts, max_age: dt.timedelta) -> Iterator[tuple[float, str]]:
+    for group, model in facts.models.items():
+        if model.trained_at is not None:
+            age = facts.now - model.trained_at
+            yield age / max_age, f"{group}: {_days(age)} of {duration_text(max_age)} old"
+
+
 def remarks(facts: Facts, rule: Retrain) -> list[str]:
     """Sentences about what is no reason, and why: for a person who expected one."""
     return list(dict.fromkeys([*facts.problems, *_remarks(facts, rule)]))
 
 
 def _remarks(facts: Facts, rule: Retrain) -> Iterator[str]:
-    if facts.untrained and not (facts.models and rule.changed_options):
+    if facts.untrained and not (facts.version is not None and rule.changed_options):
         yield f"no model yet: {listed(facts.untrained)}; a schedule or a person trains the first one"
     for group, model in facts.models.items():
         grown = _grown(facts, model)

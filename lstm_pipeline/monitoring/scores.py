@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
@@ -18,8 +19,11 @@ from lstm_pipeline.monitoring.scoring import SUMS, Block
 from lstm_pipeline.projects import Project
 
 _FORMAT = b"lstm_pipeline/scores"
-_CURRENT = b"1"
+_CURRENT = b"2"
 """Scores of another format are made anew."""
+
+_CHECKSUM = b"lstm_pipeline/checksum"
+"""Of the rows. Parquet would not notice a changed byte, and the arrays in the rows are bytes that could be anything."""
 
 _ARRAYS = ("origins", "predicted", "complete", "by_lead", "by_origin")
 
@@ -44,9 +48,10 @@ def read_scores(project: Project) -> dict[Key, Block]:
         data = store.read(folder / name)
         try:
             table = pq.ParquetFile(io.BytesIO(data)).read()
-            if (table.schema.metadata or {}).get(_FORMAT) != _CURRENT:
+            written, rows = table.schema.metadata or {}, table.to_pylist()
+            if written.get(_FORMAT) != _CURRENT or written.get(_CHECKSUM) != _checksum(rows):
                 continue
-            found = [_block(row) for row in table.to_pylist()]
+            found = [_block(row) for row in rows]
         except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
             continue
         blocks |= {(block.version, block.bucket): block for block in found}
@@ -62,14 +67,26 @@ def write_scores(project: Project, blocks: Mapping[Key, Block], changed: Iterabl
     store, folder = project.registry.store, project.registry.layout.scores
     for month in sorted({_month(bucket) for _, bucket in changed}):
         own = [blocks[key] for key in sorted(blocks) if _month(key[1]) == month]
-        table = pa.Table.from_pylist([_row(block) for block in own], schema=_SCHEMA)
+        written = [_row(block) for block in own]
+        table = pa.Table.from_pylist(written, schema=_SCHEMA)
         sink = pa.BufferOutputStream()
-        pq.write_table(table.replace_schema_metadata({_FORMAT: _CURRENT}), sink, compression="zstd")
+        about = {_FORMAT: _CURRENT, _CHECKSUM: _checksum(written)}
+        pq.write_table(table.replace_schema_metadata(about), sink, compression="zstd")
         store.write(folder / f"{month}.parquet", bytes(sink.getvalue()))
 
 
 def _month(bucket: str) -> str:
     return bucket[:7]
+
+
+def _checksum(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for row in rows:
+        for name in _SCHEMA.names:
+            value = row[name]
+            data = value if isinstance(value, bytes) else str(value).encode()
+            digest.update(b"%d " % len(data) + data)
+    return digest.hexdigest().encode()
 
 
 def _row(block: Block) -> dict[str, Any]:

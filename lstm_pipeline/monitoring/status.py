@@ -15,11 +15,13 @@ from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.forecasting import issued_forecasts
 from lstm_pipeline.monitoring.clock import last_due, next_due
 from lstm_pipeline.monitoring.decisions import said
+from lstm_pipeline.monitoring.facts import Facts
 from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.monitoring.reasons import reasons_from, remarks
 from lstm_pipeline.monitoring.state import Due, FeatureError, InUse, LastForecast, RefusedModel, Status
 from lstm_pipeline.monitoring.summary import live_accuracy
 from lstm_pipeline.projects import Project, shown_time
+from lstm_pipeline.wording import counted, listed
 
 GRACE = dt.timedelta(minutes=30)
 """How late a forecast may be before it counts as missed."""
@@ -64,7 +66,10 @@ def project_status(project: Project, *, now: dt.datetime) -> Status:
     problems = [problem for problem in facts.problems if _ONLY_ROWS not in problem]
     faults = [*problems, *(fault for fault in faults if not any(fault in problem for problem in problems))]
     told = [] if rule is None else [remark for remark in remarks(facts, rule) if remark not in faults]
-    attention = dict.fromkeys([*faults, *_attention(status, known=bool(faults))])
+    wanted = seen(lambda: _missing_version(project), None)
+    stale = _stale(project, facts)
+    more = [*([wanted] if wanted else []), *stale]
+    attention = dict.fromkeys([*faults, *_attention(status, known=bool(faults)), *more])
     return replace(status, notes=(*_notes(project, status), *told), attention=tuple(attention))
 
 
@@ -74,7 +79,15 @@ def _in_use(project: Project) -> InUse | None:
     if not names:
         return None
     record = registry.ensemble_record(registry.resolve())
-    return InUse(record.version, dt.datetime.fromisoformat(record.created_at), names[-1])
+    return InUse(record.version, record.created, names[-1])
+
+
+def _missing_version(project: Project) -> str | None:
+    """A sentence if the spec forecasts with a version that does not exist."""
+    wanted, known = project.spec.prediction.version, project.registry.versions()
+    if wanted is None or wanted in known or not known:
+        return None
+    return f"the spec forecasts with {wanted}, which does not exist; versions: {listed(known)}"
 
 
 def _last_forecast(project: Project) -> LastForecast | None:
@@ -130,13 +143,45 @@ def _notes(project: Project, status: Status) -> Iterator[str]:
     if status.version is not None and status.forecast is None:
         yield "no forecast has been issued yet"
     elif status.forecast is not None and not status.accuracy:
-        yield "no forecast has come true yet, so that there is no live accuracy"
+        yield "no forecast of the models in use has fully come true yet, so there is no live accuracy"
+    yield from _too_few(project, status)
+
+
+def _too_few(project: Project, status: Status) -> Iterator[str]:
+    """Why an error above its limit is no reason to retrain."""
+    rule = project.spec.automation.retrain if project.spec.automation else None
+    if rule is None or rule.accuracy is None:
+        return
+    needed = rule.accuracy.forecasts
+    early = [
+        one for one in status.accuracy if one.forecasts < needed and one.ratio and one.ratio > rule.accuracy.factor
+    ]
+    if early:
+        names = listed([one.feature for one in early])
+        yield f"live error above the limit, but a reason to retrain only from {counted(needed, 'forecast')} on: {names}"
+
+
+def _stale(project: Project, facts: Facts) -> list[str]:
+    """Whether the input has stopped: a forecast from its newest row would have ended before now.
+
+    Only of a project that runs by itself: others may be trained on data that are finished.
+    """
+    automation, newest = project.spec.automation, facts.input.newest if facts.input else None
+    if automation is None or newest is None or not facts.models or not (automation.predict or automation.retrain):
+        return []
+    model, horizon = next(iter(facts.models.values())), project.spec.prediction.forecast_horizon
+    if model.steps_between(newest, facts.now.astimezone(dt.UTC).replace(tzinfo=None).isoformat()) <= horizon:
+        return []
+    return [
+        f"the newest row of the input is from {shown_time(newest)}: a forecast of {counted(horizon, 'step')} from "
+        "there would end in the past; check that the input is still written"
+    ]
 
 
 def _attention(status: Status, *, known: bool) -> Iterator[str]:
     """What somebody should look at."""
     if status.version is None and not known:
-        yield "no version has been published yet, so that there is nothing to forecast with"
+        yield "no version has been published yet, so there is nothing to forecast with"
     if status.due.missed is not None and status.version is not None:
         since = f"{status.due.missed.astimezone(ZoneInfo(status.zone)):%Y-%m-%d %H:%M} ({status.zone})"
         yield f"the forecast due at {since} has not been made"

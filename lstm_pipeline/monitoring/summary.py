@@ -95,18 +95,47 @@ def live_accuracy(project: Project) -> LiveSummary | None:
         features = {str(name): _feature(values) for name, values in data["features"].items()}
         return LiveSummary(
             dt.datetime.fromisoformat(data["scored_at"]),
-            data["version"],
-            int(data["last"]),
+            _text(data["version"], optional=True),
+            _whole(data["last"]),
             features,
-            tuple(data["remarks"]),
+            tuple(_text(remark) for remark in data["remarks"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RegistryError(f"{path} is damaged: {error!r}; it is written anew when forecasts are scored") from None
 
 
 def _feature(values: Mapping[str, Any]) -> FeatureAccuracy:
-    versions = {name: LatestError(**error) for name, error in values["versions"].items()}
-    return FeatureAccuracy(**{**values, "versions": versions})
+    numbers = {name: _number(values[name]) for name in ("rmse", "test_rmse", "factor", "skill", "test_skill")}
+    return FeatureAccuracy(
+        group=_text(values["group"]),
+        run_id=_text(values["run_id"]),
+        forecasts=_whole(values["forecasts"]),
+        versions={
+            str(name): LatestError(_number(error["rmse"]), _whole(error["forecasts"]))
+            for name, error in values["versions"].items()
+        },
+        **numbers,
+    )
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"expected a number, found {value!r}")
+    return float(value)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"expected a whole number, found {value!r}")
+    return value
+
+
+def _text(value: Any, *, optional: bool = False) -> Any:
+    if not isinstance(value, str) and not (optional and value is None):
+        raise ValueError(f"expected text, found {value!r}")
+    return value
 
 
 def store_summary(project: Project, summary: LiveSummary) -> None:

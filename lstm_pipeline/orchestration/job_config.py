@@ -14,6 +14,7 @@ from lstm_pipeline.backtesting import BacktestOptions
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration.keys import BACKTESTING, BOTH, FORECAST, TRAIN, job_name
 from lstm_pipeline.projects import Project
+from lstm_pipeline.spec import MOST_STEPS
 from lstm_pipeline.wording import did_you_mean, listed
 
 Config = dict[str, Any]
@@ -105,7 +106,7 @@ def _field(project: Project, name: str) -> dg.Field:
     """A field with its default value, so that the launchpad shows both."""
     version = project.spec.prediction.version or "the version in use"
     kinds: dict[str, tuple[Any, Any, str]] = {
-        "groups": (dg.Array(str), list(project.groups), f"Groups to train, of {listed(project.groups)}."),
+        "groups": (dg.Array(str), list(project.groups), f"Groups to train; the project has: {listed(project.groups)}."),
         "as_of": (
             dg.Noneable(str),
             None,
@@ -113,7 +114,7 @@ def _field(project: Project, name: str) -> dg.Field:
             f"{project.spec.timezone}.",
         ),
         "version": (dg.Noneable(str), None, f"Version to use, e.g. v3. null: {version}."),
-        "horizon": (int, project.spec.prediction.forecast_horizon, "Steps to forecast; at least 1."),
+        "horizon": (int, project.spec.prediction.forecast_horizon, f"Steps to forecast; from 1 to {MOST_STEPS:,}."),
         "origins": (
             dg.Noneable(int),
             None,
@@ -154,6 +155,8 @@ def problems(project: Project, config: Mapping[str, Any]) -> Iterator[str]:
             yield from checks[name](value)
         elif name in _AT_LEAST_1 and value < 1:
             yield f"{name}: expected at least 1, found {value}"
+        elif name == "horizon" and value > MOST_STEPS:
+            yield f"horizon: expected at most {MOST_STEPS:,}, found {str(value)[:20]}"
     combined = [name for name in ("origins", "stride") if config.get(name) is not None]
     if len(combined) == 2:
         yield "origins and stride cannot be combined; give one of them"

@@ -34,7 +34,7 @@ class Memory:
         try:
             data = json.loads(cursor or "{}")
             return cls(*({name: _time(text) for name, text in data[key].items()} for key in ("trained", "warned")))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls()
 
     def to_json(self) -> str:

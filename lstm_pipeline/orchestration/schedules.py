@@ -48,16 +48,17 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
 def _schedule(project: Project, key: str, crons: Sequence[str]) -> dg.ScheduleDefinition:
     kind, zone = _KINDS[key], project.spec.schedule_timezone
     job = job_name(project.name, kind)
+    different = list(dict.fromkeys(crons))
 
     @dg.schedule(
         name=schedule_name(project.name, key),
         job_name=job,
-        cron_schedule=list(dict.fromkeys(crons)),
+        cron_schedule=different if len(different) > 1 else different[0],  # the UI shows a list as Python would
         execution_timezone=zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description={
-            "train": "Trains every group, publishes and forecasts, as `automation.train` says.",
-            "predict": "Forecasts with the version in use, as `automation.predict` says; never trains.",
+            "train": "Trains every group, publishes and forecasts, as automation.train says.",
+            "predict": "Forecasts with the version in use, as automation.predict says; never trains.",
         }[key],
     )
     def scheduled(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:

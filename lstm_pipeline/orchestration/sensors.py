@@ -50,7 +50,7 @@ def build_retraining_sensor(project: Project) -> dg.SensorDefinition | None:
         job_name=job_name(project.name, BOTH),
         minimum_interval_seconds=int(retrain.check_every.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Retrains the groups that have a reason, as `automation.retrain` says: one run for all of them.",
+        description="Retrains the groups that have a reason, as automation.retrain says: one run for all of them.",
     )
     def retraining(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         return _tick(context, project, dt.datetime.now(dt.UTC))
@@ -109,13 +109,14 @@ def _request(project: Project, decision: Decision, version: str, after: str) -> 
 
 
 def look(project: Project, retrain: Retrain, now: dt.datetime) -> tuple[list[Reason], list[str]]:
-    """The reasons to retrain, and sentences about what is no reason.
+    """The reasons to retrain; and how far the others are away, and what could not be found out, in sentences.
 
     Raises:
         PipelineError: nothing can be found out.
     """
     facts = monitoring.gather(project, now)
-    return monitoring.reasons_from(facts, retrain), monitoring.remarks(facts, retrain)
+    remarks = [*monitoring.distances(facts, retrain), *monitoring.remarks(facts, retrain)]
+    return monitoring.reasons_from(facts, retrain), remarks
 
 
 def _why_not(decision: Decision, remarks: Sequence[str]) -> str:

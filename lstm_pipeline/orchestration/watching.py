@@ -35,6 +35,9 @@ REMINDER = dt.timedelta(days=1)
 _OVERLAP = dt.timedelta(hours=1)
 """Runs that failed up to this long before the last tick are looked at again: they may have waited for a retry."""
 
+_EARLIEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+"""A time before this is none that a tick had."""
+
 _MOST = 200
 """Alerts that are remembered as told."""
 
@@ -62,8 +65,10 @@ class Watch:
             data = json.loads(cursor or "")
             since, last = (_time(data[key]) for key in ("since", "last"))
             missed = _time(data["missed"]) if data.get("missed") else None
-            return cls(since, last, tuple(map(str, data["told"])), missed)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            if not (_EARLIEST < since <= now and _EARLIEST < last <= now):  # the clock has been put back since
+                since, last = now, now
+            return cls(since, last, tuple(map(str, data["told"])), missed if missed and missed <= now else None)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls(now, now)
 
     def to_json(self) -> str:

@@ -66,6 +66,10 @@ class Project:
     loaded: LoadedSpec
     storage: str
 
+    def __repr__(self) -> str:
+        """Name, spec and storage root. The document itself is long, and may hold secrets such as a webhook's URL."""
+        return f"<Project {self.name!r} from {self.loaded.source}, storage {self.storage}>"
+
     @property
     def spec(self) -> ProjectSpec:
         """The validated spec."""

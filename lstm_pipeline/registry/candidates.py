@@ -10,7 +10,7 @@ from pathlib import Path
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import METADATA
 from lstm_pipeline.registry.models import ModelFiles, StoredModel
-from lstm_pipeline.registry.records import Decision, IndividualRecord, RefusedRecord
+from lstm_pipeline.registry.records import Decision, IndividualRecord, RefusedRecord, instant
 from lstm_pipeline.storage import from_json, to_json
 
 USUAL_SIZE = 2_000_000
@@ -172,6 +172,6 @@ class Candidates:
 
 def _instant(text: str, path: object) -> dt.datetime:
     try:
-        return dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise RegistryError(f"{path} is damaged: refused_at: expected a timestamp, found '{text}'") from None
+        return instant(text)
+    except ValueError as error:
+        raise RegistryError(f"{path} is damaged: refused_at: {error}") from None

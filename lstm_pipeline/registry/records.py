@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,19 @@ from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, MODEL_FILES
 Metrics = dict[str, float | None]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
+
+
+def instant(text: str) -> dt.datetime:
+    """A recorded time; in UTC if it names no time zone.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    try:
+        time = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"expected a time such as 2026-01-31T12:00:00+00:00, found '{text}'") from None
+    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
 
 
 class Record(BaseModel):
@@ -275,6 +289,17 @@ class EnsembleRecord(Record):
     metadata_path: str
     model_type: Literal["lstm_ensemble"] = "lstm_ensemble"
     created_at: str
+
+    @field_validator("created_at")
+    @classmethod
+    def _check_time(cls, text: str) -> str:
+        instant(text)
+        return text
+
+    @property
+    def created(self) -> dt.datetime:
+        """When the version was published."""
+        return instant(self.created_at)
 
     @property
     def version(self) -> str:

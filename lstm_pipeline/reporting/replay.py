@@ -62,8 +62,8 @@ def actions_table(replay: Replay, contestant: str = "automation") -> Table:
     done = replay.by(contestant)
     forecasts = sum(one.action == "forecast" for one in done)
     table = Table(
-        title=f"What {_DESCRIBED.get(contestant, contestant)} did in {counted(len(replay.days), 'as-of day')}: "
-        f"{counted(forecasts, 'forecast')}, and",
+        title=f"What {_DESCRIBED.get(contestant, contestant)} did in {counted(len(replay.days), 'as-of day')}, "
+        f"besides {counted(forecasts, 'forecast')}",
         title_justify="left",
     )
     for name in ("day", "what"):
@@ -89,7 +89,7 @@ def comparison_tables(replay: Replay) -> list[Table]:
     table = Table(
         title=f"Live error over {counted(errors.origins, 'common origin')} ({counted(errors.values, 'value')})",
         caption="mase: mean absolute error, divided by the mean change over a season; relative: rmse divided by that "
-        "of the last row, geometric mean over the features; trainings count groups",
+        "of the last row, geometric mean over the features; trained, refused, failed: groups, after the first day",
         title_justify="left",
         caption_justify="left",
     )
@@ -99,6 +99,8 @@ def comparison_tables(replay: Replay) -> list[Table]:
     for name in names:
         counts = Counter[str]()
         for one in replay.by(name):
+            if one.day == replay.days[0]:
+                continue  # the first training is the same for all, and is listed only for the one that did it
             counts[one.action] += len(one.groups) if one.action != "forecast" else 1
         numbers = (str(counts[action]) for action in ("train", "refused", "failed"))
         table.add_row(_DESCRIBED.get(name, name), *numbers, number(errors.mase[name]), number(errors.relative[name]))

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from lstm_pipeline.spec.reading import DEFAULT_READING, MAX_ENTITY_COLUMNS, GivenTimestamps, Pivot, ReadingOptions
     from lstm_pipeline.spec.steps import (
         DEFAULT_GROUP,
+        MOST_STEPS,
         FilterStep,
         PredictionStep,
         SelectStep,
@@ -51,6 +52,7 @@ __all__ = [
     "DEFAULT_READING",
     "DOCUMENTED",
     "MAX_ENTITY_COLUMNS",
+    "MOST_STEPS",
     "PATTERNS",
     "STORAGE_VARIABLE",
     "AccuracyRule",
@@ -105,7 +107,7 @@ _NAMES = {
     "model_options": ("DOCUMENTED", "ModelOptions"),
     "project": ("DataProduct", "DataProductInput", "FileInput", "ProjectSpec"),
     "reading": ("DEFAULT_READING", "GivenTimestamps", "MAX_ENTITY_COLUMNS", "Pivot", "ReadingOptions"),
-    "steps": ("DEFAULT_GROUP", "FilterStep", "PredictionStep", "SelectStep", "SqlStep", "TrainingStep"),
+    "steps": ("DEFAULT_GROUP", "FilterStep", "MOST_STEPS", "PredictionStep", "SelectStep", "SqlStep", "TrainingStep"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 

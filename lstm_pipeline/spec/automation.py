@@ -15,11 +15,16 @@ from lstm_pipeline.spec.durations import Duration
 from lstm_pipeline.spec.messages import SECRET
 from lstm_pipeline.spec.model_options import Count, SpecModel
 from lstm_pipeline.spec.settings import expand
+from lstm_pipeline.wording import listed
 
 Alert = Literal["failed_run", "refused_candidate", "missed_forecast", "accuracy"]
 
 _SHORTEST_CHECK = timedelta(seconds=30)
 """Dagster's daemon looks at sensors every 30 seconds."""
+
+
+_NAMES = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
+"""Schedules that have a name."""
 
 
 def timezone_name(name: str) -> str:
@@ -40,7 +45,9 @@ def _cron(text: str) -> str:
     from croniter import CroniterError, croniter  # type: ignore[import-untyped]
 
     fields = text.split()
-    if len(fields) != 5 and not (len(fields) == 1 and text.startswith("@")):
+    if text.startswith("@") and text.lower() not in _NAMES:
+        raise ValueError(f"expected a cron schedule, e.g. '0 3 * * 0', or one of {listed(_NAMES, 10)}")
+    if len(fields) != 5 and not text.startswith("@"):
         raise ValueError("expected a cron schedule of five fields (minute hour day month weekday), e.g. '0 3 * * 0'")
     if len(fields) == 5 and any(re.match(r"[RH]\b", field, re.IGNORECASE) for field in fields):
         raise ValueError("expected a cron schedule whose times are fixed, without H and R")
@@ -54,11 +61,29 @@ def _cron(text: str) -> str:
 def _reason(error: Exception, text: str) -> str:
     """Why croniter does not take a schedule, without the schedule itself, which the message names anyway."""
     reason = str(error).replace(f"[{text}]", "it").strip()
-    return "this never happens" if "failed to find" in reason else reason
+    if "failed to find" in reason:
+        return "this never happens"
+    return "a field is out of range" if "out of range" in reason else reason
 
 
 def _as_list(value: Any) -> Any:
+    if not isinstance(value, str | list):
+        raise ValueError("expected a cron schedule in quotes, e.g. '0 3 * * 0', or a list of them")
     return [value] if isinstance(value, str) else value
+
+
+def _often(every: timedelta) -> timedelta:
+    if every < _SHORTEST_CHECK:
+        raise ValueError("expected at least 30s: Dagster evaluates sensors no more often")
+    return every
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:  # its port is no number, or its address is no IPv6 address
+        return False
 
 
 def _webhook(text: str) -> str:
@@ -69,7 +94,7 @@ def _webhook(text: str) -> str:
         raise ValueError(
             f"the environment variable {name} is not set; set it, or write ${{{name}:-}} for no alerts without it"
         ) from None
-    if url and not (urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname):
+    if url and not _is_web_address(url):
         raise PydanticCustomError(SECRET, "expected a URL that begins with https:// or http:// (it is not shown here)")
     return text
 
@@ -120,9 +145,9 @@ class DriftRule(SpecModel):
 class Retrain(SpecModel):
     """Reasons to retrain a group. One that is left out is not looked at."""
 
-    check_every: Annotated[Duration, Field(description="how often the reasons are looked at; at least 30s")] = (
-        timedelta(minutes=5)
-    )
+    check_every: Annotated[
+        Duration, AfterValidator(_often), Field(description="how often the reasons are looked at; at least 30s")
+    ] = timedelta(minutes=5)
     new_data: NewData | None = Field(None, description="enough new data")
     changed_options: bool = Field(
         False, description="whether a group whose options or features were changed in the spec is retrained"
@@ -133,12 +158,6 @@ class Retrain(SpecModel):
     cooldown: Annotated[
         Duration, Field(description="time in which a group is retrained automatically at most once")
     ] = timedelta(days=1)
-
-    @model_validator(mode="after")
-    def _check_often(self) -> Retrain:
-        if self.check_every < _SHORTEST_CHECK:
-            raise ValueError("expected check_every to be at least 30s, as Dagster looks at sensors that often")
-        return self
 
 
 class Promote(SpecModel):

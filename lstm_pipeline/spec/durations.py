@@ -27,7 +27,8 @@ def parse_duration(text: str) -> dt.timedelta:
         hint = "; for minutes write 'min'" if re.search(r"\d\s*m$", text) else ""
         raise ValueError(f"{_EXPECTED}{hint}")
     parts = _PART.findall(text)
-    seconds = sum(int(number) * UNITS[unit] for number, unit in parts)
+    # a number of more than ten digits is longer than that, and Python reads 4,300 at most
+    seconds = sum(int(f"0{number.lstrip('0')[:11]}") * UNITS[unit] for number, unit in parts)
     if seconds > _LONGEST.total_seconds():
         raise ValueError("expected a duration of at most a hundred years")
     return dt.timedelta(seconds=seconds)

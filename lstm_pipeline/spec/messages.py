@@ -66,6 +66,8 @@ def show(value: Any, limit: int = 60) -> str:
         kind, noun = ("mapping", "key") if isinstance(value, dict) else ("list", "item")
         return f"a {kind} of {counted(len(value), noun)}" if value else f"an empty {kind}"
     words = {"None": "nothing", "True": "true", "False": "false"}
+    if isinstance(value, str) and re.search(r"https?://", value, re.IGNORECASE):
+        return "a URL, which may be a secret and is not shown here"
     text = words.get(repr(value), repr(value))
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -63,6 +63,10 @@ def _different(levels: list[int]) -> list[int]:
     return levels
 
 
+MOST_STEPS = 100_000
+"""So many steps can be forecast at once: eleven years of hours, seconds of work; beyond that, it is a slip."""
+
+Horizon = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 Level = Annotated[int, Field(ge=1, le=99)]
 DEFAULT_INTERVALS = (80, 95)
 """Levels of the prediction intervals in percent, if a spec names none."""
@@ -199,7 +203,7 @@ class PredictionStep(Step):
     version: Annotated[str, Field(pattern=r"^v[1-9][0-9]*$")] | None = Field(
         None, description="version to forecast with, e.g. v2; null: the latest, or the one that was rolled back to"
     )
-    forecast_horizon: Count = Field(30, description="steps to forecast; at least 1")
+    forecast_horizon: Horizon = Field(30, description=f"steps to forecast; from 1 to {MOST_STEPS:,}")
     sequence_length: Count | None = Field(
         None, description="rows of history; at least 1 and equal to the training step's; null: the training step's"
     )

@@ -172,4 +172,5 @@ def _similar_name(fs: FileSystem, path: str) -> str:
         names = [base(entry) for entry in fs.ls(parent or "/", detail=False)]
     except (OSError, ValueError):
         return ""
+    names = [name for name in names if extension(name) or "." not in name]  # data files and folders, not the spec
     return did_you_mean(name, names)

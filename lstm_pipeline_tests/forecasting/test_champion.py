@@ -132,7 +132,7 @@ def test_rows_without_an_observed_value_do_not_count() -> None:
 def test_a_feature_that_never_changed_in_training_has_no_scale() -> None:
     dataset = mill_dataset(with_column(ramp_table(), "heat", [5.0] * 120))
     found = compare(dataset, *[contender(dataset, "warmth", LAST)] * 2, 96, HORIZON)
-    assert found == "heat never changed in the training rows, so that there is no scale for an error"
+    assert found == "heat never changed in the training rows, so there is no scale for an error"
     dataset = mill_dataset(with_column(ramp_table(), "load", [5.0] * 120))
     both = compare(dataset, contender(dataset, "power", LAST), contender(dataset, "power", WEEK), 96, HORIZON)
     assert isinstance(both, Comparison)
@@ -515,12 +515,12 @@ def test_there_may_be_nothing_to_promote(tmp_path: Path) -> None:
     save(project, "run1", LAST)
     published(project, "run1")
     before = tree(project.storage)
-    with pytest.raises(RegistryError, match=r"no refused candidate to promote: power \(no group has one"):
+    with pytest.raises(RegistryError, match=r"no refused candidate to promote for: power \(no group has one"):
         promote_refused(project, ramp_table(), ["power"], run_id="by hand")
     assert tree(project.storage) == before
     save(project, "run2", WEEK, ["warmth"])
     published(project, "run2")
-    with pytest.raises(RegistryError, match=r"to promote: power \(groups with one: warmth, or it has been pruned"):
+    with pytest.raises(RegistryError, match=r"to promote for: power \(only for: warmth; pruning removes them"):
         promote_refused(project, ramp_table(), ["power", "warmth"], run_id="by hand")
     assert project.registry.versions() == ["v1"]
 

@@ -50,6 +50,17 @@ def test_a_cancelled_training_cools_down_as_one_that_succeeded() -> None:
     assert decide([reason("energy")], [past(HOUR, "cancelled")], Waits(DAY), NOW).groups == ()
 
 
+def test_a_training_far_ahead_is_from_before_the_clock_was_put_back_and_holds_nothing() -> None:
+    for outcome in ("succeeded", "failed"):
+        assert decide([reason("energy")], [past(-400 * DAY, outcome)], Waits(DAY), NOW).groups == ("energy",)
+        assert decide([reason("energy")], [past(-HOUR, outcome)], Waits(DAY), NOW).groups == ()  # clocks differ
+    waits = Waits(DAY, trained={"energy": NOW + 400 * DAY, "water": NOW + HOUR})
+    assert decide([reason("energy"), reason("water")], [], waits, NOW).groups == ("energy",)
+    extremes = (dt.datetime.min.replace(tzinfo=dt.timezone(DAY / 2)), dt.datetime.max.replace(tzinfo=dt.UTC))
+    for time in extremes:
+        assert decide([reason("energy")], [], Waits(DAY, trained={"energy": time}), NOW).groups == ("energy",)
+
+
 def test_the_pause_after_failures_doubles_up_to_a_day_and_the_cooldown_does_not_count() -> None:
     def due(failures: int, ago: dt.timedelta) -> bool:
         trainings = [past(ago + index * DAY, "failed") for index in range(failures)]

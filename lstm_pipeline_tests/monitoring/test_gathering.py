@@ -159,6 +159,17 @@ def test_a_new_group_is_a_reason_for_that_group(project: Project) -> None:
     assert found(grown) == [("air", "changed_options")]
 
 
+def test_groups_that_were_all_renamed_are_all_new(project: Project) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        automated(spec)
+        step = next(one for one in spec["model_metadata"]["transformations"] if "feature_groups" in one)
+        step["feature_groups"] = {f"new.{name}": features for name, features in step["feature_groups"].items()}
+        step.pop("models_config", None)
+
+    renamed = respecified(project, change)
+    assert found(renamed) == [("new.power", "changed_options"), ("new.warmth", "changed_options")]
+
+
 def test_a_shift_of_a_predicted_feature_is_drift_of_its_group_and_one_of_the_context_of_all(project: Project) -> None:
     rewrite(project, shifted(ROWS + 75, "load", 20))
     drift = [one for one in reasons(project, now=NOW) if one.trigger == "drift"]
@@ -296,13 +307,15 @@ def test_a_damaged_record_of_a_model_is_a_fact_and_the_other_groups_go_on(tmp_pa
     facts = gather(project, dt.datetime(2027, 1, 1))
     assert list(facts.models) == ["warmth"]
     assert "the record of group 'power' in v1 cannot be read" in facts.problems[0]
+    assert facts.untrained == ()  # it is not a group without a model, which would be trained
+    assert [place for place in found(project, dt.datetime(2027, 1, 1)) if place[0] == "power"] == []
     assert ("warmth", "max_age") in found(project, dt.datetime(2027, 1, 1))
 
 
 def test_a_damaged_version_is_a_fact(project: Project) -> None:
     project.registry.layout.ensemble("v1").write_text('{"metadata": 3}')
     facts = gather(project, NOW)
-    assert facts.models == {}
+    assert (facts.models, facts.untrained) == ({}, ())
     assert facts.problems[0].startswith("the version in use cannot be read:")
     assert found(project) == []
 

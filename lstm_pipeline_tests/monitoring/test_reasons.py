@@ -13,6 +13,7 @@ from lstm_pipeline.monitoring.options import Change
 from lstm_pipeline.monitoring.reasons import (
     Reason,
     changed_options,
+    distances,
     drifted,
     new_data,
     reasons_from,
@@ -284,3 +285,36 @@ def test_equal_numbers_of_other_groups_are_other_evidence() -> None:
 def test_problems_are_among_the_remarks_once() -> None:
     broken = facts(input=None, problems=("the input cannot be read: x", "the input cannot be read: x"))
     assert remarks(broken, Retrain()) == ["the input cannot be read: x"]
+
+
+# --- how far away ----------------------------------------------------------------------------------------------------
+
+
+def test_of_each_reason_the_nearest_group_is_said() -> None:
+    old, young = NOW - dt.timedelta(days=12), NOW - dt.timedelta(days=2)
+    models = {
+        "power": model("power", training_date=old.isoformat()),
+        "warmth": model("warmth", run_id="run-2", training_date=young.isoformat()),
+    }
+    accuracy = {
+        "power_kw": LiveError(1.2, 1.0, 20, "run-1"),
+        "warmth_kw": LiveError(9.0, 1.0, 3, "run-2"),  # too few forecasts to be near
+    }
+    drift = {"power": {"power_kw": Drift(0.1, 0.25, 200)}, "warmth": {"warmth_kw": Drift(0.2, 0.8, 200)}}
+    found = facts(models=models, input=state(8014), accuracy=accuracy, drift=drift)
+    rule = Retrain(
+        new_data=NewData(rows=500), accuracy=AccuracyRule(), drift=DriftRule(), max_age=dt.timedelta(days=90)
+    )
+    assert distances(found, rule) == [
+        "warmth: 14 of 500 new rows",
+        "power_kw: rmse 1.2 of 1.5 times that on the test part",
+        "power_kw: drift 0.1 of 0.3",
+        "power: 12d of 90d old",
+    ]
+
+
+def test_what_is_not_asked_for_is_not_said() -> None:
+    assert distances(facts(), Retrain(changed_options=True)) == []
+    assert distances(facts(models={}), Retrain(new_data=NewData(steps=3), accuracy=AccuracyRule())) == []
+    few = facts(accuracy={"power_kw": LiveError(9.0, 1.0, 3, "run-1")})
+    assert distances(few, Retrain(accuracy=AccuracyRule())) == ["power_kw: 3 of 20 forecasts have come true"]

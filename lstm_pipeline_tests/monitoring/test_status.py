@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import pytest
 from lstm_pipeline.forecasting import forecast as make_forecast
 from lstm_pipeline.forecasting import keep_issued
 from lstm_pipeline.monitoring import project_status
-from lstm_pipeline.monitoring.state import LastForecast
-from lstm_pipeline.monitoring.status import _due
+from lstm_pipeline.monitoring.state import FeatureError, LastForecast
+from lstm_pipeline.monitoring.status import _due, _too_few
 from lstm_pipeline.projects import Project, prediction_input
 from lstm_pipeline.registry import Decision
 from lstm_pipeline.reporting import make_console, status_views
@@ -55,7 +56,7 @@ def shown(project: Project, now: dt.datetime = NOW) -> str:
 
 def test_a_project_without_anything_says_so(tmp_path: Path) -> None:
     status = project_status(mill_project(tmp_path), now=NOW)
-    assert status.attention == ("no version has been published yet, so that there is nothing to forecast with",)
+    assert status.attention == ("no version has been published yet, so there is nothing to forecast with",)
     assert status.notes == ("the spec has no automation: nothing runs by itself",)
     assert (status.version, status.forecast, status.accuracy, status.reasons, status.refused) == (
         None,
@@ -72,7 +73,8 @@ def test_a_project_without_anything_says_so(tmp_path: Path) -> None:
     assert not data["ok"]
 
 
-def test_all_is_well(own_mill: Project) -> None:
+def test_all_is_well(own_mill: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lstm_pipeline.monitoring.status._stale", lambda *_: [])  # the mill's rows are from 2024
     project = automated(own_mill)
     issue(project, NOW)
     status = project_status(project, now=NOW)
@@ -131,7 +133,11 @@ def test_a_missed_forecast_and_a_reason_to_retrain_need_attention(own_mill: Proj
     later = NOW + dt.timedelta(days=32)
     status = project_status(project, now=later)
     assert [reason.trigger for reason in status.reasons] == ["max_age", "max_age"]
-    missed, *rest = status.attention
+    missed, *rest, stale = status.attention
+    assert stale == (
+        "the newest row of the input is from 2024-04-17: a forecast of 5 steps from there would end in the past; check "
+        "that the input is still written"
+    )
     assert missed.startswith("the forecast due at ")
     assert missed.endswith("06:15 (Europe/Berlin) has not been made")
     assert [text.partition(": ")[::2][0] for text in rest] == ["a reason to retrain"] * 2
@@ -172,6 +178,22 @@ def test_what_cannot_be_read_is_said_and_hides_nothing_else(own_mill: Project) -
     assert "no version has been published yet" not in " ".join(status.attention)
 
 
+def test_errors_of_too_few_forecasts_are_above_their_limit_and_no_reason(own_mill: Project) -> None:
+    project = automated(own_mill, retrain={"accuracy": {"factor": 1.5, "forecasts": 20}})
+    status = replace(
+        project_status(project, now=NOW),
+        accuracy=(
+            FeatureError("power", "load", 3.0, 1.0, 2, 1.5),
+            FeatureError("power", "calm", 1.0, 1.0, 2, 1.5),
+            FeatureError("power", "enough", 3.0, 1.0, 20, 1.5),
+        ),
+    )
+    assert list(_too_few(project, status)) == [
+        "live error above the limit, but a reason to retrain only from 20 forecasts on: load"
+    ]
+    assert list(_too_few(automated(own_mill), status)) == []
+
+
 def test_secrets_are_not_shown(own_mill: Project) -> None:
     def change(spec: dict[str, Any]) -> None:
         spec["catalog"]["mill-features"] = "${HIDDEN}"
@@ -180,7 +202,7 @@ def test_secrets_are_not_shown(own_mill: Project) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HIDDEN", str(own_mill.loaded.folder / "t0psecret.parquet"))
         project = respecified(own_mill, change)
-        text = json.dumps(project_status(project, now=NOW).to_json()) + shown(project)
+        text = json.dumps(project_status(project, now=NOW).to_json()) + shown(project) + repr(project)
     assert "the input cannot be read" in text
     assert "t0psecret" not in text
 

@@ -19,6 +19,7 @@ from lstm_pipeline.orchestration.runs import instance
 from lstm_pipeline_tests.orchestration.plant import write_data, write_project
 
 SECONDS = 5.0
+"""On a quiet machine. A busy one takes longer by its number of processes for each processor, and so does an epoch."""
 LONG = {"sequence_length": 90, "batch_size": 16, "epochs": 3, "models_config": {"energy": {"units": 48}}}
 """With `ROWS` rows, an epoch takes about a minute."""
 ROWS = 60_000
@@ -63,7 +64,7 @@ def training(folder: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
     ) as process:
         try:
-            end = time.monotonic() + 180
+            end = time.monotonic() + 600
             while not marker.exists():
                 assert process.poll() is None, process.communicate()
                 assert time.monotonic() < end, "training did not begin"
@@ -85,12 +86,12 @@ def test_a_cancelled_run_ends_within_seconds_and_leaves_nothing_behind(
         before = stored(tmp_path)
         process.send_signal(number)
         began = time.monotonic()
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=300)
         seconds = time.monotonic() - began
     assert process.returncode == 130, errors
     assert errors.splitlines()[-1] == "stopped"
     assert "Traceback" not in errors + output
-    assert seconds < SECONDS
+    assert seconds < SECONDS * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     assert stored(tmp_path) == before
     assert any(path.endswith("latest.json") for path in before)
     assert list((tmp_path / "tmp").iterdir()) == []

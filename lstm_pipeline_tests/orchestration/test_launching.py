@@ -109,6 +109,7 @@ def test_a_job_does_what_it_says_once(plant: Place, kind: str, way: str) -> None
         ("train", {"as_of": "yesterday"}, "as_of: expected a date, e.g. 2025-01-31, found 'yesterday'"),
         ("train", {"as_of": "2025-02-30"}, "as_of: expected a date, e.g. 2025-01-31, found '2025-02-30'"),
         ("forecast", {"horizon": 0}, "horizon: expected at least 1, found 0"),
+        ("forecast", {"horizon": 2_000_000}, "horizon: expected at most 100,000, found 2000000"),
         ("forecast", {"version": "latest"}, "version: expected a version, e.g. v3, found 'latest'"),
         ("forecast", {"horizon": 0, "as_of": "x"}, "found 'x'; horizon: expected at least 1, found 0"),
         ("forecast", {"groups": ["energy"]}, 'unexpected config entry "groups"'),

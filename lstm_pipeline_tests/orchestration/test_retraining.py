@@ -165,6 +165,7 @@ def test_the_cursor_comes_back_as_it_was() -> None:
         '{"trained": {"energy": 5}, "warned": {}}',
         '{"trained": {"energy": "yesterday"}, "warned": {}}',
         '{"trained": {"energy": "2026-03-01T12:00:00"}, "warned": {}}',
+        "[" * 100_000,
         '{"__class__": "RunStatusSensorCursor", "record_id": 17}',
     ],
 )

@@ -70,7 +70,7 @@ def test_what_the_spec_asks_for_is_switched_on(tmp_path: Path) -> None:
     assert (train.name, train.job_name, train.cron_schedule) == (
         "tiny_plant_train_schedule",
         "tiny_plant_train_and_forecast",
-        ["0 3 * * 0"],
+        "0 3 * * 0",
     )
     assert (predict.name, predict.job_name, predict.cron_schedule) == (
         "tiny_plant_predict_schedule",

@@ -231,9 +231,17 @@ def test_a_schedule_that_was_switched_off_misses_nothing(
     assert len(told) == 1
 
 
-@pytest.mark.parametrize("cursor", [None, "", "{", "17", "[]", '{"since": "2026-01-01T00:00:00"}', '{"told": []}'])
+@pytest.mark.parametrize(
+    "cursor", [None, "", "{", "17", "[]", "[" * 100_000, '{"since": "2026-01-01T00:00:00"}', '{"told": []}']
+)
 def test_a_lost_or_foreign_cursor_begins_anew(cursor: str | None) -> None:
     assert Watch.parse(cursor, DAY) == Watch(DAY, DAY)
+
+
+@pytest.mark.parametrize("time", ["2199-01-01T00:00:00+00:00", "0001-01-01T00:00:00+14:00"])
+def test_a_cursor_from_before_the_clock_was_put_back_begins_now_and_tells_nothing_twice(time: str) -> None:
+    cursor = json.dumps({"since": time, "last": time, "told": ["a"], "missed": "2199-01-01T00:00:00+00:00"})
+    assert Watch.parse(cursor, DAY) == Watch(DAY, DAY, ("a",))
 
 
 def test_the_cursor_comes_back_as_it_was_and_stays_small() -> None:

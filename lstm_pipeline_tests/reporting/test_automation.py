@@ -97,12 +97,14 @@ def test_a_replay_in_tables_and_as_csv(tmp_path: Path) -> None:
     ]
     found = Replay([dt.date(2024, 5, 1), dt.date(2024, 5, 2)], done, errors)
     text = printed([actions_table(found), *comparison_tables(found)])
-    assert "What automation did in 2 as-of days: 2 forecasts, and" in text
+    assert "What automation did in 2 as-of days, besides 2 forecasts" in text
     assert "energy: 5 new rows" in text
     assert "schedule" not in text.replace("weekly schedule", "")
     assert "Live error over 2 common origins (10 values)" in text
     line = next(line for line in text.splitlines() if "automation " in line and "0.25" in line)
-    assert [cell.strip() for cell in line.strip("│").split("│")] == ["automation", "2", "1", "0", "0.25", "0.5"]
+    assert [cell.strip() for cell in line.strip("│").split("│")] == ["automation", "0", "1", "0", "0.25", "0.5"]
+    line = next(line for line in text.splitlines() if "nothing after" in line)
+    assert [cell.strip() for cell in line.strip("│").split("│")][:4] == ["nothing after the start", "2", "0", "0"]
     write_actions(found, tmp_path / "done.csv")
     rows = list(csv.DictReader((tmp_path / "done.csv").open()))
     assert len(rows) == 5

@@ -111,11 +111,15 @@ def test_no_durations(text: str) -> None:
             {"train": ["0 3 * * 0", "0 3 31 2 *"]},
             r"automation.train[1]: expected a cron schedule, e.g. '0 3 * * 0' (this",
         ),
-        ({"predict": 5}, "automation.predict: expected a list, found 5"),
+        ({"predict": 5}, "automation.predict: expected a cron schedule in quotes, e.g. '0 3 * * 0', or a list of them"),
+        ({"predict": "61 6 * * *"}, "(a field is out of range), found '61 6 * * *'"),
         ({"predict": "R R * * *"}, "automation.predict: expected a cron schedule whose times are fixed"),
         ({"predict": "@reboot"}, "automation.predict: expected a cron schedule"),
         ({"timezone": "Berlin"}, "automation.timezone: expected an IANA time zone"),
-        ({"retrain": {"check_every": "5s"}}, "expected check_every to be at least 30s"),
+        (
+            {"retrain": {"check_every": "5s"}},
+            "automation.retrain.check_every: expected at least 30s: Dagster evaluates sensors",
+        ),
         ({"retrain": {"cooldown": "0s"}}, "automation.retrain.cooldown: expected a duration longer than 0"),
         ({"retrain": {"max_age": "5m"}}, "for minutes write 'min', found '5m'"),
         ({"retrain": {"new_data": {}}}, "automation.retrain.new_data: expected exactly one of rows, steps and share"),
@@ -137,6 +141,36 @@ def test_a_webhook_is_a_secret(tmp_path: Path) -> None:
     told = problems(tmp_path, automation={"alerts": {"webhook": "htps://hooks.example.org/T0KEN"}})
     assert "automation.alerts.webhook: expected a URL that begins with https:// or http://" in told
     assert "T0KEN" not in told
+
+
+@pytest.mark.parametrize(
+    "alerts",
+    [
+        "https://hooks.example.org/T0KEN",
+        {"webhook": "", "on": ["https://hooks.example.org/T0KEN"]},
+        {"webhook": "https://[::1/T0KEN"},
+        {"webhook": "https://hooks.example.org:T0KEN/"},
+        {"webhook": "https://hooks.example.org:99999/T0KEN"},
+        {"webhook": "https://hooks.example.org/T0KEN\nHost: a"},
+    ],
+)
+def test_a_webhook_is_a_secret_wherever_it_is_written(tmp_path: Path, alerts: Any) -> None:
+    told = problems(tmp_path, automation={"alerts": alerts})
+    assert "automation.alerts" in told
+    assert "expected" in told
+    assert "T0KEN" not in told
+
+
+@pytest.mark.parametrize("text", ["@every 5m", "@every", "@reboot"])
+def test_names_of_schedules_are_listed(tmp_path: Path, text: str) -> None:
+    told = problems(tmp_path, automation={"train": text})
+    assert f"or one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, found '{text}'" in told
+
+
+def test_a_duration_of_thousands_of_digits_is_too_long(tmp_path: Path) -> None:
+    for text in (f"{'9' * 5000}d", f"{10**10}s"):
+        assert "at most a hundred years" in problems(tmp_path, automation={"retrain": {"max_age": text}})
+    assert parse_duration(f"{'0' * 5000}1d").days == 1
 
 
 def test_all_mistakes_are_told_at_once_with_those_of_other_sections(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_while_a_version_is_published(place: Place, old: dict[str, bytes], point
     ("action", "point"),
     [pytest.param(action, *point.values, marks=point.marks) if isinstance(point, ParameterSet) else (action, point)
      for action, point in REFUSING],
-    ids=str,
+    ids=lambda value: value.__name__ if callable(value) else str(value),
 )  # fmt: skip
 def test_while_a_candidate_is_refused(
     place: Place, old: dict[str, bytes], action: Callable[..., None], point: Point, note: Note

@@ -122,11 +122,18 @@ def test_the_objects_are_the_files_of_a_local_run(both: Both) -> None:
 
 
 def test_what_is_the_same_has_the_same_bytes(both: Both) -> None:
-    """Not: records (run id, times, checksums), histories (seconds), networks (the date they were saved on)."""
+    """Not: records (run id, times, checksums), histories (seconds), networks (the date they were saved on), and which
+    files, of which time, an input was read from."""
     disk, s3 = by_name(both.disk), by_name(both.s3)
-    same = [path for path in disk if path.endswith(("scaler.json", "_data.parquet", "predictions.parquet"))]
-    assert len(same) == 4 + 2 + 1
+    same = [path for path in disk if path.endswith(("scaler.json", "predictions.parquet"))]
+    assert len(same) == 4 + 1
     assert {path for path in same if disk[path] != s3[path]} == set()
+    inputs = [path for path in disk if path.endswith("_data.parquet")]
+    assert len(inputs) == 2
+    for path in inputs:
+        here, there = (pq.read_table(io.BytesIO(files[path])) for files in (disk, s3))
+        assert here.equals(there), path
+        assert (here.schema.metadata or {}).keys() == (there.schema.metadata or {}).keys()
     networks = [path for path in disk if path.endswith(".keras")]
     assert len(networks) == 4
     for path in networks:
@@ -140,7 +147,14 @@ def test_records_say_the_same_and_name_no_place(both: Both) -> None:
         data = json.loads(place.files()[f"{ROOT}/ensembles/v1.json"])
         members = data["metadata"].pop("individual_models")
         pinned = [{**member, "run_id": "", "files": [file["path"] for file in member["files"]]} for member in members]
-        return {"members": pinned, **data["metadata"], "run_id": "", "metadata_path": data["metadata_path"]}
+        decisions = [{**decision, "run_id": ""} for decision in data["metadata"].pop("decisions")]
+        return {
+            "members": pinned,
+            "decisions": decisions,
+            **data["metadata"],
+            "run_id": "",
+            "metadata_path": data["metadata_path"],
+        }
 
     assert record(both.s3) == record(both.disk)
     for path, content in both.s3.files().items():

@@ -25,7 +25,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def publish_what(registry: Registry, run_id: str) -> Version:
-    return registry.publish(GROUPS, registry.trained_by(GROUPS, [run_id]), lambda models: SCORE, run_id=run_id)
+    return registry.publish(GROUPS, registry.trained_by(GROUPS, [run_id]), lambda models: SCORE, run_id=run_id).version
 
 
 @contextmanager

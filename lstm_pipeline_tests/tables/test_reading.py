@@ -97,6 +97,8 @@ def test_sets_refused(tmp_path: Path) -> None:
     assert "no file matches the pattern" in refusal(tmp_path / "*.parquet")
     write(tmp_path, "sales.csv", "a\n1\n")
     assert refusal(tmp_path / "sale.csv") == f"{tmp_path}/sale.csv: no such file or folder. Did you mean 'sales.csv'?"
+    (tmp_path / "plant.yaml").write_text("name: plant")
+    assert refusal(tmp_path / "plant.csv") == f"{tmp_path}/plant.csv: no such file or folder"  # a spec is no input
     parquet(tmp_path, "a.parquet", a=[1])
     assert "expected files of one kind, found 1 CSV, 1 Parquet; remove one kind or select it with a glob" in refusal(
         tmp_path
