@@ -144,7 +144,7 @@ def require_groups(groups: Any, known: Sequence[str]) -> list[str]:
     named = list(groups)
     unknown = [group for group in named if group not in known]
     if unknown:
-        raise DataError(f"not groups of this project: {listed([*map(str, unknown)])}; its groups are {listed(known)}")
+        raise DataError(f"not in this project: {listed([*map(str, unknown)])}; its groups: {listed(known)}")
     if not named:
         raise DataError(f"groups: expected at least one group, or None for all, found none; they are {listed(known)}")
     return list(dict.fromkeys(named))
