@@ -158,8 +158,8 @@ def test_groups_to_train() -> None:
     for given, message in (
         ("warmth", r"^groups: expected a list of groups, e\.g\. \['power'\], found 'warmth' \(str\)$"),
         (3, r"^groups: expected a list of groups, .* found 3 \(int\)$"),
-        (["steam"], "^not groups of this project: steam; its groups are power, warmth$"),
-        ([None], "^not groups of this project: None; "),
+        (["steam"], "^not in this project: steam; its groups: power, warmth$"),
+        ([None], "^not in this project: None; "),
         ([], "^groups: expected at least one group, or None for all, found none"),
     ):
         with pytest.raises(DataError, match=message):
