@@ -13,6 +13,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
 
 from lstm_pipeline.errors import RegistryError
@@ -107,6 +108,8 @@ class PatientS3(S3FileSystem):  # type: ignore[misc]
         if "Body" in answer:
             answer["Body"] = _PatientBody(answer["Body"])
         return answer
+
+    call_s3 = sync_wrapper(_call_s3)  # s3fs's own calls its own `_call_s3`, which is not bounded
 
     async def _once(self, method: str, *akwarglist: Any, **kwargs: Any) -> Any:
         """One attempt, its error translated as s3fs does."""
