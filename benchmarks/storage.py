@@ -31,6 +31,7 @@ from benchmarks import Target, conclude, machine
 from benchmarks.proxy import Proxy, counting
 from lstm_pipeline.spec.steps import FilterStep, SelectStep, SqlStep
 from lstm_pipeline.sql import needed
+from lstm_pipeline.storage.s3 import PatientS3
 from lstm_pipeline.tables import open_source
 from lstm_pipeline_tests.storage.servers import KEY, SECRET, aws_environment, rclone_server, running
 
@@ -150,7 +151,8 @@ def input_ways() -> list[Way]:
 def use(endpoint: str) -> None:
     """Directs all new clients to the endpoint, and warms up the one that s3fs keeps."""
     os.environ.update(aws_environment(endpoint))
-    s3fs.S3FileSystem.clear_instance_cache()
+    for kind in (s3fs.S3FileSystem, PatientS3):  # each class keeps its own clients
+        kind.clear_instance_cache()
     open_source(f"s3://{BUCKET}/wide.parquet")
 
 

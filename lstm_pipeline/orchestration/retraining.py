@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lstm_pipeline.monitoring import Decision, Reason, said
-from lstm_pipeline.orchestration.trainings import Training
+from lstm_pipeline.orchestration.trainings import Training, stored_time
 
 _LONGEST_TAG = 1000
 """Characters of a run tag: the UI shows it whole."""
@@ -33,7 +33,9 @@ class Memory:
         """Reads a cursor. One that is missing, damaged or someone else's is an empty memory: the runs are there too."""
         try:
             data = json.loads(cursor or "{}")
-            return cls(*({name: _time(text) for name, text in data[key].items()} for key in ("trained", "warned")))
+            return cls(
+                *({name: stored_time(text) for name, text in data[key].items()} for key in ("trained", "warned"))
+            )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls()
 
@@ -103,10 +105,3 @@ def seen(memory: Memory, reasons: Sequence[Reason], now: dt.datetime) -> tuple[d
     keys = {f"{reason.group}:{reason.trigger}": reason for reason in reasons}
     fresh = [reason for key, reason in keys.items() if key not in memory.warned]
     return {key: memory.warned.get(key, now) for key in keys}, fresh
-
-
-def _time(text: str) -> dt.datetime:
-    time = dt.datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError("expected a time with an offset")
-    return time

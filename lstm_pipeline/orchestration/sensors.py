@@ -74,7 +74,9 @@ def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime
         found, remarks = look(project, retrain, now)
         reasons = [reason for reason in found if reason.group in loaded.groups]
         strangers = dict.fromkeys(reason.group for reason in found if reason not in reasons)
-        trainings = by_outcome(automatic_trainings(context.instance, sensor_name(project.name), now), _in_use(project))
+        past = automatic_trainings(context.instance, sensor_name(project.name), now)
+        failed = any(training.outcome == "failed" for training in past)
+        trainings = by_outcome(past, _in_use(project) if failed else {})  # the record is read only if it matters
         trained = remembered(memory, trainings)
         last = _with_refused(project, trained) if any(reason.retrain for reason in reasons) else trained
         decision = decide(reasons, trainings, _waits(project, retrain, last), now)

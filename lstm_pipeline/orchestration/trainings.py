@@ -100,3 +100,15 @@ def _training(chain: Sequence[dg.RunRecord], now: dt.datetime) -> Training | Non
 
 def _utc(time: dt.datetime) -> dt.datetime:
     return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
+
+
+def stored_time(text: str) -> dt.datetime:
+    """A time in a sensor's cursor.
+
+    Raises:
+        ValueError: it is not a time, or has no offset.
+    """
+    time = dt.datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("expected a time with an offset")
+    return time

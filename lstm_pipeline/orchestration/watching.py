@@ -19,7 +19,7 @@ from lstm_pipeline.orchestration.alerts import FAILED_RUN, MISSED, REFUSED, Aler
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.keys import PREDICTIONS, asset_key, slug
 from lstm_pipeline.orchestration.schedules import schedule_name
-from lstm_pipeline.orchestration.trainings import of_project
+from lstm_pipeline.orchestration.trainings import of_project, stored_time
 from lstm_pipeline.projects import Project
 from lstm_pipeline.spec import without_credentials
 
@@ -63,8 +63,8 @@ class Watch:
         """Reads a cursor. One that is missing, damaged or someone else's begins now: nothing is told a second time."""
         try:
             data = json.loads(cursor or "")
-            since, last = (_time(data[key]) for key in ("since", "last"))
-            missed = _time(data["missed"]) if data.get("missed") else None
+            since, last = (stored_time(data[key]) for key in ("since", "last"))
+            missed = stored_time(data["missed"]) if data.get("missed") else None
             if not (_EARLIEST < since <= now and _EARLIEST < last <= now):  # the clock has been put back since
                 since, last = now, now
             return cls(since, last, tuple(map(str, data["told"])), missed if missed and missed <= now else None)
@@ -189,10 +189,3 @@ def _is_stopped(instance: dg.DagsterInstance, schedule: str) -> bool:
         state.instigator_name == schedule and state.status.value == "STOPPED"
         for state in instance.all_instigator_state()
     )
-
-
-def _time(text: str) -> dt.datetime:
-    time = dt.datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError("expected a time with an offset")
-    return time

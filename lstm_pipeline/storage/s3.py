@@ -13,6 +13,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
 
 from lstm_pipeline.errors import RegistryError
@@ -76,13 +77,19 @@ class PatientS3(S3FileSystem):  # type: ignore[misc]
         clock = asyncio.get_running_loop().time
         allowed = patience() + _size(kwargs.get("Body")) / _SLOWEST_UPLOAD
         deadline, wait = clock() + allowed, 0.1
+        # a connection may be dead without anyone noticing: half the patience is kept for a second one, unless the
+        # first request may have changed what it is conditional on
+        first = deadline if _is_conditional(akwarglist, kwargs) else deadline - patience() / 2
         last: Exception | None = None
         while True:
             try:
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout_at(min(first, deadline)):
                     answer = await self._once(method, *akwarglist, **kwargs)
                 break
             except TimeoutError:
+                if first < deadline:
+                    first = deadline
+                    continue
                 if last is not None:
                     raise last from None  # it did answer before: what it said tells more
                 raise NoProgress(f"no answer for {allowed:.0f} s") from None
@@ -101,6 +108,8 @@ class PatientS3(S3FileSystem):  # type: ignore[misc]
         if "Body" in answer:
             answer["Body"] = _PatientBody(answer["Body"])
         return answer
+
+    call_s3 = sync_wrapper(_call_s3)  # s3fs's own calls its own `_call_s3`, which is not bounded
 
     async def _once(self, method: str, *akwarglist: Any, **kwargs: Any) -> Any:
         """One attempt, its error translated as s3fs does."""
@@ -191,6 +200,12 @@ def _is_transient(error: BaseException) -> bool:
         code = str(cause.response.get("Error", {}).get("Code", ""))
         return status in TRANSIENT_STATUS or code in _TRANSIENT_CODES
     return isinstance(cause, aws.HTTPClientError | aws.ConnectionError | ConnectionError | ConnectionFault)
+
+
+def _is_conditional(positional: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
+    """Whether a request must not be repeated without having seen its answer."""
+    given = {name for arguments in (*positional, keywords) if isinstance(arguments, Mapping) for name in arguments}
+    return bool(given & {"IfMatch", "IfNoneMatch", "UploadId"})
 
 
 def _size(body: Any) -> int:

@@ -69,12 +69,15 @@ def test_the_example_forecasts_a_day_and_one_group_is_trained_again(
     run_project(project, predict=False, groups=["weather"])
     after = stored(project)
     kept = [path for path in before if path.startswith(("models/", "ensembles/"))]
-    assert len(kept) == 14  # four files of each of three groups, the version and its residuals
+    assert len(kept) == 17  # five files of each of three groups, the version and its residuals
     assert {path: after[path] for path in kept} == {path: before[path] for path in kept}
     assert {path for path in after if path.startswith(("models/", "ensembles/"))} - set(kept) == {
         "ensembles/v2.json",
         "ensembles/v2.residuals.png",
-        *(f"models/weather/v2/{name}" for name in ("history.json", "metadata.json", "model.keras", "scaler.json")),
+        *(
+            f"models/weather/v2/{name}"
+            for name in ("drift.json", "history.json", "metadata.json", "model.keras", "scaler.json")
+        ),
     }
     pinned = project.registry.load("v2").record.metadata.individual_models
     assert {member.model_name: member.version for member in pinned} == {

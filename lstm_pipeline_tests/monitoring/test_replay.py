@@ -16,6 +16,8 @@ from lstm_pipeline.monitoring.replay import Replay, ReplayOptions, replay
 from lstm_pipeline.projects import Project, load_project
 from lstm_pipeline_tests.orchestration.plant import spec, write_data
 
+pytestmark = pytest.mark.slow  # each replays days with real trainings
+
 FIRST = dt.date(2024, 4, 10)  # a Wednesday; it has 101 rows
 DAY = dt.timedelta(days=1)
 

@@ -66,8 +66,17 @@ def started(plant: Place, kind: str, way: str) -> dg.DagsterRun:
     return run
 
 
-@pytest.mark.parametrize("way", ["schedule", "button", "launchpad"])
-@pytest.mark.parametrize("kind", JOB_KINDS)
+QUICK = {("train", "button"), ("forecast", "schedule"), ("train_and_forecast", "launchpad"), ("backtest", "button")}
+"""Every job and every way of starting one; all of their combinations are among the slow tests."""
+
+LAUNCHES = [
+    pytest.param(kind, way, marks=() if (kind, way) in QUICK else pytest.mark.slow)
+    for kind in JOB_KINDS
+    for way in ("schedule", "button", "launchpad")
+]
+
+
+@pytest.mark.parametrize(("kind", "way"), LAUNCHES)
 def test_a_job_does_what_it_says_once(plant: Place, kind: str, way: str) -> None:
     versions, pinned = plant.project.registry.versions(), plant.pinned()
     run = started(plant, kind, way)

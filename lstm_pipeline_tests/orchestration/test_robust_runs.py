@@ -55,6 +55,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
+@pytest.mark.slow
 def test_a_failed_group_without_a_model_publishes_nothing_and_the_next_run_carries_on(
     plant: Place, trainings: dict[str, Any]
 ) -> None:
@@ -84,6 +85,7 @@ def test_a_failed_group_without_a_model_publishes_nothing_and_the_next_run_carri
     assert plant.pinned() == dict.fromkeys(GROUPS, whole.run_id)
 
 
+@pytest.mark.slow
 def test_a_failed_group_with_a_model_in_use_holds_up_no_other(plant: Place, trainings: dict[str, Any]) -> None:
     zeroth = plant.run(plant.launch("tiny_plant_train"))
     trainings["broken"] = {"middle": TrainingError("the loss is not finite")}

@@ -50,7 +50,7 @@ def test_an_empty_section_runs_nothing_but_guards_what_is_in_use(tmp_path: Path)
     assert spec.promotion == Promote(rule="if_not_worse_than", tolerance=0.02, when_unknown="promote")
 
 
-def test_everything_as_the_issue_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALERT_URL", raising=False)
     text = """
 timezone: Europe/Berlin

@@ -24,6 +24,20 @@ def hang(connection: socket.socket, head: bytes, done: threading.Event) -> None:
     done.wait(120)
 
 
+def hang_once() -> Talk:
+    """Says nothing on its first connection, and is a store on every other."""
+    calls: list[bytes] = []
+
+    def talk(connection: socket.socket, head: bytes, done: threading.Event) -> None:
+        calls.append(head)
+        if len(calls) == 1:
+            done.wait(120)
+        else:
+            connection.sendall(_answer("200 OK", b"" if head.startswith(b"PUT") else b"stored", 'ETag: "0"'))
+
+    return talk
+
+
 def trickle(connection: socket.socket, head: bytes, done: threading.Event) -> None:
     """Promises a megabyte and sends ten bytes a second."""
     connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "0"\r\nContent-Length: 1000000\r\n\r\n')

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.storage.s3 import DEFAULT_PATIENCE, TIMEOUT_VARIABLE, patience
+from lstm_pipeline.storage.s3 import DEFAULT_PATIENCE, TIMEOUT_VARIABLE, NoProgress, patience
 from lstm_pipeline.storage.store import Store
-from lstm_pipeline_tests.storage.bad_stores import BAD, bad_store
+from lstm_pipeline_tests.storage.bad_stores import BAD, bad_store, hang_once
 from lstm_pipeline_tests.storage.matrix import Note
 from lstm_pipeline_tests.storage.servers import use
 from lstm_pipeline_tests.storage.test_outages import CALLS
@@ -52,6 +52,27 @@ def test_a_bad_store_is_given_up_in_time(fault: str, call: str, monkeypatch: pyt
     took, requests = seconds_to_the_message(fault, call, monkeypatch)
     assert took < 2 * PATIENCE + 10  # the machine may be busy
     assert requests < 20 or fault == "redirect loop"  # which is followed ten times a request
+
+
+def test_a_dead_connection_is_replaced_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TIMEOUT_VARIABLE, "4")
+    with bad_store(hang_once()) as (endpoint, seen):
+        use(endpoint, monkeypatch)
+        store = Store("s3://bucket/prefix")
+        store.write(store.path("a"), b"stored")
+    assert len(seen) >= 2
+    assert 1.5 < seen[1] - seen[0] < 4
+
+
+def test_a_conditional_request_is_not_sent_again_without_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one may have succeeded: the second would be refused, and look like a lost race."""
+    monkeypatch.setenv(TIMEOUT_VARIABLE, "2")
+    with bad_store(hang_once()) as (endpoint, seen):
+        use(endpoint, monkeypatch)
+        path = Store("s3://bucket/prefix").path("a")
+        with pytest.raises(NoProgress):
+            path.fs.call_s3("put_object", Bucket="bucket", Key="prefix/a", Body=b"1", IfNoneMatch="*")
+    assert len(seen) == 1
 
 
 @pytest.mark.slow
