@@ -22,9 +22,9 @@ import yaml
 
 from lstm_pipeline.forecasting import Author, Issue
 from lstm_pipeline.forecasting.issued import write_issued
-from lstm_pipeline.monitoring import live_accuracy, score_issued
 from lstm_pipeline.projects import Project, load_project
 from lstm_pipeline.statistics import interval_columns
+from lstm_pipeline.verification import live_accuracy, score_issued
 
 LEVELS = (80, 95)
 START = pd.Timestamp("2024-01-01")

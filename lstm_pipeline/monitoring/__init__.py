@@ -5,7 +5,6 @@ reason to retrain. What drift is, is defined in `statistics`; whether an input h
 reason is decided in `orchestration`.
 """
 
-from lstm_pipeline.monitoring.accuracy import LiveAccuracy, score_issued
 from lstm_pipeline.monitoring.clipping import ClippedInputs
 from lstm_pipeline.monitoring.contestants import Did
 from lstm_pipeline.monitoring.decisions import FIRST_PAUSE, Decision, Outcome, PastTraining, Waits, decide, said, shown
@@ -17,8 +16,6 @@ from lstm_pipeline.monitoring.reasons import Reason, Trigger, distances, reasons
 from lstm_pipeline.monitoring.replay import PARTS, Replay, ReplayOptions, replay
 from lstm_pipeline.monitoring.state import Status
 from lstm_pipeline.monitoring.status import project_status
-from lstm_pipeline.monitoring.summary import FeatureAccuracy, LatestError, LiveSummary, live_accuracy
-from lstm_pipeline.monitoring.tally import OverTime
 
 __all__ = [
     "FIRST_PAUSE",
@@ -28,15 +25,10 @@ __all__ = [
     "Decision",
     "Did",
     "Facts",
-    "FeatureAccuracy",
-    "LatestError",
-    "LiveAccuracy",
     "LiveError",
     "LiveErrors",
-    "LiveSummary",
     "ModelFacts",
     "Outcome",
-    "OverTime",
     "PastTraining",
     "Reason",
     "Replay",
@@ -48,13 +40,11 @@ __all__ = [
     "decide",
     "distances",
     "gather",
-    "live_accuracy",
     "project_status",
     "reasons",
     "reasons_from",
     "remarks",
     "replay",
     "said",
-    "score_issued",
     "shown",
 ]

@@ -21,12 +21,12 @@ from lstm_pipeline.forecasting import (
     publish,
     train_groups,
 )
-from lstm_pipeline.monitoring.accuracy import score_issued
 from lstm_pipeline.monitoring.clock import due_between
 from lstm_pipeline.monitoring.decisions import PastTraining, Waits, decide
 from lstm_pipeline.monitoring.reasons import reasons
 from lstm_pipeline.projects import Project, prediction_input, training_input
 from lstm_pipeline.spec import Automation
+from lstm_pipeline.verification import score_issued
 
 if TYPE_CHECKING:
     from lstm_pipeline.registry import StoredModel

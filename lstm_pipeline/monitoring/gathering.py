@@ -19,12 +19,12 @@ from lstm_pipeline.errors import DataError, PipelineError
 from lstm_pipeline.monitoring.facts import Facts, LiveError, ModelFacts
 from lstm_pipeline.monitoring.options import Change, changed_settings
 from lstm_pipeline.monitoring.recent import measured_drift
-from lstm_pipeline.monitoring.summary import live_accuracy
 from lstm_pipeline.monitoring.watch import Watch, read_watch, write_watch
 from lstm_pipeline.projects import InputState, Project, chain_texts, chain_to, input_state
 from lstm_pipeline.registry import METADATA, ModelMetadata, PinnedModel, Registry
 from lstm_pipeline.spec import DriftRule
 from lstm_pipeline.storage import Store
+from lstm_pipeline.verification import live_accuracy
 
 _MOST_RECORDS = 4096
 _RECORDS: dict[tuple[str, str, str], ModelMetadata] = {}

@@ -19,8 +19,8 @@ from lstm_pipeline.monitoring.facts import Facts
 from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.monitoring.reasons import reasons_from, remarks
 from lstm_pipeline.monitoring.state import Due, FeatureError, InUse, LastForecast, RefusedModel, Status
-from lstm_pipeline.monitoring.summary import live_accuracy
 from lstm_pipeline.projects import Project, shown_time
+from lstm_pipeline.verification import live_accuracy
 from lstm_pipeline.wording import counted, listed
 
 GRACE = dt.timedelta(minutes=30)

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 
 from lstm_pipeline.backtesting import ENSEMBLE, Backtest
 from lstm_pipeline.forecasting import Dataset, Forecast, Published, data_notes
-from lstm_pipeline.monitoring import LiveAccuracy
 from lstm_pipeline.registry import Decision, EnsembleMetadata, IndividualRecord, Version
 from lstm_pipeline.reporting import decision_rows, frame_rows, literal, metric_rows
 from lstm_pipeline.statistics import METRIC_NAMES, Metrics
 from lstm_pipeline.tables import describe
+from lstm_pipeline.verification import LiveAccuracy
 
 Metadata = dict[str, Any]
 

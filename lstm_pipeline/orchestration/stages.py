@@ -30,7 +30,6 @@ from lstm_pipeline.forecasting import (
     train_groups,
     training_log,
 )
-from lstm_pipeline.monitoring import score_issued
 from lstm_pipeline.orchestration import metadata as show
 from lstm_pipeline.orchestration.frames import Frame, Plot, drawn
 from lstm_pipeline.orchestration.keys import AS_OF_TAG, BACKTEST
@@ -39,6 +38,7 @@ from lstm_pipeline.projects import Project, finish, input_preview, prediction_in
 from lstm_pipeline.registry import StoredModel, metadata_table
 from lstm_pipeline.spec import DataProduct, PredictionStep, TrainingStep
 from lstm_pipeline.tables import conform, from_parquet
+from lstm_pipeline.verification import score_issued
 from lstm_pipeline.wording import counted, listed, number
 
 

@@ -13,8 +13,8 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
 from lstm_pipeline.arrays import Flags, Float64
-from lstm_pipeline.monitoring import LiveAccuracy, OverTime
 from lstm_pipeline.reporting.charts import ACCENT, FORECAST, PAST, error_chart, few_dates, to_png
+from lstm_pipeline.verification import LiveAccuracy, OverTime
 from lstm_pipeline.wording import counted
 
 _MOST_POINTS, _MOST_NAMED, _MOST_LABELS = 200, 10, 12

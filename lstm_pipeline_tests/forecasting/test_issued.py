@@ -17,12 +17,12 @@ from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
 from lstm_pipeline.forecasting.history import read_history
 from lstm_pipeline.forecasting.issued import Issue, issued_forecasts, keep_issued, read_issued
-from lstm_pipeline.monitoring.accuracy import score_issued
 from lstm_pipeline.projects.inputs import prediction_input
 from lstm_pipeline.projects.project import Project
+from lstm_pipeline.verification.accuracy import score_issued
 from lstm_pipeline_tests.mill import AS_OF, HORIZON, PREDICTED
-from lstm_pipeline_tests.monitoring.issuing import project_in, row
 from lstm_pipeline_tests.stubs import metadata, tree
+from lstm_pipeline_tests.verification.issuing import project_in, row
 
 NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
 

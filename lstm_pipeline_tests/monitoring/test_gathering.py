@@ -24,11 +24,11 @@ from lstm_pipeline.monitoring import gathering, recent
 from lstm_pipeline.monitoring.facts import Facts
 from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.monitoring.reasons import reasons, remarks
-from lstm_pipeline.monitoring.summary import FeatureAccuracy, LiveSummary, store_summary
 from lstm_pipeline.projects.inputs import training_input
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline.registry.records import IndividualRecord
 from lstm_pipeline.storage.store import to_json
+from lstm_pipeline.verification.summary import FeatureAccuracy, LiveSummary, store_summary
 from lstm_pipeline_tests.mill import (
     AS_OF,
     HORIZON,

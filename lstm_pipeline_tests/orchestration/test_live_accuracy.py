@@ -14,7 +14,7 @@ from lstm_pipeline.orchestration.io_managers import ParquetIOManager
 from lstm_pipeline.orchestration.keys import ACCURACY, AS_OF_TAG, asset_key
 from lstm_pipeline.orchestration.stages import score_forecasts
 from lstm_pipeline.projects.project import Project
-from lstm_pipeline_tests.monitoring.issuing import AS_OF, issue, project_in, publish, rows, scored, write_input
+from lstm_pipeline_tests.verification.issuing import AS_OF, issue, project_in, publish, rows, scored, write_input
 
 
 def materialised(project: Project) -> dict[str, dg.MetadataValue]:

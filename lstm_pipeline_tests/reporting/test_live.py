@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from lstm_pipeline.monitoring.accuracy import LiveAccuracy
-from lstm_pipeline.monitoring.tally import OverTime
 from lstm_pipeline.reporting import charts, live
 from lstm_pipeline.reporting.live import draw_live_accuracy, draw_live_leads
-from lstm_pipeline_tests.monitoring.issuing import issue, project_in, publish, rows, scored, write_input
+from lstm_pipeline.verification.accuracy import LiveAccuracy
+from lstm_pipeline.verification.tally import OverTime
+from lstm_pipeline_tests.verification.issuing import issue, project_in, publish, rows, scored, write_input
 
 pytestmark = pytest.mark.filterwarnings("error")
 

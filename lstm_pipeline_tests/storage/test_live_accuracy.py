@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from lstm_pipeline.forecasting.issued import issued_forecasts
-from lstm_pipeline.monitoring.accuracy import LiveAccuracy
-from lstm_pipeline.monitoring.summary import live_accuracy
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline.registry.housekeeping import prune
-from lstm_pipeline_tests.monitoring.issuing import issue, project_in, publish, rows, scored, write_input
+from lstm_pipeline.verification.accuracy import LiveAccuracy
+from lstm_pipeline.verification.summary import live_accuracy
 from lstm_pipeline_tests.storage.servers import Place
+from lstm_pipeline_tests.verification.issuing import issue, project_in, publish, rows, scored, write_input
 
 
 def filled(folder: Path, storage: str) -> tuple[Project, list[LiveAccuracy]]:

@@ -14,9 +14,9 @@ import pytest
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.forecasting.issued import ISSUED
-from lstm_pipeline.monitoring import live_accuracy
 from lstm_pipeline.projects.project import Project
-from lstm_pipeline_tests.monitoring.issuing import issue, project_in, publish, row, rows, scored, write_input
+from lstm_pipeline.verification import live_accuracy
+from lstm_pipeline_tests.verification.issuing import issue, project_in, publish, row, rows, scored, write_input
 
 VALUES = {"load": [1.0, 2.0, 3.0], "heat": [1.0, 1.0, 1.0]}
 

@@ -12,14 +12,14 @@ import pyarrow as pa
 
 from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting import Issue, Issued, issued_forecasts, read_issued
-from lstm_pipeline.monitoring.actuals import Actuals
-from lstm_pipeline.monitoring.scores import Key, read_scores, write_scores
-from lstm_pipeline.monitoring.scoring import Block, gathered, score_block
-from lstm_pipeline.monitoring.summary import LiveSummary, store_summary, summarised
-from lstm_pipeline.monitoring.tally import OverTime, over_time, tally
 from lstm_pipeline.projects import Project
 from lstm_pipeline.statistics import METRIC_NAMES, Metrics
 from lstm_pipeline.timeseries import is_sub_daily
+from lstm_pipeline.verification.actuals import Actuals
+from lstm_pipeline.verification.scores import Key, read_scores, write_scores
+from lstm_pipeline.verification.scoring import Block, gathered, score_block
+from lstm_pipeline.verification.summary import LiveSummary, store_summary, summarised
+from lstm_pipeline.verification.tally import OverTime, over_time, tally
 from lstm_pipeline.wording import counted, listed
 
 _READERS = 8

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.monitoring import accuracy, live_accuracy
 from lstm_pipeline.projects.project import Project
-from lstm_pipeline_tests.monitoring.issuing import AS_OF, NOW, issue, project_in, row, rows, scored, write_input
+from lstm_pipeline.verification import accuracy, live_accuracy
+from lstm_pipeline_tests.verification.issuing import AS_OF, NOW, issue, project_in, row, rows, scored, write_input
 
 LOAD = [10.0, 20.0, 12.0, 22.0, 15.0, 21.0, 16.0]
 """Days 1 to 7."""
@@ -279,7 +279,7 @@ def test_forecasts_of_different_lengths(project: Project) -> None:
 def test_a_fresh_process_sees_the_same(project: Project) -> None:
     expected = scored(project)
     code = (
-        "import datetime as dt; from lstm_pipeline.monitoring import score_issued, live_accuracy;"
+        "import datetime as dt; from lstm_pipeline.verification import score_issued, live_accuracy;"
         "from lstm_pipeline.projects import load_project; import sys;"
         f"project = load_project({str(project.loaded.folder / 'mill.yaml')!r}, {project.storage!r});"
         f"found = score_issued(project, as_of=dt.date({AS_OF.year}, {AS_OF.month}, {AS_OF.day}), "

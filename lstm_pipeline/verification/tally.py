@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lstm_pipeline.arrays import Flags, Float64
-from lstm_pipeline.monitoring.scoring import (
+from lstm_pipeline.verification.scoring import (
     ABSOLUTES,
     COMPARED_SQUARES,
     COUNT,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.monitoring import LatestError, live_accuracy
 from lstm_pipeline.projects.project import Project
-from lstm_pipeline_tests.monitoring.issuing import NOW, issue, project_in, publish, rows, scored, write_input
+from lstm_pipeline.verification import LatestError, live_accuracy
+from lstm_pipeline_tests.verification.issuing import NOW, issue, project_in, publish, rows, scored, write_input
 
 
 def day(number: int) -> str:

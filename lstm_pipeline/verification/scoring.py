@@ -17,9 +17,9 @@ import pyarrow as pa
 from lstm_pipeline.arrays import Flags, Float64, Integers
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting import Author, Issue
-from lstm_pipeline.monitoring.actuals import Observed
 from lstm_pipeline.statistics import interval_columns, naive_forecasts
 from lstm_pipeline.timeseries import ROWS, fixed_step, offset_of, read_stamps, to_steps
+from lstm_pipeline.verification.actuals import Observed
 
 COUNT, SQUARES, ABSOLUTES, COMPARED, COMPARED_SQUARES, NAIVE_SQUARES = range(6)
 """What is summed up of the errors: their number, squares and absolute values; then the number of those that the naive

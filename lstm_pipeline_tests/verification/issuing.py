@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import yaml
 
 from lstm_pipeline.forecasting.issued import Author, Issue, write_issued
-from lstm_pipeline.monitoring.accuracy import LiveAccuracy, score_issued
 from lstm_pipeline.projects.project import Project, load_project
 from lstm_pipeline.registry.registry import Score
 from lstm_pipeline.statistics.intervals import interval_columns
+from lstm_pipeline.verification.accuracy import LiveAccuracy, score_issued
 from lstm_pipeline_tests.stubs import save_candidate
 
 NOW = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)

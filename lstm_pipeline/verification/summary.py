@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.monitoring.scoring import COMPARED_SQUARES, COUNT, NAIVE_SQUARES, SQUARES, Block
-from lstm_pipeline.monitoring.tally import by_age
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import EnsembleRecord
 from lstm_pipeline.spec import AccuracyRule
 from lstm_pipeline.storage import from_json, to_json
+from lstm_pipeline.verification.scoring import COMPARED_SQUARES, COUNT, NAIVE_SQUARES, SQUARES, Block
+from lstm_pipeline.verification.tally import by_age
 
 
 @dataclass(frozen=True)

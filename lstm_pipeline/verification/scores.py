@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.forecasting import Author
-from lstm_pipeline.monitoring.scoring import SUMS, Block
 from lstm_pipeline.projects import Project
+from lstm_pipeline.verification.scoring import SUMS, Block
 
 _FORMAT = b"lstm_pipeline/scores"
 _CURRENT = b"2"

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from lstm_pipeline.forecasting.issued import issued_forecasts, read_issued
-from lstm_pipeline.monitoring.summary import live_accuracy
-from lstm_pipeline_tests.monitoring.issuing import issue, project_in, rows, scored, write_input
+from lstm_pipeline.verification.summary import live_accuracy
+from lstm_pipeline_tests.verification.issuing import issue, project_in, rows, scored, write_input
 
 VICTIM = """
 import sys
 from pathlib import Path
-from lstm_pipeline_tests.monitoring.issuing import issue, project_in, scored
+from lstm_pipeline_tests.verification.issuing import issue, project_in, scored
 project = project_in(Path(sys.argv[1]))
 print("ready", flush=True)
 while True:
