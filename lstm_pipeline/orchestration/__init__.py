@@ -7,6 +7,7 @@ its home in this room.
 from lstm_pipeline.orchestration.assets import as_of_date
 from lstm_pipeline.orchestration.code_location import project_definitions, resources, shared_resources, user_projects
 from lstm_pipeline.orchestration.component import ForecastProject
+from lstm_pipeline.orchestration.defs_folder import load_defs_folder
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.job_config import run_config
 from lstm_pipeline.orchestration.keys import slug, source_key
@@ -18,6 +19,7 @@ __all__ = [
     "RunFailedError",
     "as_of_date",
     "frame_metadata",
+    "load_defs_folder",
     "materialize",
     "project_definitions",
     "resources",

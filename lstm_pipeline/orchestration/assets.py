@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import textwrap
 import warnings
 from collections.abc import Callable
 from typing import Any, cast
@@ -12,7 +13,7 @@ import pyarrow as pa
 from lstm_pipeline.errors import SpecError
 from lstm_pipeline.forecasting import GroupsFailed
 from lstm_pipeline.orchestration import stages
-from lstm_pipeline.orchestration.failures import user_errors
+from lstm_pipeline.orchestration.failures import Mistake, user_errors
 from lstm_pipeline.orchestration.frames import Frame
 from lstm_pipeline.orchestration.keys import (
     ACCURACY,
@@ -37,8 +38,10 @@ from lstm_pipeline.orchestration.keys import (
     source_key,
     write_mode,
 )
+from lstm_pipeline.orchestration.references import code_references
 from lstm_pipeline.projects import Project, chain_to
 from lstm_pipeline.spec import DataProduct, PredictionStep, TrainingStep
+from lstm_pipeline.wording import counted
 
 _READ = {"parquet", "duckdb"}
 
@@ -71,9 +74,7 @@ def tagged_date(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> dt
     try:
         return dt.date.fromisoformat(tag)
     except ValueError:
-        raise dg.Failure(
-            f"run tag {AS_OF_TAG}: expected a date, e.g. 2025-01-31, found '{tag}'", allow_retries=False
-        ) from None
+        raise Mistake(f"run tag {AS_OF_TAG}: expected a date, e.g. 2025-01-31, found '{tag}'") from None
 
 
 def _shared(project: Project, name: str, description: str) -> dict[str, Any]:
@@ -89,6 +90,7 @@ def _shared(project: Project, name: str, description: str) -> dict[str, Any]:
             BUCKET: project.spec.training.model_bucket,
             WRITE_MODE: write_mode(project, name),
             RUN_TAGS: json.dumps(run_tags(product)),
+            **code_references(project, name),
         },
     }
 
@@ -237,11 +239,16 @@ def _result(made: stages.Made) -> dg.MaterializeResult[Frame]:
 
 def broken_spec_asset(name: str, error: SpecError) -> dg.AssetSpec:
     """Takes the place of a project whose spec is wrong: an asset that shows every problem."""
-    problems = "\n".join(f"- {problem}" for problem in error.problems)
+    # in a block that shows text as it is, on lines that fit the page: names may contain any mark
+    lines = textwrap.TextWrapper(
+        100, initial_indent="- ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    problems = "\n".join(lines.fill(str(problem)) for problem in error.problems).replace("```", "'''")
+    found = counted(len(error.problems), "problem")
     return dg.AssetSpec(
         key=dg.AssetKey(["broken_specs", slug(name)]),
         group_name="broken_specs",
-        description=f"**The spec of this project is wrong; nothing of it was loaded.**\n\n{error.source}\n\n{problems}",
-        metadata={"problems": dg.MetadataValue.md(problems), "source": dg.MetadataValue.path(error.source)},
+        description=f"**This project is not loaded: {found} in its spec.**\n\n`{error.source}`\n\n```\n{problems}\n```",
+        metadata={"problems": len(error.problems), "spec": dg.MetadataValue.path(error.source)},
         kinds={"error"},
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import yaml
 from pydantic import BaseModel, GetJsonSchemaHandler, RootModel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -14,7 +15,7 @@ from lstm_pipeline.errors import SpecError
 from lstm_pipeline.orchestration.code_location import broken, project_definitions, shared_resources
 from lstm_pipeline.orchestration.scaffolding import ProjectScaffolder
 from lstm_pipeline.projects import Project
-from lstm_pipeline.spec import Document, ProjectSpec, load_data, storage_uri
+from lstm_pipeline.spec import Document, ProjectSpec, load_data, load_spec, storage_uri
 
 
 class ForecastProjectAttributes(RootModel[dict[str, Any]]):
@@ -30,9 +31,16 @@ class ForecastProjectAttributes(RootModel[dict[str, Any]]):
 class ForecastProject(dg.Component):
     """One forecasting project: cleaned data, a model for each feature group, published versions, predictions."""
 
-    def __init__(self, attributes: dict[str, Any], path: Path) -> None:
+    def __init__(self, attributes: dict[str, Any], path: Path, file: Path | None = None) -> None:
+        """
+        Args:
+            attributes: the spec.
+            path: the folder that relative paths in it are relative to.
+            file: the YAML file that holds it and nothing else, so that messages can name lines; None if there is none.
+        """
         self.attributes = attributes
         self.path = path
+        self.file = file
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
@@ -43,14 +51,27 @@ class ForecastProject(dg.Component):
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> ForecastProject:
         """Takes the attributes unchecked; they are validated when the definitions are built."""
         data = attributes.root if isinstance(attributes, ForecastProjectAttributes) else {}
-        return cls(data, Path(context.path))
+        folder = Path(context.path)
+        return cls(data, folder, _own_file(folder))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The project's assets and jobs, or an asset that shows what is wrong with its spec."""
         try:
-            loaded = load_data(Document(str(self.path), self.attributes), self.path)
+            document = Document(str(self.path), self.attributes)
+            loaded = load_spec(self.file) if self.file else load_data(document, self.path)
         except SpecError as error:
             return broken(self.path, error)
         storage = storage_uri()
         shared = dg.Definitions(resources=shared_resources(storage))  # another project's code location has none of them
         return dg.Definitions.merge(project_definitions(Project(loaded, storage)), shared)
+
+
+def _own_file(folder: Path) -> Path | None:
+    """The folder's YAML file, if it holds one component: of several, Dagster does not say which one is loaded."""
+    file = folder / "defs.yaml"
+    try:
+        documents = list(yaml.parse(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    starts = sum(isinstance(event, yaml.DocumentStartEvent) for event in documents)
+    return file if starts == 1 else None

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterUserCodeProcessError
+from dagster_shared.error import SerializableErrorInfo
 
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration.dead_runs import OWNER_TAG
@@ -15,6 +17,21 @@ from lstm_pipeline.orchestration.dead_runs import OWNER_TAG
 RETRIES = 3
 DELAY = 15.0
 """Seconds before the first retry; each further one waits twice as long. A store has been waited for before that."""
+
+
+class Mistake(dg.Failure, DagsterUserCodeProcessError):
+    """A failure that the UI shows as its message alone.
+
+    Dagster attaches the frames of its own calls to a failure: forty lines that say nothing about a wrong column. It
+    takes the error as it is told, without frames, only of an error that happened in another process.
+    """
+
+    def __init__(self, message: str) -> None:
+        Exception.__init__(self, message)
+        self.description = message
+        self.metadata = {}
+        self.allow_retries = False
+        self.user_code_process_error_infos = [SerializableErrorInfo(message, stack=[], cls_name=None)]
 
 
 @contextmanager
@@ -31,7 +48,7 @@ def user_errors(context: Any = None) -> Iterator[None]:
     try:
         yield
     except PipelineError as error:
-        failure = dg.Failure(description=str(error), allow_retries=False)
+        failure = Mistake(str(error))
         attempts = _attempts(context) if error.transient else None
         if attempts is not None and attempts < RETRIES:
             raise dg.RetryRequested(RETRIES, DELAY * 2**attempts * random.uniform(0.5, 1.5)) from failure

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import dagster as dg
 
 from lstm_pipeline.projects import Project
+from lstm_pipeline.reporting import literal
 from lstm_pipeline.spec import DataProduct, DataProductInput
+from lstm_pipeline.wording import counted, listed
 
 AS_OF_TAG = "lstm_pipeline/as_of"
 GROUPS_TAG = "lstm_pipeline/groups"
@@ -71,8 +74,15 @@ def write_mode(project: Project, asset: str) -> str:
 
 
 def described(project: Project, text: str) -> str:
-    """A description of an asset or a job, with what the spec says that the project is for."""
-    return f"{text}\n\n{project.spec.description}" if project.spec.description else text
+    """A description of an asset or a job: what it is, what project it belongs to, and what the spec says about that."""
+    step, horizon = project.spec.training, counted(project.spec.prediction.forecast_horizon, "step")
+    frequency = f"at frequency `{step.frequency}`" if step.frequency else "at the frequency of the data"
+    groups = counted(len(project.groups), "group")
+    about = (
+        f"{groups} of features ({literal(listed(list(project.groups), most=8))}), forecast {horizon} {frequency}; "
+        f"spec `{Path(project.loaded.source).name}`"
+    )
+    return "\n\n".join(part for part in (text, about, project.spec.description) if part)
 
 
 def source_key(project: Project, product: DataProduct, name: str) -> dg.AssetKey:

@@ -1,4 +1,8 @@
-"""What Dagster's UI shows about each asset."""
+"""What Dagster's UI shows about each asset.
+
+The UI plots every number over time. So what is a number here is worth a plot: counts, seconds, and errors that have a
+unit-free scale, by feature. Settings, which are the same in every run, are text.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,21 @@ from lstm_pipeline.reporting import decision_rows, frame_rows, literal, metric_r
 from lstm_pipeline.statistics import METRIC_NAMES, Metrics
 from lstm_pipeline.tables import describe
 from lstm_pipeline.verification import LiveAccuracy
+from lstm_pipeline.wording import number
 
 Metadata = dict[str, Any]
 
+MAX_PLOTTED = 30
+"""The most features of which the UI plots a metric each."""
 
-def frame_metadata(table: pa.Table, timestamp_col: str, preview: int) -> Metadata:
-    """A frame's row count, time range, column schema and first rows."""
+
+def frame_metadata(table: pa.Table, timestamp_col: str, preview: int, *, newest: bool = True) -> Metadata:
+    """A frame's row count, time range, column schema and some of its rows.
+
+    Args:
+        preview: number of rows to show.
+        newest: whether they are the last rows, or the first ones.
+    """
     columns = [dg.TableColumn(name=name, type=kind) for name, kind in describe(table.schema)]
     metadata: Metadata = {
         "dagster/row_count": table.num_rows,
@@ -31,7 +44,8 @@ def frame_metadata(table: pa.Table, timestamp_col: str, preview: int) -> Metadat
         timestamps = table[timestamp_col].to_pandas()
         metadata["first"], metadata["last"] = str(timestamps.min()), str(timestamps.max())
     if preview:
-        metadata["preview"] = _table(frame_rows(table.slice(0, preview)))
+        first = max(0, table.num_rows - preview) if newest else 0
+        metadata["newest_rows" if newest else "first_rows"] = _table(frame_rows(table.slice(first, preview)))
     return metadata
 
 
@@ -50,10 +64,36 @@ def dataset_metadata(dataset: Dataset) -> Metadata:
         "columns_ignored": dict(dataset.features.ignored),
         "notes": _bullets(data_notes(dataset)),
         "unusable_steps": int((~dataset.filled.usable).sum()),
-        "season_length": dataset.season,
+        "season_length": _text(dataset.season),
         "calendar_features": list(dataset.calendar),
         "context_features": list(dataset.features.context),
         "data_fingerprint": dataset.fingerprint(),
+    }
+
+
+def _text(value: float | None) -> dg.MetadataValue:
+    """A number that is a setting: the UI would plot it."""
+    return dg.MetadataValue.text(number(value))
+
+
+def _plotted(metric: str, metrics: Mapping[str, Metrics]) -> Metadata:
+    """A metric that the UI plots over time, for each feature and as a mean.
+
+    Args:
+        metrics: feature → metric → value.
+
+    Returns:
+        `<metric>/<feature>` and `<metric>` → value, without those that are undefined. Of more than `MAX_PLOTTED`
+        features only the mean and the worst: a page of hundreds of plots shows nothing.
+    """
+    found = {feature: value for feature, own in metrics.items() if (value := own.get(metric)) is not None}
+    if not found:
+        return {}
+    by_feature = {f"{metric}/{feature}": value for feature, value in found.items()}
+    worst = min(found.values()) if metric == "skill" else max(found.values())
+    return {
+        metric: sum(found.values()) / len(found),
+        **(by_feature if len(found) <= MAX_PLOTTED else {f"{metric}/worst": worst}),
     }
 
 
@@ -65,10 +105,10 @@ def _bullets(lines: Sequence[str]) -> dg.MetadataValue:
 def model_metadata(record: IndividualRecord) -> Metadata:
     """A group's metrics and settings."""
     metadata = record.metadata
-    one_step = metadata.metrics.get("one_step", {})
+    one_step = metadata.feature_metrics.get("one_step", {})
     return {
-        "metrics": _table(metric_rows(metadata.feature_metrics.get("one_step", {}))),
-        **{f"one_step_{name}": value for name, value in one_step.items() if value is not None},
+        "metrics_one_step": _table(metric_rows(one_step)),
+        **_plotted("skill", one_step),
         "val_loss": metadata.training["val_loss"],
         "best_epoch": metadata.training["best_epoch"],
         "epochs_trained": metadata.training["epochs"],
@@ -89,20 +129,20 @@ def version_metadata(version: Version) -> Metadata:
         for pinned in record.individual_models
     }
     rows = [{"group": group, "model": name, "predicts": ", ".join(names)} for group, (name, names) in models.items()]
-    mean = record.evaluation["mean"]
-    numbers = {f"{kind}_{name}": value for kind, metrics in mean.items() for name, value in metrics.items()}
+    mean = {f"mean, {kind.replace('_', ' ')}": metrics for kind, metrics in record.evaluation["mean"].items()}
     return {
         "version": record.version,
+        **_plotted("skill", record.feature_metrics["rolled"]),
+        **_plotted("mase", record.feature_metrics["rolled"]),
         "models": _table(rows),
         "decisions": _table(decision_rows(record.decisions)),
         "metrics_rolled": _table(metric_rows(record.feature_metrics["rolled"])),
         "metrics_one_step": _table(metric_rows(record.feature_metrics["one_step"])),
-        "baselines_rolled": _table(metric_rows(record.baseline_metrics, "method")),
+        "means_beside_baselines": _table(metric_rows({**mean, **record.baseline_metrics}, "method")),
         **_calibration_metadata(record),
         "metric_definitions": dict(record.metric_definitions),
-        "evaluation_origins": record.evaluation["origins"],
-        "evaluation_horizon": record.evaluation["horizon"],
-        **{name: value for name, value in numbers.items() if value is not None},
+        "evaluation_origins": _text(record.evaluation["origins"]),
+        "evaluation_horizon": _text(record.evaluation["horizon"]),
         "record": dg.MetadataValue.path(version.record.metadata_path),
     }
 
@@ -135,6 +175,8 @@ def _calibration_metadata(record: EnsembleMetadata) -> Metadata:
             for name in record.calibration.intervals
         }
         tables["interval_coverage"] = _table(metric_rows(by_feature))
+        means = {level: _mean(list(shares.values())) for level, shares in record.calibration.coverage.items()}
+        tables |= {f"coverage/{level}": share for level, share in means.items() if share is not None}
     if record.residuals:
         tables["residuals"] = _table(metric_rows(record.residuals))
     return tables
@@ -149,7 +191,7 @@ def forecast_metadata(forecast: Forecast, timestamp_col: str) -> Metadata:
     }
     rows = [{"feature": feature, "model": model} for feature, model in predicted.items()]
     return {
-        **frame_metadata(forecast.table, timestamp_col, preview=10),
+        **frame_metadata(forecast.table, timestamp_col, preview=10, newest=False),
         "version": str(forecast.ensemble.version),
         "predicted_by": _table(rows),
         "notes": _bullets(forecast.history.notes(forecast.ensemble.predicted)),
@@ -162,9 +204,14 @@ def backtest_metadata(result: Backtest) -> Metadata:
     rows = result.table.filter(pc.field("lead").is_null()).to_pylist()
     methods = {row["method"]: _scores(row) for row in rows if row["group"] is None}
     features = {row["feature"]: _scores(row) for row in rows if row["feature"] and row["method"] == ENSEMBLE}
-    protocol = {name: value for name, value in result.protocol.items() if value is not None}
+    protocol = {
+        name: _text(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+        for name, value in result.protocol.items()
+        if value is not None
+    }
     return {
         "dagster/row_count": result.table.num_rows,
+        **_plotted("skill", features),
         "methods": _table(metric_rows(methods, "method")),
         "features": _table(metric_rows(features)),
         **protocol,
@@ -199,9 +246,9 @@ def accuracy_metadata(found: LiveAccuracy) -> Metadata:
     }
     in_use = versions.get(found.summary.version, {})
     numbers = {
-        **{f"skill/{name}": one.skill for name, one in latest.items()},
-        **{f"factor/{name}": one.factor for name, one in latest.items()},
-        **{name: value for name, value in in_use.items() if name.startswith("coverage_")},
+        **_plotted("skill", features),
+        **_plotted("factor", features),
+        **{name.replace("_", "/"): value for name, value in in_use.items() if name.startswith("coverage_")},
     }
     return {
         "dagster/row_count": found.table.num_rows,

@@ -157,7 +157,7 @@ def model_metadata(project: Project, model: StoredModel, log: dg.DagsterLogManag
     plot = Plot(
         "loss_curve",
         "loss by epoch",
-        lambda: reporting.draw_losses(model.record, training_log(project.registry, model)),
+        lambda: reporting.draw_losses(project.name, model.record, training_log(project.registry, model)),
     )
     return {**show.model_metadata(model.record), **drawn([plot], project.registry.store, log)}
 
@@ -184,7 +184,9 @@ def publish_models(
     if product.fields is not None:
         records = conform(records, product.fields, what="model_metadata")
     path = project.registry.layout.residual_plot(published.version.record.version)
-    plot = Plot("residual_plot", "residuals one step ahead", lambda: reporting.draw_residuals(published), path)
+    plot = Plot(
+        "residual_plot", "residuals one step ahead", lambda: reporting.draw_residuals(project.name, published), path
+    )
     plots = (plot,) if published.is_new else ()  # the version in use has its plot already
     return _made(records, as_of, show.publication_metadata(published), *plots)
 
@@ -212,7 +214,7 @@ def make_forecast(
     made = forecast(project, table, as_of=as_of, predicted_at=now, version=version, horizon=horizon)
     keep_issued(project, made, run_id)
     path = project.registry.layout.forecast_plot
-    plot = Plot("forecast", "forecast with recent history", lambda: reporting.draw_forecast(made), path)
+    plot = Plot("forecast", "forecast with recent history", lambda: reporting.draw_forecast(project.name, made), path)
     shown = show.forecast_metadata(made, project.spec.prediction.timestamp_col)
     return _made(made.table, as_of, shown, plot)
 
@@ -225,11 +227,11 @@ def score_forecasts(project: Project, as_of: dt.date) -> Made:
         RegistryError: the store fails.
     """
     found = score_issued(project, as_of=as_of, now=dt.datetime.now(dt.UTC))
-    over_time = Plot("error_over_time", "error over time", lambda: reporting.draw_live_accuracy(found))
+    over_time = Plot("error_over_time", "error over time", lambda: reporting.draw_live_accuracy(project.name, found))
     by_lead = Plot(
         "errors_by_lead",
         "error by lead time",
-        lambda: reporting.draw_live_leads(found, _tested(project, found.summary.version)),
+        lambda: reporting.draw_live_leads(project.name, found, _tested(project, found.summary.version)),
     )
     return _made(found.table, as_of, show.accuracy_metadata(found), over_time, by_lead)
 
@@ -265,7 +267,9 @@ def run_backtest(project: Project, table: pa.Table, options: BacktestOptions, as
         on_epoch=lambda group, report: teller.progress.on_epoch(teller.log, group, report),
     )
     path = project.registry.layout.backtest_plot
-    plot = Plot("errors_by_lead", "error by lead time", lambda: reporting.draw_backtest(result.table), path)
+    plot = Plot(
+        "errors_by_lead", "error by lead time", lambda: reporting.draw_backtest(project.name, result.table), path
+    )
     return _made(result.table, as_of, show.backtest_metadata(result), plot)
 
 

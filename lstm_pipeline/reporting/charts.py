@@ -18,11 +18,14 @@ from matplotlib.ticker import MaxNLocator
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.reporting.lettering import families, lines_of
+from lstm_pipeline.wording import number
 
 PAST, FORECAST, ACCENT = "#8a94a6", "#2563eb", "#dc2626"
 MAX_PANELS = 30
+_FAR = 2.0
+"""Errors so many times the highlighted method's leave the picture: they would press all others together."""
 _PANEL, _LEAST = 4.0, 8.0  # inches: width of a panel, and of the whole chart at least, so that its headline fits
-_LEFT, _RIGHT, _ABOVE, _BELOW, _TITLE = 0.6, 0.1, 0.22, 0.38, 0.35  # inches: margins of a panel, and the headline
+_LEFT, _RIGHT, _ABOVE, _BELOW, _TITLE = 0.6, 0.1, 0.22, 0.38, 0.52  # inches: margins of a panel, and the headline
 _LINE, _MOST_LINES = 0.11, 5  # inches: another line of a long name; and how many lines it may take
 _LETTERS = 108.0  # letters of one point that fit into an inch, if they are as wide as the average
 
@@ -85,7 +88,7 @@ def forecast_chart(
         few_dates(axes)
         axes.grid(alpha=0.2)
     shaded = f", shaded {' and '.join(f'{level} %' for level in bounds)} intervals" if bounds else ""
-    _headline(figure, f"{title}{more}: history grey, forecast blue{shaded}")
+    _headline(figure, title, f"each feature in its own units{more}: history grey, forecast blue{shaded}")
     return to_png(figure)
 
 
@@ -108,33 +111,49 @@ def residual_chart(title: str, residuals: Mapping[str, Float64]) -> bytes:
             axes.plot(grid, normal, color=FORECAST, linewidth=1.2)
         axes.axvline(0, color=ACCENT, linewidth=0.8, linestyle="--")
         axes.set_yticks([])
-    _headline(figure, f"{title}{more}: residuals grey, normal distribution blue")
+    _headline(figure, title, f"each feature in its own units{more}: residuals grey, normal distribution blue")
     return to_png(figure)
 
 
 def error_chart(title: str, errors: Mapping[str, Float64]) -> bytes:
     """Each method's error by lead time, relative to that of the seasonal naive forecast, which is the line at 1.
 
+    The first method sets the scale: another one whose error is many times as large leaves the picture at its top, and
+    the legend says how high it goes.
+
     Args:
         errors: method → (H,) relative errors, NaN where undefined; the first method is highlighted.
     """
-    figure = Figure(figsize=(8, 4), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.add_subplot()
     axes.axhline(1, color=PAST, linewidth=1, linestyle="--")
+    top = _highest(errors)
     for index, (method, values) in enumerate(errors.items()):
         leads = np.arange(1, len(values) + 1)
         colour, width, layer = (FORECAST, 2.2, 4) if index == 0 else (f"C{index}", 1.2, 3)
-        axes.plot(leads, values, color=colour, linewidth=width, zorder=layer, marker="o", markersize=2.5, label=method)
+        finite = values[np.isfinite(values)]
+        beyond = f" (up to {number(finite.max())})" if len(finite) and finite.max() > top else ""
+        label = method + beyond
+        axes.plot(leads, values, color=colour, linewidth=width, zorder=layer, marker="o", markersize=2.5, label=label)
     if not any(np.isfinite(values).any() for values in errors.values()):
         note = "undefined: the seasonal naive forecast makes no errors"
         axes.text(0.5, 0.4, note, transform=axes.transAxes, ha="center")
     axes.set_title(title, parse_math=False, fontfamily=families())
     axes.set(xlabel="lead time (steps)", ylabel="rmse / rmse of the seasonal naive forecast")
     axes.set_xlim(0.5, max((len(values) for values in errors.values()), default=1) + 0.5)
+    axes.set_ylim(0, top)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=8, ncols=2)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return to_png(figure)
+
+
+def _highest(errors: Mapping[str, Float64]) -> float:
+    """Where an error chart ends: at the largest error, but not far above the first method's and the line at 1."""
+    first = next(iter(errors.values()), np.empty(0))
+    own = first[np.isfinite(first)]
+    most = max((values[np.isfinite(values)].max(initial=0) for values in errors.values()), default=0.0)
+    return float(1.08 * min(max(most, 1.0), _FAR * max(own.max(initial=0), 1.0)))
 
 
 def _panels(names: Sequence[str], row_height: float) -> tuple[Figure, list[Axes], str]:
@@ -168,7 +187,7 @@ def _panels(names: Sequence[str], row_height: float) -> tuple[Figure, list[Axes]
         axes.tick_params(labelsize=7)
         axes.xaxis.get_offset_text().set_fontsize(7)
         panels.append(axes)
-    more = f" (first {MAX_PANELS} of {len(names)} features)" if len(names) > MAX_PANELS else ""
+    more = f" (the first {MAX_PANELS} of {len(names)})" if len(names) > MAX_PANELS else ""
     return figure, panels, more
 
 
@@ -185,10 +204,15 @@ def _title(name: str, panel: float) -> tuple[str, float]:
     return "\n".join(lines), size
 
 
-def _headline(figure: Figure, text: str) -> None:
-    figure.suptitle(
-        text, fontsize=10, y=1 - 0.1 / figure.get_figheight(), va="top", parse_math=False, fontfamily=families()
-    )
+def _headline(figure: Figure, title: str, legend: str) -> None:
+    """What the figure shows, and below it how to read it."""
+    width, height = figure.get_size_inches()
+    (first, *_) = lines_of(title, int(width * _LETTERS / 11), 1)
+    for text, size, above in ((first, 10.5, 0.08), (legend, 8.5, 0.29)):
+        figure.text(
+            0.5, 1 - above / height, text, fontsize=size, ha="center", va="top", parse_math=False,
+            fontfamily=families(),
+        )  # fmt: skip
 
 
 def few_dates(axes: Axes) -> None:

@@ -14,13 +14,14 @@ from matplotlib.figure import Figure
 
 from lstm_pipeline.arrays import Flags, Float64
 from lstm_pipeline.reporting.charts import ACCENT, FORECAST, PAST, error_chart, few_dates, to_png
+from lstm_pipeline.reporting.lettering import families
 from lstm_pipeline.verification import LiveAccuracy, OverTime
 from lstm_pipeline.wording import counted
 
 _MOST_POINTS, _MOST_NAMED, _MOST_LABELS = 200, 10, 12
 
 
-def draw_live_accuracy(found: LiveAccuracy) -> bytes:
+def draw_live_accuracy(project: str, found: LiveAccuracy) -> bytes:
     """Each feature's error by the time of its forecasts' origins, with a line where a version made its first forecast.
 
     Errors are root mean squared errors over a forecast's lead times, in units of the feature's mean change over a
@@ -58,12 +59,13 @@ def draw_live_accuracy(found: LiveAccuracy) -> bytes:
         axes.set(xticks=[], yticks=[])
     axes.set_ylim(bottom=0)
     axes.set(xlabel="origin of the forecast", ylabel="rmse / mean change over a season")
-    axes.set_title(f"error of {counted(len(origins), kind)}", fontsize=10, pad=18)
+    title = f"{project}: error of {counted(len(origins), kind)}"
+    axes.set_title(title, fontsize=10, pad=18, parse_math=False, fontfamily=families())
     axes.grid(alpha=0.25)
     return to_png(figure)
 
 
-def draw_live_leads(found: LiveAccuracy, tested: Float64 | None = None) -> bytes:
+def draw_live_leads(project: str, found: LiveAccuracy, tested: Float64 | None = None) -> bytes:
     """The error by lead time, relative to that of the naive forecasts of the same origins, beside the test part's.
 
     Args:
@@ -81,7 +83,7 @@ def draw_live_leads(found: LiveAccuracy, tested: Float64 | None = None) -> bytes
     elif (over_all := _test_error(found)) is not None:
         horizon = max((len(values) for values in errors.values()), default=1)
         errors[f"test part, {in_use}, over all lead times"] = np.full(horizon, over_all)
-    return error_chart("live forecasts by lead time", errors or {"live": np.full(1, np.nan)})
+    return error_chart(f"{project}: live forecasts", errors or {"live": np.full(1, np.nan)})
 
 
 def _scaled(over_time: Mapping[str, OverTime]) -> tuple[list[str], pd.DatetimeIndex, Float64]:

@@ -32,14 +32,19 @@ def literal(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$>])", r"\\\1", plain(text)).replace("&", "&amp;").replace("<", "&lt;")
 
 
+_FIRST = ("skill", "mase", "relative_rmse")
+"""The metrics that can be compared between features, which come first: a page may be too narrow for all of them."""
+
+
 def metric_rows(rows: Mapping[str, Mapping[str, float | None]], label: str = "feature") -> list[Row]:
-    """Metrics as table rows, with numbers formatted as in the terminal.
+    """Metrics as table rows, those that can be compared first, with numbers formatted as in the terminal.
 
     Args:
         rows: feature → metric → value; a missing metric is shown as a dash.
         label: the heading of the first column.
     """
-    names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
+    found = dict.fromkeys(name for metrics in rows.values() for name in metrics)
+    names = [*(name for name in _FIRST if name in found), *(name for name in found if name not in _FIRST)]
     return [
         {label: plain(feature), **{name: number(metrics.get(name)) for name in names}}
         for feature, metrics in rows.items()

@@ -90,7 +90,7 @@ def test_protocol_and_shapes(found: Backtest) -> None:
     assert found.protocol["overlapping_origins"] == HORIZON - 1
     assert found.protocol["first_origin"] == "2024-03-25T00:00:00" == found.origins[0].isoformat()
     assert found.table.num_rows == len(METHODS) * (1 + HORIZON) * (1 + 2 + 3)
-    assert draw_backtest(found.table).startswith(b"\x89PNG")
+    assert draw_backtest("mill", found.table).startswith(b"\x89PNG")
 
 
 def test_drift_and_linear_are_made_of_the_rows_before_the_origin(found: Backtest) -> None:

@@ -38,6 +38,10 @@ def written(path: Path, project: str | None = None, **extra: Any) -> None:
     path.write_text(json.dumps(data) if path.suffix == ".json" else yaml.safe_dump(data))
 
 
+def on_one_line(text: Any) -> str:
+    return " ".join(str(text).split())
+
+
 def loaded(taken: tuple[str, ...] = ()) -> tuple[set[str], dict[str, str]]:
     """The projects that load, and the descriptions of the broken specs by the last part of their key."""
     definitions = dg.Definitions.merge(user_projects(taken), dg.Definitions(resources=resources()))
@@ -45,7 +49,7 @@ def loaded(taken: tuple[str, ...] = ()) -> tuple[set[str], dict[str, str]]:
     graph: Any = definitions.resolve_asset_graph()
     nodes = list(graph.asset_nodes)
     names = {node.key.path[0] for node in nodes if node.key.path[-1] == "predictions"}
-    broken = {node.key.path[1]: str(node.description) for node in nodes if node.key.path[0] == BROKEN}
+    broken = {node.key.path[1]: on_one_line(node.description) for node in nodes if node.key.path[0] == BROKEN}
     return names, broken
 
 

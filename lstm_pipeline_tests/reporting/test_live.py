@@ -51,10 +51,10 @@ def over_time(names: list[str], count: int, first: str = "2024-01-01") -> OverTi
 
 def test_a_line_for_each_feature_and_for_each_version(found: LiveAccuracy, figures: list[Figure]) -> None:
     """Of the seven forecasts two are not complete, as the horizon is three."""
-    assert draw_live_accuracy(found).startswith(b"\x89PNG")
+    assert draw_live_accuracy("mill", found).startswith(b"\x89PNG")
     axes = figures[0].axes[0]
     load, heat, version = axes.get_lines()
-    assert axes.get_title() == "error of 5 complete forecasts"
+    assert axes.get_title() == "mill: error of 5 complete forecasts"
     assert len(load.get_xdata()) == len(heat.get_xdata()) == 5
     first = (((5 - 2) ** 2 + (1 - 3) ** 2 + (4 - 4) ** 2) / 3) ** 0.5 / 2
     assert np.asarray(load.get_ydata())[0] == pytest.approx(first)
@@ -64,7 +64,7 @@ def test_a_line_for_each_feature_and_for_each_version(found: LiveAccuracy, figur
 
 def test_names_are_drawn_as_they_are(found: LiveAccuracy, figures: list[Figure]) -> None:
     names = [r"$\foo$", "_hidden", "a$b", "x^2_1"]
-    draw_live_accuracy(replace(found, over_time={"v1": over_time(names, 5)}))
+    draw_live_accuracy("mill", replace(found, over_time={"v1": over_time(names, 5)}))
     legend = figures[0].axes[0].get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == names
@@ -72,7 +72,7 @@ def test_names_are_drawn_as_they_are(found: LiveAccuracy, figures: list[Figure])
 
 
 def test_many_features_are_one_bold_line_among_thin_ones(found: LiveAccuracy, figures: list[Figure]) -> None:
-    draw_live_accuracy(replace(found, over_time={"v1": over_time([f"f{number}" for number in range(30)], 5)}))
+    draw_live_accuracy("mill", replace(found, over_time={"v1": over_time([f"f{number}" for number in range(30)], 5)}))
     legend = figures[0].axes[0].get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["each of 30 features", "all features"]
@@ -83,7 +83,7 @@ def test_many_forecasts_are_thinned_and_versions_close_together_share_a_name(
 ) -> None:
     parts = {"v1": over_time(["load"], 5_000, "2001-01-01"), "v2": over_time(["load"], 5, "2014-09-01")}
     parts["v3"] = over_time(["load"], 5, "2014-09-03")
-    draw_live_accuracy(replace(found, over_time=parts))
+    draw_live_accuracy("mill", replace(found, over_time=parts))
     axes = figures[0].axes[0]
     assert len(axes.get_lines()[0].get_xdata()) == 200
     assert [text.get_text() for text in axes.texts] == ["v1", "v2–v3"]
@@ -91,19 +91,21 @@ def test_many_forecasts_are_thinned_and_versions_close_together_share_a_name(
 
 def test_unfinished_forecasts_are_drawn_if_there_are_no_others(found: LiveAccuracy, figures: list[Figure]) -> None:
     one = over_time(["load"], 4)
-    draw_live_accuracy(replace(found, over_time={"v1": replace(one, complete=np.zeros(4, bool))}))
-    assert figures[0].axes[0].get_title() == "error of 4 unfinished forecasts"
+    draw_live_accuracy("mill", replace(found, over_time={"v1": replace(one, complete=np.zeros(4, bool))}))
+    assert figures[0].axes[0].get_title() == "mill: error of 4 unfinished forecasts"
 
 
 @pytest.mark.parametrize("scale", [0.0, np.nan])
 def test_without_a_unit_or_a_forecast_the_chart_says_why_it_is_empty(
     found: LiveAccuracy, figures: list[Figure], scale: float, tmp_path: Path
 ) -> None:
-    draw_live_accuracy(replace(found, over_time={"v1": replace(over_time(["load"], 4), scale=np.array([scale]))}))
-    draw_live_accuracy(nothing := scored(project_in(tmp_path / "new")))
+    draw_live_accuracy(
+        "mill", replace(found, over_time={"v1": replace(over_time(["load"], 4), scale=np.array([scale]))})
+    )
+    draw_live_accuracy("mill", nothing := scored(project_in(tmp_path / "new")))
     said = [text.get_text() for figure in figures for text in figure.axes[0].texts]
     assert said == ["the forecasts have no error that can be drawn", nothing.remarks[0]]
-    assert draw_live_leads(nothing).startswith(b"\x89PNG")
+    assert draw_live_leads("mill", nothing).startswith(b"\x89PNG")
 
 
 def test_by_lead_time_the_version_in_use_stands_beside_the_test_part(
@@ -111,8 +113,8 @@ def test_by_lead_time_the_version_in_use_stands_beside_the_test_part(
 ) -> None:
     drawn: list[dict[str, np.ndarray]] = []
     monkeypatch.setattr(live, "error_chart", lambda title, errors: (drawn.append(errors), b"")[1])
-    draw_live_leads(found, np.array([0.5, 0.6]))
-    draw_live_leads(found)
+    draw_live_leads("mill", found, np.array([0.5, 0.6]))
+    draw_live_leads("mill", found)
     skills = {
         lead: [
             row["skill"] for row in found.table.to_pylist() if (row["lead"], row["version"]) == (lead, "v1")
@@ -125,10 +127,10 @@ def test_by_lead_time_the_version_in_use_stands_beside_the_test_part(
     assert drawn[0]["test part, v1"].tolist() == [0.5, 0.6]
     assert "test part, v1, over all lead times" not in drawn[1]  # its record has no skill
     features = {name: replace(one, test_skill=0.75) for name, one in found.summary.features.items()}
-    draw_live_leads(replace(found, summary=replace(found.summary, features=features)))
+    draw_live_leads("mill", replace(found, summary=replace(found.summary, features=features)))
     assert drawn[2]["test part, v1, over all lead times"].tolist() == [0.5, 0.5, 0.5]
 
 
 def test_the_pictures_are_large_enough(found: LiveAccuracy) -> None:
-    for png in (draw_live_accuracy(found), draw_live_leads(found)):
+    for png in (draw_live_accuracy("mill", found), draw_live_leads("mill", found)):
         assert np.asarray(matplotlib.image.imread(io.BytesIO(png))).shape[1] > 600

@@ -1,0 +1,55 @@
+"""Where an asset comes from: the place in its spec, and the function that makes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+
+from lstm_pipeline.orchestration import stages
+from lstm_pipeline.orchestration.keys import (
+    ACCURACY,
+    BACKTEST,
+    CLEANED,
+    METADATA,
+    PREDICTIONS,
+    RECENT,
+    TRAINED,
+    product_of,
+)
+from lstm_pipeline.projects import Project
+from lstm_pipeline.spec import Loc, PredictionStep, TrainingStep
+
+_MADE_BY = {
+    CLEANED: stages.clean_data,
+    TRAINED: stages.train_models,
+    METADATA: stages.publish_models,
+    RECENT: stages.read_recent_data,
+    PREDICTIONS: stages.make_forecast,
+    ACCURACY: stages.score_forecasts,
+    BACKTEST: stages.run_backtest,
+}
+
+
+def code_references(project: Project, asset: str) -> dict[str, dg.MetadataValue]:
+    """An asset's metadata for the UI's *Open in editor*: the line of the spec that it follows, and the stage's code."""
+    spec = Path(project.loaded.source).absolute()
+    code = _MADE_BY[asset].__code__
+    places = [(code.co_filename, code.co_firstlineno, "what makes it")]
+    if spec.is_file():  # a project made by Python code has none
+        places.insert(0, (str(spec), project.loaded.document.line(_place(project, asset)) or 1, "spec"))
+    references = [
+        dg.LocalFileCodeReference(file_path=path, line_number=line, label=label) for path, line, label in places
+    ]
+    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=references)}
+
+
+def _place(project: Project, asset: str) -> Loc:
+    """The part of a spec that an asset follows."""
+    product = product_of(project, asset)
+    name = "predictions" if product is project.spec.predictions else "model_metadata"
+    if asset in (CLEANED, RECENT):
+        return (name, "inputs")
+    steps = product.transformations
+    index = next(index for index, step in enumerate(steps) if isinstance(step, TrainingStep | PredictionStep))
+    return (name, "transformations", index)
