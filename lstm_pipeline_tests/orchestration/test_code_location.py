@@ -39,7 +39,7 @@ def written(path: Path, project: str | None = None, **extra: Any) -> None:
 
 
 def on_one_line(text: Any) -> str:
-    return " ".join(str(text).split())
+    return " ".join(str(text).replace("```", "").split())
 
 
 def loaded(taken: tuple[str, ...] = ()) -> tuple[set[str], dict[str, str]]:
@@ -128,7 +128,7 @@ def test_every_broken_spec_is_shown_although_their_stems_are_equal(projects: Pat
     written(projects / "good.yaml")
     names, broken = loaded(("shipped",))
     assert names == {"good"}
-    assert {key: text.split("\n")[2] for key, text in broken.items()} == {
+    assert {key: text.split("`")[1] for key, text in broken.items()} == {
         "plant_yml": f"{projects}/plant-yml.yaml",
         "plant": f"{projects}/plant.json",
         "plant_yaml": f"{projects}/plant.yaml",
