@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import dagster as dg
@@ -38,10 +39,12 @@ def code_references(project: Project, asset: str) -> dict[str, dg.MetadataValue]
     places = [(code.co_filename, code.co_firstlineno, "what makes it")]
     if spec.is_file():  # a project made by Python code has none
         places.insert(0, (str(spec), project.loaded.document.line(_place(project, asset)) or 1, "spec"))
-    references = [
-        dg.LocalFileCodeReference(file_path=path, line_number=line, label=label) for path, line, label in places
-    ]
-    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=references)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # code references are marked as beta
+        references = [
+            dg.LocalFileCodeReference(file_path=path, line_number=line, label=label) for path, line, label in places
+        ]
+        return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=references)}
 
 
 def _place(project: Project, asset: str) -> Loc:
