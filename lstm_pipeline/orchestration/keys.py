@@ -80,7 +80,7 @@ def described(project: Project, text: str) -> str:
     groups = counted(len(project.groups), "group")
     about = (
         f"{groups} of features ({literal(listed(list(project.groups), most=8))}), forecast {horizon} {frequency}; "
-        f"spec `{Path(project.loaded.source).name}`"
+        f"spec `{'/'.join(Path(project.loaded.source).parts[-2:])}`"
     )
     return "\n\n".join(part for part in (text, about, project.spec.description) if part)
 

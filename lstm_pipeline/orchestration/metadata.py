@@ -86,13 +86,14 @@ def _plotted(metric: str, metrics: Mapping[str, Metrics]) -> Metadata:
         `<metric>/<feature>` and `<metric>` → value, without those that are undefined. Of more than `MAX_PLOTTED`
         features only the mean and the worst: a page of hundreds of plots shows nothing.
     """
-    found = {feature: value for feature, own in metrics.items() if (value := own.get(metric)) is not None}
+    # four digits, as everywhere: the UI shows every digit of a number
+    found = {name: float(f"{value:.4g}") for name, own in metrics.items() if (value := own.get(metric)) is not None}
     if not found:
         return {}
     by_feature = {f"{metric}/{feature}": value for feature, value in found.items()}
     worst = min(found.values()) if metric == "skill" else max(found.values())
     return {
-        metric: sum(found.values()) / len(found),
+        metric: float(f"{sum(found.values()) / len(found):.4g}"),
         **(by_feature if len(found) <= MAX_PLOTTED else {f"{metric}/worst": worst}),
     }
 
@@ -108,7 +109,6 @@ def model_metadata(record: IndividualRecord) -> Metadata:
     one_step = metadata.feature_metrics.get("one_step", {})
     return {
         "metrics_one_step": _table(metric_rows(one_step)),
-        **_plotted("skill", one_step),
         "val_loss": metadata.training["val_loss"],
         "best_epoch": metadata.training["best_epoch"],
         "epochs_trained": metadata.training["epochs"],
@@ -118,6 +118,7 @@ def model_metadata(record: IndividualRecord) -> Metadata:
         "hyperparameters": metadata.hyperparameters,
         "training_rows": metadata.training_rows,
         "model_path": dg.MetadataValue.path(record.model_path),
+        **_plotted("skill", one_step),
     }
 
 
@@ -132,18 +133,18 @@ def version_metadata(version: Version) -> Metadata:
     mean = {f"mean, {kind.replace('_', ' ')}": metrics for kind, metrics in record.evaluation["mean"].items()}
     return {
         "version": record.version,
-        **_plotted("skill", record.feature_metrics["rolled"]),
-        **_plotted("mase", record.feature_metrics["rolled"]),
-        "models": _table(rows),
-        "decisions": _table(decision_rows(record.decisions)),
         "metrics_rolled": _table(metric_rows(record.feature_metrics["rolled"])),
-        "metrics_one_step": _table(metric_rows(record.feature_metrics["one_step"])),
         "means_beside_baselines": _table(metric_rows({**mean, **record.baseline_metrics}, "method")),
+        "decisions": _table(decision_rows(record.decisions)),
+        "models": _table(rows),
+        "metrics_one_step": _table(metric_rows(record.feature_metrics["one_step"])),
         **_calibration_metadata(record),
         "metric_definitions": dict(record.metric_definitions),
         "evaluation_origins": _text(record.evaluation["origins"]),
         "evaluation_horizon": _text(record.evaluation["horizon"]),
         "record": dg.MetadataValue.path(version.record.metadata_path),
+        **_plotted("skill", record.feature_metrics["rolled"]),
+        **_plotted("mase", record.feature_metrics["rolled"]),
     }
 
 
@@ -176,7 +177,7 @@ def _calibration_metadata(record: EnsembleMetadata) -> Metadata:
         }
         tables["interval_coverage"] = _table(metric_rows(by_feature))
         means = {level: _mean(list(shares.values())) for level, shares in record.calibration.coverage.items()}
-        tables |= {f"coverage/{level}": share for level, share in means.items() if share is not None}
+        tables |= {f"coverage/{level}": float(f"{share:.4g}") for level, share in means.items() if share is not None}
     if record.residuals:
         tables["residuals"] = _table(metric_rows(record.residuals))
     return tables
@@ -211,10 +212,10 @@ def backtest_metadata(result: Backtest) -> Metadata:
     }
     return {
         "dagster/row_count": result.table.num_rows,
-        **_plotted("skill", features),
         "methods": _table(metric_rows(methods, "method")),
         "features": _table(metric_rows(features)),
         **protocol,
+        **_plotted("skill", features),
     }
 
 

@@ -36,9 +36,10 @@ def code_references(project: Project, asset: str) -> dict[str, dg.MetadataValue]
     """An asset's metadata for the UI's *Open in editor*: the line of the spec that it follows, and the stage's code."""
     spec = Path(project.loaded.source).absolute()
     code = _MADE_BY[asset].__code__
-    places = [(code.co_filename, code.co_firstlineno, "what makes it")]
+    places = [(code.co_filename, code.co_firstlineno, f"{code.co_name} in {Path(code.co_filename).name}")]
     if spec.is_file():  # a project made by Python code has none
-        places.insert(0, (str(spec), project.loaded.document.line(_place(project, asset)) or 1, "spec"))
+        line = project.loaded.document.line(_place(project, asset)) or 1
+        places.insert(0, (str(spec), line, f"line {line} of {spec.name}"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # code references are marked as beta
         references = [
