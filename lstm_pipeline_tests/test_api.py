@@ -16,6 +16,7 @@ from lstm_pipeline_tests.mill import AS_OF, HORIZON, PREDICTED, mill_project
 from lstm_pipeline_tests.orchestration.plant import spec, write_data
 
 
+@pytest.mark.slow
 def test_the_examples_in_the_docstrings_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_data(tmp_path)
     plant = spec()

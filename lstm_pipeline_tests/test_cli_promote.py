@@ -23,6 +23,7 @@ def words(text: str) -> str:
     return " ".join(text.translate(str.maketrans("│┃", "  ")).split())
 
 
+@pytest.mark.slow
 def test_a_group_that_is_not_better_is_shown_and_promoted_by_hand(place: Path) -> None:
     run = ("run", "tiny.yaml", "--only", "train", "--as-of", "2024-06-01")
     write(place, {"rule": "if_better"})

@@ -169,7 +169,7 @@ def open_home(home: str, barrier: object, number: int) -> None:
     os._exit(0)
 
 
-@pytest.mark.parametrize("repetition", range(3))
+@pytest.mark.parametrize("repetition", [0, *(pytest.param(again, marks=pytest.mark.slow) for again in (1, 2))])
 def test_four_processes_create_one_home_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repetition: int
 ) -> None:

@@ -74,13 +74,25 @@ def test_a_run_that_succeeds(tmp_path: Path, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "shown"),
     [
-        ("data/${SECRET_PART}/absent.csv", "data/${SECRET_PART}/absent.csv: no such file or folder"),
-        ("${SECRET_PART}/${UNSET_PART:-" + DEFAULT + "}.csv", "${SECRET_PART}/${UNSET_PART:-…}.csv: no such file"),
+        pytest.param(
+            "data/${SECRET_PART}/absent.csv",
+            "data/${SECRET_PART}/absent.csv: no such file or folder",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "${SECRET_PART}/${UNSET_PART:-" + DEFAULT + "}.csv",
+            "${SECRET_PART}/${UNSET_PART:-…}.csv: no such file",
+            marks=pytest.mark.slow,
+        ),
         (
             "https://me:${PASSWORD}@127.0.0.1:9/${SECRET_PART}/x.csv?sig=${SIGNATURE}&a=" + DEFAULT,
             "https://127.0.0.1:9/${SECRET_PART}/x.csv: ",
         ),
-        ("https://me:" + PASSWORD + "@127.0.0.1:9/x.csv?sig=" + DEFAULT, "https://127.0.0.1:9/x.csv: "),
+        pytest.param(
+            "https://me:" + PASSWORD + "@127.0.0.1:9/x.csv?sig=" + DEFAULT,
+            "https://127.0.0.1:9/x.csv: ",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_run_that_fails(tmp_path: Path, folder: Path, uri: str, shown: str) -> None:

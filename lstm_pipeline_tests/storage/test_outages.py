@@ -152,6 +152,7 @@ def test_a_server_that_comes_back_soon_is_waited_for(
 
 
 @pytest.mark.parametrize("what", SOME)
+@pytest.mark.slow
 def test_a_server_that_stays_away_is_told_and_nothing_is_lost(
     own_rclone: S3Server, monkeypatch: pytest.MonkeyPatch, quick: None, what: str, note: Note
 ) -> None:

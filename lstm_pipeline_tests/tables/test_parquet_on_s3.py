@@ -76,6 +76,7 @@ def test_options_of_fsspec_are_for_fsspec(server: S3Server, monkeypatch: pytest.
     assert read_table(URI, storage_options=options).equals(TABLE)
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_during_reading(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = {"config_kwargs": {"retries": {"max_attempts": 1, "mode": "standard"}, "connect_timeout": 1}}
     monkeypatch.setattr("lstm_pipeline.tables.files.s3_options", lambda: quick)
