@@ -76,7 +76,7 @@ def _text(value: float | None) -> dg.MetadataValue:
     return dg.MetadataValue.text(number(value))
 
 
-def _plotted(metric: str, metrics: Mapping[str, Metrics]) -> Metadata:
+def plotted(metric: str, metrics: Mapping[str, Metrics]) -> Metadata:
     """A metric that the UI plots over time, for each feature and as a mean.
 
     Args:
@@ -118,7 +118,7 @@ def model_metadata(record: IndividualRecord) -> Metadata:
         "hyperparameters": metadata.hyperparameters,
         "training_rows": metadata.training_rows,
         "model_path": dg.MetadataValue.path(record.model_path),
-        **_plotted("skill", one_step),
+        **plotted("skill", one_step),
     }
 
 
@@ -143,8 +143,8 @@ def version_metadata(version: Version) -> Metadata:
         "evaluation_origins": _text(record.evaluation["origins"]),
         "evaluation_horizon": _text(record.evaluation["horizon"]),
         "record": dg.MetadataValue.path(version.record.metadata_path),
-        **_plotted("skill", record.feature_metrics["rolled"]),
-        **_plotted("mase", record.feature_metrics["rolled"]),
+        **plotted("skill", record.feature_metrics["rolled"]),
+        **plotted("mase", record.feature_metrics["rolled"]),
     }
 
 
@@ -215,7 +215,7 @@ def backtest_metadata(result: Backtest) -> Metadata:
         "methods": _table(metric_rows(methods, "method")),
         "features": _table(metric_rows(features)),
         **protocol,
-        **_plotted("skill", features),
+        **plotted("skill", features),
     }
 
 
@@ -247,8 +247,8 @@ def accuracy_metadata(found: LiveAccuracy) -> Metadata:
     }
     in_use = versions.get(found.summary.version, {})
     numbers = {
-        **_plotted("skill", features),
-        **_plotted("factor", features),
+        **plotted("skill", features),
+        **plotted("factor", features),
         **{name.replace("_", "/"): value for name, value in in_use.items() if name.startswith("coverage_")},
     }
     return {

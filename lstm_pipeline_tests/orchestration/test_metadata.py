@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dagster as dg
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
-from lstm_pipeline.orchestration.metadata import dataset_metadata
+from lstm_pipeline.orchestration.metadata import dataset_metadata, frame_metadata, plotted
+from lstm_pipeline.statistics.metrics import Metrics
 from lstm_pipeline_tests.mill import ROWS, mill_dataset, mill_table
 
 
@@ -27,3 +29,33 @@ def test_the_use_of_columns_and_the_notes_are_shown_literally() -> None:
         r"a\|b &lt;i\>\*\$ \(every 7 steps at most\)"
     )
     assert dataset_metadata(mill_dataset())["notes"] == dg.MetadataValue.md("none")
+
+
+def table_of(shown: dg.MetadataValue) -> list[dict[str, object]]:
+    return [dict(record.data) for record in shown.value.records]  # type: ignore[attr-defined]
+
+
+def test_a_preview_shows_the_newest_rows_of_data_and_the_first_of_a_forecast() -> None:
+    rows = pa.table({"day": pd.date_range("2024-01-01", periods=5), "load": [1.0, 2.0, 3.0, 4.0, 5.0]})
+    assert [row["load"] for row in table_of(frame_metadata(rows, "day", 2)["newest_rows"])] == ["4", "5"]
+    first = frame_metadata(rows, "day", 2, newest=False)
+    assert [row["load"] for row in table_of(first["first_rows"])] == ["1", "2"]
+    assert len(table_of(frame_metadata(rows, "day", 9)["newest_rows"])) == 5
+
+
+def test_metrics_are_plotted_by_feature_and_as_a_mean() -> None:
+    metrics: dict[str, Metrics] = {"load": {"skill": 0.25}, "heat": {"skill": -1 / 3}, "on": {"skill": None}}
+    assert plotted("skill", metrics) == {"skill": -0.04165, "skill/load": 0.25, "skill/heat": -0.3333}
+    assert plotted("mase", metrics) == {}
+
+
+def test_of_many_features_the_mean_and_the_worst_are_plotted() -> None:
+    many: dict[str, Metrics] = {f"f{number}": {"skill": number / 100, "mase": 1.0 + number} for number in range(31)}
+    assert plotted("skill", many) == {"skill": 0.15, "skill/worst": 0.0}
+    assert plotted("mase", many) == {"mase": 16.0, "mase/worst": 31.0}
+
+
+def test_settings_are_text_because_numbers_are_plotted() -> None:
+    shown = dataset_metadata(mill_dataset())
+    assert isinstance(shown["season_length"], dg.TextMetadataValue)
+    assert isinstance(shown["steps"], int)

@@ -5,7 +5,9 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
+from lstm_pipeline.reporting import charts
 from lstm_pipeline.reporting.charts import (
     MAX_PANELS,
     Lines,
@@ -79,3 +81,18 @@ def test_undefined_errors_are_said_to_be_undefined() -> None:
 
     assert note(undefined).min() < 0.2
     assert note(defined).min() > 0.2
+
+
+def test_the_first_method_sets_the_scale_and_the_legend_says_how_far_others_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: list[Figure] = []
+    monkeypatch.setattr(charts, "to_png", lambda figure: (kept.append(figure), b"")[1])
+    error_chart("v1", {"ensemble": np.array([0.5, 1.5]), "drift": np.array([2.0, 40.0]), "ets": np.array([1.0, 3.0])})
+    error_chart("v1", {"ensemble": np.array([0.5, 0.8]), "ets": np.array([0.6, np.nan])})
+    far, near = (figure.axes[0] for figure in kept)
+    assert far.get_ylim() == pytest.approx((0, 1.08 * 2 * 1.5))
+    legend = far.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["ensemble", "drift (up to 40)", "ets"]
+    assert near.get_ylim() == pytest.approx((0, 1.08))
