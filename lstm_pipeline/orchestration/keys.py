@@ -8,7 +8,6 @@ from pathlib import Path
 import dagster as dg
 
 from lstm_pipeline.projects import Project
-from lstm_pipeline.reporting import literal
 from lstm_pipeline.spec import DataProduct, DataProductInput
 from lstm_pipeline.wording import counted, listed
 
@@ -79,7 +78,7 @@ def described(project: Project, text: str) -> str:
     frequency = f"at frequency `{step.frequency}`" if step.frequency else "at the frequency of the data"
     groups = counted(len(project.groups), "group")
     about = (
-        f"{groups} of features ({literal(listed(list(project.groups), most=8))}), forecast {horizon} {frequency}; "
+        f"{groups} of features ({listed([f"`{group}`" for group in project.groups], most=8)}), forecast {horizon} {frequency}; "
         f"spec `{'/'.join(Path(project.loaded.source).parts[-2:])}`"
     )
     return "\n\n".join(part for part in (text, about, project.spec.description) if part)
