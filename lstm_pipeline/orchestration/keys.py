@@ -76,9 +76,9 @@ def described(project: Project, text: str) -> str:
     """A description of an asset or a job: what it is, what project it belongs to, and what the spec says about that."""
     step, horizon = project.spec.training, counted(project.spec.prediction.forecast_horizon, "step")
     frequency = f"at frequency `{step.frequency}`" if step.frequency else "at the frequency of the data"
-    groups = counted(len(project.groups), "group")
+    groups = listed([f"`{group}`" for group in project.groups], most=8)
     about = (
-        f"{groups} of features ({listed([f"`{group}`" for group in project.groups], most=8)}), forecast {horizon} {frequency}; "
+        f"{counted(len(project.groups), 'group')} of features ({groups}), forecast {horizon} {frequency}; "
         f"spec `{'/'.join(Path(project.loaded.source).parts[-2:])}`"
     )
     return "\n\n".join(part for part in (text, about, project.spec.description) if part)
