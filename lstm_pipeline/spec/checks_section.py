@@ -110,3 +110,8 @@ class Checks(SpecModel):
     def rules(self) -> dict[str, CheckRule]:
         """Name → rule of every check."""
         return {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """Name → what the check is passed by."""
+        return {field.alias or name: field.description or "" for name, field in type(self).model_fields.items()}
