@@ -28,6 +28,7 @@ class Verdict:
         severity: what it means if it did not: `warn` or `error`.
         sentence: what was expected and found and, if it failed, what to do.
         numbers: the numbers behind it.
+        limits: the thresholds that they were compared with.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Verdict:
     severity: Severity
     sentence: str
     numbers: Numbers = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,16 +110,16 @@ def schema(rule: CheckRule, expected: Mapping[str, str], found: Mapping[str, str
 
 def freshness(rule: StepsRule, lag: Lag) -> Verdict:
     """Whether the newest row is recent enough."""
-    numbers: Numbers = {**lag.numbers, "steps_allowed": rule.steps}
+    numbers, limits = lag.numbers, {"steps_allowed": rule.steps}
     if lag.steps <= rule.steps:
         sentence = f"the newest row is {lag.last}; {lag.due} is due at the as-of date"
-        return Verdict("freshness", True, rule.severity, sentence, numbers)
+        return Verdict("freshness", True, rule.severity, sentence, numbers, limits)
     sentence = (
         f"expected the newest row to be at most {counted(rule.steps, 'step')} behind {lag.due}, which is due at the "
         f"as-of date, found {lag.last}, {lag.words}; see whether the input is still written, or allow more by "
         "checks.freshness.steps"
     )
-    return Verdict("freshness", False, rule.severity, sentence, numbers)
+    return Verdict("freshness", False, rule.severity, sentence, numbers, limits)
 
 
 def gaps(rule: GapsRule, steps: int, without_row: int, missing: Mapping[str, int]) -> Verdict:
@@ -139,19 +141,19 @@ def gaps(rule: GapsRule, steps: int, without_row: int, missing: Mapping[str, int
         "missing_values": sum(missing.values()),
         "worst_column": worst,
         "worst_share": shares[worst],
-        "share_allowed": rule.share,
     }
+    limits = {"share_allowed": rule.share}
     beyond = {name: share for name, share in shares.items() if share > rule.share + _ROUNDING}
     rows = f"{counted(without_row, 'step')} of {steps:,} without a row"
     if not beyond:
         sentence = f"at most {_percent(shares[worst])} of a column's values are missing; {rows}"
-        return Verdict("gaps", True, rule.severity, sentence, numbers)
+        return Verdict("gaps", True, rule.severity, sentence, numbers, limits)
     found = _pairs({name: _percent(share) for name, share in beyond.items()})
     sentence = (
         f"expected at most {_percent(rule.share)} of a column's values to be missing, found {found}; {rows}; mend the "
         "source, put the column in drop_cols, or allow more by checks.gaps.share"
     )
-    return Verdict("gaps", False, rule.severity, sentence, numbers)
+    return Verdict("gaps", False, rule.severity, sentence, numbers, limits)
 
 
 def constant_columns(
@@ -250,11 +252,11 @@ def forecast_within_history(
         "furthest_value": float(values[row, seen[column]]),
         "history_low": float(low[column]),
         "history_high": float(high[column]),
-        "margin": rule.margin,
     }
+    limits = {"margin": rule.margin}
     if not count:
         sentence = f"all values are within the history's range, widened by {_percent(rule.margin)} of it"
-        return Verdict("forecast_within_history", True, rule.severity, sentence, numbers)
+        return Verdict("forecast_within_history", True, rule.severity, sentence, numbers, limits)
     found = number(float(values[row, seen[column]]))
     sentence = (
         f"expected values within the history's range, widened by {_percent(rule.margin)} of it, found "
@@ -262,7 +264,7 @@ def forecast_within_history(
         f"{steps[row]}, whose history is {number(float(low[column]))} to {number(float(high[column]))}; look at the "
         "forecast's plot and the newest rows, or allow more by checks.forecast_within_history.margin"
     )
-    return Verdict("forecast_within_history", False, rule.severity, sentence, numbers)
+    return Verdict("forecast_within_history", False, rule.severity, sentence, numbers, limits)
 
 
 def skill(rule: SkillRule, scores: Mapping[str, float | None]) -> Verdict:
@@ -275,17 +277,19 @@ def skill(rule: SkillRule, scores: Mapping[str, float | None]) -> Verdict:
     if not known:
         return nothing_to_judge("skill", rule, "the version has no feature with a defined skill")
     poor = {name: number(score) for name, score in known.items() if not score > rule.above}
-    numbers: Numbers = {**{f"skill/{name}": score for name, score in known.items()}, "above": rule.above}
+    lowest = sorted(known, key=lambda name: known[name])[:_MOST_NUMBERS]
+    numbers: Numbers = {f"skill/{name}": known[name] for name in lowest}
+    limits = {"above": rule.above}
     if not poor:
         worst = min(known, key=lambda name: known[name])
         sentence = f"the lowest skill of {counted(len(known), 'feature')} is {number(known[worst])} ('{plain(worst)}')"
-        return Verdict("skill", True, rule.severity, sentence, numbers)
+        return Verdict("skill", True, rule.severity, sentence, numbers, limits)
     sentence = (
         f"expected a skill above {number(rule.above)} for every feature on the test part, found {_pairs(poor)}; at 0 "
         "and below, the seasonal naive forecast is as good or better: give the group more rows, another window or "
         "other options, or leave the feature out"
     )
-    return Verdict("skill", False, rule.severity, sentence, numbers)
+    return Verdict("skill", False, rule.severity, sentence, numbers, limits)
 
 
 def coverage(rule: CoverageRule, shares: Mapping[int, Mapping[str, float | None]]) -> Verdict:
@@ -297,10 +301,9 @@ def coverage(rule: CoverageRule, shares: Mapping[int, Mapping[str, float | None]
     known = {(level, name): share for level, own in shares.items() for name, share in own.items() if share is not None}
     if not known:
         return nothing_to_judge("coverage", rule, "the version has no intervals")
-    numbers: Numbers = {
-        **{f"coverage_{level}/{name}": share for (level, name), share in known.items()},
-        "tolerance": rule.tolerance,
-    }
+    furthest = sorted(known, key=lambda one: -abs(known[one] - one[0] / 100))[:_MOST_NUMBERS]
+    numbers: Numbers = {f"coverage_{level}/{name}": known[level, name] for level, name in furthest}
+    limits = {"tolerance": rule.tolerance}
     off = {
         f"{name} ({level} %)": _percent(share)
         for (level, name), share in known.items()
@@ -308,32 +311,32 @@ def coverage(rule: CoverageRule, shares: Mapping[int, Mapping[str, float | None]
     }
     if not off:
         sentence = f"{counted(len(known), 'interval')} within {_percent(rule.tolerance)} of the level"
-        return Verdict("coverage", True, rule.severity, sentence, numbers)
+        return Verdict("coverage", True, rule.severity, sentence, numbers, limits)
     sentence = (
         f"expected each interval to contain its level's share of the test part's values, give or take "
         f"{_percent(rule.tolerance)}, found {_pairs(off)}; the test part may be short or unlike the rows before it: "
         "read these intervals with care, or allow more by checks.coverage.tolerance"
     )
-    return Verdict("coverage", False, rule.severity, sentence, numbers)
+    return Verdict("coverage", False, rule.severity, sentence, numbers, limits)
 
 
 def expected_origin(rule: StepsRule, lag: Lag) -> Verdict:
     """Whether a forecast begins where it should: after the last row that ought to be there."""
-    numbers: Numbers = {**lag.numbers, "steps_allowed": rule.steps}
+    numbers, limits = lag.numbers, {"steps_allowed": rule.steps}
     if abs(lag.steps) <= rule.steps:
         sentence = f"the forecast begins after {lag.last}; {lag.due} is due at the as-of date"
-        return Verdict("expected_origin", True, rule.severity, sentence, numbers)
+        return Verdict("expected_origin", True, rule.severity, sentence, numbers, limits)
     what = "the input's end is missing" if lag.steps > 0 else "the input has rows from after the as-of date"
     sentence = (
         f"expected the forecast to begin after {lag.due}, which is due at the as-of date, give or take "
         f"{counted(rule.steps, 'step')}, found {lag.last}, {lag.words}: {what}; mend the input and forecast again, or "
         "allow more by checks.expected_origin.steps"
     )
-    return Verdict("expected_origin", False, rule.severity, sentence, numbers)
+    return Verdict("expected_origin", False, rule.severity, sentence, numbers, limits)
 
 
-_MOST = 5
-"""Names and numbers that a sentence lists."""
+_MOST, _MOST_NUMBERS = 5, 100
+"""How many names a sentence lists, and how many features' numbers a verdict has: the worst."""
 
 
 def _names(names: Sequence[str]) -> str:

@@ -14,6 +14,8 @@ import dagster as dg
 from lstm_pipeline.monitoring import FORECAST_CHECKS, INPUT_CHECKS, VERSION_CHECKS, Verdict
 from lstm_pipeline.orchestration.keys import CLEANED, METADATA, PREDICTIONS, RECENT, asset_key
 from lstm_pipeline.projects import Project
+from lstm_pipeline.spec import CheckRule
+from lstm_pipeline.wording import number
 
 CHECKS_OF: Mapping[str, Sequence[str]] = {
     CLEANED: INPUT_CHECKS,
@@ -30,7 +32,11 @@ def check_specs(project: Project, asset: str) -> list[dg.AssetCheckSpec]:
     """The checks that an asset has."""
     rules, meanings = project.spec.checks.rules, project.spec.checks.meanings
     return [
-        dg.AssetCheckSpec(name, asset=asset_key(project.name, asset), description=_described(meanings[name]))
+        dg.AssetCheckSpec(
+            name,
+            asset=asset_key(project.name, asset),
+            description=f"{_sentence(meanings[name])} In the spec: `{_written(name, rules[name])}`.",
+        )
         for name in CHECKS_OF.get(asset, ())
         if rules[name].severity != "off"
     ]
@@ -43,7 +49,7 @@ def check_results(verdicts: Sequence[Verdict]) -> list[dg.AssetCheckResult]:
             passed=verdict.passed,
             check_name=verdict.name,
             severity=_SEVERITIES[verdict.severity],
-            description=verdict.sentence,
+            description=_sentence(verdict.sentence),
             metadata=_metadata(verdict),
         )
         for verdict in verdicts
@@ -58,19 +64,24 @@ def evaluations(project: Project, asset: str, verdicts: Sequence[Verdict]) -> It
             check_name=verdict.name,
             passed=verdict.passed,
             severity=_SEVERITIES[verdict.severity],
-            description=verdict.sentence,
+            description=_sentence(verdict.sentence),
             metadata=_metadata(verdict),
         )
 
 
-def _described(meaning: str) -> str:
-    return f"{meaning[0].upper()}{meaning[1:]}."
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _written(name: str, rule: CheckRule) -> str:
+    """A rule as the spec has it, e.g. `gaps: {severity: warn, share: 0.1}`."""
+    return f"{name}: {{{', '.join(f'{key}: {value}' for key, value in rule.model_dump().items())}}}"
 
 
 def _metadata(verdict: Verdict) -> dict[str, float | int | str]:
-    """The numbers of a verdict. JSON has no infinity, so that one is text."""
-    known = {name: value for name, value in verdict.numbers.items() if value is not None}
+    """The numbers of a verdict. Thresholds are text, as the UI plots numbers; so is infinity, which JSON has not."""
     return {
-        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in known.items()
-    }
+        name: value if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)) else str(value)
+        for name, value in verdict.numbers.items()
+        if value is not None
+    } | {name: number(value) for name, value in verdict.limits.items()}

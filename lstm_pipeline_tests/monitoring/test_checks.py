@@ -36,7 +36,8 @@ def test_schema() -> None:
 def test_freshness(steps: int, passed: bool) -> None:
     verdict = checks.freshness(StepsRule(), lag(steps))
     assert verdict.passed is passed
-    assert verdict.numbers["steps_behind"] == steps
+    assert verdict.numbers == {"last": "2024-04-17", "due": "2024-04-20", "steps_behind": steps, "frequency": "D"}
+    assert verdict.limits == {"steps_allowed": 1}
     assert checks.freshness(StepsRule(steps=2), lag(steps)).passed
 
 
@@ -126,7 +127,8 @@ def test_a_forecast_of_a_constant_history_may_be_off_by_a_share_of_its_size() ->
 def test_skill(score: float, passed: bool) -> None:
     verdict = checks.skill(SkillRule(), {"load": 0.5, "heat": score, "constant": None})
     assert verdict.passed is passed
-    assert verdict.numbers == {"skill/load": 0.5, "skill/heat": score, "above": 0.0}
+    assert verdict.numbers == {"skill/load": 0.5, "skill/heat": score}
+    assert verdict.limits == {"above": 0.0}
     assert ("found heat -0.3;" in verdict.sentence) is (score == -0.3)
     assert checks.skill(SkillRule(above=-1.0), {"heat": score}).passed
 
@@ -159,5 +161,9 @@ def test_expected_origin(steps: int, passed: bool) -> None:
 
 def test_a_sentence_names_at_most_a_handful() -> None:
     scores = {f"feature {index}": -1.0 for index in range(500)}
-    assert "… (500 in total)" in checks.skill(SkillRule(), scores).sentence
+    verdict = checks.skill(SkillRule(), {**scores, "feature 7": -2.0, "good": 0.9})
+    assert "… (500 in total)" in verdict.sentence
+    assert len(verdict.numbers) == 100
+    assert verdict.numbers["skill/feature 7"] == -2.0
+    assert "skill/good" not in verdict.numbers
     assert len(checks.schema(RULE, dict.fromkeys(scores, "number"), {}).sentence) < 300

@@ -233,7 +233,7 @@ def test_a_check_that_breaks_costs_nothing_else(
 ) -> None:
     monkeypatch.setattr("lstm_pipeline.monitoring.checks.gaps", lambda *_: 1 / 0)
     run(project_with(tmp_path), *RECENT)
-    assert shown(instance, "recent_data", "gaps")[2] == "this could not be judged: ZeroDivisionError: division by zero"
+    assert shown(instance, "recent_data", "gaps")[2] == "This could not be judged: ZeroDivisionError: division by zero."
     assert shown(instance, "recent_data", "freshness")[0]
 
 
