@@ -241,27 +241,25 @@ def forecast_within_history(
     low, high = np.nanmin(history[:, seen], axis=0), np.nanmax(history[:, seen], axis=0)
     span = np.where(high > low, high - low, np.maximum(np.abs(low), np.abs(high)))
     beyond = np.maximum(low - values[:, seen], values[:, seen] - high) / np.where(span > 0, span, 1.0)  # (H, P')
-    beyond = np.nan_to_num(beyond, nan=0.0, posinf=np.finfo(float).max)  # forecast_finite tells of NaN
+    beyond = np.where(np.isnan(beyond), -np.inf, beyond)  # forecast_finite tells of NaN
     row, column = divmod(int(beyond.argmax()), len(seen))
     count = int((beyond > rule.margin + _ROUNDING).sum())
+    name, found = names[seen[column]], number(float(values[row, seen[column]]))
+    reach = f"{number(float(low[column]))} to {number(float(high[column]))}"
     numbers: Numbers = {
         "values": int(values[:, seen].size),
         "beyond_the_margin": count,
-        "furthest_feature": names[seen[column]],
-        "furthest_step": steps[row],
-        "furthest_value": float(values[row, seen[column]]),
-        "history_low": float(low[column]),
-        "history_high": float(high[column]),
+        "furthest": f"{found} of '{plain(name)}' at {steps[row]}, history {reach}",
+        "furthest_share_of_range": float(beyond[row, column]),
     }
     limits = {"margin": rule.margin}
     if not count:
         sentence = f"all values are within the history's range, widened by {_percent(rule.margin)} of it"
         return Verdict("forecast_within_history", True, rule.severity, sentence, numbers, limits)
-    found = number(float(values[row, seen[column]]))
     sentence = (
         f"expected values within the history's range, widened by {_percent(rule.margin)} of it, found "
-        f"{counted(count, 'value')} outside; the furthest is {found} of '{plain(names[seen[column]])}' at "
-        f"{steps[row]}, whose history is {number(float(low[column]))} to {number(float(high[column]))}; look at the "
+        f"{counted(count, 'value')} outside; the furthest is {found} of '{plain(name)}' at {steps[row]}, "
+        f"whose history is {reach}; look at the "
         "forecast's plot and the newest rows, or allow more by checks.forecast_within_history.margin"
     )
     return Verdict("forecast_within_history", False, rule.severity, sentence, numbers, limits)

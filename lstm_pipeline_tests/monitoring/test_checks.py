@@ -107,6 +107,8 @@ def test_forecast_within_history(value: float, passed: bool) -> None:
     verdict = checks.forecast_within_history(BoundsRule(), ["load", "heat"], steps, values, history)
     assert verdict.passed is passed
     assert verdict.numbers["beyond_the_margin"] == int(not passed)
+    furthest = verdict.numbers["furthest_share_of_range"]
+    assert furthest == pytest.approx(max((value - 20) / 10, (10 - value) / 10, -0.5))
     if not passed:
         assert f"1 value outside; the furthest is {value:g} of 'load' at 2024-05-02, whose history is 10 to 20" in (
             verdict.sentence
@@ -119,6 +121,8 @@ def test_a_forecast_of_a_constant_history_may_be_off_by_a_share_of_its_size() ->
     inside, outside = np.array([[6.0]]), np.array([[6.1]])
     assert checks.forecast_within_history(BoundsRule(), ["load"], steps, inside, history).passed
     assert not checks.forecast_within_history(BoundsRule(), ["load"], steps, outside, history).passed
+    missing = np.array([[NAN]])  # another check's business
+    assert checks.forecast_within_history(BoundsRule(), ["load"], steps, missing, history).passed
     nothing = checks.forecast_within_history(BoundsRule(), ["load"], steps, inside, np.full((3, 1), NAN))
     assert nothing.sentence.startswith("nothing to judge")
 
