@@ -105,6 +105,11 @@ def test_run_versions_rollback(place: Path) -> None:
     assert "seasonal_naive" in result.stdout
     assert "Forecast: 5 rows" in result.stdout
     assert f"version:     v1 ({place}/storage/models/tiny-plant/ensembles/v1.json)" in result.stdout
+    last = result.stdout.splitlines()[-1]  # the plant's rows end on 2024-04-29
+    assert last.startswith(
+        "warn: check 'expected_origin' of predictions: expected the forecast to begin after 2024-06-01"
+    )
+    assert "warn: check 'freshness' of recent_data: " in result.stdout
     result = command(place, "run", "tiny.yaml", "--only", "train", "--group", "water", "--as-of", "2024-06-01")
     assert result.returncode == 0, result.stderr
     result = command(place, "versions", "tiny.yaml")

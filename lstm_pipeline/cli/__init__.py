@@ -287,6 +287,8 @@ def _run(
             progress=bars,
         )
     _report(console, project, version, train=train, predict=predict)
+    for line in bars.failed_checks:
+        console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _backtest(project: Project, options: BacktestOptions, as_of: dt.date | None) -> None:

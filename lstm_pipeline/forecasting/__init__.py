@@ -6,7 +6,7 @@ publishing, the ensemble of a version, and its forecasts. The networks themselve
 """
 
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
-from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
+from lstm_pipeline.forecasting.dataset import CONSTANT, Dataset, build_dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models, training_log
 from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
@@ -25,6 +25,7 @@ from lstm_pipeline.forecasting.training import (
 )
 
 __all__ = [
+    "CONSTANT",
     "MAX_ORIGINS",
     "METHODS",
     "Author",

@@ -1,10 +1,22 @@
 """What can be said about a model in use: whether there is a reason to train it anew.
 
-Here live the facts about a project's models and its input, which cost little to gather, and one pure function for each
-reason to retrain. What drift is, is defined in `statistics`; whether an input has grown, in `projects`. Who acts on a
-reason is decided in `orchestration`.
+Here live the facts about a project's models and its input, which cost little to gather, one pure function for each
+reason to retrain, and one for each check of an input, a version or a forecast. What drift is, is defined in
+`statistics`; whether an input has grown, in `projects`. Who acts on a reason or a failed check is decided in
+`orchestration`.
 """
 
+from lstm_pipeline.monitoring.checking import (
+    FORECAST_CHECKS,
+    INPUT_CHECKS,
+    VERSION_CHECKS,
+    When,
+    check_forecast,
+    check_recent_input,
+    check_training_input,
+    check_version,
+)
+from lstm_pipeline.monitoring.checks import Verdict
 from lstm_pipeline.monitoring.clipping import ClippedInputs
 from lstm_pipeline.monitoring.contestants import Did
 from lstm_pipeline.monitoring.decisions import FIRST_PAUSE, Decision, Outcome, PastTraining, Waits, decide, said, shown
@@ -19,7 +31,10 @@ from lstm_pipeline.monitoring.status import project_status
 
 __all__ = [
     "FIRST_PAUSE",
+    "FORECAST_CHECKS",
+    "INPUT_CHECKS",
     "PARTS",
+    "VERSION_CHECKS",
     "Change",
     "ClippedInputs",
     "Decision",
@@ -35,8 +50,14 @@ __all__ = [
     "ReplayOptions",
     "Status",
     "Trigger",
+    "Verdict",
     "Waits",
+    "When",
     "changed_settings",
+    "check_forecast",
+    "check_recent_input",
+    "check_training_input",
+    "check_version",
     "decide",
     "distances",
     "gather",

@@ -21,6 +21,7 @@ from lstm_pipeline.projects import Project
 logger = logging.getLogger(__name__)
 
 FAILED_RUN, REFUSED, MISSED, ACCURACY = "failed_run", "refused_candidate", "missed_forecast", "accuracy"
+FAILED_CHECK = "failed_check"
 """What is an alert: the words of `automation.alerts.on`."""
 
 TIMEOUT = 5.0
@@ -35,7 +36,7 @@ class Alert:
     """Something that needs attention.
 
     Attributes:
-        kind: which of the four.
+        kind: which of the five.
         sentence: what happened.
         numbers: the numbers behind it.
         run_id: the run it is about, if it is about one.

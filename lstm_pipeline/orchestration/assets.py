@@ -13,8 +13,10 @@ import pyarrow as pa
 from lstm_pipeline.errors import SpecError
 from lstm_pipeline.forecasting import GroupsFailed
 from lstm_pipeline.orchestration import stages
+from lstm_pipeline.orchestration.checks import check_results, check_specs
 from lstm_pipeline.orchestration.failures import Mistake, user_errors
 from lstm_pipeline.orchestration.frames import Frame
+from lstm_pipeline.orchestration.freshness import freshness_policy
 from lstm_pipeline.orchestration.keys import (
     ACCURACY,
     AS_OF_TAG,
@@ -103,9 +105,17 @@ def _asset(project: Project, name: str, description: str, **options: Any) -> Ass
             **_shared(project, name, description),
             io_manager_key="model_io_manager" if name == TRAINED else "parquet_io_manager",
             op_tags=run_tags(product_of(project, name)),
+            check_specs=check_specs(project, name) or None,
+            freshness_policy=freshness_policy(project) if name in (RECENT, PREDICTIONS) else None,
             **options,
         )
-    return cast(AssetDecorator, decorator)
+
+    def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
+        # with checks, Dagster takes a result that says what its value is for one that has none
+        function.__annotations__.pop("return", None)
+        return cast(AssetDecorator, decorator)(function)
+
+    return decorate
 
 
 def _cleaned_data(project: Project) -> dg.AssetsDefinition:
@@ -234,7 +244,7 @@ def _backtest(project: Project) -> dg.AssetSpec:
 
 
 def _result(made: stages.Made) -> dg.MaterializeResult[Frame]:
-    return dg.MaterializeResult(value=made.frame, metadata=made.metadata)
+    return dg.MaterializeResult(value=made.frame, metadata=made.metadata, check_results=check_results(made.checks))
 
 
 def broken_spec_asset(name: str, error: SpecError) -> dg.AssetSpec:

@@ -18,6 +18,7 @@ from lstm_pipeline.errors import PipelineError, TrainingError
 from lstm_pipeline.forecasting import GroupsFailed
 from lstm_pipeline.orchestration import stages
 from lstm_pipeline.orchestration.assets import tagged_date
+from lstm_pipeline.orchestration.checks import evaluations
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.frames import drawn
 from lstm_pipeline.orchestration.job_config import backtest_options
@@ -90,12 +91,17 @@ class Step:
         return table, self.given_date or stages.date_of(table) or self.project.today()
 
     def keep(self, asset: str, made: stages.Made) -> None:
-        """Stores what a stage has made, as the asset's IO manager does, and reports it."""
+        """Stores what a stage has made, as the asset's IO manager does, and reports it and its checks."""
         manager, path = self.context.resources.parquet_io_manager, self.project.registry.layout.data(asset)
         mode = write_mode(self.project, asset)
         manager.write(path, made.frame.table, mode=mode, run_id=self.context.run_id)
         plots = drawn(made.frame.plots, manager.store, self.context.log)
         self.report(asset, {**made.metadata, "path": dg.MetadataValue.path(str(path)), **plots})
+        for evaluation in evaluations(self.project, asset, made.checks):
+            self.context.log_event(evaluation)  # type: ignore[arg-type]  # taken, though its type does not say so
+        for verdict in made.checks:
+            if not verdict.passed:
+                self.teller.progress.on_failed_check(self.context.log, asset, verdict)
 
     def report(self, asset: str, metadata: Mapping[str, Any], partition: str | None = None) -> None:
         """Records a materialisation of an asset."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import dagster as dg
 
 if TYPE_CHECKING:
+    from lstm_pipeline.monitoring import Verdict
     from lstm_pipeline.network.training import EpochReport
 
 LINES = 20
@@ -22,6 +23,9 @@ class Progress(Protocol):
 
     def on_stage(self, log: dg.DagsterLogManager, text: str) -> None:
         """Something that takes a while begins."""
+
+    def on_failed_check(self, log: dg.DagsterLogManager, asset: str, verdict: Verdict) -> None:
+        """A check of an asset has failed."""
 
 
 class LogProgress:
@@ -45,3 +49,7 @@ class LogProgress:
     def on_stage(self, log: dg.DagsterLogManager, text: str) -> None:
         """Logs the line."""
         log.info(text)
+
+    def on_failed_check(self, log: dg.DagsterLogManager, asset: str, verdict: Verdict) -> None:
+        """Logs what was expected and found."""
+        log.warning(f"The check '{verdict.name}' of {asset} failed: {verdict.sentence}")

@@ -30,6 +30,14 @@ from lstm_pipeline.forecasting import (
     train_groups,
     training_log,
 )
+from lstm_pipeline.monitoring import (
+    Verdict,
+    When,
+    check_forecast,
+    check_recent_input,
+    check_training_input,
+    check_version,
+)
 from lstm_pipeline.orchestration import metadata as show
 from lstm_pipeline.orchestration.frames import Frame, Plot, drawn
 from lstm_pipeline.orchestration.keys import AS_OF_TAG, BACKTEST
@@ -49,10 +57,12 @@ class Made:
     Attributes:
         frame: the asset's table, which names its as-of date, and its plots.
         metadata: what the UI shows about it, without the plots.
+        checks: the verdicts of its checks.
     """
 
     frame: Frame
     metadata: show.Metadata
+    checks: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,8 +82,9 @@ def clean_data(project: Project, as_of: dt.date) -> Made:
     """
     product, step = project.spec.model_metadata, project.spec.training
     table = training_input(project, as_of)
-    checks = show.dataset_metadata(build_dataset(table, step, project.spec.timezone))
-    return _made(table, as_of, {**_input_metadata(project, product, step, table), **checks})
+    dataset = build_dataset(table, step, project.spec.timezone)
+    shown = {**_input_metadata(project, product, step, table), **show.dataset_metadata(dataset)}
+    return _made(table, as_of, shown, checks=check_training_input(project, table, dataset, When(as_of)))
 
 
 def read_recent_data(project: Project, as_of: dt.date) -> Made:
@@ -84,7 +95,8 @@ def read_recent_data(project: Project, as_of: dt.date) -> Made:
     """
     product, step = project.spec.predictions, project.spec.prediction
     table = prediction_input(project, as_of)
-    return _made(table, as_of, _input_metadata(project, product, step, table))
+    shown = _input_metadata(project, product, step, table)
+    return _made(table, as_of, shown, checks=check_recent_input(project, table, When(as_of)))
 
 
 def _input_metadata(
@@ -188,7 +200,8 @@ def publish_models(
         "residual_plot", "residuals one step ahead", lambda: reporting.draw_residuals(project.name, published), path
     )
     plots = (plot,) if published.is_new else ()  # the version in use has its plot already
-    return _made(records, as_of, show.publication_metadata(published), *plots)
+    checks = check_version(project, published.version.record.metadata)
+    return _made(records, as_of, show.publication_metadata(published), *plots, checks=checks)
 
 
 def make_forecast(
@@ -216,7 +229,7 @@ def make_forecast(
     path = project.registry.layout.forecast_plot
     plot = Plot("forecast", "forecast with recent history", lambda: reporting.draw_forecast(project.name, made), path)
     shown = show.forecast_metadata(made, project.spec.prediction.timestamp_col)
-    return _made(made.table, as_of, shown, plot)
+    return _made(made.table, as_of, shown, plot, checks=check_forecast(project, made, When(as_of, now)))
 
 
 def score_forecasts(project: Project, as_of: dt.date) -> Made:
@@ -273,10 +286,12 @@ def run_backtest(project: Project, table: pa.Table, options: BacktestOptions, as
     return _made(result.table, as_of, show.backtest_metadata(result), plot)
 
 
-def _made(table: pa.Table, as_of: dt.date, metadata: show.Metadata, *plots: Plot) -> Made:
+def _made(
+    table: pa.Table, as_of: dt.date, metadata: show.Metadata, *plots: Plot, checks: tuple[Verdict, ...] = ()
+) -> Made:
     """A frame with its as-of date, in the file and in the UI."""
     dated = table.replace_schema_metadata({**(table.schema.metadata or {}), AS_OF_TAG: str(as_of)})
-    return Made(Frame(dated, plots), {**metadata, "as_of": str(as_of)})
+    return Made(Frame(dated, plots), {**metadata, "as_of": str(as_of)}, checks)
 
 
 def date_of(table: pa.Table) -> dt.date | None:

@@ -1,6 +1,6 @@
-"""A project's alert sensor: failed runs, refused candidates and missed forecasts, each told once.
+"""A project's alert sensor: failed runs and checks, refused candidates and missed forecasts, each told once.
 
-The fourth alert, on accuracy, is told by the retraining sensor, which knows the reasons.
+The fifth alert, on accuracy, is told by the retraining sensor, which knows the reasons.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import dagster as dg
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 from lstm_pipeline.monitoring import shown
-from lstm_pipeline.orchestration.alerts import FAILED_RUN, MISSED, REFUSED, Alert, tell
+from lstm_pipeline.orchestration.alerts import FAILED_CHECK, FAILED_RUN, MISSED, REFUSED, Alert, tell
+from lstm_pipeline.orchestration.checks import CHECKS_OF
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.keys import PREDICTIONS, asset_key, slug
 from lstm_pipeline.orchestration.schedules import schedule_name
@@ -49,7 +50,7 @@ class Watch:
     Attributes:
         since: its first tick; what was before is not told.
         last: its last tick.
-        told: ids of the failed runs and refused candidates that were told, newest last.
+        told: ids of the failed runs, failed checks and refused candidates that were told, newest last.
         missed: when a missed forecast was last told.
     """
 
@@ -93,7 +94,7 @@ def build_alert_sensor(project: Project) -> dg.SensorDefinition | None:
         name=watch_name(project.name),
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells the webhook of failed runs, refused candidates and missed forecasts; starts no runs.",
+        description="Tells the webhook of failed runs and checks, refused models and missed forecasts; starts no runs.",
     )
     def watching(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         return _tick(context, project, dt.datetime.now(dt.UTC))
@@ -107,6 +108,7 @@ def _tick(context: dg.SensorEvaluationContext, project: Project, now: dt.datetim
         found = {
             **dict(_failed_runs(context.instance, project, watch)),
             **dict(_refused(project, watch)),
+            **dict(_failed_checks(context.instance, project, watch)),
         }
         alert = _missed(context.instance, project, watch, now)
     new = {key: one for key, one in found.items() if key not in watch.told}
@@ -152,6 +154,21 @@ def _refused(project: Project, watch: Watch) -> Iterator[tuple[str, Alert]]:
             numbers = {"group": refused.group, "challenger": decision.challenger, "champion": decision.champion}
             sentence = f"the new model of {refused.group} was refused: {decision.reason}"
             yield f"{refused.group}/{refused.run_id}", Alert(REFUSED, sentence, numbers, refused.run_id)
+
+
+def _failed_checks(instance: dg.DagsterInstance, project: Project, watch: Watch) -> Iterator[tuple[str, Alert]]:
+    """The checks that failed when they were last made and whose failure is an error; each is told once a day."""
+    rules = project.spec.checks.rules
+    wanted = [(asset, name) for asset, names in CHECKS_OF.items() for name in names if rules[name].severity == "error"]
+    keys = {dg.AssetCheckKey(asset_key(project.name, asset), name): asset for asset, name in wanted}
+    for key, record in instance.event_log_storage.get_latest_asset_check_execution_by_key([*keys]).items():
+        evaluation, made = record.evaluation, record.event
+        if evaluation is None or evaluation.passed or made is None or made.timestamp < watch.since.timestamp():
+            continue
+        day = dt.datetime.fromtimestamp(made.timestamp, dt.UTC).date()
+        sentence = f"the check '{key.name}' of {keys[key]} failed: {without_credentials(evaluation.description or '')}"
+        numbers = {"asset": keys[key], "check": key.name}
+        yield f"{keys[key]}/{key.name}/{day}", Alert(FAILED_CHECK, sentence, numbers, record.run_id)
 
 
 def _missed(instance: dg.DagsterInstance, project: Project, watch: Watch, now: dt.datetime) -> Alert | None:

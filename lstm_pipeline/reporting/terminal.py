@@ -22,6 +22,7 @@ from lstm_pipeline.statistics import METRIC_NAMES, left_out
 from lstm_pipeline.wording import counted, listed, number, plain
 
 if TYPE_CHECKING:
+    from lstm_pipeline.monitoring import Verdict
     from lstm_pipeline.network.training import EpochReport
     from lstm_pipeline.registry import Decision, EnsembleRecord, Metrics
 
@@ -35,11 +36,15 @@ class TrainingBars:
     Args:
         groups: the groups to train; their bars appear before the first epoch has ended.
         epochs: the most epochs that a group trains.
+
+    Attributes:
+        failed_checks: the checks that failed during the run, a line each.
     """
 
     def __init__(self, console: Console, groups: Sequence[str], epochs: int) -> None:
         self._console = console
         self._lock = threading.Lock()
+        self.failed_checks: list[str] = []
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -74,6 +79,10 @@ class TrainingBars:
         """Shows a line of text about a stage that takes long, or about methods that are left out."""
         with self._lock:
             self._console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def on_failed_check(self, log: Any, asset: str, verdict: Verdict) -> None:
+        """Keeps a line about a failed check; the command prints it at the end."""
+        self.failed_checks.append(f"{verdict.severity}: check '{verdict.name}' of {asset}: {plain(verdict.sentence)}")
 
 
 def metrics_table(record: EnsembleRecord) -> Table:

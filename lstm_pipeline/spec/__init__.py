@@ -30,6 +30,16 @@ if TYPE_CHECKING:
         Promote,
         Retrain,
     )
+    from lstm_pipeline.spec.checks_section import (
+        BoundsRule,
+        CheckRule,
+        Checks,
+        CoverageRule,
+        GapsRule,
+        Severity,
+        SkillRule,
+        StepsRule,
+    )
     from lstm_pipeline.spec.date_formats import PATTERNS, has_long_year, strptime_format
     from lstm_pipeline.spec.documents import Document, Loc, quoted, read_document
     from lstm_pipeline.spec.durations import duration_text, parse_duration
@@ -59,12 +69,17 @@ __all__ = [
     "Alert",
     "Alerts",
     "Automation",
+    "BoundsRule",
+    "CheckRule",
+    "Checks",
+    "CoverageRule",
     "DataProduct",
     "DataProductInput",
     "Document",
     "DriftRule",
     "FileInput",
     "FilterStep",
+    "GapsRule",
     "GivenTimestamps",
     "LoadedSpec",
     "Loc",
@@ -77,7 +92,10 @@ __all__ = [
     "ReadingOptions",
     "Retrain",
     "SelectStep",
+    "Severity",
+    "SkillRule",
     "SqlStep",
+    "StepsRule",
     "TrainingStep",
     "check_storage",
     "duration_text",
@@ -100,6 +118,16 @@ __all__ = [
 
 _NAMES = {
     "automation": ("AccuracyRule", "Alert", "Alerts", "Automation", "DriftRule", "NewData", "Promote", "Retrain"),
+    "checks_section": (
+        "BoundsRule",
+        "CheckRule",
+        "Checks",
+        "CoverageRule",
+        "GapsRule",
+        "Severity",
+        "SkillRule",
+        "StepsRule",
+    ),
     "date_formats": ("PATTERNS", "has_long_year", "strptime_format"),
     "documents": ("Document", "Loc", "quoted", "read_document"),
     "durations": ("duration_text", "parse_duration"),

@@ -17,7 +17,7 @@ from lstm_pipeline.spec.model_options import Count, SpecModel
 from lstm_pipeline.spec.settings import expand
 from lstm_pipeline.wording import listed
 
-Alert = Literal["failed_run", "refused_candidate", "missed_forecast", "accuracy"]
+Alert = Literal["failed_run", "refused_candidate", "missed_forecast", "accuracy", "failed_check"]
 
 _SHORTEST_CHECK = timedelta(seconds=30)
 """Dagster's daemon looks at sensors every 30 seconds."""

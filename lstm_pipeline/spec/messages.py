@@ -167,9 +167,10 @@ def _known_keys(annotation: Any, loc: Loc) -> list[str]:
     """Names of the fields of the model in which pydantic found an unknown key."""
     annotation = _plain(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
         if not loc:
-            return list(annotation.model_fields)
-        field = annotation.model_fields.get(str(loc[0]))
+            return list(fields)
+        field = fields.get(str(loc[0]))
         return _known_keys(field.annotation, loc[1:]) if field else []
     origin, args = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from lstm_pipeline.spec.automation import Automation, Owner, Promote, TagKey, TagValue, timezone_name
+from lstm_pipeline.spec.checks_section import Checks
 from lstm_pipeline.spec.model_options import SpecModel
 from lstm_pipeline.spec.reading import ReadingOptions
 from lstm_pipeline.spec.steps import DEFAULT_INTERVALS, AnyStep, FrameName, PathPart, PredictionStep, TrainingStep
@@ -132,6 +133,9 @@ class ProjectSpec(SpecModel):
     model_metadata: DataProduct = Field(description="the training data product: trained models and their records")
     predictions: DataProduct = Field(description="the prediction data product: forecasts of the published ensemble")
     automation: Automation | None = Field(None, description="what runs by itself; null: nothing does")
+    checks: Checks = Field(
+        Checks(), description="checks of data, models and forecasts: name to severity (off, warn, error) and threshold"
+    )
     owners: list[Owner] = Field([], description="who is responsible: e-mail addresses, or teams as team:name")
     tags: dict[TagKey, TagValue] = Field({}, description="tags of the project's assets and jobs, to filter by")
     description: str | None = Field(None, description="what the project is for, shown with its assets; null: nothing")

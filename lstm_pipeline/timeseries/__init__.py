@@ -20,6 +20,7 @@ from lstm_pipeline.timeseries.season import season_length
 from lstm_pipeline.timeseries.series import Series, build_series, split_plan
 from lstm_pipeline.timeseries.timeline import (
     ROWS,
+    Timeline,
     common_frequency,
     common_step,
     fixed_step,
@@ -50,6 +51,7 @@ __all__ = [
     "LostWindows",
     "Series",
     "Split",
+    "Timeline",
     "Windows",
     "build_series",
     "calendar_matrix",

@@ -7,6 +7,7 @@ every day is one step. Timestamps without a time zone are read as wall-clock tim
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ Their step clock is the wall clock, and the steps of a forecast continue the row
 Kind = Literal["date", "timestamp", "timestamptz"]
 
 DAY = pd.Timedelta(days=1)
+_WEEK = 7 * DAY
 _LAST = pd.Timestamp("9999-12-30")  # a day early, as a time zone may be ahead of UTC
 MAX_SPREAD = 50
 """If a grid has this many times more steps than there are rows, a wrong timestamp is assumed, not gaps."""
@@ -77,6 +79,31 @@ class Timeline:
         if steps is None or (len(steps) and steps[-1] > _LAST):
             raise DataError(f"{counted(count, 'step')} of {self.frequency} after {last} would end after the year 9999")
         return steps
+
+    def moment(self, time: dt.datetime) -> pd.Timestamp:
+        """A time, which has a time zone, on the step clock."""
+        zone = "UTC" if is_sub_daily(self.frequency) else self.timezone
+        return pd.Timestamp(time).tz_convert(zone).tz_localize(None)
+
+    def due(self, last: pd.Timestamp, moment: pd.Timestamp) -> tuple[int, pd.Timestamp]:
+        """The last step up to a moment: how many steps it is after `last`, and when it is, all on the step clock.
+
+        Before `last`, where the number is below 0, a step without a constant length is not computed: it is the moment.
+        """
+        step = None if self.frequency == ROWS else fixed_step(offset_of(self.frequency))
+        if step is not None:
+            count = int((moment - last) // step)
+            return count, last + count * step
+        early, late = min(last, moment), max(last, moment)
+        if self.frequency == ROWS:
+            steps = self.next_steps(early, ((late - early) // _WEEK + 1) * len(self.pattern))
+            steps = steps[steps <= late]
+        else:
+            steps = pd.date_range(early, late, freq=self.frequency)
+            steps = steps[steps > early]
+        if moment < last:
+            return -max(1, len(steps)), moment
+        return len(steps), steps[-1] if len(steps) else last
 
     def wall_clock(self, steps: pd.DatetimeIndex) -> pd.DatetimeIndex:
         """Steps in wall-clock time, without a time zone."""

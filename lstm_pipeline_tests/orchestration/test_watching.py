@@ -135,6 +135,38 @@ def test_a_run_that_failed_while_nobody_looked_is_told(
     assert [alert.run_id for alert in told] == [run_id]
 
 
+def check_made(instance: dg.DagsterInstance, name: str, passed: bool, severity: dg.AssetCheckSeverity) -> str:
+    """A run that has made a check of the input."""
+    key = asset_key("tiny-plant", "recent_data")
+    found = dg.AssetCheckEvaluation(key, name, passed, severity=severity, description="expected this, found that")
+    run_id = past_run(instance, STATUS.SUCCESS)
+    event = dg.DagsterEvent(dg.DagsterEventType.ASSET_CHECK_EVALUATION.value, "a job", event_specific_data=found)
+    instance.report_dagster_event(event, run_id)
+    return run_id
+
+
+def test_a_failed_check_is_told_once_a_day_if_its_failure_is_an_error(
+    tmp_path: Path, instance: dg.DagsterInstance, told: list[Alert]
+) -> None:
+    project = automated(tmp_path / "project", alerts=HOOK)
+    error, warn = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+    check_made(instance, "schema", False, error)  # before the sensor was switched on
+    cursor, _ = tick(project, instance, None)
+    assert told == []
+    check_made(instance, "freshness", False, warn)
+    run_id = check_made(instance, "schema", False, error)
+    cursor, text = tick(project, instance, cursor)
+    sentence = "the check 'schema' of recent_data failed: expected this, found that"
+    assert [(alert.kind, alert.sentence, alert.run_id) for alert in told] == [("failed_check", sentence, run_id)]
+    assert text == f"told: {sentence}"
+    check_made(instance, "schema", False, error)
+    cursor, text = tick(project, instance, cursor)
+    assert (len(told), text) == (1, "nothing needs attention")
+    check_made(instance, "schema", True, error)
+    tick(project, instance, Watch(DAY, DAY).to_json())  # nothing is remembered as told, and the check passes
+    assert len(told) == 1
+
+
 def test_a_refused_candidate_is_told_once(
     tmp_path: Path, instance: dg.DagsterInstance, told: list[Alert], refused: list[Any]
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from lstm_pipeline.backtesting.comparison import SCHEMA
+from lstm_pipeline.monitoring import Verdict
 from lstm_pipeline.registry.records import CalibrationRecord, Decision
 from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, metric_rows, picture
 from lstm_pipeline.reporting.terminal import (
@@ -85,6 +86,8 @@ def test_names_are_not_markup(name: str) -> None:
     with console.capture() as captured, TrainingBars(console, [name], 3) as bars:
         bars.on_epoch(None, name, epoch)  # type: ignore[arg-type]
         bars.on_stage(None, f"retraining {name}")
+        bars.on_failed_check(None, "predictions", Verdict("gaps", False, "error", f"found {name}\n30 %"))
+    assert bars.failed_checks == [f"error: check 'gaps' of predictions: found {name}\\n30 %"]
     assert captured.get().splitlines() == [
         f"{name}: epoch 1/3  loss 0.5000  validation 0.2500  1.0 s  best so far",
         f"retraining {name}",

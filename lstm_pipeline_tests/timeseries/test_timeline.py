@@ -427,3 +427,38 @@ def test_a_timeline_is_plain_data() -> None:
     timeline = Timeline("date", "MS", BERLIN, "date")
     assert timeline.to_dict() == {"column": "date", "frequency": "MS", "timezone": BERLIN, "kind": "date"}
     assert Timeline(**timeline.to_dict()) == timeline
+
+
+@pytest.mark.parametrize(
+    ("frequency", "last", "moment", "found"),
+    [
+        ("D", "2024-05-01", "2024-05-03 23:59", (2, "2024-05-03")),
+        ("D", "2024-05-01", "2024-05-02", (1, "2024-05-02")),
+        ("D", "2024-05-01", "2024-05-01 23:59:59", (0, "2024-05-01")),
+        ("D", "2024-05-03", "2024-05-01 12:00", (-2, "2024-05-01")),
+        ("10min", "2024-05-01 06:00", "2024-05-01 06:29", (2, "2024-05-01 06:20")),
+        ("MS", "2024-05-01", "2024-07-31", (2, "2024-07-01")),
+        ("ME", "2024-04-30", "2024-05-30", (0, "2024-04-30")),
+        ("MS", "2024-07-01", "2024-05-15", (-2, "2024-05-15")),
+        ("B", "2024-05-03", "2024-05-05", (0, "2024-05-03")),  # a Friday and the Sunday after it
+        ("B", "2024-05-03", "2024-05-06", (1, "2024-05-06")),
+    ],
+)
+def test_the_step_that_is_due(frequency: str, last: str, moment: str, found: tuple[int, str]) -> None:
+    timeline = Timeline("date", frequency, "UTC", "timestamp")
+    count, due = timeline.due(pd.Timestamp(last), pd.Timestamp(moment))
+    assert (count, due) == (found[0], pd.Timestamp(found[1]))
+
+
+def test_rows_are_due_as_their_weekly_pattern_says() -> None:
+    days = pd.bdate_range("2024-04-01", "2024-05-03")
+    timeline = Timeline("date", "rows", "UTC", "date").learning(days)
+    assert timeline.due(days[-1], pd.Timestamp("2024-05-05")) == (0, days[-1])
+    assert timeline.due(days[-1], pd.Timestamp("2024-05-14")) == (7, pd.Timestamp("2024-05-14"))
+    assert timeline.due(days[-1], pd.Timestamp("2024-05-01 12:00"))[0] < 0
+
+
+def test_a_moment_is_read_on_the_step_clock() -> None:
+    time = dt.datetime(2024, 5, 1, 23, 30, tzinfo=dt.UTC)
+    berlin = [Timeline("date", frequency, "Europe/Berlin", "timestamp").moment(time) for frequency in ("h", "D")]
+    assert berlin == [pd.Timestamp("2024-05-01 23:30"), pd.Timestamp("2024-05-02 01:30")]
