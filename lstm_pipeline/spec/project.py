@@ -62,6 +62,7 @@ class DataProductInput(ReadingOptions):
     input_type: Literal["data_product"] = Field(description="kind of the input")
     identifier: str = Field(min_length=1, description="key of the input in the catalog")
     preview_limit: int = Field(10, ge=0, description="rows shown in the asset's preview; at least 0")
+    description: str | None = Field(None, description="what the input is, shown with its asset; null: nothing")
 
 
 class FileInput(ReadingOptions):
@@ -74,6 +75,7 @@ class FileInput(ReadingOptions):
         "${NAME} and ${NAME:-default} are environment variables",
     )
     preview_limit: int = Field(10, ge=0, description="rows shown in the asset's preview; at least 0")
+    description: str | None = Field(None, description="what the input is, shown with its asset; null: nothing")
 
 
 class WriteConfig(SpecModel):
