@@ -12,6 +12,7 @@ import pyarrow as pa
 from lstm_pipeline.errors import SpecError
 from lstm_pipeline.forecasting import GroupsFailed
 from lstm_pipeline.orchestration import stages
+from lstm_pipeline.orchestration.columns import declared_columns
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.frames import Frame
 from lstm_pipeline.orchestration.keys import (
@@ -89,6 +90,7 @@ def _shared(project: Project, name: str, description: str) -> dict[str, Any]:
             BUCKET: project.spec.training.model_bucket,
             WRITE_MODE: write_mode(project, name),
             RUN_TAGS: json.dumps(run_tags(product)),
+            **declared_columns(project, name),
         },
     }
 

@@ -6,7 +6,7 @@ the task of `tables`; the order of the steps is known to `projects`. sqlglot has
 in `tables`.
 """
 
-from lstm_pipeline.sql.lineage import lineage
+from lstm_pipeline.sql.lineage import computed, lineage
 from lstm_pipeline.sql.pushdown import needed
 from lstm_pipeline.sql.running import (
     SqlError,
@@ -22,6 +22,7 @@ from lstm_pipeline.sql.spark_expressions import in_backticks
 __all__ = [
     "SqlError",
     "columns_of",
+    "computed",
     "filter_rows",
     "filter_schema",
     "in_backticks",

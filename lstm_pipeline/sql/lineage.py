@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlglot import exp
 
@@ -34,6 +34,12 @@ def lineage(columns: Iterable[str], steps: Sequence[SqlStep]) -> dict[str, tuple
     return {name: _unique(spelling.get(one.lower(), one) for one in sources) for name, sources in traced.items()}
 
 
+def computed(steps: Sequence[SqlStep]) -> frozenset[str]:
+    """The columns, in small letters, that a step of a chain computes rather than copies or renames."""
+    parts = [part for step in steps if isinstance(step, SelectStep) for part in _parts(step)]
+    return frozenset(name.lower() for name, value in parts if not isinstance(value, exp.Column))
+
+
 def _before(sources: Sequence[str], defined: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The columns before a step that these columns after it are computed from."""
     return _unique(source for name in sources for source in defined.get(name.lower(), (name,)))
@@ -41,17 +47,21 @@ def _before(sources: Sequence[str], defined: Mapping[str, tuple[str, ...]]) -> t
 
 def _defined(step: SelectStep) -> dict[str, tuple[str, ...]]:
     """The columns that a step computes, in small letters → the columns they are computed from."""
-    found: dict[str, tuple[str, ...]] = {}
+    return {
+        name.lower(): _unique(column.name for column in value.find_all(exp.Column, bfs=False))
+        for name, value in _parts(step)
+    }
+
+
+def _parts(step: SelectStep) -> Iterator[tuple[str, exp.Expr]]:
+    """(Column, the expression that it is computed by), without the columns that `*` lets through."""
     for text in step.expressions:
         try:
             tree = parse(text)
         except (MistakeError, RecursionError):
             continue  # running the step reports what is wrong
         for part in tree.args.get("replace") or [] if isinstance(tree, exp.Star) else [tree]:
-            name = part.alias if isinstance(part, exp.Alias) else part.name
-            used = part.this if isinstance(part, exp.Alias) else part
-            found[name.lower()] = _unique(column.name for column in used.find_all(exp.Column, bfs=False))
-    return found
+            yield (part.alias, part.this) if isinstance(part, exp.Alias) else (part.name, part)
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lstm_pipeline.spec import FilterStep, SelectStep, SqlStep
-from lstm_pipeline.sql import lineage
+from lstm_pipeline.sql import computed, lineage
 
 
 def select(*expressions: str) -> SqlStep:
@@ -35,3 +35,8 @@ FILTER = FilterStep(transform="filter_with_condition", input="a", output="b", co
 )
 def test_each_column_is_traced_to_the_inputs(steps: list[SqlStep], expected: dict[str, tuple[str, ...]]) -> None:
     assert lineage(["date", "total"], steps) == expected
+
+
+def test_what_is_computed_is_neither_copied_nor_renamed() -> None:
+    steps = [select("*", "load + heat AS Sum"), FILTER, select("* EXCEPT (x) REPLACE (upper(note) AS note)")]
+    assert computed([*steps, select("day AS date", "sum", "1 AS one")]) == {"sum", "note", "one"}
