@@ -165,7 +165,7 @@ def observation_metadata(state: InputState, last_seen: dt.datetime | None = None
     if written:
         shown["last_modified"] = dg.MetadataValue.timestamp(max(written))
     if last_seen is not None:
-        shown["files_since_last_look"] = sum(time > last_seen for time in written)
+        shown["newer_files"] = sum(time > last_seen for time in written)
     return shown
 
 

@@ -93,13 +93,13 @@ def test_observing_counts_rows_files_and_bytes(tmp_path: Path) -> None:
         }
         again = observe(project, instance)
         assert again.tags[DATA_VERSION_TAG] == first.tags[DATA_VERSION_TAG]
-        assert (values(again)["files_since_last_look"], values(again)["bytes_read"]) == (0, 0)
+        assert (values(again)["newer_files"], values(again)["bytes_read"]) == (0, 0)
         write_data(tmp_path, rows=125)
         set_time(path, 2)
         grown = observe(project, instance)
         assert grown.tags[DATA_VERSION_TAG] != first.tags[DATA_VERSION_TAG]
         found = values(grown)
-        assert (found["dagster/row_count"], found["last"], found["files_since_last_look"]) == (125, "2024-05-04", 1)
+        assert (found["dagster/row_count"], found["last"], found["newer_files"]) == (125, "2024-05-04", 1)
 
 
 def test_new_files_of_a_folder_are_counted_and_only_they_are_opened(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_new_files_of_a_folder_are_counted_and_only_they_are_opened(tmp_path: Pa
         assert (found["first"], found["last"], found["bytes_read"]) == ("2024-01-01", "2024-02-20", sum(sizes))
         sizes.append(part(3, 5).stat().st_size)
         found = values(observe(project, instance))
-        assert (found["dagster/row_count"], found["files"], found["files_since_last_look"]) == (35, 3, 1)
+        assert (found["dagster/row_count"], found["files"], found["newer_files"]) == (35, 3, 1)
         assert (found["last"], found["bytes_read"]) == ("2024-03-05", sizes[2])
     (source,) = build_sources(project)
     assert source.specs_by_key[KEY].kinds == {"file", "parquet"}
