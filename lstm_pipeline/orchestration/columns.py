@@ -34,6 +34,9 @@ MOST_DEPS = 500
 """A forecast of so many columns times inputs names all inputs of each column. A larger one names for each column only
 the input of the same name: the event log keeps what every run says, and hundreds of arrows tell nobody anything."""
 
+_WRITTEN = (METADATA, PREDICTIONS)
+"""The assets that the user's data products are; only they have SQL steps of their own, and an output schema."""
+
 _SCHEMA, _LINEAGE = "dagster/column_schema", "dagster/column_lineage"
 
 _METADATA_COLUMNS = {
@@ -62,7 +65,7 @@ _SCORE_COLUMNS = {
 
 def declared_columns(project: Project, asset: str) -> dict[str, Any]:
     """The columns of an asset as far as the spec says them, for its definition: they show before the first run."""
-    fields = product_of(project, asset).fields if asset in (METADATA, PREDICTIONS) else None
+    fields = product_of(project, asset).fields if asset in _WRITTEN else None
     if fields is not None:
         columns = [(field.name, field.column_type) for field in fields]
     elif asset == METADATA and not _steps_after(project, asset):
@@ -111,7 +114,7 @@ def prediction_columns(project: Project, made: Forecast) -> dict[str, Any]:
 
 def table_columns(project: Project, asset: str, table: pa.Table) -> dict[str, Any]:
     """The columns of an asset's table, with what the spec or the product says about them."""
-    fields = product_of(project, asset).fields if asset in (METADATA, PREDICTIONS) else None
+    fields = product_of(project, asset).fields if asset in _WRITTEN else None
     columns = describe(table.schema)
     numeric = {field.name: is_numeric(field.type) for field in table.schema}
     return {_SCHEMA: _schema(columns, _explained(project, asset, dict(columns), numeric), fields or ())}
@@ -151,20 +154,29 @@ def _constraints(field: FieldSpec, keys: Sequence[str]) -> dg.TableColumnConstra
 def _explained(
     project: Project, asset: str, columns: Mapping[str, str], numeric: Mapping[str, bool] | None = None
 ) -> dict[str, str]:
-    """Column → what it means. Without `numeric`, the types are those of the output schema."""
-    if asset in (CLEANED, RECENT):
-        return {name: _role(project, name, (numeric or {}).get(name, True)) for name in columns}
+    """Column → what it means. Without `numeric`, the types are those of the output schema.
+
+    What a column is computed from is said here as well: only the commercial UI of Dagster draws the lineage of columns.
+    """
     known = {METADATA: _METADATA_COLUMNS, ACCURACY: _SCORE_COLUMNS, BACKTEST: _SCORE_COLUMNS}.get(asset)
-    steps = [] if asset in (ACCURACY, BACKTEST) else _steps_after(project, asset)
+    is_input = asset in (CLEANED, RECENT)
+    steps = _steps_before(project, asset) if is_input else _steps_after(project, asset) if asset in _WRITTEN else []
     found, anew = {}, computed(steps)
     for name, used in lineage(columns, steps).items():
-        texts = [
-            text for one in used if (text := known.get(one) or _coverage(one) if known else _forecast(project, one))
-        ]
+        origin = ""
         if name.lower() in anew or used != (name,):
-            texts.insert(0, f"Computed from {listed(used) or 'a constant'}.")
-        found[name] = " ".join(texts if len(used) == 1 else texts[:1])
+            origin = f"Computed by the spec's SQL from {listed([_code(one) for one in used]) or 'a constant'}."
+        if is_input:
+            found[name] = f"{_role(project, name, (numeric or {}).get(name, True))} {origin}".strip()
+        else:
+            meaning = _meaning(project, known, used[0]) if len(used) == 1 else None
+            found[name] = f"{origin} Source: {meaning}" if origin and meaning else origin or meaning or ""
     return {name: text for name, text in found.items() if text}
+
+
+def _meaning(project: Project, known: Mapping[str, str] | None, name: str) -> str | None:
+    """What a column is before the spec's own SQL."""
+    return _forecast(project, name) if known is None else known.get(name) or _coverage(name)
 
 
 def _role(project: Project, name: str, numeric: bool) -> str:
@@ -175,13 +187,13 @@ def _role(project: Project, name: str, numeric: bool) -> str:
     if name == step.timestamp_col:
         return f"Time of the row; without a zone of its own, in {project.spec.timezone}."
     if name in step.drop_cols:
-        return "Not used: it is in drop_cols."
+        return "Not used: it is in `drop_cols`."
     if not numeric:
         return "Not used: it is not numeric."
     if name in step.future_covariates:
         return "Known in advance: models see its future values; it is not predicted."
     if group is not None:
-        return f"Feature: seen by all models, predicted by that of the group {group}."
+        return f"Feature: seen by all models, predicted by that of the group {_code(group)}."
     if not groups and (step.features_to_predict is None or name in step.features_to_predict):
         return "Feature: seen and predicted by the model."
     return "Context: seen by all models, predicted by none."
@@ -190,7 +202,7 @@ def _role(project: Project, name: str, numeric: bool) -> str:
 def _forecast(project: Project, name: str) -> str:
     """What a column of a forecast is, before the SQL after the prediction step."""
     if name == project.spec.prediction.timestamp_col:
-        return "Time of the forecast step; continues the frequency of recent_data."
+        return "Time of the forecast step; continues the frequency of `recent_data`."
     if name == PREDICTED_AT:
         return "When the forecast was made, in UTC."
     if name == MODEL_VERSION:
@@ -201,10 +213,11 @@ def _forecast(project: Project, name: str) -> str:
         side, level = name.removeprefix(feature).strip("_").split("_")
         which = "Lower" if side == "lo" else "Upper"
         return (
-            f"{which} bound of the {level} % prediction interval of {feature}: about {level} % of the values that come "
-            f"should lie between {feature}_lo_{level} and {feature}_hi_{level}."
+            f"{which} bound of the {level} % prediction interval of {_code(feature)}: about {level} % of the values "
+            f"that come should lie between {_code(f'{feature}_lo_{level}')} and {_code(f'{feature}_hi_{level}')}."
         )
-    return f"Forecast of {name}, in the input's units. All features of recent_data enter, not only {name}."
+    shown = _code(name)
+    return f"Forecast of {shown}, in the input's units. All features of `recent_data` enter, not only {shown}."
 
 
 def _bound_of(project: Project, name: str, predicted: Collection[str]) -> str | None:
@@ -215,12 +228,24 @@ def _bound_of(project: Project, name: str, predicted: Collection[str]) -> str | 
     return found[1] if found and int(found[2]) in project.spec.interval_levels else None
 
 
+def _code(name: str) -> str:
+    """A name of the user's as Markdown shows it literally."""
+    fence = "``" if "`" in name else "`"
+    space = " " if "`" in name else ""
+    return f"{fence}{space}{' '.join(name.split())}{space}{fence}"
+
+
 def _coverage(name: str) -> str | None:
     level = name.removeprefix("coverage_")
     return f"Share of values inside their {level} % interval." if level != name else None
 
 
 # --- what columns are computed from ----------------------------------------------------------------------------------
+
+
+def _steps_before(project: Project, asset: str) -> list[SqlStep]:
+    """The SQL steps from the input to the training or the prediction step."""
+    return step_input(project, product_of(project, asset))[1]
 
 
 def _steps_after(project: Project, asset: str) -> list[SqlStep]:

@@ -140,7 +140,6 @@ def source_spec(project: Project, source: Source) -> dg.AssetSpec:
         kinds=_kinds(project, source),
         metadata={
             "dagster/uri": project.shown_uri(source.product, source.name),
-            "read_as": list(source.readers),
             **({"reading_options": set_options} if set_options else {}),
         },
     )

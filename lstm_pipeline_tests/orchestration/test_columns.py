@@ -79,11 +79,11 @@ def test_the_spec_says_what_columns_are_before_the_first_run(tmp_path: Path) -> 
     assert (passes.tags, passes.constraints) == ({}, dg.TableColumnConstraints(nullable=True))
     assert (
         power.description
-        == "Forecast of power, in the input's units. All features of recent_data enter, not only power."
+        == "Forecast of `power`, in the input's units. All features of `recent_data` enter, not only `power`."
     )
     assert passes.description == (
-        "Computed from passes. Forecast of passes, in the input's units. All features of recent_data enter, not only "
-        "passes."
+        "Computed by the spec's SQL from `passes`. Source: Forecast of `passes`, in the input's units. All features of "
+        "`recent_data` enter, not only `passes`."
     )
     table = pa.table({"date": [dt.date(2024, 1, 1)], "power": [1.0], "passes": pa.array([1], pa.int32())})
     assert table_columns(project, "predictions", table)["dagster/column_schema"] == schema
@@ -122,9 +122,9 @@ def test_cleaned_data_names_roles_and_where_each_column_comes_from(tmp_path: Pat
     made = clean_data(tiny_project(tmp_path), dt.date(2024, 6, 1))
     assert descriptions(made.metadata) == {
         "date": STAMP,
-        "power": "Feature: seen by all models, predicted by that of the group energy.",
-        "flow": "Feature: seen by all models, predicted by that of the group water.",
-        "passes": "Feature: seen by all models, predicted by that of the group water.",
+        "power": "Feature: seen by all models, predicted by that of the group `energy`.",
+        "flow": "Feature: seen by all models, predicted by that of the group `water`.",
+        "passes": "Feature: seen by all models, predicted by that of the group `water`.",
         "outside": "Context: seen by all models, predicted by none.",
     }
     assert deps(made.metadata) == {name: {(SOURCE, name)} for name in INPUTS}
@@ -140,13 +140,27 @@ def test_the_lineage_goes_through_the_sql(tmp_path: Path) -> None:
     project = with_product(
         tmp_path, "model_metadata", transformations=[select, {**steps[0], "input": "chosen"}, steps[1]]
     )
-    found = deps(input_columns(project, "cleaned_data", row("date", "power", "flow", "passes")))
-    assert found == {
+    shown = input_columns(project, "cleaned_data", row("date", "power", "flow", "passes"))
+    assert deps(shown) == {
         "date": {(SOURCE, "day")},
         "power": {(SOURCE, "flow")},
         "flow": {(SOURCE, "flow")},
         "passes": {(SOURCE, "passes"), (SOURCE, "outside")},
     }
+    assert descriptions(shown) == {
+        "date": f"{STAMP} Computed by the spec's SQL from `day`.",
+        "power": "Feature: seen by all models, predicted by that of the group `energy`. Computed by the spec's SQL from `flow`.",
+        "flow": "Feature: seen by all models, predicted by that of the group `water`.",
+        "passes": "Feature: seen by all models, predicted by that of the group `water`. Computed by the spec's "
+        "SQL from `passes`, `outside`.",
+    }
+
+
+def test_names_are_shown_literally(tmp_path: Path) -> None:
+    project = with_product(tmp_path, "predictions", finalisers={"input": "forecast"})
+    said = descriptions(prediction_columns(project, made(row("a *b* <i>", "`c\n`"))))
+    assert str(said["a *b* <i>"]).startswith("Forecast of `a *b* <i>`, ")
+    assert str(said["`c\n`"]).startswith("Forecast of `` `c ` ``, ")
 
 
 def test_a_long_table_and_given_timestamps(tmp_path: Path) -> None:
@@ -177,7 +191,7 @@ def test_every_feature_enters_each_forecast(tmp_path: Path) -> None:
         "model_version": {(METADATA, "version")},
     }
     assert descriptions(shown)["date"] == (
-        "Computed from date. Time of the forecast step; continues the frequency of recent_data."
+        "Computed by the spec's SQL from `date`. Source: Time of the forecast step; continues the frequency of `recent_data`."
     )
     assert descriptions(shown)["model_version"] == "The published version that made the forecast."
 
@@ -188,11 +202,13 @@ def test_intervals_are_explained_and_lead_to_their_feature(tmp_path: Path, monke
     shown = prediction_columns(project, made(table))
     said = descriptions(shown)
     assert said["power_lo_80"] == (
-        "Lower bound of the 80 % prediction interval of power: about 80 % of the values that come should lie between "
-        "power_lo_80 and power_hi_80."
+        "Lower bound of the 80 % prediction interval of `power`: about 80 % of the values that come should lie between "
+        "`power_lo_80` and `power_hi_80`."
     )
-    assert str(said["power_hi_95"]).startswith("Upper bound of the 95 % prediction interval of power:")
-    assert str(said["power_lo_50"]).startswith("Forecast of power_lo_50")  # no level of the spec: a name of the user's
+    assert str(said["power_hi_95"]).startswith("Upper bound of the 95 % prediction interval of `power`:")
+    assert str(said["power_lo_50"]).startswith(
+        "Forecast of `power_lo_50`"
+    )  # no level of the spec: a name of the user's
     assert said["_predicted_at"] == "When the forecast was made, in UTC."
     assert deps(shown)["power_lo_80"] == {(RECENT, name) for name in INPUTS}
     assert deps(shown)["_predicted_at"] == set()
