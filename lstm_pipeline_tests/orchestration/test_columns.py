@@ -149,7 +149,8 @@ def test_the_lineage_goes_through_the_sql(tmp_path: Path) -> None:
     }
     assert descriptions(shown) == {
         "date": f"{STAMP} Computed by the spec's SQL from `day`.",
-        "power": "Feature: seen by all models, predicted by that of the group `energy`. Computed by the spec's SQL from `flow`.",
+        "power": "Feature: seen by all models, predicted by that of the group `energy`. Computed by the spec's "
+        "SQL from `flow`.",
         "flow": "Feature: seen by all models, predicted by that of the group `water`.",
         "passes": "Feature: seen by all models, predicted by that of the group `water`. Computed by the spec's "
         "SQL from `passes`, `outside`.",
@@ -191,7 +192,8 @@ def test_every_feature_enters_each_forecast(tmp_path: Path) -> None:
         "model_version": {(METADATA, "version")},
     }
     assert descriptions(shown)["date"] == (
-        "Computed by the spec's SQL from `date`. Source: Time of the forecast step; continues the frequency of `recent_data`."
+        "Computed by the spec's SQL from `date`. Source: Time of the forecast step; continues the frequency of "
+        "`recent_data`."
     )
     assert descriptions(shown)["model_version"] == "The published version that made the forecast."
 
