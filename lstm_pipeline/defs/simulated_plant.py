@@ -13,6 +13,8 @@ _PRODUCT = _PROJECT.spec.model_metadata
     key=source_key(_PROJECT, _PRODUCT, next(iter(_PRODUCT.inputs))),
     group_name=slug(DEMO),
     kinds={"python", "parquet"},
+    owners=_PROJECT.spec.owners,
+    metadata={"dagster/uri": _PROJECT.shown_uri(_PRODUCT, next(iter(_PRODUCT.inputs)))},
     description="SIMULATED data of a plant: nine daily columns of three domains, up to the as-of date.",
 )
 def simulated_plant(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:

@@ -23,6 +23,7 @@ from lstm_pipeline.monitoring.decisions import FIRST_PAUSE, Decision, Outcome, P
 from lstm_pipeline.monitoring.facts import Facts, LiveError, ModelFacts
 from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.monitoring.live_errors import LiveErrors
+from lstm_pipeline.monitoring.observing import training_input_state
 from lstm_pipeline.monitoring.options import Change, changed_settings
 from lstm_pipeline.monitoring.reasons import Reason, Trigger, distances, reasons, reasons_from, remarks
 from lstm_pipeline.monitoring.replay import PARTS, Replay, ReplayOptions, replay
@@ -68,4 +69,5 @@ __all__ = [
     "replay",
     "said",
     "shown",
+    "training_input_state",
 ]

@@ -14,6 +14,7 @@ from lstm_pipeline.errors import SpecError
 from lstm_pipeline.forecasting import GroupsFailed
 from lstm_pipeline.orchestration import stages
 from lstm_pipeline.orchestration.checks import check_results, check_specs
+from lstm_pipeline.orchestration.columns import declared_columns
 from lstm_pipeline.orchestration.failures import Mistake, user_errors
 from lstm_pipeline.orchestration.frames import Frame
 from lstm_pipeline.orchestration.freshness import freshness_policy
@@ -93,6 +94,7 @@ def _shared(project: Project, name: str, description: str) -> dict[str, Any]:
             WRITE_MODE: write_mode(project, name),
             RUN_TAGS: json.dumps(run_tags(product)),
             **code_references(project, name),
+            **declared_columns(project, name),
         },
     }
 

@@ -12,7 +12,6 @@ import dagster as dg
 
 from lstm_pipeline.errors import Problem, SpecError
 from lstm_pipeline.orchestration.assets import broken_spec_asset, build_assets
-from lstm_pipeline.orchestration.io_managers import ModelIOManager, ParquetIOManager
 from lstm_pipeline.orchestration.jobs import build_jobs
 from lstm_pipeline.orchestration.keys import (
     BACKTEST_ASSETS,
@@ -27,28 +26,36 @@ from lstm_pipeline.orchestration.ops import STEPS, op_name
 from lstm_pipeline.orchestration.progress import LogProgress, Progress
 from lstm_pipeline.orchestration.schedules import build_schedules, schedule_names
 from lstm_pipeline.orchestration.sensors import build_retraining_sensor, sensor_name
+from lstm_pipeline.orchestration.sources import build_sources, source_ops, source_resources
+from lstm_pipeline.orchestration.storage_resources import ConfigurableModelIOManager, ConfigurableParquetIOManager
 from lstm_pipeline.orchestration.watching import build_alert_sensor, watch_name
 from lstm_pipeline.projects import Project, load_project, spec_files
 from lstm_pipeline.spec import Loc, TrainingStep, storage_uri
-from lstm_pipeline.storage import Store
 
 logger = logging.getLogger(__name__)
 
 
 def project_definitions(project: Project) -> dg.Definitions:
-    """A project's assets, jobs, schedules and sensors; the code location supplies the resources (see `resources`)."""
+    """A project's sources, assets, jobs, schedules and sensors, and S3 where a source is there.
+
+    The code location supplies the other resources (see `resources`).
+    """
     sensors = [sensor for sensor in (build_retraining_sensor(project), build_alert_sensor(project)) if sensor]
     return dg.Definitions(
-        assets=build_assets(project), jobs=build_jobs(project), schedules=build_schedules(project), sensors=sensors
+        assets=[*build_sources(project), *build_assets(project)],
+        jobs=build_jobs(project),
+        schedules=build_schedules(project),
+        sensors=sensors,
+        resources=source_resources(project),
     )
 
 
 def resources(storage: str | None = None, progress: Progress | None = None) -> dict[str, object]:
     """What the assets need: IO managers on one storage root, and a progress listener."""
-    store = Store(storage or storage_uri())
+    root = storage or storage_uri()
     return {
-        "parquet_io_manager": ParquetIOManager(store),
-        "model_io_manager": ModelIOManager(store),
+        "parquet_io_manager": ConfigurableParquetIOManager(storage_root=root),
+        "model_io_manager": ConfigurableModelIOManager(storage_root=root),
         "progress": progress or LogProgress(),
     }
 
@@ -108,7 +115,7 @@ class _Claims:
 
     def check(self, project: Project, path: Path) -> None:
         """Raises a `SpecError` if another project has one of the names."""
-        claims = _claimed(project.name, path)
+        claims = _claimed(project.name, path) | _claimed_by_sources(project)
         clash = next((claim for claim in claims if claim in self._owners), None)
         if clash is not None:
             message = (
@@ -120,7 +127,8 @@ class _Claims:
 
     def add(self, project: Project, path: Path) -> None:
         """Records a project that is loaded."""
-        self._owners |= dict.fromkeys(_claimed(project.name, path), f"the project '{project.name}' in {path}")
+        claims = _claimed(project.name, path) | _claimed_by_sources(project)
+        self._owners |= dict.fromkeys(claims, f"the project '{project.name}' in {path}")
 
 
 GROUP, GRAPH, AUTOMATIC, FILE = "group", "graph", "automatic", "file"
@@ -144,6 +152,10 @@ def _claimed(name: str, path: Path | None = None) -> dict[tuple[str, str], str]:
         **{(AUTOMATIC, one): f"sensor '{one}'" for one in (sensor_name(name), watch_name(name))},
         **({(FILE, slug(path.stem)): f"file name '{path.stem}'"} if path else {}),
     }
+
+
+def _claimed_by_sources(project: Project) -> dict[tuple[str, str], str]:
+    return {(GRAPH, step): f"step '{step}'" for step in source_ops(project).values()}
 
 
 def _place(project: Project) -> Loc:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain, count
 from pathlib import Path
 
 import dagster as dg
@@ -85,11 +86,23 @@ def described(project: Project, text: str) -> str:
 
 
 def source_key(project: Project, product: DataProduct, name: str) -> dg.AssetKey:
-    """Key of an input, which is made elsewhere: it ends in the input's identifier, or in its file's name."""
-    source = product.inputs[name]
-    uri = project.shown_uri(product, name)
-    last = source.identifier if isinstance(source, DataProductInput) else uri.rstrip("/").rsplit("/", 1)[-1]
-    return dg.AssetKey(["sources", project.name, re.sub(r"[^A-Za-z0-9_.\-]", "_", last)])
+    """Key of an input, which is made elsewhere: it ends in the input's identifier, or in its file's name.
+
+    Of different inputs with the same ending, all but the first have a number after it.
+    """
+    taken: dict[str, str] = {}
+    for other in (project.spec.model_metadata, project.spec.predictions):
+        for one, source in other.inputs.items():
+            if isinstance(source, DataProductInput):
+                last, uri = source.identifier, project.spec.catalog[source.identifier]
+            else:
+                last, uri = project.shown_uri(other, one).rstrip("/").rsplit("/", 1)[-1], source.uri
+            ending = re.sub(r"[^A-Za-z0-9_.\-]", "_", last)
+            endings = chain([ending], (f"{ending}_{number}" for number in count(2)))
+            chosen = next(ending for ending in endings if taken.setdefault(ending, uri) == uri)
+            if other is product and one == name:
+                return dg.AssetKey(["sources", project.name, chosen])
+    raise KeyError(name)
 
 
 def run_tags(product: DataProduct) -> dict[str, str]:

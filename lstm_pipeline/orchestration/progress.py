@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 if TYPE_CHECKING:
     from lstm_pipeline.monitoring import Verdict
@@ -28,11 +29,10 @@ class Progress(Protocol):
         """A check of an asset has failed."""
 
 
-class LogProgress:
-    """Writes some of the epochs to the run's log."""
+class LogProgress(dg.ConfigurableResource[Any]):
+    """Writes some of the epochs of a training to the run's log."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
     def on_epoch(self, log: dg.DagsterLogManager, group: str, report: EpochReport) -> None:
         """Logs the first epoch, the last, and some evenly spread between them."""

@@ -38,9 +38,10 @@ from lstm_pipeline.monitoring import (
     check_training_input,
     check_version,
 )
+from lstm_pipeline.orchestration import columns
 from lstm_pipeline.orchestration import metadata as show
 from lstm_pipeline.orchestration.frames import Frame, Plot, drawn
-from lstm_pipeline.orchestration.keys import AS_OF_TAG, BACKTEST
+from lstm_pipeline.orchestration.keys import ACCURACY, AS_OF_TAG, BACKTEST, CLEANED, METADATA, RECENT
 from lstm_pipeline.orchestration.progress import Progress
 from lstm_pipeline.projects import Project, finish, input_preview, prediction_input, training_input
 from lstm_pipeline.registry import StoredModel, metadata_table
@@ -103,7 +104,8 @@ def _input_metadata(
     project: Project, product: DataProduct, step: TrainingStep | PredictionStep, table: pa.Table
 ) -> show.Metadata:
     uri, preview = input_preview(project, product, step.input)
-    return {**show.frame_metadata(table, step.timestamp_col, preview), "input": uri}
+    described = columns.input_columns(project, CLEANED if product is project.spec.model_metadata else RECENT, table)
+    return {**show.frame_metadata(table, step.timestamp_col, preview), "input": uri, **described}
 
 
 def train_models(project: Project, table: pa.Table, groups: Sequence[str], teller: Teller) -> dict[str, StoredModel]:
@@ -200,8 +202,10 @@ def publish_models(
         "residual_plot", "residuals one step ahead", lambda: reporting.draw_residuals(project.name, published), path
     )
     plots = (plot,) if published.is_new else ()  # the version in use has its plot already
+    described = columns.table_columns(project, METADATA, records)
+    shown = {**show.publication_metadata(published), **described}
     checks = check_version(project, published.version.record.metadata)
-    return _made(records, as_of, show.publication_metadata(published), *plots, checks=checks)
+    return _made(records, as_of, shown, *plots, checks=checks)
 
 
 def make_forecast(
@@ -229,6 +233,7 @@ def make_forecast(
     path = project.registry.layout.forecast_plot
     plot = Plot("forecast", "forecast with recent history", lambda: reporting.draw_forecast(project.name, made), path)
     shown = show.forecast_metadata(made, project.spec.prediction.timestamp_col)
+    shown |= columns.prediction_columns(project, made)
     return _made(made.table, as_of, shown, plot, checks=check_forecast(project, made, When(as_of, now)))
 
 
@@ -246,7 +251,8 @@ def score_forecasts(project: Project, as_of: dt.date) -> Made:
         "error by lead time",
         lambda: reporting.draw_live_leads(project.name, found, _tested(project, found.summary.version)),
     )
-    return _made(found.table, as_of, show.accuracy_metadata(found), over_time, by_lead)
+    described = columns.table_columns(project, ACCURACY, found.table)
+    return _made(found.table, as_of, {**show.accuracy_metadata(found), **described}, over_time, by_lead)
 
 
 def _tested(project: Project, version: str | None) -> Float64 | None:
@@ -283,7 +289,8 @@ def run_backtest(project: Project, table: pa.Table, options: BacktestOptions, as
     plot = Plot(
         "errors_by_lead", "error by lead time", lambda: reporting.draw_backtest(project.name, result.table), path
     )
-    return _made(result.table, as_of, show.backtest_metadata(result), plot)
+    described = columns.table_columns(project, BACKTEST, result.table)
+    return _made(result.table, as_of, {**show.backtest_metadata(result), **described}, plot)
 
 
 def _made(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lstm_pipeline.projects.checks import data_problems
     from lstm_pipeline.projects.demo import DEMO, write_demo_data
     from lstm_pipeline.projects.drafting import EXAMPLE, first_spec, read_columns, relative_uri
-    from lstm_pipeline.projects.growth import Growth, InputState, input_growth, input_state, shown_time
+    from lstm_pipeline.projects.growth import Growth, InputState, input_growth, input_state, shown_time, step_input
     from lstm_pipeline.projects.inputs import (
         chain_to,
         finish,
@@ -52,6 +52,7 @@ __all__ = [
     "shown_time",
     "simulate_plant",
     "spec_files",
+    "step_input",
     "training_input",
     "write_demo_data",
 ]
@@ -60,7 +61,7 @@ _NAMES = {
     "checks": ("data_problems",),
     "demo": ("DEMO", "write_demo_data"),
     "drafting": ("EXAMPLE", "first_spec", "read_columns", "relative_uri"),
-    "growth": ("Growth", "InputState", "input_growth", "input_state", "shown_time"),
+    "growth": ("Growth", "InputState", "input_growth", "input_state", "shown_time", "step_input"),
     "inputs": ("chain_to", "finish", "input_preview", "prediction_input", "recent_training_input", "training_input"),
     "project": ("Project", "find_spec", "load_project", "spec_files"),
     "provenance": ("chain_texts", "provenance_of"),

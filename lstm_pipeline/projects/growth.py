@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.projects.inputs import chain_to
@@ -17,8 +18,8 @@ from lstm_pipeline.projects.project import Project
 from lstm_pipeline.projects.provenance import file_key, listing_fingerprint, options_text
 from lstm_pipeline.projects.sources import Input, open_input, reading_of
 from lstm_pipeline.registry import InputRecord
-from lstm_pipeline.spec import DataProduct
-from lstm_pipeline.tables import Extent, FileSet, Reading, joined, list_files, read_extents
+from lstm_pipeline.spec import DataProduct, SqlStep
+from lstm_pipeline.tables import Extent, FileSet, FoundFile, Reading, joined, list_files, read_extents
 from lstm_pipeline.wording import counted
 
 
@@ -33,6 +34,7 @@ class InputState:
         files: number of files.
         bytes_read: about how many bytes were read to find out; 0 if nothing has changed.
         seen: what is known of each file, for the next look.
+        listing: the files.
     """
 
     rows: int
@@ -42,22 +44,38 @@ class InputState:
     files: int
     bytes_read: int = 0
     seen: Mapping[str, Extent] = field(default_factory=dict, repr=False, compare=False)
+    listing: tuple[FoundFile, ...] = field(default=(), repr=False, compare=False)
 
 
-def input_state(project: Project, product: DataProduct, seen: Mapping[str, Extent] | None = None) -> InputState:
-    """Looks at the input of the training or the prediction step.
+def step_input(project: Project, product: DataProduct) -> tuple[str, list[SqlStep]]:
+    """The name of the input that the training or the prediction step starts from, and the SQL steps in between."""
+    spec = project.spec
+    step = spec.training if product is spec.model_metadata else spec.prediction
+    return chain_to(product, step.input)
+
+
+def input_state(
+    project: Project,
+    product: DataProduct,
+    seen: Mapping[str, Extent] | None = None,
+    *,
+    name: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> InputState:
+    """Looks at an input.
 
     Args:
         seen: what an earlier look knew of each file; files that are still the same are not opened.
+        name: of the input; None: the one that the training or the prediction step starts from.
+        storage_options: how its store is reached, for fsspec; None: as the environment says.
 
     Raises:
         DataError: the input is missing or cannot be read.
     """
-    spec = project.spec
-    step = spec.training if product is spec.model_metadata else spec.prediction
-    name, steps = chain_to(product, step.input)
+    start, steps = step_input(project, product)
+    name, steps = (start, steps) if name in (None, start) else (str(name), [])
     with project.reading(product, name) as uri:
-        found, reading = list_files(uri), reading_of(project, product, name, steps)
+        found, reading = list_files(uri, storage_options), reading_of(project, product, name, steps)
         fingerprint = listing_fingerprint(found.files)
         together = fingerprint + _suffix(reading)
         known, size = ({together: seen[together]}, 0) if seen and together in seen else (None, 0)
@@ -65,9 +83,10 @@ def input_state(project: Project, product: DataProduct, seen: Mapping[str, Exten
             known, size = _by_file(found, reading, seen or {})
         if known is None or not all(extent.decided for extent in known.values()):
             size += sum(file.size for file in found.files)
-            known = {together: _whole(partial(open_input, project, product, name, uri, steps), known)}
+            opened = partial(open_input, project, product, name, uri, steps, storage_options=storage_options)
+            known = {together: _whole(opened, known)}
     total = joined(list(known.values()))
-    return InputState(total.rows, total.oldest, total.newest, fingerprint, len(found.files), size, known)
+    return InputState(total.rows, total.oldest, total.newest, fingerprint, len(found.files), size, known, found.files)
 
 
 def _by_file(found: FileSet, reading: Reading, seen: Mapping[str, Extent]) -> tuple[dict[str, Extent], int]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -77,7 +78,15 @@ def reading_of(project: Project, product: DataProduct, name: str, steps: Sequenc
     return Reading(product.inputs[name], timestamp_col, raw=redefines(steps, timestamp_col))
 
 
-def open_input(project: Project, product: DataProduct, name: str, uri: str, steps: Sequence[SqlStep]) -> Input:
+def open_input(
+    project: Project,
+    product: DataProduct,
+    name: str,
+    uri: str,
+    steps: Sequence[SqlStep],
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Input:
     """Opens an input of a data product.
 
     Args:
@@ -86,12 +95,13 @@ def open_input(project: Project, product: DataProduct, name: str, uri: str, step
         name: of the input.
         uri: the input's location.
         steps: the SQL steps that read it; if one of them converts the timestamp column, its text is left alone.
+        storage_options: how its store is reached, for fsspec; None: as the environment says.
 
     Raises:
         DataError: the input cannot be read, or its options do not fit it.
     """
     reading = reading_of(project, product, name, steps)
-    source = open_source(uri, reading=reading)
+    source = open_source(uri, reading=reading, storage_options=storage_options)
     given = reading.options.timestamps
     if given is not None:
         source = _Stamped(source, given, project.spec.training.timestamp_col, project.spec.timezone, uri)

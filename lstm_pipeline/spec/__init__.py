@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from lstm_pipeline.spec.durations import duration_text, parse_duration
     from lstm_pipeline.spec.loading import LoadedSpec, load_data, load_spec
     from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
-    from lstm_pipeline.spec.project import DataProduct, DataProductInput, FileInput, ProjectSpec
+    from lstm_pipeline.spec.project import DataProduct, DataProductInput, FieldSpec, FileInput, ProjectSpec
     from lstm_pipeline.spec.reading import DEFAULT_READING, MAX_ENTITY_COLUMNS, GivenTimestamps, Pivot, ReadingOptions
     from lstm_pipeline.spec.steps import (
         DEFAULT_GROUP,
@@ -77,6 +77,7 @@ __all__ = [
     "DataProductInput",
     "Document",
     "DriftRule",
+    "FieldSpec",
     "FileInput",
     "FilterStep",
     "GapsRule",
@@ -133,7 +134,7 @@ _NAMES = {
     "durations": ("duration_text", "parse_duration"),
     "loading": ("LoadedSpec", "load_data", "load_spec"),
     "model_options": ("DOCUMENTED", "ModelOptions"),
-    "project": ("DataProduct", "DataProductInput", "FileInput", "ProjectSpec"),
+    "project": ("DataProduct", "DataProductInput", "FieldSpec", "FileInput", "ProjectSpec"),
     "reading": ("DEFAULT_READING", "GivenTimestamps", "MAX_ENTITY_COLUMNS", "Pivot", "ReadingOptions"),
     "steps": ("DEFAULT_GROUP", "FilterStep", "MOST_STEPS", "PredictionStep", "SelectStep", "SqlStep", "TrainingStep"),
 }

@@ -63,6 +63,7 @@ class DataProductInput(ReadingOptions):
     input_type: Literal["data_product"] = Field(description="kind of the input")
     identifier: str = Field(min_length=1, description="key of the input in the catalog")
     preview_limit: int = Field(10, ge=0, description="rows shown in the asset's preview; at least 0")
+    description: str | None = Field(None, description="what the input is, shown with its asset; null: nothing")
 
 
 class FileInput(ReadingOptions):
@@ -75,6 +76,7 @@ class FileInput(ReadingOptions):
         "${NAME} and ${NAME:-default} are environment variables",
     )
     preview_limit: int = Field(10, ge=0, description="rows shown in the asset's preview; at least 0")
+    description: str | None = Field(None, description="what the input is, shown with its asset; null: nothing")
 
 
 class WriteConfig(SpecModel):

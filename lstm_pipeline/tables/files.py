@@ -5,10 +5,11 @@ All files of a URI are of the same kind (Parquet or CSV) and are sorted by path.
 
 from __future__ import annotations
 
+import datetime as dt
 import glob
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any, Protocol
 
 from upath import UPath
@@ -42,6 +43,7 @@ class FoundFile:
     path: str
     size: int
     stamp: str = ""  # changes when the file is replaced, if the file system provides an ETag or a time
+    modified: dt.datetime | None = None  # in UTC, if the file system says so
 
     @property
     def name(self) -> str:
@@ -57,6 +59,7 @@ class FileSet:
     fs: FileSystem
     kind: str  # Parquet or CSV
     files: tuple[FoundFile, ...]
+    own_client: bool = False  # whether S3 may be read by a client that knows only the standard AWS environment
 
 
 def find_files(uri: str, storage_options: Mapping[str, Any] | None = None) -> FileSet:
@@ -67,7 +70,11 @@ def find_files(uri: str, storage_options: Mapping[str, Any] | None = None) -> Fi
     """
     if not uri.strip():
         raise DataError("the URI is empty; expected a path or URL of a file, a folder or a glob")
-    location = _location(uri, storage_options or {})
+    return replace(_found_files(uri, storage_options or {}), own_client=is_s3(uri) and not storage_options)
+
+
+def _found_files(uri: str, options: Mapping[str, Any]) -> FileSet:
+    location = _location(uri, options)
     fs, path = location.fs, location.path
     fs.invalidate_cache()  # a listing cached by an earlier run would hide new files
     entry = _entry(fs, path)
@@ -119,7 +126,17 @@ def _is_file(fs: FileSystem, entry: Mapping[str, Any]) -> bool:
 
 def _found(entry: Mapping[str, Any]) -> FoundFile:
     stamps = [str(entry[key]) for key in ("ETag", "etag", "LastModified", "mtime", "created") if entry.get(key)]
-    return FoundFile(entry["name"], int(entry["size"] or 0), next(iter(stamps), ""))
+    return FoundFile(entry["name"], int(entry["size"] or 0), next(iter(stamps), ""), _modified(entry))
+
+
+def _modified(entry: Mapping[str, Any]) -> dt.datetime | None:
+    """When a file was written last, in UTC; None if its file system does not say so, or in another form."""
+    stamp = next((entry[key] for key in ("LastModified", "last_modified", "mtime", "updated") if entry.get(key)), None)
+    if isinstance(stamp, int | float):
+        return dt.datetime.fromtimestamp(stamp, dt.UTC)
+    if isinstance(stamp, dt.datetime):
+        return stamp.astimezone(dt.UTC) if stamp.tzinfo else stamp.replace(tzinfo=dt.UTC)
+    return None
 
 
 def _file_set(uri: str, fs: FileSystem, files: Sequence[FoundFile]) -> FileSet:

@@ -19,7 +19,7 @@ from lstm_pipeline.spec import DEFAULT_READING, ReadingOptions
 from lstm_pipeline.tables.csv_files import csv_line, empty_rows, read_csv_column, read_csvs
 from lstm_pipeline.tables.extents import Extent, extent_of, extent_of_file, joined
 from lstm_pipeline.tables.faults import faults_in_words
-from lstm_pipeline.tables.files import FileSet, FoundFile, find_files, is_local, is_s3
+from lstm_pipeline.tables.files import FileSet, FoundFile, find_files, is_local
 from lstm_pipeline.tables.numbers import without_missing
 from lstm_pipeline.tables.parquet import ParquetFiles
 from lstm_pipeline.tables.pivoting import check_pivot, pivoted
@@ -132,14 +132,18 @@ def _require_parquet_options(options: ReadingOptions, uri: str) -> None:
         )
 
 
-def list_files(uri: str) -> FileSet:
+def list_files(uri: str, storage_options: Mapping[str, Any] | None = None) -> FileSet:
     """The files at `uri`, with sizes and what changes when they are replaced; nothing is read.
+
+    Args:
+        uri: a path or URL of a file, a folder or a glob.
+        storage_options: passed to fsspec.
 
     Raises:
         DataError: there is no file.
     """
     with faults_in_words(uri):
-        return find_files(uri)
+        return find_files(uri, storage_options)
 
 
 def read_extents(found: FileSet, reading: Reading) -> tuple[list[Extent], int]:
@@ -162,7 +166,7 @@ def read_extents(found: FileSet, reading: Reading) -> tuple[list[Extent], int]:
                 file.size for file in found.files
             )
         _require_parquet_options(options, found.uri)
-        files = ParquetFiles(found.fs, found.files, own_client=is_s3(found.uri))
+        files = ParquetFiles(found.fs, found.files, own_client=found.own_client)
         return files.extents(name, of_text if reading.converted else None), files.footer_bytes
 
 
@@ -261,7 +265,7 @@ class _ParquetSource:
     def __init__(self, found: FileSet, reading: Reading, options: Mapping[str, Any] | None) -> None:
         self._found, self._options, self._reading, self.files = found, options, reading.options, found.files
         self._stamps = reading.timestamp_col
-        self._files = ParquetFiles(found.fs, found.files, own_client=is_s3(found.uri) and not options)
+        self._files = ParquetFiles(found.fs, found.files, own_client=found.own_client)
         self._stored = common_schema(found, self._files.schemas)
         self.rows = self._files.rows
         self._timestamp_col = name = reading.converted
