@@ -122,8 +122,11 @@ def test_what_was_so_at_training_is_no_fault(tmp_path: Path) -> None:
     assert found["gaps"].passed
 
 
-def test_rows_that_are_a_plan_are_not_the_newest_row(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [False, True])
+def test_rows_that_are_a_plan_are_not_the_newest_row(tmp_path: Path, version: bool) -> None:
     project = project_with(tmp_path)
+    if version:
+        publish(project)
     empty = table(load=[*np.sin(range(15)), *[None] * 5], heat=[*np.cos(range(15)), *[None] * 5])
     verdict = judged(project, empty)["freshness"]
     assert (verdict.passed, verdict.numbers["last"], verdict.numbers["steps_behind"]) == (False, "2024-01-15", 5)

@@ -237,6 +237,17 @@ def test_a_check_that_breaks_costs_nothing_else(
     assert shown(instance, "recent_data", "freshness")[0]
 
 
+def test_the_log_of_a_job_has_what_failed(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    project = project_with(tmp_path)
+    definitions = dg.Definitions(jobs=[build_job(project, FORECAST, quiet=True)], resources=resources(project.storage))
+    job = definitions.resolve_job_def(job_name(project.name, FORECAST))
+    config = dict(run_config(project, FORECAST, as_of=LAST + dt.timedelta(days=3)))
+    done = job.execute_in_process(run_config=config, instance=instance, raise_on_error=False)  # there is no version
+    warnings = [entry.user_message for entry in instance.all_logs(done.run_id) if entry.level == 30]
+    (warning,) = warnings
+    assert warning.startswith("The check 'freshness' of recent_data failed: expected the newest row")
+
+
 def test_a_check_that_is_off_is_none(tmp_path: Path, run: Run, instance: dg.DagsterInstance) -> None:
     project = project_with(tmp_path, gaps="off", coverage="off")
     assert specs_of(project) == {
