@@ -145,14 +145,19 @@ def test_the_retraining_sensor_does_not_read_again_what_an_observation_has_read(
 def test_every_input_is_a_source_and_equal_file_names_are_told_apart(tmp_path: Path) -> None:
     def change(data: dict[str, Any]) -> None:
         inputs = {"features": {"input_type": "file", "uri": "old/plant-a.csv"}}
-        data["model_metadata"]["inputs"] = {"spare": {"input_type": "file", "uri": "x/plant_a.csv"}, **inputs}
+        spare = {"input_type": "file", "uri": "x/plant_a.csv"}
+        data["model_metadata"]["inputs"] = {"also": inputs["features"], "spare": spare, **inputs}
         recent = {"features": {"input_type": "file", "uri": "new/plant-a.csv"}}
         data["predictions"]["inputs"] = {**recent, "again": inputs["features"]}
 
     project = project_with(tmp_path, change)
     found = {source.key.path[-1]: source for source in sources_of(project)}
     assert {last: source.readers for last, source in found.items()} == {
-        "plant-a.csv": ("model_metadata.inputs.features", "predictions.inputs.again"),
+        "plant-a.csv": (
+            "model_metadata.inputs.features",  # first, since the training step starts from it
+            "model_metadata.inputs.also",
+            "predictions.inputs.again",
+        ),
         "plant_a.csv": ("model_metadata.inputs.spare",),
         "plant-a.csv_2": ("predictions.inputs.features",),
     }

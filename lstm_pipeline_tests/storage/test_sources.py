@@ -61,17 +61,19 @@ def test_new_objects_are_listed_and_only_their_footers_are_read(on_rclone: Place
         assert (found["dagster/row_count"], found["files"], found["bytes_read"]) == (35, 3, sizes[2])
 
 
-def test_it_is_the_resource_that_says_where_s3_is(
+def test_it_is_the_resource_that_says_how_s3_is_reached(
     on_rclone: Place, rclone: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_part(on_rclone, 1, 10)
     project = project_on(on_rclone, tmp_path)
-    use("http://127.0.0.1:9", monkeypatch, AWS_ACCESS_KEY_ID="another", AWS_SECRET_ACCESS_KEY="another")
+    use(rclone.endpoint, monkeypatch, AWS_ACCESS_KEY_ID="another-user", AWS_SECRET_ACCESS_KEY="another-secret")
     s3 = S3Resource(
         endpoint_url=rclone.endpoint, region_name="us-east-1", aws_access_key_id=KEY, aws_secret_access_key=SECRET
     )
     with dg.DagsterInstance.ephemeral() as instance:
         assert observed(project, instance, {"s3_inputs": s3})["dagster/row_count"] == 10
+        with pytest.raises(dg.Failure, match="access refused"):
+            observed(project, instance, source_resources(project))
     forget_clients()
 
 
