@@ -24,7 +24,7 @@ from lstm_pipeline.wording import counted
 if TYPE_CHECKING:
     from lstm_pipeline.backtesting import BacktestOptions
     from lstm_pipeline.projects import Project
-    from lstm_pipeline.registry import Decision
+    from lstm_pipeline.registry import Decision, Refused, Registry
 
 RUN_FAILED, SPEC_WRONG = 1, 2
 _FORMER = "lstm_pipeline.refit_every"
@@ -174,7 +174,7 @@ def versions(spec: str) -> None:
     records = [registry.ensemble_record(version) for version in registry.versions()]
     console = make_console()
     console.print(versions_table(records, in_use))
-    _report_refused(console, [refused.decision for refused in registry.refused()])
+    _report_refused(console, [refused.decision for refused in _refused(registry)])
 
 
 @cli.command()
@@ -335,6 +335,15 @@ def _promote(project: Project, groups: tuple[str, ...]) -> None:
     console.print(f"in use: {version} ({layout.ensemble(version)})", soft_wrap=True)
 
 
+def _refused(registry: Registry) -> list[Refused]:
+    """The refused candidates. A note of one that is damaged is told and hides no other."""
+    damaged: list[str] = []
+    found = registry.refused(damaged)
+    for sentence in damaged:
+        click.echo(f"warning: {sentence}", err=True)
+    return found
+
+
 def _report_refused(console: Any, decisions: list[Decision]) -> None:
     """Prints which candidates were refused, if any."""
     if decisions:
@@ -359,8 +368,8 @@ def _report(console: Any, project: Project, version: str | None, *, train: bool,
     if line := coverage_line(record):
         console.print(line, highlight=False, soft_wrap=True)
     if train:
-        newest = {refused.group: refused for refused in registry.refused()}
-        pointers = {group: registry.candidates.pointer(group) for group in newest}
+        newest = {refused.group: refused for refused in _refused(registry)}
+        pointers = {group: registry.candidates.readable_pointer(group) for group in newest}
         current = [each for group, each in newest.items() if (p := pointers[group]) and p.run_id == each.run_id]
         _report_refused(console, [refused.decision for refused in current])
     if predict:

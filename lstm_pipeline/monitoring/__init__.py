@@ -7,8 +7,19 @@ reason is decided in `orchestration`.
 
 from lstm_pipeline.monitoring.clipping import ClippedInputs
 from lstm_pipeline.monitoring.contestants import Did
-from lstm_pipeline.monitoring.decisions import FIRST_PAUSE, Decision, Outcome, PastTraining, Waits, decide, said, shown
+from lstm_pipeline.monitoring.decisions import (
+    FIRST_PAUSE,
+    Decision,
+    Outcome,
+    PastTraining,
+    Waits,
+    decide,
+    failed_in_a_row,
+    said,
+    shown,
+)
 from lstm_pipeline.monitoring.facts import Facts, LiveError, ModelFacts
+from lstm_pipeline.monitoring.failures import Failures, write_failures
 from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.monitoring.live_errors import LiveErrors
 from lstm_pipeline.monitoring.options import Change, changed_settings
@@ -25,6 +36,7 @@ __all__ = [
     "Decision",
     "Did",
     "Facts",
+    "Failures",
     "LiveError",
     "LiveErrors",
     "ModelFacts",
@@ -39,6 +51,7 @@ __all__ = [
     "changed_settings",
     "decide",
     "distances",
+    "failed_in_a_row",
     "gather",
     "project_status",
     "reasons",
@@ -47,4 +60,5 @@ __all__ = [
     "replay",
     "said",
     "shown",
+    "write_failures",
 ]

@@ -127,20 +127,21 @@ def test_the_next_forecast_is_due_by_the_clock_of_its_zone_when_the_clocks_chang
     assert (none.forecast, none.training, none.missed) == (None, None, None)
 
 
-def test_a_missed_forecast_and_a_reason_to_retrain_need_attention(own_mill: Project) -> None:
+def test_a_missed_forecast_needs_attention_and_a_reason_on_which_automation_acts_does_not(own_mill: Project) -> None:
     project = automated(own_mill)
     issue(project, NOW - dt.timedelta(days=3))
     later = NOW + dt.timedelta(days=32)
     status = project_status(project, now=later)
     assert [reason.trigger for reason in status.reasons] == ["max_age", "max_age"]
-    missed, *rest, stale = status.attention
+    missed, stale = status.attention
+    rest = [note for note in status.notes if note.startswith("a reason to retrain")]
     assert stale == (
         "the newest row of the input is from 2024-04-17: a forecast of 5 steps from there would end in the past; check "
         "that the input is still written"
     )
     assert missed.startswith("the forecast due at ")
     assert missed.endswith("06:15 (Europe/Berlin) has not been made")
-    assert [text.partition(": ")[::2][0] for text in rest] == ["a reason to retrain"] * 2
+    assert [text.partition(": ")[::2][0] for text in rest] == ["a reason to retrain, on which automation acts"] * 2
     assert "power: v1 was trained 31d ago" in rest[0]
     assert status.to_json()["reasons"][0]["numbers"]["limit"] == 30 * 86_400
 

@@ -67,7 +67,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[Reason]:
 def refused(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The refused candidates."""
     candidates: list[Any] = []
-    monkeypatch.setattr("lstm_pipeline.registry.Candidates.refused", lambda self: list(candidates))
+    monkeypatch.setattr("lstm_pipeline.registry.Candidates.refused", lambda *_: list(candidates))
     return candidates
 
 

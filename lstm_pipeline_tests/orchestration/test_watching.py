@@ -43,7 +43,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Alert]:
 def refused(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The refused candidates."""
     candidates: list[Any] = []
-    monkeypatch.setattr("lstm_pipeline.registry.Candidates.refused", lambda self: list(candidates))
+    monkeypatch.setattr("lstm_pipeline.registry.Candidates.refused", lambda *_: list(candidates))
     return candidates
 
 
