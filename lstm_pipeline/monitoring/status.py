@@ -49,7 +49,9 @@ def project_status(project: Project, *, now: dt.datetime) -> Status:
     facts = gather(project, now)
     rule = project.spec.automation.retrain if project.spec.automation else None
     version = seen(lambda: _in_use(project), None)
-    forecast = seen(lambda: _last_forecast(project), None)
+    listed_forecasts = seen(lambda: (_last_forecast(project),), None)
+    forecast = listed_forecasts[0] if listed_forecasts else None
+    due = _due(project, forecast, now)
     status = Status(
         project=project.name,
         now=now,
@@ -57,7 +59,7 @@ def project_status(project: Project, *, now: dt.datetime) -> Status:
         version=version,
         newest=shown_time(facts.input.newest) if facts.input and facts.input.newest else None,
         forecast=forecast,
-        due=_due(project, forecast, now),
+        due=due if listed_forecasts else replace(due, missed=None),  # what cannot be looked up is not missed
         accuracy=seen(lambda: _accuracy(project), ()),
         reasons=tuple(reasons_from(facts, rule)) if rule else (),
         refused=seen(lambda: _refused(project, version, faults), ()),
@@ -71,7 +73,8 @@ def project_status(project: Project, *, now: dt.datetime) -> Status:
     failed = _failed(failing, project.spec.schedule_timezone)
     more = [*_unheeded(project, status), *failed, *([wanted] if wanted else []), *stale]
     attention = dict.fromkeys([*faults, *_attention(status, known=bool(faults)), *more])
-    return replace(status, notes=(*_notes(project, status), *told), attention=tuple(attention))
+    notes = [*_notes(project, status), *(_of_forecasts(status) if listed_forecasts else ())]
+    return replace(status, notes=(*notes, *_too_few(project, status), *told), attention=tuple(attention))
 
 
 def _in_use(project: Project) -> InUse | None:
@@ -181,14 +184,17 @@ def _notes(project: Project, status: Status) -> Iterator[str]:
     if status.version is not None and status.version.rolled_back:
         latest = status.version.latest
         yield f"rolled back: {status.version.name} is in use instead of {latest}, until something newer is published"
+    for one in status.reasons:
+        if one.retrain:
+            yield f"a reason to retrain, on which automation acts: {said(one)}"
+
+
+def _of_forecasts(status: Status) -> Iterator[str]:
+    """Why there is nothing to see of the forecasts."""
     if status.version is not None and status.forecast is None:
         yield "no forecast has been issued yet"
     elif status.forecast is not None and not status.accuracy:
         yield "no forecast of the models in use has fully come true yet, so there is no live accuracy"
-    for one in status.reasons:
-        if one.retrain:
-            yield f"a reason to retrain, on which automation acts: {said(one)}"
-    yield from _too_few(project, status)
 
 
 def _too_few(project: Project, status: Status) -> Iterator[str]:

@@ -186,11 +186,14 @@ def test_a_file_in_the_place_of_a_folder_is_said(own_mill: Project, place: str) 
     if folder.exists():
         own_mill.registry.store.remove_all(folder)
     folder.write_bytes(b"a file")
-    status = project_status(own_mill, now=NOW)
+    project = automated(own_mill)
+    status = project_status(project, now=NOW)
     assert status.version is not None
-    assert status.attention == (
-        f"{folder} is not a folder: a file is in its place, or in that of a folder above it; move the file away",
-    )
+    told = f"{folder} is not a folder: a file is in its place, or in that of a folder above it; move the file away"
+    assert told in status.attention
+    # what cannot be listed is neither missing nor absent
+    assert any("has not been made" in text for text in status.attention) == (place == "candidates")
+    assert ("no forecast has been issued yet" in status.notes) == (place == "candidates")
 
 
 @pytest.mark.parametrize(("count", "told"), [(1, 0), (2, 1), (3, 1)])
@@ -202,8 +205,8 @@ def test_trainings_that_failed_in_a_row_need_attention_until_somebody_has_traine
     failures = {"power": Failures(count, later, "0123456789"), "gone": Failures(9, later, "0123456789")}
     assert write_failures(layout.store, layout.failures, failures)
     expected = (
-        f"the last {count} automatic trainings of power failed, most recently at {later:%Y-%m-%d %H:%M} (UTC): run 01234567 "
-        "in Dagster's UI says why"
+        f"the last {count} automatic trainings of power failed, most recently at {later:%Y-%m-%d %H:%M} (UTC): run "
+        "01234567 in Dagster's UI says why"
     )
     assert project_status(own_mill, now=later).attention == (expected,)[:told]
     before = {"power": Failures(count, NOW - dt.timedelta(days=3), "0123456789")}
@@ -236,8 +239,8 @@ def test_a_live_error_on_which_nothing_acts_needs_attention(
         return list(_unheeded(project, replace(project_status(project, now=NOW), accuracy=errors)))
 
     expected = [
-        f"the live error exceeds 1.5 times that on the test part, and nothing acts on it: load {live} against 1; train, "
-        "or set automation.retrain.accuracy"
+        f"the live error exceeds 1.5 times that on the test part, and nothing acts on it: load {live:g} against 1; "
+        "train, or set automation.retrain.accuracy"
     ]
     assert unheeded(own_mill) == expected[:told]
     assert unheeded(automated(own_mill)) == expected[:told]
