@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from functools import lru_cache
@@ -35,6 +36,11 @@ def listed(names: Collection[str], most: int = 20) -> str:
     """Joins names with commas. Of more than `most` names, only the first ones and the total number are given."""
     shown = ", ".join(list(names)[:most])
     return shown if len(names) <= most else f"{shown}, … ({len(names)} in total)"
+
+
+def named(name: str) -> str:
+    """A name as it stands beside numbers in a sentence: in quotes if it looks like a number itself, or is empty."""
+    return f"'{name}'" if re.fullmatch(r"\W*(\d[\d\s.,:_e+\-/%]*)?", name, re.IGNORECASE) else name
 
 
 def plain(text: str) -> str:

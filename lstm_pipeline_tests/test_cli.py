@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from lstm_pipeline.cli import cli
 from lstm_pipeline_tests.orchestration.plant import spec, write_project
 
 
@@ -33,6 +35,14 @@ def command(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=300,
         check=False,
     )
+
+
+def test_the_help_tells_each_command_in_one_whole_line_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = CliRunner().invoke(cli, ["--help"], terminal_width=80).output.splitlines()
+    told = dict(line.split(maxsplit=1) for line in lines[lines.index("Commands:") + 1 :])
+    assert told == {name: command.short_help for name, command in cli.commands.items()}
+    assert max(map(len, lines)) <= 80
 
 
 def test_validate_says_that_all_is_right(place: Path) -> None:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lstm_pipeline.wording import Hints, counted, did_you_mean, listed, number
+from lstm_pipeline.wording import Hints, counted, did_you_mean, listed, named, number
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,16 @@ from lstm_pipeline.wording import Hints, counted, did_you_mean, listed, number
 )  # fmt: skip
 def test_a_number_reads_the_same_everywhere(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize("name", ["1", "2.0", "-3", "1e5", "2024-01-31", "+4 %", "1,000", "", " "])
+def test_a_name_that_looks_like_a_number_is_in_quotes(name: str) -> None:
+    assert named(name) == f"'{name}'"
+
+
+@pytest.mark.parametrize("name", ["load", "T1", "2nd floor", "Temp (°C)", "e", "1 kWh"])
+def test_other_names_are_as_they_are(name: str) -> None:
+    assert named(name) == name
 
 
 def test_counts_agree_with_their_noun() -> None:

@@ -1,7 +1,7 @@
 """The command `lstm-pipeline`.
 
-Exit status: 0 success, 1 the run failed, 2 the spec or the command line is wrong, 3 (of `status`) something needs
-attention.
+Exit status: 0 success, 1 the run failed, 2 the spec or the command line is wrong, 3 (of `status`) a person is
+needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lstm_pipeline.wording import counted
 if TYPE_CHECKING:
     from lstm_pipeline.backtesting import BacktestOptions
     from lstm_pipeline.projects import Project
-    from lstm_pipeline.registry import Decision
+    from lstm_pipeline.registry import Decision, Refused, Registry
 
 RUN_FAILED, SPEC_WRONG = 1, 2
 _FORMER = "lstm_pipeline.refit_every"
@@ -46,7 +46,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(short_help="Write a first spec, filled in from your data.")
 @click.argument("file", metavar="SPEC", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--data", metavar="URI", help="Parquet or CSV: a file, a folder, a glob or s3://…, to fill in its columns."
@@ -72,7 +72,7 @@ def init(file: Path, data: str | None) -> None:
     click.echo(f"next: lstm-pipeline validate {file}" if data else f"next: put your columns in, then validate {file}")
 
 
-@cli.command()
+@cli.command(short_help="Check SPEC against its inputs; list every problem.")
 @click.argument("spec")
 @as_of_option
 @with_storage
@@ -91,7 +91,7 @@ def validate(spec: str, as_of: dt.datetime | None) -> None:
         click.echo(f"  {line}")
 
 
-@cli.command()
+@cli.command(short_help="Train SPEC's groups, publish a version and forecast.")
 @click.argument("spec")
 @click.option("--only", type=click.Choice(["train", "predict"]), help="Only train, or only forecast.")
 @click.option("--group", "groups", multiple=True, help="Train only this group (can be repeated).")
@@ -106,7 +106,7 @@ def run(spec: str, only: str | None, groups: tuple[str, ...], as_of: dt.datetime
     _run(project, train=only != "predict", predict=only != "train", groups=groups or None, as_of=as_of)
 
 
-@cli.command()
+@cli.command(short_help="Score SPEC's forecasts beside simpler methods.")
 @click.argument("spec")
 @click.option(
     "--origins", type=click.IntRange(min=1), help="Number of origins, spread evenly. Default: all, at most 512."
@@ -146,7 +146,7 @@ def backtest(
     _backtest(project, BacktestOptions(version, origins, stride, retrain_every), as_of.date() if as_of else None)
 
 
-@cli.command()
+@cli.command(short_help="Train and forecast with simulated data.")
 @as_of_option
 @with_storage
 def demo(as_of: dt.datetime | None) -> None:
@@ -162,7 +162,7 @@ def demo(as_of: dt.datetime | None) -> None:
     _run(project, train=True, predict=True, groups=None, as_of=as_of)
 
 
-@cli.command()
+@cli.command(short_help="List SPEC's versions and refused models.")
 @click.argument("spec")
 @with_storage
 def versions(spec: str) -> None:
@@ -174,10 +174,10 @@ def versions(spec: str) -> None:
     records = [registry.ensemble_record(version) for version in registry.versions()]
     console = make_console()
     console.print(versions_table(records, in_use))
-    _report_refused(console, [refused.decision for refused in registry.refused()])
+    _report_refused(console, [refused.decision for refused in _refused(registry)])
 
 
-@cli.command()
+@cli.command(short_help="Use an older VERSION of SPEC.")
 @click.argument("spec")
 @click.argument("version")
 @with_storage
@@ -189,7 +189,7 @@ def rollback(spec: str, version: str) -> None:
     click.echo(f"in use: {registry.resolve()} (before: {before})")
 
 
-@cli.command()
+@cli.command(short_help="Publish a refused model of SPEC.")
 @click.argument("spec")
 @click.option(
     "--group", "groups", multiple=True, required=True, help="Promote this group's candidate (can be repeated)."
@@ -205,7 +205,7 @@ def promote(spec: str, groups: tuple[str, ...]) -> None:
     _promote(project, tuple(dict.fromkeys(groups)))
 
 
-@cli.command()
+@cli.command(short_help="Remove what SPEC no longer needs.")
 @click.argument("spec")
 @click.option("--keep", type=click.IntRange(min=1), required=True, help="How many of the latest versions to keep.")
 @click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
@@ -337,6 +337,15 @@ def _promote(project: Project, groups: tuple[str, ...]) -> None:
     console.print(f"in use: {version} ({layout.ensemble(version)})", soft_wrap=True)
 
 
+def _refused(registry: Registry) -> list[Refused]:
+    """The refused candidates. A note of one that is damaged is told and hides no other."""
+    damaged: list[str] = []
+    found = registry.refused(damaged)
+    for sentence in damaged:
+        click.echo(f"warning: {sentence}", err=True)
+    return found
+
+
 def _report_refused(console: Any, decisions: list[Decision]) -> None:
     """Prints which candidates were refused, if any."""
     if decisions:
@@ -361,8 +370,8 @@ def _report(console: Any, project: Project, version: str | None, *, train: bool,
     if line := coverage_line(record):
         console.print(line, highlight=False, soft_wrap=True)
     if train:
-        newest = {refused.group: refused for refused in registry.refused()}
-        pointers = {group: registry.candidates.pointer(group) for group in newest}
+        newest = {refused.group: refused for refused in _refused(registry)}
+        pointers = {group: registry.candidates.readable_pointer(group) for group in newest}
         current = [each for group, each in newest.items() if (p := pointers[group]) and p.run_id == each.run_id]
         _report_refused(console, [refused.decision for refused in current])
     if predict:

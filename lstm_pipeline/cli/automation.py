@@ -24,14 +24,17 @@ _PARTS = ["train", "new_data", "changed_options", "accuracy", "drift", "max_age"
 """What can be left out: `monitoring.PARTS`, whose import would make the help slow."""
 
 
-@click.command()
+@click.command(short_help="Show how SPEC is doing, and what needs attention.")
 @click.argument("spec")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_storage
 def status(spec: str, as_json: bool) -> None:
     """Show how SPEC is doing: version, data, forecasts, live accuracy, reasons to retrain, refused models.
 
-    The exit status is 0 if all is well and 3 if something needs attention.
+    The exit status is 0 if all is well, and 3 if a person is needed: there is no version yet, a model was refused,
+    automatic trainings failed twice in a row, a forecast was missed, the input has stopped, drift that is only a
+    warning, a live error that nothing acts on, or a file that cannot be read. A reason to retrain on which automation
+    acts is only a note.
     """
     from lstm_pipeline.monitoring import project_status
 
@@ -48,7 +51,7 @@ def status(spec: str, as_json: bool) -> None:
         raise click.exceptions.Exit(NEEDS_ATTENTION)
 
 
-@click.command()
+@click.command(short_help="Replay days as SPEC's automation would act.")
 @click.argument("spec")
 @click.option("--from", "first", type=_DAY, required=True, help="The first as-of day; all groups are trained on it.")
 @click.option("--to", "last", type=_DAY, required=True, help="The last as-of day.")

@@ -81,13 +81,16 @@ def require_refused(project: Project, groups: Sequence[str]) -> dict[str, Refuse
     """Group → its newest refused candidate.
 
     Raises:
-        RegistryError: a group has no refused candidate.
+        RegistryError: a group has no refused candidate, or its note of the refusal is damaged.
     """
-    newest = {refused.group: refused for refused in project.registry.refused()}  # the oldest refusal is listed first
+    damaged: list[str] = []
+    known = project.registry.refused(damaged)
+    newest = {refused.group: refused for refused in known}  # the oldest refusal is listed first
     missing = [group for group in groups if group not in newest]
     if missing:
         others = f"only for: {listed(newest)}" if newest else "no group has one"
-        raise RegistryError(f"no refused candidate to promote for: {listed(missing)} ({others}; pruning removes them)")
+        message = f"no refused candidate to promote for: {listed(missing)} ({others}; pruning removes them)"
+        raise RegistryError("; ".join([message, *damaged]))
     return {group: newest[group] for group in groups}
 
 

@@ -19,8 +19,19 @@ from lstm_pipeline.monitoring.checking import (
 from lstm_pipeline.monitoring.checks import Verdict
 from lstm_pipeline.monitoring.clipping import ClippedInputs
 from lstm_pipeline.monitoring.contestants import Did
-from lstm_pipeline.monitoring.decisions import FIRST_PAUSE, Decision, Outcome, PastTraining, Waits, decide, said, shown
+from lstm_pipeline.monitoring.decisions import (
+    FIRST_PAUSE,
+    Decision,
+    Outcome,
+    PastTraining,
+    Waits,
+    decide,
+    failed_in_a_row,
+    said,
+    shown,
+)
 from lstm_pipeline.monitoring.facts import Facts, LiveError, ModelFacts
+from lstm_pipeline.monitoring.failures import Failures, write_failures
 from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.monitoring.live_errors import LiveErrors
 from lstm_pipeline.monitoring.observing import training_input_state
@@ -41,6 +52,7 @@ __all__ = [
     "Decision",
     "Did",
     "Facts",
+    "Failures",
     "LiveError",
     "LiveErrors",
     "ModelFacts",
@@ -61,6 +73,7 @@ __all__ = [
     "check_version",
     "decide",
     "distances",
+    "failed_in_a_row",
     "gather",
     "project_status",
     "reasons",
@@ -70,4 +83,5 @@ __all__ = [
     "said",
     "shown",
     "training_input_state",
+    "write_failures",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from itertools import takewhile
+from typing import TYPE_CHECKING, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class PastTraining:
     asked: dt.datetime
     ended: dt.datetime
     outcome: Outcome
+
+
+T = TypeVar("T", bound=PastTraining)
 
 
 @dataclass(frozen=True)
@@ -113,13 +117,22 @@ def shown(time: dt.datetime, zone: str) -> str:
     return f"{time.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} ({zone})"
 
 
+def failed_in_a_row(group: str, trainings: Sequence[T]) -> list[T]:
+    """A group's automatic trainings that have failed since the last one that did not, the newest first."""
+    return list(takewhile(lambda one: one.outcome == "failed", _of_group(group, trainings)))
+
+
+def _of_group(group: str, trainings: Sequence[T]) -> list[T]:
+    return sorted((one for one in trainings if group in one.groups), key=lambda one: one.asked, reverse=True)
+
+
 def _wait(
     group: str, trainings: Sequence[PastTraining], waits: Waits, now: dt.datetime
 ) -> list[tuple[str, dt.datetime]]:
     """Why a group has to wait, and until when; empty if it does not."""
-    known = [one for one in trainings if group in one.groups and _can_be(one.asked, now, waits.cooldown)]
-    mine = sorted(known, key=lambda one: one.asked, reverse=True)
-    failures = next((count for count, one in enumerate(mine) if one.outcome != "failed"), len(mine))
+    known = [one for one in trainings if _can_be(one.asked, now, waits.cooldown)]
+    mine = _of_group(group, known)
+    failures = len(failed_in_a_row(group, known))
     if failures:
         why = "its last retraining failed" if failures == 1 else f"its last {failures} retrainings failed"
         why = f"{why}: trying again at"

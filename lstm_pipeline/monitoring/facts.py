@@ -87,7 +87,8 @@ class Facts:
         input: the training input; None if it cannot be read.
         accuracy: feature → its error in forecasts that have come true.
         drift: group → feature → how far the feature has moved since the group's model was trained.
-        problems: what could not be found out, and why, as sentences.
+        problems: what could not be found out, and why, as sentences: somebody has to mend it.
+        remarks: what is as it should be, but limits what can be found out.
         bytes_read: about how many bytes were read for all this.
     """
 
@@ -101,4 +102,5 @@ class Facts:
     accuracy: Mapping[str, LiveError] = field(default_factory=dict)
     drift: Mapping[str, Mapping[str, Drift]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     bytes_read: int = 0

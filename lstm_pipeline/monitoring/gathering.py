@@ -67,12 +67,13 @@ class _Gathering:
         self.store = _CountingStore(project.storage)
         self.registry = Registry(self.store, project.spec.training.model_bucket, project.name)
         self.problems: list[str] = []
+        self.remarks: list[str] = []
         self.bytes_read = 0
 
     def facts(self) -> Facts:
         version, models, untrained = self._models()
         seen = read_watch(self.store, self.registry.layout.watch)
-        state = self._input(seen)
+        state = self._input(seen, models)
         watch = seen if state is None else Watch(state.seen, seen.drift_key, seen.drift, seen.drift_problem)
         automation = self.project.spec.automation
         rule = automation.retrain.drift if automation and automation.retrain else None
@@ -95,6 +96,7 @@ class _Gathering:
             accuracy=self._accuracy(),
             drift=drift,
             problems=tuple(self.problems),
+            remarks=tuple(self.remarks),
             bytes_read=self.bytes_read + self.store.bytes_read,
         )
 
@@ -131,7 +133,7 @@ class _Gathering:
             _RECORDS[name] = self.registry.files.load(self.registry.files.folder_of(pinned)).record.metadata
         return _RECORDS[name]
 
-    def _input(self, seen: Watch) -> InputState | None:
+    def _input(self, seen: Watch, models: Mapping[str, ModelFacts]) -> InputState | None:
         try:
             state = input_state(self.project, self.project.spec.model_metadata, seen.files)
         except PipelineError as error:
@@ -142,7 +144,10 @@ class _Gathering:
             self.problems.append("the input has no rows")
         elif state.newest is None:
             column = self.project.spec.training.timestamp_col
-            self.problems.append(f"the input has no readable timestamps in a column '{column}': only rows are counted")
+            had = any(model.metadata.input and model.metadata.input.newest for model in models.values())
+            (self.problems if had else self.remarks).append(
+                f"the input has no readable timestamps in a column '{column}': only rows are counted"
+            )
         return state
 
     def _changes(self, models: Mapping[str, ModelFacts]) -> dict[str, tuple[Change, ...]]:
@@ -172,7 +177,10 @@ class _Gathering:
         }
 
     def _drift(self, watch: Watch, rule: DriftRule, state: InputState, models: Mapping[str, ModelFacts]) -> Watch:
-        """What is remembered of drift, or measured anew if something that it depends on has changed."""
+        """What is remembered of drift, or measured anew if something that it depends on has changed.
+
+        What a damaged file or a store that does not answer leaves open is not remembered: either may be mended.
+        """
         as_of = self.now.astimezone(ZoneInfo(self.project.spec.timezone)).date()
         product = self.project.spec.model_metadata
         name, steps = chain_to(product, self.project.spec.training.input)
@@ -184,8 +192,9 @@ class _Gathering:
         if key == watch.drift_key:
             return watch
         try:
-            drift, size = measured_drift(self.project, self.registry, models, state, rule.rows, as_of)
+            found = measured_drift(self.project, self.registry, models, state, rule.rows, as_of)
         except PipelineError as error:
-            return Watch(watch.files, key, {}, f"drift cannot be measured: {error}")
-        self.bytes_read += size
-        return Watch(watch.files, key, drift)
+            return Watch(watch.files, None if error.transient else key, {}, f"drift cannot be measured: {error}")
+        self.bytes_read += found.size
+        problem = f"drift cannot be measured: {'; '.join(found.damaged)}" if found.damaged else None
+        return Watch(watch.files, None if found.damaged else key, found.drift, problem)

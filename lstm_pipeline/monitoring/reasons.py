@@ -14,7 +14,7 @@ from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.projects import Growth, Project, input_growth, shown_time
 from lstm_pipeline.spec import AccuracyRule, DriftRule, NewData, Retrain, duration_text
 from lstm_pipeline.timeseries import ROWS
-from lstm_pipeline.wording import counted, listed, number
+from lstm_pipeline.wording import counted, listed, named, number
 
 Trigger = Literal["new_data", "changed_options", "accuracy", "drift", "max_age"]
 
@@ -154,7 +154,9 @@ def worse_accuracy(facts: Facts, rule: AccuracyRule) -> list[Reason]:
             if error.live > rule.factor * error.test:
                 worse[feature] = (error.live, error.test, error.forecasts)
         if worse:
-            texts = [f"{feature} {number(live)} against {number(test)}" for feature, (live, test, _) in worse.items()]
+            texts = [
+                f"{named(feature)} {number(live)} against {number(test)}" for feature, (live, test, _) in worse.items()
+            ]
             forecasts = max(count for _, _, count in worse.values())
             message = (
                 f"{group}: rmse of the last {counted(forecasts, 'forecast')} exceeds {number(rule.factor)} times that "
@@ -179,7 +181,7 @@ def drifted(facts: Facts, rule: DriftRule) -> list[Reason]:
         moved = {name: one for name, one in facts.drift.get(group, {}).items() if one.exceeds(rule.score)}
         if moved:
             texts = [
-                f"{name} {number(one.score)} (limit {number(max(one.limit, rule.score))})"
+                f"{named(name)} {number(one.score)} (limit {number(max(one.limit, rule.score))})"
                 for name, one in moved.items()
             ]
             rows = max(one.rows for one in moved.values())
@@ -258,19 +260,19 @@ def _errors(facts: Facts, rule: AccuracyRule) -> Iterator[tuple[float, str]]:
             if error is None or error.run_id != model.run_id:
                 continue
             if error.forecasts < rule.forecasts:
-                text = f"{feature}: {error.forecasts} of {counted(rule.forecasts, 'forecast')} have come true"
+                text = f"{named(feature)}: {error.forecasts} of {counted(rule.forecasts, 'forecast')} have come true"
                 yield error.forecasts / rule.forecasts - 1, text
             elif error.test:
                 ratio = error.live / error.test
-                limit = number(rule.factor)
-                yield ratio / rule.factor, f"{feature}: rmse {number(ratio)} of {limit} times that on the test part"
+                text = f"rmse {number(ratio)} of {number(rule.factor)} times that on the test part"
+                yield ratio / rule.factor, f"{named(feature)}: {text}"
 
 
 def _scores(facts: Facts, rule: DriftRule) -> Iterator[tuple[float, str]]:
     for group in facts.models:
         for feature, one in facts.drift.get(group, {}).items():
             limit = max(one.limit, rule.score)
-            yield one.score / limit, f"{feature}: drift {number(one.score)} of {number(limit)}"
+            yield one.score / limit, f"{named(feature)}: drift {number(one.score)} of {number(limit)}"
 
 
 def _ages(facts: Facts, max_age: dt.timedelta) -> Iterator[tuple[float, str]]:
@@ -282,7 +284,7 @@ def _ages(facts: Facts, max_age: dt.timedelta) -> Iterator[tuple[float, str]]:
 
 def remarks(facts: Facts, rule: Retrain) -> list[str]:
     """Sentences about what is no reason, and why: for a person who expected one."""
-    return list(dict.fromkeys([*facts.problems, *_remarks(facts, rule)]))
+    return list(dict.fromkeys([*facts.problems, *facts.remarks, *_remarks(facts, rule)]))
 
 
 def _remarks(facts: Facts, rule: Retrain) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.arrays import Float64
-from lstm_pipeline.errors import DataError
+from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.monitoring.facts import ModelFacts
 from lstm_pipeline.projects import InputState, Project, recent_training_input, training_input
 from lstm_pipeline.registry import DRIFT, DriftRecord, DriftReferences, Registry
@@ -20,6 +20,21 @@ from lstm_pipeline.wording import counted
 
 _MARGIN = 3
 """How many times more rows than needed are read at first: filters may leave out some of them."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured.
+
+    Attributes:
+        drift: group → feature → how far it has moved.
+        size: about how many bytes of the input were read.
+        damaged: a sentence for each group whose record of its features cannot be read.
+    """
+
+    drift: dict[str, dict[str, Drift]]
+    size: int
+    damaged: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -37,8 +52,8 @@ def measured_drift(
     state: InputState,
     rows: int,
     as_of: dt.date,
-) -> tuple[dict[str, dict[str, Drift]], int]:
-    """How far the features of each group have moved, and about how many bytes of the input were read.
+) -> Measured:
+    """How far the features of each group have moved.
 
     Args:
         rows: length of the stretch that is compared; see `statistics.drift_rows`.
@@ -46,14 +61,20 @@ def measured_drift(
 
     Raises:
         DataError: the input does not fit the spec, or has too few rows.
-        RegistryError: a model's record of its features is damaged.
+        RegistryError: the store fails.
     """
-    references = {
-        group: _references(registry, group, model) for group, model in models.items() if model.metadata.knows_drift
-    }
+    references, damaged = {}, []
+    for group, model in models.items():
+        if model.metadata.knows_drift:
+            try:
+                references[group] = _references(registry, group, model)
+            except RegistryError as error:
+                if error.transient:
+                    raise
+                damaged.append(f"{group}: {error}; without it no drift of this group is seen until it is trained again")
     every = [reference for features in references.values() for reference in features.values()]
     if not every:
-        return {}, 0
+        return Measured({}, 0, tuple(damaged))
     count = max(rows_to_read(drift_rows(reference, rows)) for reference in every)
     predicted = {name for model in models.values() for name in model.metadata.predicted_features}
     table, size = _newest(project, state, _Wanted(count, frozenset(predicted)), as_of)
@@ -68,7 +89,7 @@ def measured_drift(
             f"expected {counted(count, 'row')} to compare, found {counted(table.num_rows, 'row')} after the "
             "transformations, or too few values in them"
         )
-    return found, size
+    return Measured(found, size, tuple(damaged))
 
 
 def _references(registry: Registry, group: str, model: ModelFacts) -> dict[str, DriftReference]:

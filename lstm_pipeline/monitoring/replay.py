@@ -140,7 +140,7 @@ def _specs(project: Project, options: ReplayOptions) -> dict[str, Automation]:
         )
     specs = {AUTOMATION: _without(written, options.without)}
     if options.compare:
-        nothing = Automation(timezone=written.timezone, predict=list(written.predict))
+        nothing = Automation().model_copy(update={"timezone": written.timezone, "predict": list(written.predict)})
         specs[WEEKLY] = nothing.model_copy(update={"train": [_WEEKLY], "promote": Promote(rule="always")})
         specs[NOTHING] = nothing
     return specs

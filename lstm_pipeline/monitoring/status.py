@@ -6,7 +6,7 @@ Reads records, listings and footers only. What cannot be read is said, and hides
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -14,20 +14,19 @@ from zoneinfo import ZoneInfo
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.forecasting import issued_forecasts
 from lstm_pipeline.monitoring.clock import last_due, next_due
-from lstm_pipeline.monitoring.decisions import said
+from lstm_pipeline.monitoring.decisions import said, shown
 from lstm_pipeline.monitoring.facts import Facts
+from lstm_pipeline.monitoring.failures import MANY, Failures, read_failures
 from lstm_pipeline.monitoring.gathering import gather
 from lstm_pipeline.monitoring.reasons import reasons_from, remarks
 from lstm_pipeline.monitoring.state import Due, FeatureError, InUse, LastForecast, RefusedModel, Status
 from lstm_pipeline.projects import Project, shown_time
+from lstm_pipeline.spec import AccuracyRule
 from lstm_pipeline.verification import live_accuracy
-from lstm_pipeline.wording import counted, listed
+from lstm_pipeline.wording import counted, listed, named, number
 
 GRACE = dt.timedelta(minutes=30)
 """How late a forecast may be before it counts as missed."""
-
-_ONLY_ROWS = "only rows are counted"
-"""Part of a sentence of `gather` about an input without timestamps, which is as it should be."""
 
 T = TypeVar("T")
 
@@ -50,7 +49,9 @@ def project_status(project: Project, *, now: dt.datetime) -> Status:
     facts = gather(project, now)
     rule = project.spec.automation.retrain if project.spec.automation else None
     version = seen(lambda: _in_use(project), None)
-    forecast = seen(lambda: _last_forecast(project), None)
+    listed_forecasts = seen(lambda: (_last_forecast(project),), None)
+    forecast = listed_forecasts[0] if listed_forecasts else None
+    due = _due(project, forecast, now)
     status = Status(
         project=project.name,
         now=now,
@@ -58,19 +59,22 @@ def project_status(project: Project, *, now: dt.datetime) -> Status:
         version=version,
         newest=shown_time(facts.input.newest) if facts.input and facts.input.newest else None,
         forecast=forecast,
-        due=_due(project, forecast, now),
+        due=due if listed_forecasts else replace(due, missed=None),  # what cannot be looked up is not missed
         accuracy=seen(lambda: _accuracy(project), ()),
         reasons=tuple(reasons_from(facts, rule)) if rule else (),
-        refused=seen(lambda: _refused(project, version), ()),
+        refused=seen(lambda: _refused(project, version, faults), ()),
     )
-    problems = [problem for problem in facts.problems if _ONLY_ROWS not in problem]
+    failing = seen(lambda: _failing(project, facts), dict[str, Failures]())
+    problems = facts.problems
     faults = [*problems, *(fault for fault in faults if not any(fault in problem for problem in problems))]
     told = [] if rule is None else [remark for remark in remarks(facts, rule) if remark not in faults]
     wanted = seen(lambda: _missing_version(project), None)
     stale = _stale(project, facts)
-    more = [*([wanted] if wanted else []), *stale]
+    failed = _failed(failing, project.spec.schedule_timezone)
+    more = [*_unheeded(project, status), *failed, *([wanted] if wanted else []), *stale]
     attention = dict.fromkeys([*faults, *_attention(status, known=bool(faults)), *more])
-    return replace(status, notes=(*_notes(project, status), *told), attention=tuple(attention))
+    notes = [*_notes(project, status), *(_of_forecasts(status) if listed_forecasts else ())]
+    return replace(status, notes=(*notes, *_too_few(project, status), *told), attention=tuple(attention))
 
 
 def _in_use(project: Project) -> InUse | None:
@@ -117,7 +121,8 @@ def _due(project: Project, forecast: LastForecast | None, now: dt.datetime) -> D
     return Due(next_due(automation.predict, zone, now), next_due(automation.train, zone, now), missed)
 
 
-def _refused(project: Project, version: InUse | None) -> tuple[RefusedModel, ...]:
+def _refused(project: Project, version: InUse | None, damaged: list[str]) -> tuple[RefusedModel, ...]:
+    """The refused candidates; a note of one that is damaged is added to `damaged`."""
     return tuple(
         RefusedModel(
             one.group,
@@ -126,8 +131,47 @@ def _refused(project: Project, version: InUse | None) -> tuple[RefusedModel, ...
             one.decision.reason,
             standing=version is None or one.when >= version.created,
         )
-        for one in project.registry.refused()
+        for one in project.registry.refused(damaged)
     )
+
+
+def _failing(project: Project, facts: Facts) -> dict[str, Failures]:
+    """The groups whose automatic trainings fail, without those that somebody has trained since."""
+    layout = project.registry.layout
+    found = read_failures(layout.store, layout.failures)
+    trained = {group: model.trained_at for group, model in facts.models.items()}
+    return {
+        group: one
+        for group, one in found.items()
+        if group in project.groups and not ((at := trained.get(group)) and at > one.last)
+    }
+
+
+def _failed(failing: Mapping[str, Failures], zone: str) -> Iterator[str]:
+    for group, one in failing.items():
+        if one.count >= MANY:
+            yield (
+                f"the last {one.count} automatic trainings of {group} failed, most recently at "
+                f"{shown(one.last, zone)}: run {one.run_id[:8]} in Dagster's UI says why"
+            )
+
+
+def _unheeded(project: Project, status: Status) -> Iterator[str]:
+    """A live error that would be a reason to retrain, if the spec asked for it: nothing acts on it by itself."""
+    automation = project.spec.automation
+    if automation and automation.retrain and automation.retrain.accuracy:
+        return
+    usual = AccuracyRule()
+    worse = [
+        f"{named(one.feature)} {number(one.live)} against {number(one.test)}"
+        for one in status.accuracy
+        if one.forecasts >= usual.forecasts and one.ratio and one.ratio > usual.factor
+    ]
+    if worse:
+        yield (
+            f"the live error exceeds {number(usual.factor)} times that on the test part, and nothing acts on it: "
+            f"{listed(worse)}; train, or set automation.retrain.accuracy"
+        )
 
 
 def _notes(project: Project, status: Status) -> Iterator[str]:
@@ -140,11 +184,17 @@ def _notes(project: Project, status: Status) -> Iterator[str]:
     if status.version is not None and status.version.rolled_back:
         latest = status.version.latest
         yield f"rolled back: {status.version.name} is in use instead of {latest}, until something newer is published"
+    for one in status.reasons:
+        if one.retrain:
+            yield f"a reason to retrain, on which automation acts: {said(one)}"
+
+
+def _of_forecasts(status: Status) -> Iterator[str]:
+    """Why there is nothing to see of the forecasts."""
     if status.version is not None and status.forecast is None:
         yield "no forecast has been issued yet"
     elif status.forecast is not None and not status.accuracy:
         yield "no forecast of the models in use has fully come true yet, so there is no live accuracy"
-    yield from _too_few(project, status)
 
 
 def _too_few(project: Project, status: Status) -> Iterator[str]:
@@ -157,7 +207,7 @@ def _too_few(project: Project, status: Status) -> Iterator[str]:
         one for one in status.accuracy if one.forecasts < needed and one.ratio and one.ratio > rule.accuracy.factor
     ]
     if early:
-        names = listed([one.feature for one in early])
+        names = listed([named(one.feature) for one in early])
         yield f"live error above the limit, but a reason to retrain only from {counted(needed, 'forecast')} on: {names}"
 
 
@@ -179,14 +229,13 @@ def _stale(project: Project, facts: Facts) -> list[str]:
 
 
 def _attention(status: Status, *, known: bool) -> Iterator[str]:
-    """What somebody should look at."""
+    """What somebody should look at. A reason to retrain is none: automation acts on it."""
     if status.version is None and not known:
         yield "no version has been published yet, so there is nothing to forecast with"
     if status.due.missed is not None and status.version is not None:
         since = f"{status.due.missed.astimezone(ZoneInfo(status.zone)):%Y-%m-%d %H:%M} ({status.zone})"
         yield f"the forecast due at {since} has not been made"
-    for one in status.reasons:
-        yield f"{'a reason to retrain' if one.retrain else 'a warning'}: {said(one)}"
+    yield from (f"a warning: {said(one)}" for one in status.reasons if not one.retrain)
     for model in status.refused:
         if model.standing:
             yield f"the new model of {model.group} was refused: {model.reason}"

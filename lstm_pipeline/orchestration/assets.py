@@ -92,7 +92,7 @@ def _shared(project: Project, name: str, description: str) -> dict[str, Any]:
         "metadata": {
             BUCKET: project.spec.training.model_bucket,
             WRITE_MODE: write_mode(project, name),
-            RUN_TAGS: json.dumps(run_tags(product)),
+            RUN_TAGS: json.dumps({**project.spec.tags, **run_tags(product)}),  # as the tags of its jobs
             **code_references(project, name),
             **declared_columns(project, name),
         },

@@ -1,4 +1,4 @@
-"""Gives every run the cluster settings of what it makes, however it is started.
+"""Gives every run the spec's tags and cluster settings of what it makes, however it is started.
 
 A run of a project's job has them as the job's tags. A run of assets, started from an asset's page or by a back-fill,
 belongs to no job that could have tags; it gets them here, before it is queued, from the metadata of its assets.
@@ -31,7 +31,7 @@ class TaggingRunCoordinator(dg.QueuedRunCoordinator):
             self._tag(context)
         except Exception as error:  # whatever it is, a run matters more than its tags
             reason = f"{type(error).__name__}: {error}"
-            logger.warning("run %s is queued without cluster settings: %s", context.dagster_run.run_id, reason)
+            logger.warning("run %s is queued without the tags of its assets: %s", context.dagster_run.run_id, reason)
         return super().submit_run(context)
 
     def _tag(self, context: dg.SubmitRunContext) -> None:

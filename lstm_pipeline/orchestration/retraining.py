@@ -23,26 +23,30 @@ class Memory:
     Attributes:
         trained: group → when its last automatic training was asked for; the runs themselves may be deleted.
         warned: `group:trigger` of every reason that was there at the last tick → since when.
+        failing: group → the run that failed, if that was its last training, as it was last written for `status`.
     """
 
     trained: Mapping[str, dt.datetime] = field(default_factory=dict)
     warned: Mapping[str, dt.datetime] = field(default_factory=dict)
+    failing: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, cursor: str | None) -> Memory:
         """Reads a cursor. One that is missing, damaged or someone else's is an empty memory: the runs are there too."""
         try:
             data = json.loads(cursor or "{}")
-            return cls(
-                *({name: stored_time(text) for name, text in data[key].items()} for key in ("trained", "warned"))
+            trained, warned = (
+                {name: stored_time(text) for name, text in data[key].items()} for key in ("trained", "warned")
             )
+            return cls(trained, warned, {name: str(run_id) for name, run_id in data.get("failing", {}).items()})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls()
 
     def to_json(self) -> str:
         """The cursor."""
         parts = {"trained": self.trained, "warned": self.warned}
-        return json.dumps({key: {name: at.isoformat() for name, at in part.items()} for key, part in parts.items()})
+        times = {key: {name: at.isoformat() for name, at in part.items()} for key, part in parts.items()}
+        return json.dumps({**times, "failing": dict(self.failing)})
 
 
 def run_key(decision: Decision, version: str, after: str) -> str:

@@ -14,7 +14,17 @@ import dagster as dg
 
 from lstm_pipeline import monitoring
 from lstm_pipeline.errors import PipelineError
-from lstm_pipeline.monitoring import FIRST_PAUSE, Decision, Reason, Waits, decide, said
+from lstm_pipeline.monitoring import (
+    FIRST_PAUSE,
+    Decision,
+    Failures,
+    Reason,
+    Waits,
+    decide,
+    failed_in_a_row,
+    said,
+    write_failures,
+)
 from lstm_pipeline.orchestration.alerts import ACCURACY, Alert, tell
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.job_config import run_config
@@ -28,7 +38,7 @@ from lstm_pipeline.orchestration.retraining import (
     run_key,
     seen,
 )
-from lstm_pipeline.orchestration.trainings import automatic_trainings, running_training
+from lstm_pipeline.orchestration.trainings import Training, automatic_trainings, running_training
 from lstm_pipeline.projects import Project, load_project
 from lstm_pipeline.spec import Retrain
 from lstm_pipeline.wording import listed
@@ -78,7 +88,8 @@ def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime
         failed = any(training.outcome == "failed" for training in past)
         trainings = by_outcome(past, _in_use(project) if failed else {})  # the record is read only if it matters
         trained = remembered(memory, trainings)
-        last = _with_refused(project, trained) if any(reason.retrain for reason in reasons) else trained
+        unread: list[str] = []
+        last = _with_refused(project, trained, unread) if any(reason.retrain for reason in reasons) else trained
         decision = decide(reasons, trainings, _waits(project, retrain, last), now)
         there, fresh = seen(memory, reasons, now)
         version = project.registry.resolve() if decision.due else ""
@@ -87,11 +98,14 @@ def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime
             context.log.warning(said(reason))
         if reason.trigger == ACCURACY:
             tell(project, Alert(ACCURACY, said(reason), {"group": reason.group, **reason.numbers}))
-    cursor = Memory(trained, there)
+    cursor = Memory(trained, there, _failing(project, memory, trainings))
+    remarks += unread
     if not decision.due:
         if strangers:
             remarks.append(f"new in the spec, so reload the code location: {listed(strangers)}")
         return _skip(_why_not(decision, remarks), cursor)
+    for sentence in unread:
+        context.log.warning(sentence)
     after = trainings[0].run_ids[0][:8] if trainings else "first"
     return dg.SensorResult(run_requests=[_request(project, decision, version, after)], cursor=cursor.to_json())
 
@@ -133,17 +147,36 @@ def _skip(why: str, memory: Memory) -> dg.SensorResult:
 
 
 def _in_use(project: Project) -> dict[str, str]:
-    """Group → the run that trained its model in use."""
-    if not project.registry.versions():
+    """Group → the run that trained its model in use; empty if that cannot be read, which `look` has said."""
+    try:
+        if not project.registry.versions():
+            return {}
+        models = project.registry.ensemble_record().metadata.individual_models
+    except PipelineError:
         return {}
-    models = project.registry.ensemble_record().metadata.individual_models
     return {pinned.model_name: pinned.run_id for pinned in models}
 
 
-def _with_refused(project: Project, trained: dict[str, dt.datetime]) -> dict[str, dt.datetime]:
-    """Also the groups whose candidate was refused: trained again so soon, it would be refused again."""
+def _failing(project: Project, memory: Memory, trainings: Sequence[Training]) -> Mapping[str, str]:
+    """Group → the run that failed, if that was its last training. What has changed is written for `status`."""
+    chains = {group: failed_in_a_row(group, trainings) for group in project.groups}
+    found = {
+        group: Failures(len(chain), chain[0].ended, chain[0].run_ids[0]) for group, chain in chains.items() if chain
+    }
+    runs = {group: one.run_id for group, one in found.items()}
+    if runs == memory.failing:
+        return runs
+    layout = project.registry.layout
+    return runs if write_failures(layout.store, layout.failures, found) else memory.failing
+
+
+def _with_refused(project: Project, trained: Mapping[str, dt.datetime], unread: list[str]) -> dict[str, dt.datetime]:
+    """Also the groups whose candidate was refused: trained again so soon, it would be refused again.
+
+    A refusal that cannot be read is added to `unread` and holds no group back.
+    """
     found = dict(trained)
-    for refused in project.registry.refused():
+    for refused in project.registry.refused(unread):
         found[refused.group] = max(found.get(refused.group, refused.when), refused.when)
     return found
 

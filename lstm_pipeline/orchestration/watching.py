@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 from dagster._utils.schedules import schedule_execution_time_iterator
 
+from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.monitoring import shown
 from lstm_pipeline.orchestration.alerts import FAILED_CHECK, FAILED_RUN, MISSED, REFUSED, Alert, tell
 from lstm_pipeline.orchestration.checks import CHECKS_OF
@@ -104,10 +105,11 @@ def build_alert_sensor(project: Project) -> dg.SensorDefinition | None:
 
 def _tick(context: dg.SensorEvaluationContext, project: Project, now: dt.datetime) -> dg.SensorResult:
     watch = Watch.parse(context.cursor, now)
+    unread: list[str] = []
     with user_errors():
         found = {
             **dict(_failed_runs(context.instance, project, watch)),
-            **dict(_refused(project, watch)),
+            **_refused(project, watch, unread),
             **dict(_failed_checks(context.instance, project, watch)),
         }
         alert = _missed(context.instance, project, watch, now)
@@ -116,7 +118,7 @@ def _tick(context: dg.SensorEvaluationContext, project: Project, now: dt.datetim
     tell(project, *told)
     after = replace(watch, last=now, told=(*watch.told, *new), missed=now if alert else watch.missed)
     why = "; ".join(one.sentence for one in told) or "nothing needs attention"
-    return dg.SensorResult(skip_reason=f"told: {why}" if told else why, cursor=after.to_json())
+    return dg.SensorResult(skip_reason="; ".join([f"told: {why}" if told else why, *unread]), cursor=after.to_json())
 
 
 def _failed_runs(instance: dg.DagsterInstance, project: Project, watch: Watch) -> Iterator[tuple[str, Alert]]:
@@ -147,13 +149,21 @@ def _failure(instance: dg.DagsterInstance, run_id: str) -> str:
     return "it ended before its first step, or was killed"
 
 
-def _refused(project: Project, watch: Watch) -> Iterator[tuple[str, Alert]]:
-    for refused in project.registry.refused():
+def _refused(project: Project, watch: Watch, unread: list[str]) -> dict[str, Alert]:
+    """The refused candidates. What cannot be read is added to `unread`, and keeps no other alert back."""
+    try:
+        known = project.registry.refused(unread)
+    except PipelineError as error:  # the next tick looks again
+        unread.append(f"refused candidates cannot be looked up: {error}")
+        return {}
+    found = {}
+    for refused in known:
         if refused.when >= watch.since:
             decision = refused.decision
             numbers = {"group": refused.group, "challenger": decision.challenger, "champion": decision.champion}
             sentence = f"the new model of {refused.group} was refused: {decision.reason}"
-            yield f"{refused.group}/{refused.run_id}", Alert(REFUSED, sentence, numbers, refused.run_id)
+            found[f"{refused.group}/{refused.run_id}"] = Alert(REFUSED, sentence, numbers, refused.run_id)
+    return found
 
 
 def _failed_checks(instance: dg.DagsterInstance, project: Project, watch: Watch) -> Iterator[tuple[str, Alert]]:

@@ -127,9 +127,9 @@ class Growth:
     """What an input has gained since a model was trained on it.
 
     Attributes:
-        rows: number of new rows; None if rows cannot be compared.
+        rows: number of new rows, an upper bound; None if rows cannot be compared.
         since, until: the newest time then and now, in ISO format and UTC; None if times cannot be compared.
-        problem: why rows or times cannot be compared; None if they can.
+        problem: why rows or times cannot be compared, or why more rows are not new ones; None if all is clear.
     """
 
     rows: int | None
@@ -139,7 +139,12 @@ class Growth:
 
 
 def input_growth(then: InputRecord, now: InputState) -> Growth:
-    """Compares an input with what it was when a model was trained. A replaced or shortened one has gained nothing."""
+    """Compares an input with what it was when a model was trained. A replaced or shortened one has gained nothing.
+
+    Neither has one that still ends at the same time: its rows were written twice, or filled in afterwards. Rows of
+    files that end no later are not new for the same reason. Rows that were written twice in a file that goes on are
+    counted, as no row is read to find out, and so is whatever was written twice where there are no timestamps.
+    """
     if (now.newest is None) != (then.newest is None):
         change = "no longer has" if now.newest is None else "now has"
         return _none(f"the input {change} readable timestamps, unlike")
@@ -154,7 +159,23 @@ def input_growth(then: InputRecord, now: InputState) -> Growth:
         return _none(begins)
     if now.rows < then.rows:
         return _none(f"the input has {counted(now.rows, 'row')}, but had {then.rows:,}")
-    return Growth(now.rows - then.rows, then.newest, now.newest)
+    rows = now.rows - then.rows
+    if then.newest is None:
+        return Growth(rows, None, None)
+    if rows and now.newest == then.newest:
+        problem = (
+            f"the input has {counted(rows, 'more row')} than when the model was trained, but still ends at "
+            f"{shown_time(then.newest)}; rows that were written twice or filled in are not new data"
+        )
+        return Growth(0, then.newest, now.newest, problem)
+    return Growth(min(rows, _later_than(then.newest, now)), then.newest, now.newest)
+
+
+def _later_than(time: str, now: InputState) -> int:
+    """At most how many rows of an input are later than a time: those of the files that end later."""
+    extents = now.seen.values()
+    later = sum(extent.rows for extent in extents if extent.newest is None or extent.newest > time)
+    return later if extents else now.rows
 
 
 def shown_time(time: str) -> str:

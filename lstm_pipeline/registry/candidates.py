@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import METADATA
-from lstm_pipeline.registry.models import ModelFiles, StoredModel
+from lstm_pipeline.registry.models import DamagedRecord, ModelFiles, StoredModel
 from lstm_pipeline.registry.records import Decision, IndividualRecord, RefusedRecord, instant
 from lstm_pipeline.storage import from_json, to_json
+
+logger = logging.getLogger(__name__)
 
 USUAL_SIZE = 2_000_000
 """Bytes of a model whose group was never trained: those of the default options are about one megabyte."""
@@ -83,7 +86,7 @@ class Candidates:
         """
         sizes = []
         for group in groups:
-            pointer = self.pointer(group)
+            pointer = self.readable_pointer(group)
             known = pointer is not None and self.exists(group, pointer.run_id)
             folder = self._layout.candidate(group, pointer.run_id) if pointer else None
             sizes.append(self._store.size(folder) if known and folder else USUAL_SIZE)
@@ -106,15 +109,28 @@ class Candidates:
         """Which candidate of a group is the newest; None if the group was never trained.
 
         Raises:
-            RegistryError: the pointer is damaged.
+            DamagedRecord: the pointer is damaged.
+            RegistryError: it cannot be read.
         """
         path = self._layout.latest_candidate(group)
         if not self._store.exists(path):
             return None
-        data = from_json(self._store.read(path), path)
+        content, advice = self._store.read(path), f"train '{group}' again, which writes it anew"
+        try:
+            data = from_json(content, path)
+        except RegistryError as error:
+            raise DamagedRecord(f"{error}; {advice}") from None
         if not isinstance(data, dict) or not isinstance(data.get("run_id"), str):
-            raise RegistryError(f"{path} is damaged: it does not name a run; train '{group}' again")
+            raise DamagedRecord(f"{path} is damaged: it does not name a run; {advice}")
         return Pointer(data["run_id"], data.get("published"), data.get("refused") is True)
+
+    def readable_pointer(self, group: str) -> Pointer | None:
+        """Like `pointer`, but a damaged one is a warning: which candidate is the newest is then not known."""
+        try:
+            return self.pointer(group)
+        except DamagedRecord as error:
+            logger.warning("%s", error)
+            return None
 
     def pending_run(self, group: str) -> str | None:
         """The run whose candidate waits for the next version; None if the newest one is published or refused."""
@@ -133,7 +149,7 @@ class Candidates:
 
     def mark_published(self, group: str, run_id: str, version: str) -> None:
         """Notes that a candidate is in a version, unless a newer candidate has taken its place."""
-        pointer = self.pointer(group)
+        pointer = self.readable_pointer(group)
         if pointer and pointer.run_id == run_id and pointer.published is None:
             self._point(group, Pointer(run_id, version))
         if self._store.exists(self._layout.refused(group, run_id)):  # it was promoted by hand
@@ -144,34 +160,46 @@ class Candidates:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         record = RefusedRecord(decision=decision, refused_at=now)
         self._store.write(self._layout.refused(decision.group, decision.run_id), to_json(record.to_json()))
-        pointer = self.pointer(decision.group)
+        pointer = self.readable_pointer(decision.group)
         if pointer and pointer.run_id == decision.run_id:
             self._point(decision.group, replace(pointer, refused=True))
 
-    def refused(self) -> list[Refused]:
+    def refused(self, damaged: list[str] | None = None) -> list[Refused]:
         """Every candidate that was not promoted and has not been pruned, the oldest refusal first.
 
+        Args:
+            damaged: gets a sentence for each note of a refusal that cannot be read; None: the first one is an error.
+
         Raises:
-            RegistryError: a note of a refusal is damaged.
+            DamagedRecord: a note of a refusal is damaged.
+            RegistryError: the store fails.
         """
         found = []
-        for group in self._store.names(self._layout.candidates):
-            for run_id in self._store.names(self._layout.candidates / group):
-                path = self._layout.refused(group, run_id)
-                if self._store.exists(path):
-                    record = self._files.parse(RefusedRecord, path)
-                    found.append(Refused(group, run_id, record.decision, _instant(record.refused_at, path)))
+        for group, run_id in self._layout.entries(self._layout.candidates):
+            path = self._layout.refused(group, run_id)
+            if self._store.exists(path):
+                try:
+                    found.append(self._refused(group, run_id))
+                except RegistryError as error:
+                    if damaged is None or error.transient:
+                        raise
+                    if self._store.exists(path):  # else it was pruned a moment ago
+                        damaged.append(
+                            f"{error}; the candidate stays refused, but why is lost; remove {path.parent}, or let "
+                            "`lstm-pipeline prune` do so a day after it was trained"
+                        )
         return sorted(found, key=lambda each: (each.when, each.group, each.run_id))
+
+    def _refused(self, group: str, run_id: str) -> Refused:
+        path = self._layout.refused(group, run_id)
+        record = self._files.parse(RefusedRecord, path)
+        try:
+            return Refused(group, run_id, record.decision, instant(record.refused_at))
+        except ValueError as error:
+            raise DamagedRecord(f"{path} is damaged: refused_at: {error}") from None
 
     def _point(self, group: str, pointer: Pointer) -> None:
         data: dict[str, str | bool | None] = {"run_id": pointer.run_id, "published": pointer.published}
         if pointer.refused:
             data["refused"] = True
         self._store.write(self._layout.latest_candidate(group), to_json(data))
-
-
-def _instant(text: str, path: object) -> dt.datetime:
-    try:
-        return instant(text)
-    except ValueError as error:
-        raise RegistryError(f"{path} is damaged: refused_at: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,10 @@ from upath import UPath
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import issued_parts, version_number
+from lstm_pipeline.registry.models import DamagedRecord
 from lstm_pipeline.registry.registry import Registry
+
+logger = logging.getLogger(__name__)
 
 GRACE = dt.timedelta(days=1)
 """Whatever is younger may belong to a run that is still at work: candidates, claims, locks, half-written files."""
@@ -100,7 +104,7 @@ class _Sweep:
         records = [self._registry.ensemble_record(version) for version in self._kept]
         pinned = {(m.model_name, m.version) for record in records for m in record.metadata.individual_models}
         removals = []
-        for group, version in self._entries(self._layout.models):
+        for group, version in self._layout.entries(self._layout.models):
             folder = self._layout.model(group, version)
             if (group, version) in pinned:
                 continue
@@ -113,14 +117,27 @@ class _Sweep:
     def candidates(self) -> list[Removal]:
         """All but each group's newest one that still waits: a published candidate is a copy of what a version has."""
         removals = []
-        for group, run_id in self._entries(self._layout.candidates):
+        found = self._layout.entries(self._layout.candidates)
+        runs: dict[str, set[str]] = {}
+        for group, run_id in found:
+            runs.setdefault(group, set()).add(run_id)
+        waiting = {group: {_POINTER, *self._waiting(group, own)} for group, own in runs.items()}
+        for group, run_id in found:
             folder = self._layout.candidate(group, run_id)
-            waiting = run_id in (_POINTER, self._registry.candidates.pending_run(group))
-            if not waiting and self._is_old(folder):
+            if run_id not in waiting[group] and self._is_old(folder):
                 refused = self._store.exists(self._layout.refused(group, run_id))
                 reason = "candidate that was refused" if refused else "candidate of an earlier run"
                 removals.append(self._removal(folder, reason))
         return removals
+
+    def _waiting(self, group: str, run_ids: set[str]) -> set[str]:
+        """The candidates of a group that stay: the one that waits, and all of them if a damaged file hides which."""
+        try:
+            pending = self._registry.candidates.pending_run(group)
+        except DamagedRecord as error:
+            logger.warning("%s; until then, all its candidates are kept", error)
+            return run_ids
+        return {pending} if pending else set()
 
     def forecasts(self) -> list[Removal]:
         """Issued forecasts of versions that are gone, a year after they were written; an origin's last ones as one."""
@@ -155,10 +172,6 @@ class _Sweep:
         """Whether everything there was written before the grace period."""
         written = self._store.written(path)
         return written is not None and written < self._young
-
-    def _entries(self, parent: UPath) -> list[tuple[str, str]]:
-        """(group, entry) for every entry of a folder of groups."""
-        return [(group, entry) for group in self._store.names(parent) for entry in self._store.names(parent / group)]
 
     def _removal(self, path: UPath, reason: str) -> Removal:
         return Removal(path, reason, self._store.size(path))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from upath import UPath
 
-from lstm_pipeline.storage import Store
+from lstm_pipeline.storage import NoFolderError, Store
 
 MODEL, METADATA, SCALER, TRAINING_LOG = "model.keras", "metadata.json", "scaler.json", "history.json"
 REFUSED = "refused.json"
@@ -36,6 +37,7 @@ class Layout:
     <model_bucket>/<project>/ensembles/rollback.json        names the version in use instead of the latest
     <model_bucket>/<project>/data/<asset>.parquet           frames
     <model_bucket>/<project>/data/watch.json                what the last look for reasons to retrain found
+    <model_bucket>/<project>/data/failures.json             automatic trainings that failed and were not made good yet
     <model_bucket>/<project>/forecasts/origin=20240601T000000Z/v2.<run id>.parquet  a forecast as it was issued
     <model_bucket>/<project>/accuracy/scores/2024-06.parquet  scores of the forecasts issued from that month's origins
     <model_bucket>/<project>/accuracy/summary.json          how accurate forecasts have been lately
@@ -65,6 +67,18 @@ class Layout:
     def candidates(self) -> UPath:
         """Folder of all groups' candidates."""
         return self._path("candidates")
+
+    def entries(self, parent: UPath) -> list[tuple[str, str]]:
+        """(group, entry) of everything in a folder of groups' folders. A file among these is nobody's and is left out.
+
+        Raises:
+            RegistryError: there is a file in the place of `parent`, or it cannot be listed.
+        """
+        found = []
+        for group in self.store.names(parent):
+            with suppress(NoFolderError):
+                found += [(group, entry) for entry in self.store.names(parent / group)]
+        return found
 
     @property
     def models(self) -> UPath:
@@ -110,6 +124,11 @@ class Layout:
     def watch(self) -> UPath:
         """What the last look for reasons to retrain found. It may be removed at any time."""
         return self._path("data", "watch.json")
+
+    @property
+    def failures(self) -> UPath:
+        """Automatic trainings that failed, by group; there only while there are some."""
+        return self._path("data", "failures.json")
 
     @property
     def forecasts(self) -> UPath:

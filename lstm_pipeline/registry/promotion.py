@@ -187,14 +187,20 @@ class Promotion:
         """
         return InUse(self._versions.record(), self._versions) if self._versions.names() else None
 
-    def refused(self) -> list[Refused]:
-        """Candidates that were refused, without those that a version has nevertheless, the oldest refusal first."""
+    def refused(self, damaged: list[str] | None = None) -> list[Refused]:
+        """Candidates that were refused, without those that a version has nevertheless, the oldest refusal first.
+
+        Args:
+            damaged: gets a sentence for each note of a refusal that cannot be read; None: the first one is an error.
+        """
         published = self._published_by_run()  # a crash may have kept a publisher from removing its note
-        return [each for each in self._candidates.refused() if (each.group, each.run_id) not in published]
+        return [each for each in self._candidates.refused(damaged) if (each.group, each.run_id) not in published]
 
     def _propose(self, groups: Sequence[str], trained: Mapping[str, StoredModel]) -> _Proposal:
         published = self._published_by_run()  # a crash may have kept a publisher from marking its candidate
-        pointers = {group: self._candidates.pointer(group) for group in groups if group not in trained}
+        # a run that publishes what it trained must not fail because of another group's pointer
+        look = self._candidates.readable_pointer if trained else self._candidates.pointer
+        pointers = {group: look(group) for group in groups if group not in trained}
         fresh = {
             group
             for group, pointer in pointers.items()

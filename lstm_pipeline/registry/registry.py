@@ -66,9 +66,9 @@ class Registry:
         """Publishes the next version; see `Promotion.publish`."""
         return self._promotion.publish(groups, trained, score, run_id=run_id, decide=decide)
 
-    def refused(self) -> list[Refused]:
+    def refused(self, damaged: list[str] | None = None) -> list[Refused]:
         """Candidates that were refused and have not been pruned; see `Promotion.refused`."""
-        return self._promotion.refused()
+        return self._promotion.refused(damaged)
 
     def versions(self) -> list[str]:
         """All versions, oldest first."""

@@ -69,7 +69,15 @@ def _reason(error: Exception, text: str) -> str:
 def _as_list(value: Any) -> Any:
     if not isinstance(value, str | list):
         raise ValueError("expected a cron schedule in quotes, e.g. '0 3 * * 0', or a list of them")
+    if value == []:
+        raise ValueError("expected at least one cron schedule (remove the key to run nothing by the clock)")
     return [value] if isinstance(value, str) else value
+
+
+def _share(value: float) -> float:
+    if not 0 < value <= 1:
+        raise ValueError("expected a share above 0 and at most 1 (0.05 is 5 %; rows takes a number of rows)")
+    return value
 
 
 def _often(every: timedelta) -> timedelta:
@@ -109,8 +117,8 @@ class NewData(SpecModel):
 
     rows: Count | None = Field(None, description="number of new rows; at least 1")
     steps: Count | None = Field(None, description="time steps from the newest row then to the newest now; at least 1")
-    share: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = Field(
-        None, description="new rows as a share of the rows then, e.g. 0.05; above 0"
+    share: Annotated[float, AfterValidator(_share)] | None = Field(
+        None, description="new rows as a share of the rows then, e.g. 0.05 for 5 %; above 0 and at most 1"
     )
 
     @model_validator(mode="after")

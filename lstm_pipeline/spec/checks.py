@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from lstm_pipeline.spec.documents import Loc
+from lstm_pipeline.spec.effects import Finding, check_effects
 from lstm_pipeline.spec.project import RESERVED_NAMES, DataProduct, DataProductInput, FileInput, ProjectSpec
 from lstm_pipeline.spec.steps import DEFAULT_GROUP, PredictionStep, Step, TrainingStep
 from lstm_pipeline.spec.uris import uri_problem
 from lstm_pipeline.wording import Hints, did_you_mean, listed
 
-Finding = tuple[Loc, str]
 ModelStep = type[TrainingStep] | type[PredictionStep]
 
 T = TypeVar("T", bound=Step)
@@ -24,6 +24,8 @@ def check_project(spec: ProjectSpec) -> Iterator[Finding]:
     yield from _check_chain(spec.model_metadata, TrainingStep, ("model_metadata",))
     yield from _check_chain(spec.predictions, PredictionStep, ("predictions",))
     yield from _check_inputs(spec)
+    if spec.automation is not None:
+        yield from check_effects(spec.automation)
     training = _only(spec.model_metadata, TrainingStep)
     prediction = _only(spec.predictions, PredictionStep)
     if training:

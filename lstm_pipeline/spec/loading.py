@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from lstm_pipeline.errors import Problem, SpecError
-from lstm_pipeline.spec.checks import Finding, check_project
+from lstm_pipeline.spec.checks import check_project
 from lstm_pipeline.spec.documents import Document, Loc, place_of, read_document
+from lstm_pipeline.spec.effects import Finding
 from lstm_pipeline.spec.messages import InvalidValue, problems_of, show
 from lstm_pipeline.spec.project import ProjectSpec
 

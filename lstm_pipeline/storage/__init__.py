@@ -6,10 +6,11 @@ faults of object stores are put into words here. fsspec, s3fs and botocore have 
 
 from lstm_pipeline.storage.faults import S3, explain, is_transient, s3_options
 from lstm_pipeline.storage.owner import Owner
-from lstm_pipeline.storage.store import Store, StoredFile, from_json, to_json
+from lstm_pipeline.storage.store import NoFolderError, Store, StoredFile, from_json, to_json
 
 __all__ = [
     "S3",
+    "NoFolderError",
     "Owner",
     "Store",
     "StoredFile",

@@ -60,8 +60,15 @@ class ObjectFiles:
         return content
 
     def names(self, folder: UPath) -> list[str]:
-        """Names of the entries of a folder."""
-        return [found.rstrip("/").rpartition("/")[2] for found in folder.fs.ls(folder.path, detail=False)]
+        """Names of the entries of a folder.
+
+        Raises:
+            NotADirectoryError: there is an object in its place.
+        """
+        found = folder.fs.ls(folder.path, detail=False)
+        if found == [folder.path]:  # what is no folder is listed as itself
+            raise NotADirectoryError(folder.path)
+        return [one.rstrip("/").rpartition("/")[2] for one in found]
 
     def create(self, path: UPath, data: bytes) -> bool:
         """Writes an object that does not exist yet; False if another process was first."""

@@ -34,6 +34,15 @@ PATIENCE = 120.0
 """Seconds to wait for rivals: longer than the lock of a dead process lasts."""
 
 
+class NoFolderError(RegistryError):
+    """A file is in the place of a folder, which would otherwise look empty."""
+
+    def __init__(self, folder: UPath) -> None:
+        super().__init__(
+            f"{folder} is not a folder: a file is in its place, or in that of a folder above it; move the file away"
+        )
+
+
 @dataclass(frozen=True, order=True)
 class StoredFile:
     """A file in a listing.
@@ -217,14 +226,21 @@ class Store:
         """Every file at any depth of a folder, in the order of their paths; empty if the folder does not exist.
 
         It takes one listing, or one request for a thousand files of an object store, and reads nothing.
+
+        Raises:
+            NoFolderError: there is a file in its place.
         """
         with self._faults(folder, "listed"):
-            if self.local:
-                return sorted(_walked(str(folder.path), ()))
             try:
+                if self.local:
+                    return sorted(_walked(str(folder.path), ()))
                 found = folder.fs.find(folder.path, detail=True)
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 return []
+            except NotADirectoryError:
+                raise NoFolderError(folder) from None
+            if list(found) == [folder.path]:  # an object that is listed as a folder is found as itself
+                raise NoFolderError(folder)
         start = len(str(folder.path))
         files = [
             StoredFile(
@@ -306,13 +322,19 @@ class Store:
         return size, sha.hexdigest()
 
     def names(self, folder: UPath) -> list[str]:
-        """Names of the files and folders in a folder; empty if it does not exist."""
+        """Names of the files and folders in a folder; empty if it does not exist.
+
+        Raises:
+            NoFolderError: there is a file in its place.
+        """
         with self._faults(folder, "listed"):
             try:
                 return sorted(
                     name for name in self._files.names(folder) if not name.endswith((".tmp", ".lock", ".owner"))
                 )
-            except (FileNotFoundError, NotADirectoryError) as error:
+            except NotADirectoryError:
+                raise NoFolderError(folder) from None
+            except FileNotFoundError as error:
                 if not self.local and explain(error, folder):
                     raise  # a bucket that does not exist is not an empty one
                 return []
@@ -323,7 +345,9 @@ def _walked(folder: str, above: tuple[str, ...]) -> Iterator[StoredFile]:
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
-        return
+        if above:  # removed a moment ago
+            return
+        raise
     for entry in entries:
         parts = (*above, entry.name)
         if _PRIVATE.fullmatch(entry.name):

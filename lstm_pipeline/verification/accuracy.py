@@ -113,11 +113,10 @@ class _Scoring:
     def _bucket(self, issued: Issued) -> str:
         """The day of an origin, or its month if the version's steps are a day or more."""
         if issued.version not in self._short:
-            try:
-                issue, _ = read_issued(self._project, issued)
-            except DataError:
+            read = self._read(issued)
+            if read is None:
                 return issued.origin.strftime("%Y-%m-%d")  # it will be said when the block is scored
-            self._short[issued.version] = is_sub_daily(issue.frequency)
+            self._short[issued.version] = is_sub_daily(read[0].frequency)
         return issued.origin.strftime("%Y-%m-%d" if self._short[issued.version] else "%Y-%m")
 
     def score(self, actuals: Actuals, *, afresh: bool) -> None:
@@ -147,11 +146,18 @@ class _Scoring:
     def _score(
         self, key: Key, found: Mapping[str, Issued], files: Mapping[str, tuple[int, str]], actuals: Actuals
     ) -> list[str]:
-        """Reads and scores a block; returns the files that are damaged."""
+        """Reads and scores a block; returns the files that are damaged.
+
+        A block of which a file was pruned a moment ago stays as it was scored before, as it would after the pruning.
+        """
         with ThreadPoolExecutor(_READERS) as pool:
-            read = list(pool.map(self._read, found.values()))
-        damaged = tuple(name for name, one in zip(found, read, strict=True) if one is None)
-        whole = [one for one in read if one is not None]
+            read = dict(zip(found, pool.map(self._read, found.values()), strict=True))
+        gone = {name for name, one in read.items() if one is None and not self._exists(found[name])}
+        if gone and key in self.blocks:
+            return list(self.blocks[key].damaged)
+        files = {name: file for name, file in files.items() if name not in gone}
+        damaged = tuple(name for name, one in read.items() if one is None and name not in gone)
+        whole = [one for one in read.values() if one is not None]
         if whole:
             forecasts = gathered(whole)
             clock = forecasts.issues[-1]
@@ -167,6 +173,9 @@ class _Scoring:
         except DataError:
             return None
         except RegistryError:
-            if self._project.registry.store.exists(issued.path):
+            if self._exists(issued):
                 raise
             return None
+
+    def _exists(self, issued: Issued) -> bool:
+        return self._project.registry.store.exists(issued.path)

@@ -25,6 +25,7 @@ from lstm_pipeline.projects.growth import InputState
 from lstm_pipeline.registry.records import InputRecord
 from lstm_pipeline.spec.automation import AccuracyRule, DriftRule, NewData, Retrain
 from lstm_pipeline.statistics.drift import Drift
+from lstm_pipeline.tables import Extent
 from lstm_pipeline_tests.stubs import metadata
 
 NOW = dt.datetime(2026, 4, 1, tzinfo=dt.UTC)
@@ -35,7 +36,10 @@ def model(group: str = "power", version: str = "v3", run_id: str = "run-1", **ch
     return ModelFacts(version, metadata(group, run_id, **{"input": THEN, "knows_drift": True, **changes}))
 
 
-def state(rows: int = 8000, newest: str | None = THEN.newest, oldest: str | None = THEN.oldest) -> InputState:
+def state(rows: int = 8000, newest: str | None = "later", oldest: str | None = THEN.oldest) -> InputState:
+    """An input now; one with more rows than then ends later, unless it is said when."""
+    if newest == "later":
+        newest = "2026-01-20T00:00:00" if rows > THEN.rows else THEN.newest
     return InputState(rows, oldest, newest, "b", 1)
 
 
@@ -116,6 +120,38 @@ def test_an_input_that_shrank_or_was_replaced_has_no_new_data_and_that_is_said(n
     (said,) = remarks(found, Retrain(new_data=NewData(rows=1)))
     assert said.startswith(remark)
     assert said.endswith("a shorter or another input is not new data")
+
+
+def test_rows_that_were_written_twice_are_not_new_data_and_that_is_said() -> None:
+    twice = facts(input=state(16_000, THEN.newest))
+    for rule in (NewData(rows=1), NewData(steps=1), NewData(share=0.001)):
+        assert new_data(twice, rule) == []
+    rule = Retrain(new_data=NewData(rows=500))
+    assert remarks(twice, rule) == [
+        "power: the input has 8,000 more rows than when the model was trained, but still ends at 2025-12-31; rows that "
+        "were written twice or filled in are not new data"
+    ]
+    assert distances(twice, rule) == ["power: 0 of 500 new rows"]
+    assert remarks(facts(input=state(8000)), rule) == []
+
+
+def test_of_rows_in_files_that_end_no_later_none_is_new() -> None:
+    """The old file of 8,000 rows, a copy of it, and a file with 30 rows that goes on."""
+    extents = {"old": Extent(8000, THEN.oldest, THEN.newest), "copy": Extent(8000, THEN.oldest, THEN.newest)}
+    extents["new"] = Extent(30, "2025-12-30T00:00:00", "2026-01-29T00:00:00")
+    copied = facts(input=replace(state(16_030, "2026-01-29T00:00:00"), seen=extents))
+    assert new_data(copied, NewData(rows=31)) == []
+    (reason,) = new_data(copied, NewData(rows=30))
+    assert reason.numbers["rows"] == 30
+    extents = {"all": Extent(16_030, THEN.oldest, "2026-01-29T00:00:00")}
+    one_file = facts(input=replace(state(16_030, "2026-01-29T00:00:00"), seen=extents))
+    assert new_data(one_file, NewData(rows=8030))[0].numbers["rows"] == 8030  # a file's rows are not looked at
+
+
+def test_without_timestamps_rows_are_counted_even_if_they_were_written_twice() -> None:
+    bare = InputRecord(rows=8000, oldest=None, newest=None, fingerprint="a", files=1)
+    untimed = facts(models={"power": model(input=bare)}, input=state(16_000, None, None))
+    assert new_data(untimed, NewData(rows=8000))[0].numbers["rows"] == 8000
 
 
 def test_an_input_that_keeps_only_its_newest_rows_has_new_steps_but_no_count_of_rows() -> None:
@@ -215,6 +251,18 @@ def test_the_message_of_accuracy_has_both_errors() -> None:
 
 
 # --- drift -----------------------------------------------------------------------------------------------------------
+
+
+def test_features_that_are_called_like_numbers_are_in_quotes() -> None:
+    names = ["1", "2.0", "power_kw"]
+    numbered = model(predicted_features=names, feature_columns=names)
+    errors = {name: LiveError(18, 10, 20, "run-1") for name in names}
+    scored = facts(models={"power": numbered}, accuracy=errors, drift={"power": {"1": Drift(1.25, 0.2, 200)}})
+    (reason,) = worse_accuracy(scored, AccuracyRule())
+    assert reason.message.endswith(": '1' 18 against 10, '2.0' 18 against 10, power_kw 18 against 10")
+    assert drifted(scored, DriftRule())[0].message.endswith(": '1' 1.25 (limit 0.3)")
+    rule = Retrain(accuracy=AccuracyRule(factor=9), drift=DriftRule(score=9))
+    assert distances(scored, rule)[-1] == "'1': drift 1.25 of 9"
 
 
 def test_drift_warns_unless_asked_to_retrain() -> None:

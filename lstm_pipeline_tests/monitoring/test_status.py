@@ -13,9 +13,9 @@ import pytest
 
 from lstm_pipeline.forecasting import forecast as make_forecast
 from lstm_pipeline.forecasting import keep_issued
-from lstm_pipeline.monitoring import project_status
+from lstm_pipeline.monitoring import Failures, project_status, write_failures
 from lstm_pipeline.monitoring.state import FeatureError, LastForecast
-from lstm_pipeline.monitoring.status import _due, _too_few
+from lstm_pipeline.monitoring.status import _due, _too_few, _unheeded
 from lstm_pipeline.projects import Project, prediction_input
 from lstm_pipeline.registry import Decision
 from lstm_pipeline.reporting import make_console, status_views
@@ -127,20 +127,21 @@ def test_the_next_forecast_is_due_by_the_clock_of_its_zone_when_the_clocks_chang
     assert (none.forecast, none.training, none.missed) == (None, None, None)
 
 
-def test_a_missed_forecast_and_a_reason_to_retrain_need_attention(own_mill: Project) -> None:
+def test_a_missed_forecast_needs_attention_and_a_reason_on_which_automation_acts_does_not(own_mill: Project) -> None:
     project = automated(own_mill)
     issue(project, NOW - dt.timedelta(days=3))
     later = NOW + dt.timedelta(days=32)
     status = project_status(project, now=later)
     assert [reason.trigger for reason in status.reasons] == ["max_age", "max_age"]
-    missed, *rest, stale = status.attention
+    missed, stale = status.attention
+    rest = [note for note in status.notes if note.startswith("a reason to retrain")]
     assert stale == (
         "the newest row of the input is from 2024-04-17: a forecast of 5 steps from there would end in the past; check "
         "that the input is still written"
     )
     assert missed.startswith("the forecast due at ")
     assert missed.endswith("06:15 (Europe/Berlin) has not been made")
-    assert [text.partition(": ")[::2][0] for text in rest] == ["a reason to retrain"] * 2
+    assert [text.partition(": ")[::2][0] for text in rest] == ["a reason to retrain, on which automation acts"] * 2
     assert "power: v1 was trained 31d ago" in rest[0]
     assert status.to_json()["reasons"][0]["numbers"]["limit"] == 30 * 86_400
 
@@ -163,6 +164,87 @@ def test_a_refused_model_needs_attention_until_something_newer_is_published(own_
     status = project_status(own_mill, now=NOW)
     assert [(one.group, one.run_id, one.standing) for one in status.refused] == [("power", "run9", True)]
     assert status.attention == ("the new model of power was refused: it is worse",)
+
+
+def test_a_damaged_note_of_a_refusal_is_said_and_hides_no_other(own_mill: Project) -> None:
+    candidates = own_mill.registry.candidates
+    for group in ("power", "warmth"):
+        decision = Decision(group=group, run_id="run9", promoted=False, rule="if_better", reason="it is worse")
+        candidates.mark_refused(decision)
+    path = own_mill.registry.layout.refused("power", "run9")
+    path.write_bytes(b"{")
+    status = project_status(own_mill, now=NOW)
+    assert [one.group for one in status.refused] == ["warmth"]
+    damaged, refused = status.attention
+    assert damaged.startswith(f"{path} is damaged: ")
+    assert refused == "the new model of warmth was refused: it is worse"
+
+
+@pytest.mark.parametrize("place", ["candidates", "forecasts"])
+def test_a_file_in_the_place_of_a_folder_is_said(own_mill: Project, place: str) -> None:
+    folder = own_mill.registry.layout.root / place
+    if folder.exists():
+        own_mill.registry.store.remove_all(folder)
+    folder.write_bytes(b"a file")
+    project = automated(own_mill)
+    status = project_status(project, now=NOW)
+    assert status.version is not None
+    told = f"{folder} is not a folder: a file is in its place, or in that of a folder above it; move the file away"
+    assert told in status.attention
+    # what cannot be listed is neither missing nor absent
+    assert any("has not been made" in text for text in status.attention) == (place == "candidates")
+    assert ("no forecast has been issued yet" in status.notes) == (place == "candidates")
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, 0), (2, 1), (3, 1)])
+def test_trainings_that_failed_in_a_row_need_attention_until_somebody_has_trained(
+    own_mill: Project, count: int, told: int
+) -> None:
+    layout = own_mill.registry.layout
+    later = NOW + dt.timedelta(hours=1)  # the mill was trained a moment after NOW
+    failures = {"power": Failures(count, later, "0123456789"), "gone": Failures(9, later, "0123456789")}
+    assert write_failures(layout.store, layout.failures, failures)
+    expected = (
+        f"the last {count} automatic trainings of power failed, most recently at {later:%Y-%m-%d %H:%M} (UTC): run "
+        "01234567 in Dagster's UI says why"
+    )
+    assert project_status(own_mill, now=later).attention == (expected,)[:told]
+    before = {"power": Failures(count, NOW - dt.timedelta(days=3), "0123456789")}
+    write_failures(layout.store, layout.failures, before)
+    assert project_status(own_mill, now=NOW).attention == ()
+    write_failures(layout.store, layout.failures, {})
+    assert not layout.failures.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[1]", b'{"power": 3}', b'{"power": [0, "2024-01-01", "x"]}', b'{"power": [2, "2024-01-01", "x"]}'],
+)
+def test_a_damaged_file_of_failures_is_said_and_hides_nothing(own_mill: Project, content: bytes) -> None:
+    path = own_mill.registry.layout.failures
+    own_mill.registry.store.write(path, content)
+    status = project_status(own_mill, now=NOW)
+    (text,) = status.attention
+    assert text.startswith(f"{path} is damaged: ")
+    assert text.endswith("; remove it; the next tick of the retraining sensor writes what is known")
+    assert status.version is not None
+
+
+@pytest.mark.parametrize(("live", "forecasts", "told"), [(1.6, 20, 1), (1.5, 20, 0), (9.0, 19, 0)])
+def test_a_live_error_on_which_nothing_acts_needs_attention(
+    own_mill: Project, live: float, forecasts: int, told: int
+) -> None:
+    def unheeded(project: Project) -> list[str]:
+        errors = (FeatureError("power", "load", live, 1.0, forecasts, None),)
+        return list(_unheeded(project, replace(project_status(project, now=NOW), accuracy=errors)))
+
+    expected = [
+        f"the live error exceeds 1.5 times that on the test part, and nothing acts on it: load {live:g} against 1; "
+        "train, or set automation.retrain.accuracy"
+    ]
+    assert unheeded(own_mill) == expected[:told]
+    assert unheeded(automated(own_mill)) == expected[:told]
+    assert unheeded(automated(own_mill, retrain={"accuracy": {"factor": 1.2}})) == []
 
 
 def test_what_cannot_be_read_is_said_and_hides_nothing_else(own_mill: Project) -> None:

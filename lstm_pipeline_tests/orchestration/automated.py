@@ -18,7 +18,7 @@ from dagster._core.remote_origin import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from lstm_pipeline.orchestration.keys import GROUPS_TAG
-from lstm_pipeline.orchestration.sensors import sensor_name
+from lstm_pipeline.orchestration.sensors import build_retraining_sensor, sensor_name
 from lstm_pipeline.orchestration.trainings import SENSOR_TAG
 from lstm_pipeline.projects import Project, load_project
 from lstm_pipeline_tests.orchestration.plant import write_project
@@ -72,3 +72,25 @@ def past_run(
     origin = RemoteJobOrigin(RemoteRepositoryOrigin(LOCATION, "__repository__"), job.name)
     run = instance.create_run_for_job(job, status=status, tags={**asked, **tags}, remote_job_origin=origin)
     return run.run_id
+
+
+def tick(project: Project, instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorResult:
+    sensor = build_retraining_sensor(project)
+    assert sensor is not None
+    with dg.build_sensor_context(instance, cursor) as context:
+        result: Any = sensor(context)
+    assert isinstance(result, dg.SensorResult)
+    return result
+
+
+def skipped(project: Project, instance: dg.DagsterInstance, cursor: str | None = None) -> str:
+    result = tick(project, instance, cursor)
+    assert not result.run_requests
+    assert isinstance(result.skip_reason, dg.SkipReason)
+    return result.skip_reason.skip_message or ""
+
+
+def request(result: dg.SensorResult) -> dg.RunRequest:
+    assert result.run_requests is not None
+    (found,) = result.run_requests
+    return found

@@ -39,7 +39,7 @@ def look(project: Project, retrain: Retrain, now: dt.datetime) -> tuple[list[Rea
 
 setattr(sensors, "look", look)  # noqa: B010
 setattr(Registry, "resolve", lambda self, version=None: "v1")  # noqa: B010
-setattr(Registry, "refused", lambda self: [])  # noqa: B010
+setattr(Registry, "refused", lambda *_: [])  # noqa: B010
 for asking in (sensors, schedules):  # the jobs below have no config
     setattr(asking, "run_config", lambda project, kind, **settings: {})  # noqa: B010
 setattr(sensors, "_in_use", lambda project: {})  # noqa: B010

@@ -113,7 +113,11 @@ def test_what_is_posted(project: Project, hook: Hook, caplog: pytest.LogCaptureF
 
 @pytest.mark.parametrize("kind", [FAILED_RUN, REFUSED, MISSED, ACCURACY])
 def test_only_what_the_spec_wants_is_posted(tmp_path: Path, hook: Hook, kind: str) -> None:
-    project = automated(tmp_path / "a", alerts={"webhook": f"http://127.0.0.1:{hook.port}/", "on": ["accuracy"]})
+    project = automated(
+        tmp_path / "a",
+        alerts={"webhook": f"http://127.0.0.1:{hook.port}/", "on": ["accuracy"]},
+        retrain={"accuracy": {}},
+    )
     thread = tell(project, Alert(kind, "something"))
     assert (thread is not None) == (kind == ACCURACY)
     if thread:

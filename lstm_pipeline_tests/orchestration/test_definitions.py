@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import yaml
 from lstm_pipeline.definitions import defs as load_definitions
 from lstm_pipeline.orchestration.code_location import project_definitions, resources, user_projects
 from lstm_pipeline.orchestration.component import ForecastProject
-from lstm_pipeline.orchestration.keys import JOB_KINDS
+from lstm_pipeline.orchestration.coordinator import tags_of
+from lstm_pipeline.orchestration.jobs import OWNERS_ARE_BETA, build_jobs
+from lstm_pipeline.orchestration.keys import FORECAST_ASSETS, JOB_KINDS
 from lstm_pipeline.projects import load_project
 from lstm_pipeline_tests.orchestration.plant import spec, tiny_project, write_data, write_project
 
@@ -91,13 +94,20 @@ def test_owners_tags_and_the_description_reach_every_asset_and_job(tmp_path: Pat
     write_data(tmp_path)
     said = {"owners": ["ann@example.com", "team:plant"], "tags": {"site": "north"}, "description": "Plans the shifts."}
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**spec(), **said}))
-    definitions = project_definitions(load_project(tmp_path / "tiny.yaml", str(tmp_path / "storage")))
-    definitions = dg.Definitions.merge(definitions, dg.Definitions(resources=resources()))
+    project = load_project(tmp_path / "tiny.yaml", str(tmp_path / "storage"))
+    definitions = dg.Definitions.merge(project_definitions(project), dg.Definitions(resources=resources()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", dg.BetaWarning)
+        warnings.filterwarnings("ignore", OWNERS_ARE_BETA, dg.BetaWarning)
+        build_jobs(project)
+        definitions.get_repository_def()  # Dagster copies the jobs, and warns of owners each time
     nodes = [node for node in graph(definitions).asset_nodes if node.key.path[0] == "tiny-plant"]
     assert len(nodes) == len(ASSETS)
     for node in nodes:
         assert node.owners == ["ann@example.com", "team:plant"]
         assert node.tags["site"] == "north"
+        executor = {} if node.key.path[-1] in FORECAST_ASSETS else {"lstm_pipeline/executor_memory": "2g"}
+        assert tags_of(node.metadata) == {"site": "north", **executor}  # of its runs: see `coordinator`
         assert str(node.description).endswith("\n\nPlans the shifts.")
     for kind in JOB_KINDS:
         job = definitions.resolve_job_def(f"tiny_plant_{kind}")

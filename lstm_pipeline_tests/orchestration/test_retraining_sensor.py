@@ -32,6 +32,9 @@ from lstm_pipeline_tests.orchestration.automated import (
     foreign_job,
     fresh_instance,
     past_run,
+    request,
+    skipped,
+    tick,
 )
 from lstm_pipeline_tests.orchestration.plant import tiny_project
 
@@ -67,30 +70,8 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[Reason]:
 def refused(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The refused candidates."""
     candidates: list[Any] = []
-    monkeypatch.setattr("lstm_pipeline.registry.Candidates.refused", lambda self: list(candidates))
+    monkeypatch.setattr("lstm_pipeline.registry.Candidates.refused", lambda *_: list(candidates))
     return candidates
-
-
-def tick(project: Project, instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorResult:
-    sensor = build_retraining_sensor(project)
-    assert sensor is not None
-    with dg.build_sensor_context(instance, cursor) as context:
-        result: Any = sensor(context)
-    assert isinstance(result, dg.SensorResult)
-    return result
-
-
-def skipped(project: Project, instance: dg.DagsterInstance, cursor: str | None = None) -> str:
-    result = tick(project, instance, cursor)
-    assert not result.run_requests
-    assert isinstance(result.skip_reason, dg.SkipReason)
-    return result.skip_reason.skip_message or ""
-
-
-def request(result: dg.SensorResult) -> dg.RunRequest:
-    assert result.run_requests is not None
-    (found,) = result.run_requests
-    return found
 
 
 def test_a_project_without_reasons_has_no_sensor(tmp_path: Path) -> None:

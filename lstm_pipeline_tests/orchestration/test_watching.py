@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.orchestration import watching
 from lstm_pipeline.orchestration.alerts import Alert
 from lstm_pipeline.orchestration.keys import PREDICTIONS, asset_key
@@ -43,7 +44,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Alert]:
 def refused(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The refused candidates."""
     candidates: list[Any] = []
-    monkeypatch.setattr("lstm_pipeline.registry.Candidates.refused", lambda self: list(candidates))
+    monkeypatch.setattr("lstm_pipeline.registry.Candidates.refused", lambda *_: list(candidates))
     return candidates
 
 
@@ -195,6 +196,34 @@ def predict(instance: dg.DagsterInstance) -> None:
 
 def at(now: dt.datetime, hours: float) -> dt.datetime:
     return now + dt.timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["one note", "all of them"])
+def test_a_damaged_note_of_a_refusal_keeps_no_alert_back(
+    tmp_path: Path, instance: dg.DagsterInstance, told: list[Alert], monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    project = automated(tmp_path / "project", alerts=HOOK)
+    cursor, _ = tick(project, instance, None)
+    other = SimpleNamespace(
+        group="water", run_id="b", when=dt.datetime.now(dt.UTC),
+        decision=SimpleNamespace(challenger=2.0, champion=1.0, reason="it is worse"),
+    )  # fmt: skip
+
+    def damaged(self: Any, sentences: list[str]) -> list[Any]:
+        if not whole:
+            raise RegistryError("candidates is not a folder")
+        sentences.append("energy/a/refused.json is damaged")
+        return [other]
+
+    monkeypatch.setattr("lstm_pipeline.registry.Candidates.refused", damaged)
+    time.sleep(1.1)  # SQLite notes whole seconds
+    past_run(instance, STATUS.FAILURE)
+    _, text = tick(project, instance, cursor)
+    assert [alert.kind for alert in told] == (["failed_run", "refused_candidate"] if whole else ["failed_run"])
+    ends = (
+        "energy/a/refused.json is damaged" if whole else "refused candidates cannot be looked up: candidates is not a"
+    )
+    assert ends in text.rpartition("; ")[2]
 
 
 def test_a_missed_forecast_is_told_once_each_time_it_is_missed(

@@ -22,7 +22,7 @@ from lstm_pipeline.projects.project import Project
 from lstm_pipeline.projects.provenance import provenance_of, with_provenance
 from lstm_pipeline.registry.records import InputRecord
 from lstm_pipeline_tests.mill import AS_OF, filtered, mill_spec, mill_table, project_of, selected
-from lstm_pipeline_tests.storage.servers import rclone_server, running, use
+from lstm_pipeline_tests.storage.servers import forget_clients, rclone_server, running, use
 
 
 def project_at(folder: Path, uri: str, **spec: Any) -> Project:
@@ -163,7 +163,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with running(rclone_server(tmp_path / "buckets", tmp_path / "log")) as server:
         use(server.endpoint, monkeypatch)
         yield folder
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget_clients()
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])

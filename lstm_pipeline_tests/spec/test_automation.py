@@ -39,8 +39,8 @@ def test_without_the_section_nothing_runs_and_every_model_is_promoted(tmp_path: 
 def test_on_is_a_key_in_a_spec_file(tmp_path: Path) -> None:
     path = tmp_path / "plant.yaml"
     text = yaml.safe_dump(spec_data(), sort_keys=False)
-    path.write_text(text + "automation: {alerts: {webhook: '', on: [accuracy]}}\n")
-    assert load_spec(path).spec.automation.alerts.on == ["accuracy"]  # type: ignore[union-attr]
+    path.write_text(text + "automation: {alerts: {webhook: '', on: [failed_run]}}\n")
+    assert load_spec(path).spec.automation.alerts.on == ["failed_run"]  # type: ignore[union-attr]
 
 
 def test_an_empty_section_runs_nothing_but_guards_what_is_in_use(tmp_path: Path) -> None:
@@ -128,6 +128,60 @@ def test_no_durations(text: str) -> None:
         ({"retrain": {"new_dta": {"rows": 5}}}, "automation.retrain.new_dta: unknown key. Did you mean 'new_data'?"),
         ({"promote": {"rule": "if_beter"}}, "Did you mean 'if_better'?"),
         ({"promote": {"tolerance": -0.1}}, "automation.promote.tolerance: expected at least 0, found -0.1"),
+        (
+            {"promote": {"rule": "if_better", "tolerance": 0.05}},
+            "automation.promote.tolerance: has no effect with the rule if_better, found 0.05; remove it, or use the",
+        ),
+        (
+            {"promote": {"rule": "always", "tolerance": 0.02}},
+            "automation.promote.tolerance: has no effect with the rule always, found 0.02",
+        ),
+        (
+            {"promote": {"rule": "always", "when_unknown": "refuse"}},
+            "automation.promote.when_unknown: has no effect with the rule always, which compares nothing, found "
+            "'refuse'; remove it, or use the rule if_better or if_not_worse_than",
+        ),
+        (
+            {"retrain": {"new_data": {"share": 5}}},
+            "automation.retrain.new_data.share: expected a share above 0 and at most 1 (0.05 is 5 %; rows takes a "
+            "number of rows), found 5",
+        ),
+        ({"retrain": {"new_data": {"share": 0}}}, "share: expected a share above 0 and at most 1"),
+        ({"retrain": {"new_data": {"share": float("nan")}}}, "share: expected a share above 0 and at most 1"),
+        (
+            {"train": []},
+            "automation.train: expected at least one cron schedule (remove the key to run nothing by the clock), found "
+            "an empty list",
+        ),
+        ({"predict": []}, "automation.predict: expected at least one cron schedule"),
+        ({"train": ["@daily", "@weekly", "@daily"]}, "automation.train[2]: '@daily' is listed twice; list it once"),
+        (
+            {"retrain": {"check_every": "5min"}},
+            "automation.retrain: expected at least one reason to retrain (new_data, changed_options, accuracy, drift, "
+            "max_age), found none; add one, or remove the key",
+        ),
+        ({"retrain": {"changed_options": False}}, "automation.retrain: expected at least one reason to retrain"),
+        (
+            {"retrain": {"drift": {}, "cooldown": "2d"}},
+            "automation.retrain.cooldown: has no effect, as drift only warns and no other reason is given",
+        ),
+        (
+            {"alerts": {"webhook": "", "on": ["failed_run", "accuracy"]}},
+            "automation.alerts.on[1]: 'accuracy' would never be told without automation.retrain.accuracy; add that, or "
+            "remove the word",
+        ),
+        (
+            {"alerts": {"webhook": "", "on": ["missed_forecast"]}},
+            "automation.alerts.on[0]: 'missed_forecast' would never be told without automation.predict",
+        ),
+        (
+            {"promote": {"rule": "always"}, "alerts": {"webhook": "", "on": ["refused_candidate"]}},
+            "automation.alerts.on[0]: 'refused_candidate' would never be told with the promotion rule always",
+        ),
+        (
+            {"alerts": {"webhook": "", "on": ["failed_run", "failed_run"]}},
+            "automation.alerts.on[1]: 'failed_run' is listed twice",
+        ),
         ({"alerts": {}}, "automation.alerts.webhook: required, but missing"),
         ({"alerts": {"webhook": "${NOT_SET}"}}, "the environment variable NOT_SET is not set"),
         ({"alerts": {"webhook": "", "on": []}}, "automation.alerts.on: expected at least one entry"),
@@ -135,6 +189,22 @@ def test_no_durations(text: str) -> None:
 )
 def test_each_mistake_is_told_at_its_place(tmp_path: Path, section: dict[str, Any], message: str) -> None:
     assert message in problems(tmp_path, automation=section)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"promote": {"tolerance": 0.1}},  # of the default rule
+        {"promote": {"rule": "if_better", "when_unknown": "refuse"}},
+        {"retrain": {"new_data": {"share": 1}}},
+        {"retrain": {"drift": {"retrain": True}, "cooldown": "2d"}},
+        {"retrain": {"drift": {}, "max_age": "9d", "cooldown": "2d"}},
+        {"retrain": {"drift": {}}},
+        {"alerts": {"webhook": ""}},  # everything that can happen
+    ],
+)
+def test_what_has_an_effect_is_accepted(tmp_path: Path, section: dict[str, Any]) -> None:
+    assert load(tmp_path, automation=section).automation == Automation.model_validate(section)
 
 
 def test_a_webhook_is_a_secret(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from upath import UPath
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.storage.store import Store, from_json, to_json
+from lstm_pipeline.storage.store import NoFolderError, Store, from_json, to_json
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -162,6 +162,16 @@ def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="cannot be written"):
         store.write(store.path("a", "b"), b"1")
     assert store.read(store.path("a")) == b"file"
+
+
+@pytest.mark.parametrize("listing", ["names", "files"])
+def test_a_file_in_the_place_of_a_folder_is_not_an_empty_folder(store: Store, listing: str) -> None:
+    store.write(store.path("a"), b"file")
+    store.write(store.path("b", "inside"), b"file")
+    with pytest.raises(NoFolderError, match=r"/a is not a folder: a file is in its place, .*; move the file away"):
+        getattr(store, listing)(store.path("a"))
+    assert len(getattr(store, listing)(store.path("b"))) == 1
+    assert getattr(store, listing)(store.path("c")) == []
 
 
 @pytest.mark.parametrize(

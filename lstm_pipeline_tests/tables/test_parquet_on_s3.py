@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-import s3fs
 from pyarrow.fs import PyFileSystem, S3FileSystem
 
 from lstm_pipeline.errors import DataError
@@ -17,7 +16,7 @@ from lstm_pipeline.tables import parquet as parquet_files
 from lstm_pipeline.tables.files import find_files
 from lstm_pipeline.tables.parquet import ParquetFiles
 from lstm_pipeline.tables.reading import open_source, read_table
-from lstm_pipeline_tests.storage.servers import KEY, SECRET, S3Server, rclone_server, running, use
+from lstm_pipeline_tests.storage.servers import KEY, SECRET, S3Server, forget_clients, rclone_server, running, use
 
 TABLE = pa.table({"n": list(range(1000)), "x": [float(n) for n in range(1000)], "t": ["2024-01-31 13:00"] * 1000})
 URI = "s3://bucket/in/a.parquet"
@@ -34,7 +33,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server
     with running(rclone_server(tmp_path / "buckets", tmp_path / "log")) as server:
         use(server.endpoint, monkeypatch)
         yield server
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget_clients()
 
 
 def arrow_file_system(*, own_client: bool = True) -> object:

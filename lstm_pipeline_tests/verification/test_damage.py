@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.forecasting.issued import ISSUED
+from lstm_pipeline.forecasting.issued import ISSUED, Issue, Issued
 from lstm_pipeline.projects.project import Project
-from lstm_pipeline.verification import live_accuracy
+from lstm_pipeline.verification import LiveAccuracy, accuracy, live_accuracy
 from lstm_pipeline_tests.verification.issuing import issue, project_in, publish, row, rows, scored, write_input
 
 VALUES = {"load": [1.0, 2.0, 3.0], "heat": [1.0, 1.0, 1.0]}
@@ -133,3 +133,37 @@ def test_an_issued_forecast_that_is_not_what_was_written_is_left_out_and_said(
     found = scored(project)
     assert row(found)["n"] == 3
     assert any("1 issued forecast could not be read: origin=20240105" in remark for remark in found.remarks)
+
+
+def pruned_while_scoring(project: Project, monkeypatch: pytest.MonkeyPatch, name: str) -> LiveAccuracy:
+    """Scores, while the forecast of one origin is pruned between the listing and the reading."""
+    read = accuracy.read_issued
+
+    def read_issued(own: Project, issued: Issued) -> tuple[Issue, pa.Table]:
+        if name in issued.name and issued.path.exists():
+            issued.path.unlink()
+        return read(own, issued)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(accuracy, "read_issued", read_issued)
+        return scored(project)
+
+
+def test_a_forecast_that_is_pruned_while_it_is_scored_is_not_damaged(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored(project)
+    (project.registry.layout.scores / "2024-01.parquet").unlink()
+    found = pruned_while_scoring(project, monkeypatch, "20240104")
+    assert found.remarks == ()
+    assert {row["forecasts"] for row in found.table.to_pylist() if row["lead"] is None} == {1}
+
+
+def test_scores_stay_if_their_forecasts_are_pruned_while_they_are_made_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = scored(project).table
+    write_input(project, rows(range(1, 11), [5.0] * 10))  # corrected values
+    found = pruned_while_scoring(project, monkeypatch, "20240104")
+    assert (found.remarks, found.scored, found.table.equals(before)) == ((), 0, True)
+    assert scored(project).table.equals(before)
