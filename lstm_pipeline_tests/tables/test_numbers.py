@@ -77,9 +77,7 @@ def test_signs_around_numbers_are_taken_away_without_losing_a_value(
     advice = remedy("the n", found, csv=True)
     written = re.fullmatch(r"write `(\* REPLACE .*)` in a select_expression", advice)
     assert written, advice
-    table = sql.select(
-        pa.table({"the n": texts}), [written.group(1)], as_of=dt.date(2024, 1, 1), timezone="UTC"
-    )
+    table = sql.select(pa.table({"the n": texts}), [written.group(1)], as_of=dt.date(2024, 1, 1), timezone="UTC")
     assert table["the n"].to_pylist() == numbers
 
 
