@@ -79,15 +79,15 @@ def init(file: Path, data: str | None) -> None:
 def validate(spec: str, as_of: dt.datetime | None) -> None:
     """Check SPEC against the columns and rows of its inputs, and list every problem."""
     from lstm_pipeline.forecasting import described_data
-    from lstm_pipeline.projects import data_problems
+    from lstm_pipeline.projects import checked_data
 
     project = load(spec)
-    day = as_of.date() if as_of else None
-    problems = data_problems(project, day)
-    if problems:
-        raise SpecError(project.loaded.source, problems)
+    checked = checked_data(project, as_of.date() if as_of else None)
+    if checked.problems:
+        raise SpecError(project.loaded.source, checked.problems)
+    lines = described_data(project, checked.frame)
     click.echo(f"{project.loaded.source}: the spec is valid and fits its inputs")
-    for line in described_data(project, day):
+    for line in lines:
         click.echo(f"  {line}")
 
 

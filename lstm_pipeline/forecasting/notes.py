@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from lstm_pipeline.errors import DataError, SpecError
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
 from lstm_pipeline.forecasting.row_notes import empty_note, stamp_of, unplanned_note
-from lstm_pipeline.projects import Project, training_input
-from lstm_pipeline.timeseries import LostWindows
+from lstm_pipeline.projects import Frame, Project, frame_of
+from lstm_pipeline.tables import with_notes
+from lstm_pipeline.timeseries import LostWindows, resolve_features
 from lstm_pipeline.wording import counted, listed, plain
 
 MOST_LOST = 0.2
@@ -37,23 +37,36 @@ def data_notes(dataset: Dataset) -> list[str]:
     ]
 
 
-def described_data(project: Project, as_of: dt.date | None = None) -> list[str]:
+def described_data(project: Project, frame: Frame | None = None) -> list[str]:
     """What each column of a project's training data is used for, and what a person should know about its rows.
 
     Args:
         project: the project.
-        as_of: the date that `current_date()` returns in SQL steps; by default today in the project's time zone.
+        frame: the rows, or the first ones of them, of which less is said; None: all rows are read, as of today.
 
     Raises:
         SpecError: the data does not fit the spec.
     """
     step, product = project.spec.training, project.spec.model_metadata
+    frame = frame or frame_of(project, product, step.input, project.today())
     try:
-        dataset = build_dataset(training_input(project, as_of or project.today()), step, project.spec.timezone)
+        dataset = build_dataset(with_notes(frame.table, frame.notes), step, project.spec.timezone)
     except DataError as error:
+        if not frame.complete:  # other rows may be enough for a window in each part
+            return [*resolve_features(frame.table.schema, step).lines(), _part_note(frame), *_as_notes(frame.notes)]
         place = ("model_metadata", "transformations", product.transformations.index(step))
         raise SpecError(project.loaded.source, [project.loaded.problem(place, str(error))]) from None
-    return [*dataset.features.lines(), *(f"note: {note}" for note in data_notes(dataset))]
+    if not frame.complete:
+        return [*dataset.features.lines(), _part_note(frame), *_as_notes([*_season_note(dataset), *frame.notes])]
+    return [*dataset.features.lines(), *_as_notes(data_notes(dataset))]
+
+
+def _as_notes(texts: Iterable[str]) -> Iterator[str]:
+    return (f"note: {text}" for text in texts)
+
+
+def _part_note(frame: Frame) -> str:
+    return f"note: the input is large, so only its first {frame.table.num_rows:,} rows were looked at"
 
 
 def _windows_note(lost: LostWindows) -> Iterator[str]:

@@ -181,7 +181,7 @@ def frame_of(
         newest = None if part.since is None else _from(source.schema, given.timestamp_col, part.since)
         where = need.where if newest is None else newest if need.where is None else need.where & newest
         table = source.read(columns=need.columns, where=where, limit=limit)
-        complete = limit is None or table.num_rows < limit
+        complete = source.complete and (limit is None or table.num_rows < limit)
         for step in steps:
             table = _run(step, table, as_of, given.timezone)
         if table.num_rows == 0 and part.since is not None:

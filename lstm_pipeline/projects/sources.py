@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pandas as pd
@@ -77,7 +77,15 @@ def reading_of(project: Project, product: DataProduct, name: str, steps: Sequenc
     return Reading(product.inputs[name], timestamp_col, raw=redefines(steps, timestamp_col))
 
 
-def open_input(project: Project, product: DataProduct, name: str, uri: str, steps: Sequence[SqlStep]) -> Input:
+def open_input(
+    project: Project,
+    product: DataProduct,
+    name: str,
+    uri: str,
+    steps: Sequence[SqlStep],
+    *,
+    most_cells: int | None = None,
+) -> Input:
     """Opens an input of a data product.
 
     Args:
@@ -86,11 +94,12 @@ def open_input(project: Project, product: DataProduct, name: str, uri: str, step
         name: of the input.
         uri: the input's location.
         steps: the SQL steps that read it; if one of them converts the timestamp column, its text is left alone.
+        most_cells: of more values in CSV files, only the first rows are read; None: all rows are.
 
     Raises:
         DataError: the input cannot be read, or its options do not fit it.
     """
-    reading = reading_of(project, product, name, steps)
+    reading = replace(reading_of(project, product, name, steps), most_cells=most_cells)
     source = open_source(uri, reading=reading)
     given = reading.options.timestamps
     if given is not None:
@@ -110,7 +119,7 @@ class _Stamped:
         self._source, self._name = source, name
         self._stamps = _steps(given, source.rows, timezone, uri)
         self.schema: pa.Schema = source.schema.insert(0, pa.field(name, self._stamps.type))
-        self.rows, self.is_csv = source.rows, source.is_csv
+        self.rows, self.is_csv, self.complete = source.rows, source.is_csv, source.complete
         self.pattern: str | None = None
         self.notes, self.files = source.notes, source.files
 

@@ -11,9 +11,10 @@ from lstm_pipeline.tables.files import FileSet, FoundFile
 from lstm_pipeline.tables.frames import append_rows, from_parquet, to_parquet
 from lstm_pipeline.tables.notes import notes_of, with_notes
 from lstm_pipeline.tables.numbers import text_numbers
-from lstm_pipeline.tables.reading import Reading, Source, list_files, open_source, read_extents, read_schema, read_table
+from lstm_pipeline.tables.reading import list_files, open_source, read_extents, read_schema, read_table
 from lstm_pipeline.tables.remedies import remedy
 from lstm_pipeline.tables.schema import conform, describe, fields_problems
+from lstm_pipeline.tables.source import Reading, Source
 from lstm_pipeline.tables.stamps import (
     are_midnights,
     converted_wrongly,

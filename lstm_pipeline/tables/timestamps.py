@@ -36,7 +36,7 @@ _SHORT_ORDERS = (
 _DENSER = 4
 """How many times denser the times of the right reading are than those of any other."""
 _FEW, _MOST_WORDS = 0.1, 5
-"""Up to this share of the values and so many different ones, text among timestamps is taken for rows of another kind."""
+"""Text in at most this share of the rows, of so many kinds, does not spoil a column, but marks rows of another kind."""
 _OTHERS = (
     "yyyy-MM", "yyyy/MM", "MM/yyyy", "MM-yyyy", "yyyyMMdd", "MM/dd/yyyy hh:mm:ss a", "MM/dd/yyyy hh:mm a",
     "dd/MM/yyyy hh:mm:ss a", "dd/MM/yyyy hh:mm a", "yyyy-MM-dd hh:mm:ss a", "yyyy-MM-dd hh:mm a", "dd-MMM-yyyy",
@@ -302,7 +302,7 @@ def _strptime(column: pa.ChunkedArray, fits: str, formats: Sequence[str]) -> pa.
 def _query(column: pa.ChunkedArray, fits: str, value: str) -> pa.ChunkedArray:
     """`value` where the text `fits`, which excludes words that DuckDB also accepts as times: 'epoch', 'infinity'."""
     with duckdb.connect(":memory:") as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         connection.register("input", pa.table({"text": column}))
         query = f"SELECT CASE WHEN {fits} THEN {value} END AS value FROM input"
         return connection.sql(query).to_arrow_table().column("value")

@@ -14,7 +14,9 @@ import pytest
 from lstm_pipeline.errors import DataError, SpecError
 from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.notes import data_notes, described_data
+from lstm_pipeline.projects import checks
 from lstm_pipeline_tests.mill import (
+    AS_OF,
     LENGTH,
     PREDICTED,
     ROWS,
@@ -238,6 +240,19 @@ def test_validate_describes_the_data(tmp_path: Path) -> None:
         "note: 2 rows at the end hold a timestamp and nothing else and are left off: the last observed row is "
         "2024-04-17 00:00:00",
     ]
+
+
+def test_of_the_first_rows_of_a_large_input_less_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = mill_project(tmp_path, longer(2))
+    monkeypatch.setattr(checks, "MOST_CELLS", 4 * 50)
+    found = checks.checked_data(project, AS_OF)
+    uses = ["power: load, parts", "warmth: heat", "input only: wind", "ignored: note (in drop_cols)"]
+    rows = found.frame and found.frame.table.num_rows
+    said = f"note: the input is large, so only its first {rows} rows were looked at"
+    assert described_data(project, found.frame) == [*uses, said]
+    monkeypatch.setattr(checks, "MOST_CELLS", 4 * 5)  # too few rows for a window in each part say nothing of all rows
+    found = checks.checked_data(project, AS_OF)
+    assert described_data(project, found.frame)[-1].startswith("note: the input is large")
 
 
 def test_what_validate_describes_can_be_trained(tmp_path: Path) -> None:
