@@ -69,7 +69,20 @@ def init(file: Path, data: str | None) -> None:
     click.echo(f"{file}: {counted(len(columns.features), 'feature')}, timestamps in '{columns.timestamp}'")
     if columns.problem:
         click.echo(f"  the frequency was not inferred: {columns.problem}")
+    problems = _first_problems(file) if data else []
+    for problem in problems:
+        click.echo(f"  to be settled by you: {problem}")
     click.echo(f"next: lstm-pipeline validate {file}" if data else f"next: put your columns in, then validate {file}")
+
+
+def _first_problems(file: Path) -> list[str]:
+    """What a fresh spec cannot decide by itself: columns of numbers that are text, or a frequency."""
+    from lstm_pipeline.projects import data_problems, load_project
+
+    try:
+        return [str(problem) for problem in data_problems(load_project(file))]
+    except PipelineError as error:
+        return [str(error)]
 
 
 @cli.command()
