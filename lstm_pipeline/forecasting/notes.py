@@ -12,7 +12,7 @@ from lstm_pipeline.forecasting.row_notes import empty_note, stamp_of, unplanned_
 from lstm_pipeline.projects import Frame, Project, frame_of
 from lstm_pipeline.tables import with_notes
 from lstm_pipeline.timeseries import LostWindows, resolve_features
-from lstm_pipeline.wording import counted, listed, plain
+from lstm_pipeline.wording import counted, listed, number, plain
 
 MOST_LOST = 0.2
 """A larger share of lost windows is pointed out."""
@@ -20,6 +20,10 @@ RARE = 0.1
 """A column with values in a smaller share of the rows is pointed out."""
 LATE = 0.1
 """A column whose values start after, or end before, a larger share of the rows is pointed out."""
+
+FEWEST_STAND_INS = 3
+STAND_IN = 1.0
+"""A value this many times as far from all others as these are from each other may stand for a missing one."""
 
 
 def data_notes(dataset: Dataset) -> list[str]:
@@ -29,6 +33,7 @@ def data_notes(dataset: Dataset) -> list[str]:
         *_windows_note(lost),
         *_coverage_notes(dataset),
         *_rhythm_note(dataset),
+        *_stand_in_notes(dataset),
         *empty_note(dataset.series),
         *unplanned_note(dataset.series, dataset.columns(dataset.features.predicted)),
         *_season_note(dataset),
@@ -107,6 +112,26 @@ def _rhythm_note(dataset: Dataset) -> Iterator[str]:
     if dataset.filled.carried:
         shown = [f"{plain(name)} (every {gap} steps at most)" for name, gap in dataset.filled.carried.items()]
         yield f"columns with a rhythm of their own hold each value until the next one: {listed(shown)}"
+
+
+def _stand_in_notes(dataset: Dataset) -> Iterator[str]:
+    """Values that may stand for missing ones, as -9999 does: one extreme, several times, and far from all others."""
+    for name, column in zip(dataset.series.names, dataset.series.values.T, strict=True):
+        values = column[~np.isnan(column)]
+        if len(values) < FEWEST_STAND_INS or name in dataset.constant:
+            continue
+        for extreme in (float(values.min()), float(values.max())):
+            others = values[values != extreme]
+            count = len(values) - len(others)
+            if extreme == 0 or count < FEWEST_STAND_INS or not len(np.unique(others)) > 1:
+                continue
+            span, away = np.ptp(others), np.abs(others - extreme).min()
+            if away > STAND_IN * span:
+                yield (
+                    f"'{plain(name)}' is {number(extreme)} in {counted(count, 'row')} and far from that in all others "
+                    f"({number(float(others.min()))} to {number(float(others.max()))}); if it means a missing value, "
+                    f"write missing_values: [{extreme:g}] at the input"
+                )
 
 
 def _season_note(dataset: Dataset) -> Iterator[str]:

@@ -209,7 +209,8 @@ def _without_unnamed(table: pa.Table, path: str, notes: list[str]) -> pa.Table:
             index.append(number)
         elif unnamed:
             raise DataError(
-                f"{path}: column {number} has no name; if it is a pandas index, write the file with index=False"
+                f"{path}: column {number} has no name; if it is a pandas index, write the file with index=False, else "
+                "give it a name in the first line"
             )
     if index:
         notes.append(f"{path}: column {index[0]} counts the rows, as a pandas index does; it is left out")

@@ -26,6 +26,8 @@ UNNAMED = "\ufdd0unnamed "
 """Begins the stand-in for the name of a column without one; no file can contain it."""
 
 _CHUNK = 1 << 22
+_TITLES = 30
+"""A line that does not fit the first one this early shows that the first one is no header, but a title."""
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _SEP = r'^\ufeff?"?sep=(.)"?\s*$'
 
@@ -78,7 +80,10 @@ class CsvText:
             for line, row in self.records():
                 if len(row) != width:
                     values, columns = counted(len(row), "value"), counted(width, "column")
-                    return f"line {line} has {values}, but the first line names {columns}"
+                    said = f"line {line} has {values}, but the first line names {columns}"
+                    if width < len(row) and line <= _TITLES:
+                        return f"{said}; remove lines above the one with the column names, if there are any"
+                    return f"{said}; correct this line or remove it"
         except DataError as error:
             return str(error)
         return ""
@@ -178,10 +183,18 @@ def _header(local: str, path: str, compressed: bool, options: ReadingOptions) ->
             ) from error
         if not line:
             raise DataError(f"{path}: the file is empty; expected a first line with the column names")
+        if "\0" in line:  # every second byte of UTF-16
+            order = "utf-16-be" if line.startswith("\0") else "utf-16-le"
+            raise DataError(
+                f"{path}: the first line contains zero bytes, so the text is not UTF-8; set the input's encoding, e.g. "
+                f"{order}"
+            )
         bare = re.sub('"[^"]*"', "", line)
         likely = ";,\t|" if options.decimal == "," else ",;\t|"  # the first one if the line contains none
         delimiter = options.delimiter or (separator.group(1) if separator else max(likely, key=bare.count))
         names = _names(line, file, delimiter)
+    if not any(name.strip() for name in names):
+        raise DataError(f"{path}: expected a first line with the column names, found one without any name")
     return [name.strip() or f"{UNNAMED}{number}" for number, name in enumerate(names, start=1)], delimiter, skipped
 
 

@@ -245,12 +245,25 @@ def infer_frequency(steps: pd.DatetimeIndex) -> str:
     fitting = {alias: count for alias, count in holes.items() if count is not None}
     if not fitting:
         off = off_grid(steps, candidates[0])
+        hint = _other_zone(steps)
         raise DataError(
             f"cannot infer the frequency: most timestamps are {common_step(steps)} apart, but {len(off):,} of "
-            f"{len(steps):,} are not on that grid (first: {_some(off)}); set 'frequency', or move the timestamps "
-            "onto a grid with date_trunc in a select_expression"
+            f"{len(steps):,} are not on that grid (first: {_some(off)}); {hint}set 'frequency', or move the "
+            "timestamps onto a grid with date_trunc in a select_expression"
         )
     return min(fitting, key=lambda alias: fitting[alias])
+
+
+def _other_zone(steps: pd.DatetimeIndex) -> str:
+    """What to write if steps of days are at one of two hours: midnight elsewhere, in summer and in winter."""
+    times = (steps - steps.normalize()).unique().sort_values()
+    hour = pd.Timedelta(hours=1)
+    if common_step(steps) < DAY or len(times) != 2 or times[1] - times[0] not in (hour, 23 * hour):
+        return ""
+    return (
+        "in UTC, midnights of a time zone with daylight saving move by an hour like these: name it with the spec's "
+        "timezone, e.g. Europe/Berlin; or "
+    )
 
 
 def common_step(steps: pd.DatetimeIndex) -> pd.Timedelta:

@@ -216,6 +216,25 @@ def test_rows_of_nothing_at_all_are_still_an_error() -> None:
         mill_dataset(table)
 
 
+# stand-ins
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "rows", "told"),
+    [(100, -999.0, 3, True), (100, 9_999.0, 5, True), (100, -999.0, 2, False), (100, 0.0, 5, False),
+     (100, 90.0, 5, False), (-5, -200.0, 4, True)],
+)  # fmt: skip
+def test_values_that_may_stand_for_missing_ones(low: float, value: float, rows: int, told: bool) -> None:
+    wind = low + np.arange(ROWS) % 20.0  # 20 different values from `low` on
+    wind[3 : 3 + rows] = value
+    found = [note for note in notes(with_column(mill_table(), "wind", wind)) if "missing_values" in note]
+    said = (
+        f"'wind' is {value:g} in {rows} rows and far from that in all others ({low} to {low + 19}); if it means a "
+        f"missing value, write missing_values: [{value:g}] at the input"
+    )
+    assert found == [said] * told
+
+
 # names
 
 

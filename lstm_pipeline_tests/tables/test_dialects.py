@@ -143,7 +143,10 @@ def test_reading_options(
         ("a;b\n1;2;3\n", {"decimal": ","}, "line 2 has 3 values, but the first line names 2 columns"),
         ("sep=;\na;b\n1;2\n3\n", {}, "line 4 has 1 value, but the first line names 2 columns"),
         (",b\nx,2\ny,3\n", {}, "column 1 has no name; if it is a pandas index, write the file with index=False"),
-        ("a , a\n1,2\n", {}, "column name 'a' appears twice"),
+        ("a , a\n1,2\n", {}, "column name 'a' appears twice (first as 'a'; case is ignored); rename one"),
+        (",\n1,2\n", {}, "expected a first line with the column names, found one without any name"),
+        ("Plant 3\n\na,b\n1,2\n", {}, "the first line names 1 column; remove lines above the one with"),
+        ("a,b\n1,2\n# end\n", {}, "the first line names 2 columns; correct this line or remove it"),
     ],
 )  # fmt: skip
 def test_refused_in_words(tmp_path: Path, text: str | bytes, options: dict[str, Any], said: str) -> None:
@@ -208,6 +211,16 @@ def test_two_digit_years(tmp_path: Path, texts: list[str], expected: Any) -> Non
     table = source(tmp_path, "t,v\n" + "".join(f"{text},1\n" for text in texts), stamps="t").read()
     found = table.column("t").to_pylist()
     assert found == expected if isinstance(expected, list) else found[0] == expected
+
+
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_told(tmp_path: Path, order: str) -> None:
+    path = tmp_path / "d.csv"
+    path.write_bytes("a,b\n1,2\n".encode(order))
+    with pytest.raises(DataError, match=rf"first line contains zero bytes, .* set the input's encoding, e.g. {order}$"):
+        open_source(str(path))
+    reading = Reading(ReadingOptions(encoding=order))
+    assert open_source(str(path), reading=reading).read().to_pydict() == {"a": [1], "b": [2]}
 
 
 # --- Parquet ----------------------------------------------------------------------------------------------------------

@@ -427,3 +427,15 @@ def test_a_timeline_is_plain_data() -> None:
     timeline = Timeline("date", "MS", BERLIN, "date")
     assert timeline.to_dict() == {"column": "date", "frequency": "MS", "timezone": BERLIN, "kind": "date"}
     assert Timeline(**timeline.to_dict()) == timeline
+
+
+def test_midnights_of_another_zone_are_told_from_rows_off_the_grid() -> None:
+    days = pd.date_range("2024-03-20", "2024-04-10", tz="Europe/Berlin").tz_convert("UTC").tz_localize(None)
+    with pytest.raises(
+        DataError, match=r"midnights of a time zone .*: name it with the spec's timezone, e\.g\. Europe"
+    ):
+        infer_frequency(days)
+    moved = days.to_series().where(days != days[5], days[5] + pd.Timedelta(minutes=7))
+    with pytest.raises(DataError) as caught:
+        infer_frequency(pd.DatetimeIndex(moved))
+    assert "midnights" not in str(caught.value)
