@@ -23,7 +23,8 @@ from lstm_pipeline.spec import ReadingOptions
 from lstm_pipeline.tables.columns import check_names, check_same_columns
 from lstm_pipeline.tables.csv_text import UNNAMED, CsvText, csv_text
 from lstm_pipeline.tables.files import FileSet, FileSystem, FoundFile
-from lstm_pipeline.tables.numbers import NULLS, typed, without_missing
+from lstm_pipeline.tables.numbers import NULLS, text_numbers, typed, without_missing
+from lstm_pipeline.tables.remedies import remedy
 from lstm_pipeline.tables.timestamps import with_dates
 
 _TYPES = ["BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"]  # dates follow the rules of `timestamps`; DuckDB must not guess
@@ -121,8 +122,18 @@ def _common_type(found: FileSet, name: str, columns: Sequence[pa.ChunkedArray]) 
         return pa.float64()
     if len(by_type) > 1:
         kinds = ", ".join(f"{kind} in {file}" for kind, file in by_type.items())
-        raise DataError(f"{found.uri}: column {name!r} must have one type in all files, found {kinds}")
+        raise DataError(
+            f"{found.uri}: column {name!r} must have one type in all files, found {kinds}{_words(found, name, columns)}"
+        )
     return next(iter(by_type), pa.string())
+
+
+def _words(found: FileSet, name: str, columns: Sequence[pa.ChunkedArray]) -> str:
+    """What makes a column of numbers text in one of the files, and what to write."""
+    for file, column in zip(found.files, columns, strict=False):
+        if (numbers := text_numbers(column)) is not None and numbers.bad:
+            return f"; in {file.name}, {numbers.found()} (first: {numbers.first!r}): {remedy(name, numbers, csv=True)}"
+    return ""
 
 
 def _read_csv(
