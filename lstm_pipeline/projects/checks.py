@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from lstm_pipeline.errors import DataError, Problem
+from lstm_pipeline.parsing import own_zone
 from lstm_pipeline.projects.inputs import Frame, Part, chain_to, frame_of
 from lstm_pipeline.projects.project import Project, StepError
 from lstm_pipeline.projects.shapes import date_parts
@@ -25,7 +26,7 @@ from lstm_pipeline.spec import DataProduct, FilterStep, Loc, PredictionStep, Sel
 from lstm_pipeline.sql import redefines
 from lstm_pipeline.sql import running as sql
 from lstm_pipeline.statistics import interval_columns
-from lstm_pipeline.tables import fields_problems, own_zone
+from lstm_pipeline.tables import fields_problems
 from lstm_pipeline.timeseries import (
     MODEL_VERSION,
     PREDICTED_AT,

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from lstm_pipeline.arrays import Flags
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.spec import TrainingStep, quoted
 from lstm_pipeline.statistics import correlated_groups
@@ -135,7 +136,7 @@ def _fitting(series: Series, uri: str) -> tuple[int | None, int]:
         clock = series.timeline.wall_clock(series.steps)
         carried = own_rhythms(observed[: split.validation], clock[: split.validation], series.names)
         filled = fill_gaps(series, rule="interpolate", max_gap=most, part_ends=split.part_ends, carried=carried)
-        target = filled.observed.any(axis=1)
+        target: Flags = np.asarray(filled.observed.any(axis=1))
         length = min(WINDOW, split.validation // 2)
         while length >= 1:
             starts = window_starts(filled.usable, filled.foreknowing, target, length)

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.parsing import own_zone
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline.spec import DataProduct, GivenTimestamps, SqlStep
 from lstm_pipeline.sql import redefines
-from lstm_pipeline.tables import Extent, Reading, Source, extent_of, open_source, own_zone
+from lstm_pipeline.tables import Extent, Reading, Source, extent_of, open_source
 from lstm_pipeline.timeseries import offset_of
 from lstm_pipeline.timeseries.timeline import is_sub_daily
 from lstm_pipeline.wording import counted

@@ -19,13 +19,11 @@ import pyarrow.compute as pc
 
 from lstm_pipeline.arrays import Flags
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.parsing import NULLS, remedy, text_numbers, typed, with_dates, without_missing
 from lstm_pipeline.spec import ReadingOptions
 from lstm_pipeline.tables.columns import check_names, check_same_columns
 from lstm_pipeline.tables.csv_text import UNNAMED, CsvText, csv_text
 from lstm_pipeline.tables.files import FileSet, FileSystem, FoundFile
-from lstm_pipeline.tables.numbers import NULLS, text_numbers, typed, without_missing
-from lstm_pipeline.tables.remedies import remedy
-from lstm_pipeline.tables.timestamps import with_dates
 
 _TYPES = ["BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"]  # dates follow the rules of `timestamps`; DuckDB must not guess
 _PANDAS_INDEX = r"Unnamed: \d+(\.\d+)?"

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lstm_pipeline.parsing import is_text, with_timestamps
 from lstm_pipeline.tables.csv_files import CsvTable, csv_line, empty_rows, read_csv_column, read_csvs
 from lstm_pipeline.tables.extents import Extent, extent_of
 from lstm_pipeline.tables.files import FileSet
 from lstm_pipeline.tables.source import Reading
-from lstm_pipeline.tables.timestamps import is_text, with_timestamps
 from lstm_pipeline.wording import counted
 
 

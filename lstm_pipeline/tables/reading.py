@@ -13,18 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.parsing import is_text, plain_type, with_timestamps, without_missing
 from lstm_pipeline.spec import DEFAULT_READING, ReadingOptions
 from lstm_pipeline.tables.csv_files import read_csv_column
 from lstm_pipeline.tables.csv_source import CsvSource
 from lstm_pipeline.tables.extents import Extent, extent_of, extent_of_file, joined
 from lstm_pipeline.tables.faults import faults_in_words
 from lstm_pipeline.tables.files import FileSet, find_files, is_local, is_s3
-from lstm_pipeline.tables.numbers import without_missing
 from lstm_pipeline.tables.parquet import ParquetFiles
 from lstm_pipeline.tables.pivoting import check_pivot, pivoted
 from lstm_pipeline.tables.promotion import common_schema
 from lstm_pipeline.tables.source import Reading, Source
-from lstm_pipeline.tables.timestamps import is_text, plain_type, with_timestamps
 from lstm_pipeline.wording import listed
 
 

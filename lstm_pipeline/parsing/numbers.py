@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lstm_pipeline.parsing.timestamps import is_text
 from lstm_pipeline.spec import ReadingOptions
-from lstm_pipeline.tables.timestamps import is_text
 from lstm_pipeline.wording import counted
 
 NULLS = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]

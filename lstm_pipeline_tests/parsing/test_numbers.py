@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from lstm_pipeline.parsing.numbers import text_numbers, typed
+from lstm_pipeline.parsing.remedies import remedy
 from lstm_pipeline.spec.reading import ReadingOptions
 from lstm_pipeline.sql import running as sql
-from lstm_pipeline.tables.numbers import text_numbers, typed
-from lstm_pipeline.tables.remedies import remedy
 
 
 def column(*values: Any) -> pa.ChunkedArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lstm_pipeline.tables.numbers import CODE, LIKE, PLAIN, SIGNS, TextNumbers, number_pattern
+from lstm_pipeline.parsing.numbers import CODE, LIKE, PLAIN, SIGNS, TextNumbers, number_pattern
 
 _NOTATIONS = ((".", ""), (",", ""), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))
 """Decimal mark and mark between groups of three digits, the usual ones first."""
