@@ -1,9 +1,9 @@
 """Tables: files in, Arrow tables out, and the output schema that a written table must have.
 
 Here live finding the files of a URI, reading CSV and Parquet, long tables, and the conversion of a table to the
-columns, types and keys of an output schema. What text means is decided in `parsing` and what rows mean in `timeseries`;
-writing frames is done by the IO managers of `orchestration`. `pyarrow.dataset` has its home here; DuckDB has it here, in
-`parsing` and in `sql`.
+columns, types and keys of an output schema. What text means is decided in `parsing` and what rows mean in
+`timeseries`; writing frames is done by the IO managers of `orchestration`. `pyarrow.dataset` has its home here; DuckDB
+has it here, in `parsing` and in `sql`.
 """
 
 from lstm_pipeline.tables.extents import Extent, extent_of, joined
