@@ -164,8 +164,9 @@ def read_stamps(column: pa.ChunkedArray, name: str) -> tuple[pd.DatetimeIndex, K
         )
     if column.null_count:
         rows = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+        verb = f"is null (row {rows[0] + 1})" if len(rows) == 1 else f"are null (rows {_some(rows + 1)})"
         raise DataError(
-            f"timestamp column '{name}': {len(rows):,} of {len(column):,} values are null (rows {_some(rows + 1)}); "
+            f"timestamp column '{name}': {len(rows):,} of {counted(len(column), 'value')} {verb}; "
             f"remove them with the filter: {name} is not null"
         )
     try:

@@ -296,19 +296,19 @@ def test_a_big_input_is_checked_by_its_first_rows(tmp_path: Path, monkeypatch: p
     assert read == [100, 100]  # of 900, for each of the two data products
 
 
-def big_csv(value: str = "{day}.5", late: int = 0, last: str = "") -> str:
-    """A thousand days; the column `late` has its first value in row `late`."""
+def big_csv(value: str = "{day}.5", late: int = 0, last: str = "", count: int = 1_000) -> str:
+    """Days; the column `late` has its first value in row `late`."""
     first = dt.date(2000, 1, 1)
     lines = [
         f"{(first + dt.timedelta(days=day)):%d/%m/%Y},{value.format(day=day)},{day if day >= late else ''}"
-        for day in range(1_000)
+        for day in range(count)
     ]
     return "\n".join(["date,v,late", *lines[:-1], last or lines[-1], ""])
 
 
 def test_a_big_csv_file_is_checked_by_its_first_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "MOST_CELLS", 30)
-    project = small_project(tmp_path, big_csv(late=900))
+    project = small_project(tmp_path, big_csv(late=4_900, count=5_000))  # DuckDB looks at 2,048 rows at least
     found = checks.checked_data(project, AS_OF)
     assert found.problems == []
     assert found.frame is not None
@@ -318,7 +318,7 @@ def test_a_big_csv_file_is_checked_by_its_first_rows(tmp_path: Path, monkeypatch
         {"date": dt.date(2000, 1, 10), "v": 9.5, "late": None},
     ]
     assert found.frame.table.schema.types == [pa.date32(), pa.float64(), pa.int64()]
-    assert training_input(project, AS_OF).num_rows == 1_000
+    assert training_input(project, AS_OF).num_rows == 5_000
 
 
 @pytest.mark.parametrize("condition", ["v >= 900", "date >= '2002-01-01'"])
