@@ -171,3 +171,19 @@ def test_init_writes_a_spec_that_is_valid_and_overwrites_nothing(place: Path) ->
     assert again.returncode == 2
     assert "exists already, and is left as it is" in again.stderr
     assert spec.read_bytes() == before
+
+
+def test_init_writes_nothing_for_too_few_rows_and_says_what_is_left_to_settle(place: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=30)
+    pd.DataFrame({"date": days[:5], "power": range(5)}).to_csv(place / "short.csv", index=False)
+    short = command(place, "init", "short.yaml", "--data", "short.csv")
+    assert short.returncode == 1
+    assert "short.csv: there are 5 steps; expected at least one window in each of the parts" in short.stderr
+    assert not (place / "short.yaml").exists()
+    pd.DataFrame({"date": days, "power": range(30), "heat": [*"?" * 3, *range(27)]}).to_csv(
+        place / "words.csv", index=False
+    )
+    words = command(place, "init", "words.yaml", "--data", "words.csv")
+    assert words.returncode == 0, words.stderr
+    assert "  to be settled by you: " in words.stdout
+    assert "column 'heat' is text, so it would be no feature: 3 of 30 values are not numbers" in words.stdout

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "lstm_pipeline"
 FLOORS = (
     ("errors", "arrays", "wording"),
     ("spec", "storage", "statistics"),
+    ("parsing",),
     ("tables", "sql", "timeseries", "registry", "network"),
     ("projects",),
     ("forecasting",),
@@ -36,7 +37,7 @@ HOMES = {
     "fsspec": {"storage"},
     "s3fs": {"storage"},
     "botocore": {"storage"},
-    "duckdb": {"tables", "sql"},
+    "duckdb": {"parsing", "tables", "sql"},
     "pyarrow.dataset": {"tables"},
     "sqlglot": {"sql"},
     "pandas.tseries": {"timeseries"},

@@ -69,7 +69,20 @@ def init(file: Path, data: str | None) -> None:
     click.echo(f"{file}: {counted(len(columns.features), 'feature')}, timestamps in '{columns.timestamp}'")
     if columns.problem:
         click.echo(f"  the frequency was not inferred: {columns.problem}")
+    problems = _first_problems(file) if data else []
+    for problem in problems:
+        click.echo(f"  to be settled by you: {problem}")
     click.echo(f"next: lstm-pipeline validate {file}" if data else f"next: put your columns in, then validate {file}")
+
+
+def _first_problems(file: Path) -> list[str]:
+    """What a fresh spec cannot decide by itself: columns of numbers that are text, or a frequency."""
+    from lstm_pipeline.projects import data_problems, load_project
+
+    try:
+        return [str(problem) for problem in data_problems(load_project(file))]
+    except PipelineError as error:
+        return [str(error)]
 
 
 @cli.command(short_help="Check SPEC against its inputs; list every problem.")
@@ -79,15 +92,15 @@ def init(file: Path, data: str | None) -> None:
 def validate(spec: str, as_of: dt.datetime | None) -> None:
     """Check SPEC against the columns and rows of its inputs, and list every problem."""
     from lstm_pipeline.forecasting import described_data
-    from lstm_pipeline.projects import data_problems
+    from lstm_pipeline.projects import checked_data
 
     project = load(spec)
-    day = as_of.date() if as_of else None
-    problems = data_problems(project, day)
-    if problems:
-        raise SpecError(project.loaded.source, problems)
+    checked = checked_data(project, as_of.date() if as_of else None)
+    if checked.problems:
+        raise SpecError(project.loaded.source, checked.problems)
+    lines = described_data(project, checked.frame)
     click.echo(f"{project.loaded.source}: the spec is valid and fits its inputs")
-    for line in described_data(project, day):
+    for line in lines:
         click.echo(f"  {line}")
 
 

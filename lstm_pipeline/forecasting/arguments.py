@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.tables.timestamps import with_timestamps
+from lstm_pipeline.parsing import with_timestamps
 from lstm_pipeline.wording import listed
 
 MOST_STEPS = 1_000_000

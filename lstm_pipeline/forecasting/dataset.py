@@ -14,11 +14,12 @@ import pyarrow as pa
 from lstm_pipeline.arrays import Flags, Float32, Float64
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting.inputs import NetworkInputs
+from lstm_pipeline.parsing import own_zone
 from lstm_pipeline.projects import provenance_of
 from lstm_pipeline.registry import InputRecord
 from lstm_pipeline.spec import TrainingStep
 from lstm_pipeline.statistics import DriftReference, Scaler, drift_reference, fit_scaler, naive_scale
-from lstm_pipeline.tables import notes_of, own_zone
+from lstm_pipeline.tables import notes_of
 from lstm_pipeline.timeseries import (
     ROWS,
     FeatureSet,

@@ -26,7 +26,7 @@ from lstm_pipeline.forecasting.forecast import Forecast
 from lstm_pipeline.forecasting.history import History
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import Metrics, issued_parts
-from lstm_pipeline.timeseries import is_numeric, offset_of
+from lstm_pipeline.timeseries import is_numeric, require_frequency
 
 _MADE = "_predicted_at"
 """The column that says when a forecast was made."""
@@ -126,7 +126,7 @@ def _problems(issue: Issue) -> Iterator[str]:
     if pd.isna(step) or step.tzinfo is not None:
         yield f"expected the step of its origin without a time zone, found '{issue.step}'"
     ZoneInfo(issue.timezone)
-    offset_of(issue.frequency)
+    require_frequency(issue.frequency)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from lstm_pipeline.errors import DataError, SpecError
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
 from lstm_pipeline.forecasting.row_notes import empty_note, stamp_of, unplanned_note
-from lstm_pipeline.projects import Project, training_input
-from lstm_pipeline.timeseries import LostWindows
-from lstm_pipeline.wording import counted, listed, plain
+from lstm_pipeline.projects import Frame, Project, frame_of
+from lstm_pipeline.tables import with_notes
+from lstm_pipeline.timeseries import LostWindows, resolve_features
+from lstm_pipeline.wording import counted, listed, number, plain
 
 MOST_LOST = 0.2
 """A larger share of lost windows is pointed out."""
@@ -20,6 +20,10 @@ RARE = 0.1
 """A column with values in a smaller share of the rows is pointed out."""
 LATE = 0.1
 """A column whose values start after, or end before, a larger share of the rows is pointed out."""
+
+FEWEST_STAND_INS = 3
+STAND_IN = 1.0
+"""A value this many times as far from all others as these are from each other may stand for a missing one."""
 
 
 def data_notes(dataset: Dataset) -> list[str]:
@@ -29,6 +33,7 @@ def data_notes(dataset: Dataset) -> list[str]:
         *_windows_note(lost),
         *_coverage_notes(dataset),
         *_rhythm_note(dataset),
+        *_stand_in_notes(dataset),
         *empty_note(dataset.series),
         *unplanned_note(dataset.series, dataset.columns(dataset.features.predicted)),
         *_season_note(dataset),
@@ -37,23 +42,36 @@ def data_notes(dataset: Dataset) -> list[str]:
     ]
 
 
-def described_data(project: Project, as_of: dt.date | None = None) -> list[str]:
+def described_data(project: Project, frame: Frame | None = None) -> list[str]:
     """What each column of a project's training data is used for, and what a person should know about its rows.
 
     Args:
         project: the project.
-        as_of: the date that `current_date()` returns in SQL steps; by default today in the project's time zone.
+        frame: the rows, or the first ones of them, of which less is said; None: all rows are read, as of today.
 
     Raises:
         SpecError: the data does not fit the spec.
     """
     step, product = project.spec.training, project.spec.model_metadata
+    frame = frame or frame_of(project, product, step.input, project.today())
     try:
-        dataset = build_dataset(training_input(project, as_of or project.today()), step, project.spec.timezone)
+        dataset = build_dataset(with_notes(frame.table, frame.notes), step, project.spec.timezone)
     except DataError as error:
+        if not frame.complete:  # other rows may be enough for a window in each part
+            return [*resolve_features(frame.table.schema, step).lines(), _part_note(frame), *_as_notes(frame.notes)]
         place = ("model_metadata", "transformations", product.transformations.index(step))
         raise SpecError(project.loaded.source, [project.loaded.problem(place, str(error))]) from None
-    return [*dataset.features.lines(), *(f"note: {note}" for note in data_notes(dataset))]
+    if not frame.complete:
+        return [*dataset.features.lines(), _part_note(frame), *_as_notes([*_season_note(dataset), *frame.notes])]
+    return [*dataset.features.lines(), *_as_notes(data_notes(dataset))]
+
+
+def _as_notes(texts: Iterable[str]) -> Iterator[str]:
+    return (f"note: {text}" for text in texts)
+
+
+def _part_note(frame: Frame) -> str:
+    return f"note: the input is large, so only its first {frame.table.num_rows:,} rows were looked at"
 
 
 def _windows_note(lost: LostWindows) -> Iterator[str]:
@@ -94,6 +112,26 @@ def _rhythm_note(dataset: Dataset) -> Iterator[str]:
     if dataset.filled.carried:
         shown = [f"{plain(name)} (every {gap} steps at most)" for name, gap in dataset.filled.carried.items()]
         yield f"columns with a rhythm of their own hold each value until the next one: {listed(shown)}"
+
+
+def _stand_in_notes(dataset: Dataset) -> Iterator[str]:
+    """Values that may stand for missing ones, as -9999 does: one extreme, several times, and far from all others."""
+    for name, column in zip(dataset.series.names, dataset.series.values.T, strict=True):
+        values = column[~np.isnan(column)]
+        if len(values) < FEWEST_STAND_INS or name in dataset.constant:
+            continue
+        for extreme in (float(values.min()), float(values.max())):
+            others = values[values != extreme]
+            count = len(values) - len(others)
+            if extreme == 0 or count < FEWEST_STAND_INS or not len(np.unique(others)) > 1:
+                continue
+            span, away = np.ptp(others), np.abs(others - extreme).min()
+            if away > STAND_IN * span:
+                yield (
+                    f"'{plain(name)}' is {number(extreme)} in {counted(count, 'row')} and far from that in all others "
+                    f"({number(float(others.min()))} to {number(float(others.max()))}); if it means a missing value, "
+                    f"write missing_values: [{extreme:g}] at the input"
+                )
 
 
 def _season_note(dataset: Dataset) -> Iterator[str]:

@@ -16,10 +16,10 @@ from lstm_pipeline.errors import DataError, PipelineError
 from lstm_pipeline.forecasting import Dataset, Forecast
 from lstm_pipeline.monitoring import checks
 from lstm_pipeline.monitoring.checks import Lag, Verdict
+from lstm_pipeline.parsing import own_zone
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import EnsembleMetadata, ModelMetadata
 from lstm_pipeline.spec import Checks
-from lstm_pipeline.tables import own_zone
 from lstm_pipeline.timeseries import (
     Series,
     Timeline,

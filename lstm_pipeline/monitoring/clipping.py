@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.parsing import time_order
 from lstm_pipeline.projects import Project, chain_texts, chain_to, open_input
 from lstm_pipeline.spec import DataProduct, FileInput, SelectStep
 from lstm_pipeline.sql import select
-from lstm_pipeline.tables import time_order
 from lstm_pipeline.wording import listed
 
 Days = npt.NDArray[np.datetime64]

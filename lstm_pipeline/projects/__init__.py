@@ -10,13 +10,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lstm_pipeline.projects.checks import data_problems
+    from lstm_pipeline.projects.checks import CheckedData, checked_data, data_problems
     from lstm_pipeline.projects.demo import DEMO, write_demo_data
     from lstm_pipeline.projects.drafting import EXAMPLE, first_spec, read_columns, relative_uri
     from lstm_pipeline.projects.growth import Growth, InputState, input_growth, input_state, shown_time, step_input
     from lstm_pipeline.projects.inputs import (
+        Frame,
         chain_to,
         finish,
+        frame_of,
         input_preview,
         prediction_input,
         recent_training_input,
@@ -30,15 +32,19 @@ if TYPE_CHECKING:
 __all__ = [
     "DEMO",
     "EXAMPLE",
+    "CheckedData",
+    "Frame",
     "Growth",
     "InputState",
     "Project",
     "chain_texts",
     "chain_to",
+    "checked_data",
     "data_problems",
     "find_spec",
     "finish",
     "first_spec",
+    "frame_of",
     "input_growth",
     "input_preview",
     "input_state",
@@ -58,11 +64,20 @@ __all__ = [
 ]
 
 _NAMES = {
-    "checks": ("data_problems",),
+    "checks": ("CheckedData", "checked_data", "data_problems"),
     "demo": ("DEMO", "write_demo_data"),
     "drafting": ("EXAMPLE", "first_spec", "read_columns", "relative_uri"),
     "growth": ("Growth", "InputState", "input_growth", "input_state", "shown_time", "step_input"),
-    "inputs": ("chain_to", "finish", "input_preview", "prediction_input", "recent_training_input", "training_input"),
+    "inputs": (
+        "Frame",
+        "chain_to",
+        "finish",
+        "frame_of",
+        "input_preview",
+        "prediction_input",
+        "recent_training_input",
+        "training_input",
+    ),
     "project": ("Project", "find_spec", "load_project", "spec_files"),
     "provenance": ("chain_texts", "provenance_of"),
     "simulation": ("simulate_plant",),

@@ -1,7 +1,8 @@
 """Checks a project against its inputs: their columns, then the rows that its steps make of them.
 
 Of an input with more than `MOST_CELLS` values, only the first rows that pass the filters are read, as many as have so
-many values: a check takes seconds, whatever the size of the data. CSV files are read completely anyway.
+many values: a check takes seconds, whatever the size of the data. Of a CSV file, these are the first rows before the
+filters; if no row of them passes, all rows are read.
 """
 
 from __future__ import annotations
@@ -10,21 +11,22 @@ import datetime as dt
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from lstm_pipeline.errors import DataError, Problem
-from lstm_pipeline.projects.inputs import Part, chain_to, frame_of
+from lstm_pipeline.parsing import own_zone
+from lstm_pipeline.projects.inputs import Frame, Part, chain_to, frame_of
 from lstm_pipeline.projects.project import Project, StepError
 from lstm_pipeline.projects.shapes import date_parts
-from lstm_pipeline.projects.sources import Input, open_input
+from lstm_pipeline.projects.sources import Access, Input, open_input
 from lstm_pipeline.registry import METADATA_SCHEMA
 from lstm_pipeline.spec import DataProduct, FilterStep, Loc, PredictionStep, SelectStep, SqlStep, TrainingStep
 from lstm_pipeline.sql import redefines
 from lstm_pipeline.sql import running as sql
 from lstm_pipeline.statistics import interval_columns
-from lstm_pipeline.tables import fields_problems, own_zone
+from lstm_pipeline.tables import fields_problems
 from lstm_pipeline.timeseries import (
     MODEL_VERSION,
     PREDICTED_AT,
@@ -45,7 +47,25 @@ Schemas = dict[str, pa.Schema]
 Findings = Iterator[tuple[Loc, str]]
 
 
+@dataclass(frozen=True)
+class CheckedData:
+    """What a check of a project's data found.
+
+    Attributes:
+        problems: every place where the spec does not match its data.
+        frame: the training frame, or its first rows; None if a problem is in the way.
+    """
+
+    problems: list[Problem]
+    frame: Frame | None = None
+
+
 def data_problems(project: Project, as_of: dt.date | None = None) -> list[Problem]:
+    """The problems that `checked_data` finds."""
+    return checked_data(project, as_of).problems
+
+
+def checked_data(project: Project, as_of: dt.date | None = None) -> CheckedData:
     """Finds every place where the spec does not match its data: inputs, SQL steps, features, output schemas, rows.
 
     What was left out or put in order on the way is logged.
@@ -58,7 +78,7 @@ def data_problems(project: Project, as_of: dt.date | None = None) -> list[Proble
     findings = [*check.product("model_metadata"), *check.product("predictions")]
     for note in dict.fromkeys(check.notes):
         logger.warning("%s", note)
-    return [project.loaded.problem(loc, message) for loc, message in findings]
+    return CheckedData([project.loaded.problem(loc, message) for loc, message in findings], check.frame)
 
 
 class _SchemaCheck:
@@ -74,6 +94,7 @@ class _SchemaCheck:
         self.training_schema: pa.Schema | None = None
         self.notes: list[str] = []
         self.opened: dict[str, Input] = {}
+        self.frame: Frame | None = None
 
     def product(self, key: str) -> Findings:
         """Yields every problem of one data product: `model_metadata` or `predictions`."""
@@ -96,6 +117,8 @@ class _SchemaCheck:
             frame = frame_of(
                 self.project, product, step.input, self.as_of, part=Part(most_cells=MOST_CELLS), given=given
             )
+            if not frame.table.num_rows and given and not given.source.complete:
+                frame = frame_of(self.project, product, step.input, self.as_of)
             self.notes += frame.notes
         except StepError as error:
             yield (key, "transformations", product.transformations.index(error.step)), str(error)
@@ -106,6 +129,7 @@ class _SchemaCheck:
         if isinstance(step, TrainingStep) and frame.table.num_rows:
             try:
                 self._series(frame.table, step)
+                self.frame = frame
             except DataError as error:
                 yield (key, "transformations", index, "timestamp_col"), str(error)
 
@@ -159,7 +183,7 @@ class _SchemaCheck:
         raw = redefines(steps, self.project.spec.training.timestamp_col)
         key = repr((uri, product.inputs[name], raw))
         if key not in self.opened:
-            self.opened[key] = open_input(self.project, product, name, uri, steps)
+            self.opened[key] = open_input(self.project, product, name, uri, steps, access=Access(most_cells=MOST_CELLS))
         return replace(self.opened[key], name=name, steps=steps)
 
     def _sql_step(self, step: SqlStep, schema: pa.Schema, schemas: Schemas, loc: Loc) -> Findings:

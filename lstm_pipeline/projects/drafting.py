@@ -8,20 +8,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
+from lstm_pipeline.arrays import Flags
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.spec import quoted
+from lstm_pipeline.spec import TrainingStep, quoted
 from lstm_pipeline.statistics import correlated_groups
 from lstm_pipeline.tables import open_source, read_table
-from lstm_pipeline.timeseries import build_series, is_numeric
+from lstm_pipeline.timeseries import (
+    Series,
+    build_series,
+    fill_gaps,
+    is_numeric,
+    own_rhythms,
+    split_rows,
+    split_windows,
+    window_starts,
+)
 from lstm_pipeline.wording import counted, listed
 
 MOST_GROUPS = 5
 """Correlation alone splits thirty features into twenty groups, which is more training than it is worth."""
 
+_FEWEST = 3
+"""With fewer rows, there is no frequency and no part for each of training, validation and test."""
+
 _SAMPLE = 20_000
 """Rows whose correlations suggest the groups."""
+
+WINDOW = 90
+"""Steps of a window, where there are enough rows."""
+
+HORIZON = 30
+"""Steps of a forecast, where the test part is long enough to score them."""
 
 _FEW = 0.2
 """Share of rows that may repeat a timestamp; beyond that, the timestamp is not the whole key."""
@@ -41,6 +61,8 @@ class Columns:
         problem: why not.
         duplicates: number of rows that repeat a timestamp.
         groups: features that move together, at most `MOST_GROUPS`.
+        window: the sequence_length that the rows allow; None: the default one.
+        horizon: the steps of a forecast.
     """
 
     timestamp: str
@@ -50,6 +72,8 @@ class Columns:
     problem: str | None = None
     duplicates: int = 0
     groups: tuple[tuple[str, ...], ...] = ()
+    window: int | None = None
+    horizon: int = HORIZON
 
 
 EXAMPLE = Columns("date", ("volume", "utilization", "defect_rate", "rework"), frequency="D")
@@ -60,7 +84,7 @@ def read_columns(uri: str) -> Columns:
     """Looks at a file, a folder or a glob.
 
     Raises:
-        DataError: it cannot be read, has no timestamp column or no numeric column.
+        DataError: it cannot be read, has no timestamp column or no numeric column, or too few rows to train on.
     """
     timestamp = _timestamp_column(uri)
     table = read_table(uri, timestamp_col=timestamp)
@@ -72,6 +96,8 @@ def read_columns(uri: str) -> Columns:
     try:
         series = build_series(table, timestamp, features, timezone="UTC", on_duplicates="last")
     except DataError as error:
+        if table.num_rows < _FEWEST:
+            raise DataError(f"{uri}: {error}; a first spec takes at least {_FEWEST} rows") from None
         return replace(found, problem=str(error))
     if series.duplicates > _FEW * table.num_rows:
         problem = (
@@ -79,6 +105,7 @@ def read_columns(uri: str) -> Columns:
             f"column, or is there one row per stamp and entity?"
         )
         return replace(found, problem=problem)
+    window, horizon = _fitting(series, uri)
     order = [series.names.index(name) for name in features]
     groups = correlated_groups(series.values[-_SAMPLE:, order], features, MOST_GROUPS)
     return replace(
@@ -86,6 +113,46 @@ def read_columns(uri: str) -> Columns:
         frequency=series.timeline.frequency,
         duplicates=series.duplicates,
         groups=tuple(map(tuple, groups)),
+        window=window,
+        horizon=horizon,
+    )
+
+
+def _fitting(series: Series, uri: str) -> tuple[int | None, int]:
+    """The window (None: the default one) and the horizon that the rows allow.
+
+    A window is at most half of the training part, so that there are as many windows as a window has rows; a forecast
+    at most half of the test part.
+
+    Raises:
+        DataError: no window fits.
+    """
+    fields = TrainingStep.model_fields
+    ratio, share, most = (fields[name].default for name in ("train_ratio", "validation_split", "max_gap"))
+    split = split_rows(len(series), ratio, share)
+    rows, columns = counted(len(series), "step"), len(series.names)
+    if min(split.validation, split.test - split.validation, split.rows - split.test) >= 1:
+        observed = ~np.isnan(series.values)
+        clock = series.timeline.wall_clock(series.steps)
+        carried = own_rhythms(observed[: split.validation], clock[: split.validation], series.names)
+        filled = fill_gaps(series, rule="interpolate", max_gap=most, part_ends=split.part_ends, carried=carried)
+        target: Flags = np.asarray(filled.observed.any(axis=1))
+        length = min(WINDOW, split.validation // 2)
+        while length >= 1:
+            starts = window_starts(filled.usable, filled.foreknowing, target, length)
+            try:
+                split_windows(starts, split, length)
+            except DataError:
+                length //= 2
+                continue
+            horizon = max(1, min(HORIZON, (split.rows - split.test) // 2))
+            return None if length == WINDOW else length, horizon
+        rows += f", in which values of {counted(columns, 'column')} are missing too often for a window of one step"
+    validation, test = split.test - split.validation, split.rows - split.test
+    raise DataError(
+        f"{uri}: there are {rows}; expected at least one window in each of the parts for training "
+        f"({split.validation} steps), validation ({validation}) and test ({test}): "
+        "give more rows, or write the spec by hand with another train_ratio, validation_split or 'missing' rule"
     )
 
 
@@ -119,7 +186,7 @@ model_metadata:  # training
     output: model_metadata
     timestamp_col: {_text(columns.timestamp)}
     {frequency}{why}
-{_repeated(columns)}\
+{_repeated(columns)}{_short(columns)}\
     feature_groups:  # each group gets a network of its own, which reads all features
       all:
 {_items(columns.features, 8)}
@@ -140,7 +207,8 @@ predictions:
     timestamp_col: {_text(columns.timestamp)}
     model_bucket: models
     project_name: {name}
-    forecast_horizon: 30  # steps
+{_short(columns)}\
+    forecast_horizon: {columns.horizon}  # steps
   finalisers: {{input: predictions}}
 
 # automation:  # nothing runs by itself unless this says so
@@ -182,6 +250,12 @@ def _repeated(columns: Columns) -> str:
     if not columns.duplicates:
         return ""
     return f"    on_duplicates: last  # or mean, error: {counted(columns.duplicates, 'row')} repeat a timestamp\n"
+
+
+def _short(columns: Columns) -> str:
+    if columns.window is None:
+        return ""
+    return f"    sequence_length: {columns.window}  # steps that a network reads; {WINDOW} or more with more rows\n"
 
 
 def _suggestion(columns: Columns) -> str:

@@ -16,7 +16,7 @@ from lstm_pipeline.errors import DataError
 from lstm_pipeline.projects.inputs import chain_to
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline.projects.provenance import file_key, listing_fingerprint, options_text
-from lstm_pipeline.projects.sources import Input, open_input, reading_of
+from lstm_pipeline.projects.sources import Access, Input, open_input, reading_of
 from lstm_pipeline.registry import InputRecord
 from lstm_pipeline.spec import DataProduct, SqlStep
 from lstm_pipeline.tables import Extent, FileSet, FoundFile, Reading, joined, list_files, read_extents
@@ -83,7 +83,7 @@ def input_state(
             known, size = _by_file(found, reading, seen or {})
         if known is None or not all(extent.decided for extent in known.values()):
             size += sum(file.size for file in found.files)
-            opened = partial(open_input, project, product, name, uri, steps, storage_options=storage_options)
+            opened = partial(open_input, project, product, name, uri, steps, access=Access(storage_options))
             known = {together: _whole(opened, known)}
     total = joined(list(known.values()))
     return InputState(total.rows, total.oldest, total.newest, fingerprint, len(found.files), size, known, found.files)

@@ -10,6 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.parsing import (
+    are_midnights,
+    converted_wrongly,
+    in_time_order,
+    own_zone,
+    repeats,
+    stamp_problem,
+    time_order,
+)
 from lstm_pipeline.projects.project import Project, StepError
 from lstm_pipeline.projects.provenance import provenance, with_provenance
 from lstm_pipeline.projects.shapes import date_parts, entity_problem, held, split_time, text_problems
@@ -18,16 +27,7 @@ from lstm_pipeline.registry import InputRecord
 from lstm_pipeline.spec import DataProduct, FilterStep, SelectStep, SqlStep
 from lstm_pipeline.sql import in_backticks, needed, redefines
 from lstm_pipeline.sql import running as sql
-from lstm_pipeline.tables import (
-    are_midnights,
-    converted_wrongly,
-    in_time_order,
-    own_zone,
-    repeats,
-    stamp_problem,
-    time_order,
-    with_notes,
-)
+from lstm_pipeline.tables import with_notes
 from lstm_pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -181,7 +181,7 @@ def frame_of(
         newest = None if part.since is None else _from(source.schema, given.timestamp_col, part.since)
         where = need.where if newest is None else newest if need.where is None else need.where & newest
         table = source.read(columns=need.columns, where=where, limit=limit)
-        complete = limit is None or table.num_rows < limit
+        complete = source.complete and (limit is None or table.num_rows < limit)
         for step in steps:
             table = _run(step, table, as_of, given.timezone)
         if table.num_rows == 0 and part.since is not None:

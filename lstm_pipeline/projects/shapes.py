@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lstm_pipeline.parsing import is_text, remedy, text_numbers
 from lstm_pipeline.sql import in_backticks
-from lstm_pipeline.tables import Source, is_text, remedy, text_numbers
+from lstm_pipeline.tables import Source
 from lstm_pipeline.wording import counted, listed
 
 _HOUR = r"(?i)(^|[^a-z])(h|hr|hrs|hour|hours|time|stunde|he|hour_?ending|heure|hora|uhrzeit)($|[^a-z])|hour|uhrzeit"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.parsing import own_zone
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline.spec import DataProduct, GivenTimestamps, SqlStep
 from lstm_pipeline.sql import redefines
-from lstm_pipeline.tables import Extent, Reading, Source, extent_of, open_source, own_zone
+from lstm_pipeline.tables import Extent, Reading, Source, extent_of, open_source
 from lstm_pipeline.timeseries import offset_of
 from lstm_pipeline.timeseries.timeline import is_sub_daily
 from lstm_pipeline.wording import counted
@@ -78,6 +79,19 @@ def reading_of(project: Project, product: DataProduct, name: str, steps: Sequenc
     return Reading(product.inputs[name], timestamp_col, raw=redefines(steps, timestamp_col))
 
 
+@dataclass(frozen=True)
+class Access:
+    """How an input's files are reached, and how much of them is read.
+
+    Attributes:
+        storage_options: of their store, for fsspec; None: as the environment says.
+        most_cells: of more values in CSV files, only the first rows are read; None: all rows are.
+    """
+
+    storage_options: Mapping[str, Any] | None = None
+    most_cells: int | None = None
+
+
 def open_input(
     project: Project,
     product: DataProduct,
@@ -85,7 +99,7 @@ def open_input(
     uri: str,
     steps: Sequence[SqlStep],
     *,
-    storage_options: Mapping[str, Any] | None = None,
+    access: Access = Access(),
 ) -> Input:
     """Opens an input of a data product.
 
@@ -95,13 +109,13 @@ def open_input(
         name: of the input.
         uri: the input's location.
         steps: the SQL steps that read it; if one of them converts the timestamp column, its text is left alone.
-        storage_options: how its store is reached, for fsspec; None: as the environment says.
+        access: how its files are reached, and how much of them is read.
 
     Raises:
         DataError: the input cannot be read, or its options do not fit it.
     """
-    reading = reading_of(project, product, name, steps)
-    source = open_source(uri, reading=reading, storage_options=storage_options)
+    reading = replace(reading_of(project, product, name, steps), most_cells=access.most_cells)
+    source = open_source(uri, reading=reading, storage_options=access.storage_options)
     given = reading.options.timestamps
     if given is not None:
         source = _Stamped(source, given, project.spec.training.timestamp_col, project.spec.timezone, uri)
@@ -120,7 +134,7 @@ class _Stamped:
         self._source, self._name = source, name
         self._stamps = _steps(given, source.rows, timezone, uri)
         self.schema: pa.Schema = source.schema.insert(0, pa.field(name, self._stamps.type))
-        self.rows, self.is_csv = source.rows, source.is_csv
+        self.rows, self.is_csv, self.complete = source.rows, source.is_csv, source.complete
         self.pattern: str | None = None
         self.notes, self.files = source.notes, source.files
 

@@ -137,7 +137,7 @@ def open_session(table: pa.Table, timezone: str, as_of: dt.date) -> Iterator[Ses
         ":memory:", config={**dict.fromkeys(closed, "false"), "threads": "4", "memory_limit": MEMORY}
     )
     try:
-        connection.execute("SET python_enable_replacements = false")
+        connection.execute("SET python_enable_replacements = false; SET enable_progress_bar = false")
         connection.execute(f"SET TimeZone = {quoted(timezone)}")
         connection.execute("SET lock_configuration = true")
         connection.register("input", table)

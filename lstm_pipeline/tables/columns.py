@@ -23,7 +23,9 @@ def check_names(names: Sequence[str], path: str) -> None:
             )
         if name.lower() in seen:
             first = seen[name.lower()]
-            raise DataError(f"{path}: column name {name!r} appears twice (first as {first!r}; case is ignored)")
+            raise DataError(
+                f"{path}: column name {name!r} appears twice (first as {first!r}; case is ignored); rename one"
+            )
         seen[name.lower()] = name
 
 

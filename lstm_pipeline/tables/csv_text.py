@@ -20,13 +20,27 @@ from typing import IO
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.spec import ReadingOptions
 from lstm_pipeline.tables.files import FileSystem, extension, is_local
-from lstm_pipeline.wording import counted
+from lstm_pipeline.wording import counted, listed
 
 UNNAMED = "\ufdd0unnamed "
 """Begins the stand-in for the name of a column without one; no file can contain it."""
 
 _CHUNK = 1 << 22
+_TITLES = 30
+"""A line that does not fit the first one this early shows that the first one is no header, but a title."""
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_OTHER_KINDS = {
+    b"par1": "a Parquet file; name it .parquet",
+    b"pk\x03\x04": "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook; save the sheet as CSV",
+    b"\x1f\x8b": "a file compressed with gzip; name it .csv.gz",
+    b"<!doctype html": "a web page, perhaps one that asks for a login; download the file itself",
+    b"<html": "a web page, perhaps one that asks for a login; download the file itself",
+    b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself with git lfs pull",
+}
+"""First bytes in small letters → what the file is."""
+_VALUE = r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?|[+-]?\d+[.,]\d+"
+_WHOLE = r"[+-]?\d*"
 _SEP = r'^\ufeff?"?sep=(.)"?\s*$'
 
 
@@ -59,13 +73,14 @@ class CsvText:
         with _open_text(self.local, self.compressed) as file:
             for _ in range(self.skipped):
                 file.readline()
-            reader = csv.reader(file, delimiter=self.delimiter, strict=True)
+            reader, read = csv.reader(file, delimiter=self.delimiter, strict=True), 0
             try:
                 for number, row in enumerate(reader):
+                    read = reader.line_num
                     if row and number:
-                        yield self.skipped + reader.line_num, row
+                        yield self.skipped + read, row
             except (csv.Error, UnicodeDecodeError) as error:
-                line = self.skipped + reader.line_num + 1
+                line = self.skipped + read + 1  # where the record begins: an open quote reaches to the end of the file
                 raise DataError(
                     f"line {line} cannot be read: {error}; check for a quote that is not closed and for text that is "
                     "not UTF-8"
@@ -78,7 +93,10 @@ class CsvText:
             for line, row in self.records():
                 if len(row) != width:
                     values, columns = counted(len(row), "value"), counted(width, "column")
-                    return f"line {line} has {values}, but the first line names {columns}"
+                    said = f"line {line} has {values}, but the first line names {columns}"
+                    if width < len(row) and line <= _TITLES:
+                        return f"{said}; remove lines above the one with the column names, if there are any"
+                    return f"{said}; correct this line or remove it"
         except DataError as error:
             return str(error)
         return ""
@@ -104,6 +122,7 @@ def csv_text(fs: FileSystem, path: str, options: ReadingOptions) -> Iterator[Csv
         if not is_local(fs):
             local = str(Path(folder) / ("remote" + extension(path)))
             fs.get_file(path, local)
+        _require_text(local, path, compressed)
         encoding = options.encoding or _marked(local, compressed)
         if encoding not in ("utf-8", "utf-8-sig") or _mixed_line_ends(local, compressed):
             local, compressed = _rewritten(local, Path(folder) / "rewritten.csv", path, encoding, compressed), False
@@ -121,6 +140,15 @@ def _open(local: str, compressed: bool) -> IO[bytes]:
 
 def _open_text(local: str, compressed: bool, encoding: str = "utf-8-sig") -> io.TextIOWrapper:
     return io.TextIOWrapper(_open(local, compressed), encoding=encoding, newline="")
+
+
+def _require_text(local: str, path: str, compressed: bool) -> None:
+    """Refuses files of other kinds under the name of a CSV file."""
+    with _open(local, compressed) as file:
+        start = file.read(64)
+    kind = next((kind for mark, kind in _OTHER_KINDS.items() if start.lower().startswith(mark)), None)
+    if kind:
+        raise DataError(f"{path}: expected the text of a CSV file, found {kind}")
 
 
 def _marked(local: str, compressed: bool) -> str:
@@ -178,10 +206,23 @@ def _header(local: str, path: str, compressed: bool, options: ReadingOptions) ->
             ) from error
         if not line:
             raise DataError(f"{path}: the file is empty; expected a first line with the column names")
+        if "\0" in line:  # every second byte of UTF-16
+            order = "utf-16-be" if line.startswith("\0") else "utf-16-le"
+            raise DataError(
+                f"{path}: the first line contains zero bytes, so the text is not UTF-8; set the input's encoding, e.g. "
+                f"{order}"
+            )
         bare = re.sub('"[^"]*"', "", line)
         likely = ";,\t|" if options.decimal == "," else ",;\t|"  # the first one if the line contains none
         delimiter = options.delimiter or (separator.group(1) if separator else max(likely, key=bare.count))
         names = _names(line, file, delimiter)
+    if not any(name.strip() for name in names):
+        raise DataError(f"{path}: expected a first line with the column names, found one without any name")
+    stripped = [name.strip() for name in names]
+    values = [name for name in stripped if re.fullmatch(_VALUE, name)]
+    if values and all(name in values or re.fullmatch(_WHOLE, name) for name in stripped):
+        shown = listed([repr(name) for name in stripped], 3)
+        raise DataError(f"{path}: expected a first line with the column names, found values ({shown}); add such a line")
     return [name.strip() or f"{UNNAMED}{number}" for number, name in enumerate(names, start=1)], delimiter, skipped
 
 

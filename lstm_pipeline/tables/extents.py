@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.tables.timestamps import with_timestamps
+from lstm_pipeline.parsing import with_timestamps
 
 
 @dataclass(frozen=True)

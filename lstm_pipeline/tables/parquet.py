@@ -29,9 +29,9 @@ from pyarrow.fs import (
     FileSystem as ArrowFileSystem,
 )
 
+from lstm_pipeline.parsing import is_text, plain_type
 from lstm_pipeline.tables.extents import Extent, extent_from_footer, extent_of
 from lstm_pipeline.tables.files import FileSystem, FoundFile, is_local
-from lstm_pipeline.tables.timestamps import is_text, plain_type
 
 _TAIL = 1 << 16
 _GAP = 1 << 16  # reading over a hole of this size is faster than one more request

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.parsing import is_text
 from lstm_pipeline.tables.columns import check_names, check_same_columns
 from lstm_pipeline.tables.files import FileSet
-from lstm_pipeline.tables.timestamps import is_text
 
 _MOST_DIGITS = 38  # of a decimal that DuckDB can read
 

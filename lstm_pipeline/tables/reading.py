@@ -7,50 +7,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.parsing import is_text, plain_type, with_timestamps, without_missing
 from lstm_pipeline.spec import DEFAULT_READING, ReadingOptions
-from lstm_pipeline.tables.csv_files import csv_line, empty_rows, read_csv_column, read_csvs
+from lstm_pipeline.tables.csv_files import read_csv_column
+from lstm_pipeline.tables.csv_source import CsvSource
 from lstm_pipeline.tables.extents import Extent, extent_of, extent_of_file, joined
 from lstm_pipeline.tables.faults import faults_in_words
-from lstm_pipeline.tables.files import FileSet, FoundFile, find_files, is_local
-from lstm_pipeline.tables.numbers import without_missing
+from lstm_pipeline.tables.files import FileSet, find_files, is_local
 from lstm_pipeline.tables.parquet import ParquetFiles
 from lstm_pipeline.tables.pivoting import check_pivot, pivoted
 from lstm_pipeline.tables.promotion import common_schema
-from lstm_pipeline.tables.timestamps import is_text, plain_type, with_timestamps
-from lstm_pipeline.wording import counted, listed
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a source is read.
-
-    Attributes:
-        options: as the spec has them.
-        timestamp_col: the column whose text is read as timestamps; None: no column.
-        raw: whether that column's text is left alone, because a step of the spec converts it.
-    """
-
-    options: ReadingOptions = DEFAULT_READING
-    timestamp_col: str | None = None
-    raw: bool = False
-
-    @property
-    def by_file(self) -> bool:
-        """Whether the rows of files can be counted apart: no option makes other rows or timestamps of them."""
-        return self.options.pivot is None and self.options.timestamps is None
-
-    @property
-    def converted(self) -> str | None:
-        """The column whose text becomes timestamps."""
-        return None if self.raw and self.options.timestamp_format is None else self.timestamp_col
+from lstm_pipeline.tables.source import Reading, Source
+from lstm_pipeline.wording import listed
 
 
 def read_table(
@@ -116,7 +90,7 @@ def open_source(
     with faults_in_words(uri):
         found = find_files(uri, storage_options)
         if found.kind == "CSV":
-            source: Source = _CsvSource(found, reading)
+            source: Source = CsvSource(found, reading)
         else:
             _require_parquet_options(reading.options, uri)
             source = _ParquetSource(found, reading, storage_options)
@@ -177,90 +151,10 @@ def _csv_extent(table: pa.Table, reading: Reading, uri: str) -> Extent:
     return extent_of_file(table, name, uri, reading.options.timestamp_format)
 
 
-class Source(Protocol):
-    """Open files of one kind."""
-
-    schema: pa.Schema
-    files: tuple[FoundFile, ...]
-    rows: int
-    """How many rows there are."""
-    notes: tuple[str, ...]
-    """What was left out, for the user."""
-    pattern: str | None
-    """How the timestamp column's text is written, in Spark's letters; None: the year comes first, or it is no text."""
-    is_csv: bool
-
-    def extent(self) -> Extent:
-        """The number of rows of all files, and the first and the last time; reads no more than opening did.
-
-        Only timestamps that footers of Parquet files have no statistics for are read. Rows without any value count.
-        """
-
-    def read(
-        self,
-        *,
-        columns: Collection[str] | None = None,
-        where: pc.Expression | None = None,
-        limit: int | None = None,
-    ) -> pa.Table:
-        """Reads the files.
-
-        Args:
-            columns: the columns that are needed, by default all. The result has them in the order of the files.
-            where: rows for which this is not true are not needed. Parquet leaves them out, and skips row groups that
-                contain no other rows. CSV, and Parquet with timestamps as text, return all rows.
-            limit: the first so many of these rows are enough; more may be returned.
-
-        Raises:
-            DataError: the files cannot be read without loss or guessing.
-        """
-
-    def line(self, row: int) -> str:
-        """Where a row (from 0) is, e.g. `line 7 of b.csv`."""
-
-
-class _CsvSource:
-    """CSV is read when it is opened: the types depend on every row."""
-
-    is_csv = True
-
-    def __init__(self, found: FileSet, reading: Reading) -> None:
-        self._found, self._options, self.files = found, reading.options, found.files
-        self._timestamp_col = reading.timestamp_col
-        read = read_csvs(found, reading.options)
-        self.notes, self._file_rows = read.notes, read.rows
-        table, self._kept = read.table, None
-        if reading.timestamp_col is not None and (empty := empty_rows(table)).any():
-            self._kept = np.flatnonzero(~empty)
-            table = table.filter(pa.array(~empty))
-            self.notes += (f"{found.uri}: {counted(int(empty.sum()), 'row')} without any value left out",)
-        stamps = with_timestamps(table, reading.converted, found.uri, reading.options.timestamp_format)
-        self._table, self.pattern = stamps.table, stamps.pattern
-        self.schema: pa.Schema = self._table.schema
-        self.rows: int = self._table.num_rows
-
-    def extent(self) -> Extent:
-        return replace(extent_of(self._table, self._timestamp_col), rows=sum(self._file_rows))
-
-    def read(
-        self,
-        *,
-        columns: Collection[str] | None = None,
-        where: pc.Expression | None = None,
-        limit: int | None = None,
-    ) -> pa.Table:
-        return self._table.select([name for name in self.schema.names if columns is None or name in columns])
-
-    def line(self, row: int) -> str:
-        if self._kept is not None:
-            row = int(self._kept[row])
-        return csv_line(self._found, self._file_rows, row, self._options) or f"row {row + 1}"
-
-
 class _ParquetSource:
     """Opening reads the footers, and the timestamp column if it is text: how it is read depends on every row."""
 
-    is_csv = False
+    is_csv, complete = False, True
 
     def __init__(self, found: FileSet, reading: Reading, options: Mapping[str, Any] | None) -> None:
         self._found, self._options, self._reading, self.files = found, options, reading.options, found.files
@@ -355,7 +249,7 @@ class _Pivoted:
         )
         self.schema: pa.Schema = self._table.schema
         self.rows: int = self._table.num_rows
-        self.pattern = source.pattern
+        self.pattern, self.complete = source.pattern, source.complete
 
     def extent(self) -> Extent:
         return extent_of(self._table, self._stamps)

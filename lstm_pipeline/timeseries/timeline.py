@@ -191,8 +191,9 @@ def read_stamps(column: pa.ChunkedArray, name: str) -> tuple[pd.DatetimeIndex, K
         )
     if column.null_count:
         rows = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+        verb = f"is null (row {rows[0] + 1})" if len(rows) == 1 else f"are null (rows {_some(rows + 1)})"
         raise DataError(
-            f"timestamp column '{name}': {len(rows):,} of {len(column):,} values are null (rows {_some(rows + 1)}); "
+            f"timestamp column '{name}': {len(rows):,} of {counted(len(column), 'value')} {verb}; "
             f"remove them with the filter: {name} is not null"
         )
     try:
@@ -272,12 +273,25 @@ def infer_frequency(steps: pd.DatetimeIndex) -> str:
     fitting = {alias: count for alias, count in holes.items() if count is not None}
     if not fitting:
         off = off_grid(steps, candidates[0])
+        hint = _other_zone(steps)
         raise DataError(
             f"cannot infer the frequency: most timestamps are {common_step(steps)} apart, but {len(off):,} of "
-            f"{len(steps):,} are not on that grid (first: {_some(off)}); set 'frequency', or move the timestamps "
-            "onto a grid with date_trunc in a select_expression"
+            f"{len(steps):,} are not on that grid (first: {_some(off)}); {hint}set 'frequency', or move the "
+            "timestamps onto a grid with date_trunc in a select_expression"
         )
     return min(fitting, key=lambda alias: fitting[alias])
+
+
+def _other_zone(steps: pd.DatetimeIndex) -> str:
+    """What to write if steps of days are at one of two hours: midnight elsewhere, in summer and in winter."""
+    times = (steps - steps.normalize()).unique().sort_values()
+    hour = pd.Timedelta(hours=1)
+    if common_step(steps) < DAY or len(times) != 2 or times[1] - times[0] not in (hour, 23 * hour):
+        return ""
+    return (
+        "in UTC, midnights of a time zone with daylight saving move by an hour like these: name it with the spec's "
+        "timezone, e.g. Europe/Berlin; or "
+    )
 
 
 def common_step(steps: pd.DatetimeIndex) -> pd.Timedelta:

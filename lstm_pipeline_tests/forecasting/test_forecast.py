@@ -139,7 +139,7 @@ REFUSED: dict[str, tuple[Callable[[], pa.Table], str]] = {
     ),
     "a null timestamp": (
         lambda: with_column(mill_table(), "date", [None, *mill_table()["date"].to_pylist()[1:]]),
-        "1 of 120 values are null",
+        r"1 of 120 values is null \(row 1\)",
     ),
 }
 

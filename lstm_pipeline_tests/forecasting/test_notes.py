@@ -14,7 +14,9 @@ import pytest
 from lstm_pipeline.errors import DataError, SpecError
 from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.notes import data_notes, described_data
+from lstm_pipeline.projects import checks
 from lstm_pipeline_tests.mill import (
+    AS_OF,
     LENGTH,
     PREDICTED,
     ROWS,
@@ -214,6 +216,25 @@ def test_rows_of_nothing_at_all_are_still_an_error() -> None:
         mill_dataset(table)
 
 
+# stand-ins
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "rows", "told"),
+    [(100, -999.0, 3, True), (100, 9_999.0, 5, True), (100, -999.0, 2, False), (100, 0.0, 5, False),
+     (100, 90.0, 5, False), (-5, -200.0, 4, True)],
+)  # fmt: skip
+def test_values_that_may_stand_for_missing_ones(low: float, value: float, rows: int, told: bool) -> None:
+    wind = low + np.arange(ROWS) % 20.0  # 20 different values from `low` on
+    wind[3 : 3 + rows] = value
+    found = [note for note in notes(with_column(mill_table(), "wind", wind)) if "missing_values" in note]
+    said = (
+        f"'wind' is {value:g} in {rows} rows and far from that in all others ({low} to {low + 19}); if it means a "
+        f"missing value, write missing_values: [{value:g}] at the input"
+    )
+    assert found == [said] * told
+
+
 # names
 
 
@@ -238,6 +259,19 @@ def test_validate_describes_the_data(tmp_path: Path) -> None:
         "note: 2 rows at the end hold a timestamp and nothing else and are left off: the last observed row is "
         "2024-04-17 00:00:00",
     ]
+
+
+def test_of_the_first_rows_of_a_large_input_less_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = mill_project(tmp_path, longer(2))
+    monkeypatch.setattr(checks, "MOST_CELLS", 4 * 50)
+    found = checks.checked_data(project, AS_OF)
+    uses = ["power: load, parts", "warmth: heat", "input only: wind", "ignored: note (in drop_cols)"]
+    rows = found.frame and found.frame.table.num_rows
+    said = f"note: the input is large, so only its first {rows} rows were looked at"
+    assert described_data(project, found.frame) == [*uses, said]
+    monkeypatch.setattr(checks, "MOST_CELLS", 4 * 5)  # too few rows for a window in each part say nothing of all rows
+    found = checks.checked_data(project, AS_OF)
+    assert described_data(project, found.frame)[-1].startswith("note: the input is large")
 
 
 def test_what_validate_describes_can_be_trained(tmp_path: Path) -> None:

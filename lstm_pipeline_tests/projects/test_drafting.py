@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.forecasting import described_data
 from lstm_pipeline.projects import EXAMPLE, data_problems, first_spec, load_project, read_columns, relative_uri
 from lstm_pipeline.projects.drafting import Columns
 from lstm_pipeline.spec import load_spec
@@ -73,6 +74,40 @@ def test_a_stamp_that_is_not_the_whole_key_is_not_taken_for_one(tmp_path: Path) 
     text = draft(tmp_path / "data.csv").read_text()
     assert "# frequency: D  # not inferred: 60 rows of 120 repeat a timestamp" in text
     assert "on_duplicates" not in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "window", "horizon"),
+    [(6, None, None), (8, 2, 1), (60, 19, 6), (200, 64, 20), (282, 90, 28), (300, 90, 30)],
+)
+def test_window_and_horizon_fit_the_rows(tmp_path: Path, rows: int, window: int | None, horizon: int | None) -> None:
+    path = tmp_path / "data.csv"
+    frame(rows).to_csv(path, index=False)
+    if window is None:
+        with pytest.raises(DataError, match=r"there are 6 steps; expected at least one window .* validation \(0"):
+            draft(path)
+        return
+    project = load_project(draft(path))
+    assert data_problems(project) == []
+    assert project.spec.training.sequence_length == window
+    assert project.spec.prediction.forecast_horizon == horizon
+    assert described_data(project)[0] == "all: heat, heat_2, power"  # it can be trained
+    assert ("sequence_length" in (tmp_path / "specs" / "plant.yaml").read_text()) == (window < 90)
+
+
+def test_a_window_fits_between_gaps(tmp_path: Path) -> None:
+    data = frame(400)
+    kept = [row for row in range(400) if row % 70 < 40]  # no gap of 30 days is filled
+    data.iloc[kept].to_csv(tmp_path / "data.csv", index=False)
+    project = load_project(draft(tmp_path / "data.csv"))
+    assert project.spec.training.sequence_length == 22  # 90, 45 and longer ones cross a gap
+    assert described_data(project)[0] == "all: heat, heat_2, power"
+
+
+def test_two_rows_are_too_few_for_a_spec(tmp_path: Path) -> None:
+    frame(2).to_csv(tmp_path / "data.csv", index=False)
+    with pytest.raises(DataError, match=r"cannot infer the frequency from 2 .*; a first spec takes at least 3 rows"):
+        read_columns(str(tmp_path / "data.csv"))
 
 
 @pytest.mark.parametrize(

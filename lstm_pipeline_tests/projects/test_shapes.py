@@ -294,3 +294,69 @@ def test_a_big_input_is_checked_by_its_first_rows(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(ParquetFiles, "read", spy)
     assert complaints(project) == ""
     assert read == [100, 100]  # of 900, for each of the two data products
+
+
+def big_csv(value: str = "{day}.5", late: int = 0, last: str = "", count: int = 1_000) -> str:
+    """Days; the column `late` has its first value in row `late`."""
+    first = dt.date(2000, 1, 1)
+    lines = [
+        f"{(first + dt.timedelta(days=day)):%d/%m/%Y},{value.format(day=day)},{day if day >= late else ''}"
+        for day in range(count)
+    ]
+    return "\n".join(["date,v,late", *lines[:-1], last or lines[-1], ""])
+
+
+def test_a_big_csv_file_is_checked_by_its_first_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "MOST_CELLS", 30)
+    project = small_project(tmp_path, big_csv(late=4_900, count=5_000))  # DuckDB looks at 2,048 rows at least
+    found = checks.checked_data(project, AS_OF)
+    assert found.problems == []
+    assert found.frame is not None
+    assert not found.frame.complete
+    assert found.frame.table.slice(8).to_pylist() == [
+        {"date": dt.date(2000, 1, 9), "v": 8.5, "late": None},  # all rows tell day and month, and the type of `late`
+        {"date": dt.date(2000, 1, 10), "v": 9.5, "late": None},
+    ]
+    assert found.frame.table.schema.types == [pa.date32(), pa.float64(), pa.int64()]
+    assert training_input(project, AS_OF).num_rows == 5_000
+
+
+@pytest.mark.parametrize("condition", ["v >= 900", "date >= '2002-01-01'"])
+def test_all_rows_of_a_big_csv_file_are_read_if_none_of_the_first_ones_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, condition: str
+) -> None:
+    monkeypatch.setattr(checks, "MOST_CELLS", 30)
+    found = checks.checked_data(small_project(tmp_path, big_csv(), steps=[{"condition": condition}]), AS_OF)
+    assert found.problems == []
+    assert found.frame is not None
+    assert found.frame.complete
+    assert found.frame.table.num_rows == (100 if "v" in condition else 269)
+    folder = tmp_path / "none"
+    folder.mkdir()
+    none = small_project(folder, big_csv(), steps=[{"condition": "v < 0"}])
+    assert "leaves none of 1,000 rows" in complaints(none)
+
+
+def test_a_check_of_the_first_rows_fails_for_no_later_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "MOST_CELLS", 30)
+    assert complaints(small_project(tmp_path, big_csv(last="26/09/2002,?,5"))) == ""
+    monkeypatch.setattr(checks, "MOST_CELLS", 3_001)
+    assert "1 of 1,000 values is not a number (first: '?' in line 1001 of data.csv)" in complaints(
+        small_project(tmp_path, big_csv(last="26/09/2002,?,5"))
+    )
+
+
+def test_files_after_the_first_rows_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = small_project(tmp_path, "")
+    (tmp_path / "data.csv").unlink()
+    folder = tmp_path / "data.csv"
+    folder.mkdir()
+    for number in range(3):
+        days = [f"{dt.date(2024, 1, 1) + dt.timedelta(days=10 * number + day)},{day}" for day in range(10)]
+        (folder / f"{number}.csv").write_text("\n".join(["date,v", *days, ""]))
+    for cells, count, complete in ((24, 12, False), (40, 20, False), (60, 30, False), (62, 30, True)):
+        monkeypatch.setattr(checks, "MOST_CELLS", cells)
+        found = checks.checked_data(project, AS_OF)
+        assert found.problems == []
+        assert found.frame is not None
+        assert (found.frame.table.num_rows, found.frame.complete) == (count, complete)

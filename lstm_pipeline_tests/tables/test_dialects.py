@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -143,7 +145,10 @@ def test_reading_options(
         ("a;b\n1;2;3\n", {"decimal": ","}, "line 2 has 3 values, but the first line names 2 columns"),
         ("sep=;\na;b\n1;2\n3\n", {}, "line 4 has 1 value, but the first line names 2 columns"),
         (",b\nx,2\ny,3\n", {}, "column 1 has no name; if it is a pandas index, write the file with index=False"),
-        ("a , a\n1,2\n", {}, "column name 'a' appears twice"),
+        ("a , a\n1,2\n", {}, "column name 'a' appears twice (first as 'a'; case is ignored); rename one"),
+        (",\n1,2\n", {}, "expected a first line with the column names, found one without any name"),
+        ("Plant 3\n\na,b\n1,2\n", {}, "the first line names 1 column; remove lines above the one with"),
+        ("a,b\n1,2\n# end\n", {}, "the first line names 2 columns; correct this line or remove it"),
     ],
 )  # fmt: skip
 def test_refused_in_words(tmp_path: Path, text: str | bytes, options: dict[str, Any], said: str) -> None:
@@ -208,6 +213,63 @@ def test_two_digit_years(tmp_path: Path, texts: list[str], expected: Any) -> Non
     table = source(tmp_path, "t,v\n" + "".join(f"{text},1\n" for text in texts), stamps="t").read()
     found = table.column("t").to_pylist()
     assert found == expected if isinstance(expected, list) else found[0] == expected
+
+
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_told(tmp_path: Path, order: str) -> None:
+    path = tmp_path / "d.csv"
+    path.write_bytes("a,b\n1,2\n".encode(order))
+    with pytest.raises(DataError, match=rf"first line contains zero bytes, .* set the input's encoding, e.g. {order}$"):
+        open_source(str(path))
+    reading = Reading(ReadingOptions(encoding=order))
+    assert open_source(str(path), reading=reading).read().to_pydict() == {"a": [1], "b": [2]}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PAR1\x00\x00", "found a Parquet file; name it .parquet"),
+        (b"PK\x03\x04\x00", "found a zip archive or an Excel workbook; unpack it, or save the sheet as CSV"),
+        (gzip.compress(b"a,b\n1,2\n"), "found a file compressed with gzip; name it .csv.gz"),
+        (b"<!DOCTYPE html>\n<html>", "found a web page, perhaps one that asks for a login"),
+        (b"version https://git-lfs.github.com/spec/v1\nsize 1\n", "found a pointer of Git LFS; fetch the file itself"),
+    ],
+)
+def test_files_of_other_kinds_are_told(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "d.csv").write_bytes(content)
+    with pytest.raises(DataError, match=re.escape(f"d.csv: expected the text of a CSV file, {said}")):
+        open_source(str(tmp_path / "d.csv"))
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [("2024-01-01,0.5", True), ("01.02.2024 13:00,1,2", True), ("1,2.5,", True), ("date,0.5", False),
+     ("2019,2020", False), ("2024-01-01,a", False)],
+)  # fmt: skip
+def test_a_first_line_of_values_is_no_header(tmp_path: Path, line: str, values: bool) -> None:
+    """Its row would be lost in silence."""
+    (tmp_path / "d.csv").write_text(f"{line}\n{','.join('7' * (line.count(',') + 1))}\n")
+    if values:
+        with pytest.raises(DataError, match=r"column names, found values \(.*\); add such a line"):
+            open_source(str(tmp_path / "d.csv"))
+    else:
+        assert open_source(str(tmp_path / "d.csv")).schema.names == line.split(",")
+
+
+def test_an_open_quote_is_told_where_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text('a,b\n1,"x\ny"\n2,"z\n3,w\n4,v\n')
+    with pytest.raises(DataError, match=r"line 4 cannot be read: unexpected end of data"):
+        open_source(str(tmp_path / "d.csv"))
+
+
+def test_a_word_in_one_of_several_files_is_told(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("a\n1\n2\n")
+    (tmp_path / "2.csv").write_text("a\n1\n?\n3\n")
+    said = "int64 in 1.csv, string in 2.csv; in 2.csv, 1 of 3 values is not a number (first: '?'): write missing_values"
+    with pytest.raises(DataError, match=re.escape(said)):
+        open_source(str(tmp_path))
+    found = open_source(str(tmp_path), reading=Reading(ReadingOptions(missing_values=["?"])))
+    assert found.read().to_pydict() == {"a": [1, 2, 1, None, 3]}
 
 
 # --- Parquet ----------------------------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ def test_one_wrong_stamp_is_a_clear_error() -> None:
 
 def test_null_stamps() -> None:
     assert refused(pa.array([None, dt.datetime(2024, 1, 1)], US), [1.0, 2.0]).startswith(
-        "timestamp column 't': 1 of 2 values are null (rows 1)"
+        "timestamp column 't': 1 of 2 values is null (row 1)"
     )
 
 

@@ -462,3 +462,15 @@ def test_a_moment_is_read_on_the_step_clock() -> None:
     time = dt.datetime(2024, 5, 1, 23, 30, tzinfo=dt.UTC)
     berlin = [Timeline("date", frequency, "Europe/Berlin", "timestamp").moment(time) for frequency in ("h", "D")]
     assert berlin == [pd.Timestamp("2024-05-01 23:30"), pd.Timestamp("2024-05-02 01:30")]
+
+
+def test_midnights_of_another_zone_are_told_from_rows_off_the_grid() -> None:
+    days = pd.date_range("2024-03-20", "2024-04-10", tz="Europe/Berlin").tz_convert("UTC").tz_localize(None)
+    with pytest.raises(
+        DataError, match=r"midnights of a time zone .*: name it with the spec's timezone, e\.g\. Europe"
+    ):
+        infer_frequency(days)
+    moved = days.to_series().where(days != days[5], days[5] + pd.Timedelta(minutes=7))
+    with pytest.raises(DataError) as caught:
+        infer_frequency(pd.DatetimeIndex(moved))
+    assert "midnights" not in str(caught.value)

@@ -7,30 +7,31 @@ says what the comma is. A text column in which most values look like numbers is 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lstm_pipeline.parsing.timestamps import is_text
 from lstm_pipeline.spec import ReadingOptions
-from lstm_pipeline.tables.timestamps import is_text
 from lstm_pipeline.wording import counted
 
 NULLS = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
 """Texts that are missing values in every CSV file."""
 
-_PLAIN = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?"
-_SPACES = "[ \u00a0\u2009\u202f]"
-_CODE = r"^[+-]?0\d"
-_GROUPED = rf"[+-]?\d{{1,3}}([,.'’]|{_SPACES})\d{{2,3}}(([,.'’]|{_SPACES})\d{{2,3}})*([.,]\d+)?"
+PLAIN = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?"
+SPACES = "[ \u00a0\u2009\u202f]"
+CODE = r"^[+-]?0\d"
+_GROUPED = rf"[+-]?\d{{1,3}}([,.'’]|{SPACES})\d{{2,3}}(([,.'’]|{SPACES})\d{{2,3}})*([.,]\d+)?"
 _DECIMAL_COMMA = r"[+-]?\d*,\d+([eE][+-]?\d{1,3})?"
-_SIGNS = "[$€£¥₹]"
+SIGNS = "[$€£¥₹]"
+_BODY = rf"(\d[\d.,'’]*({SPACES}\d{{3}}[\d.,]*)*|[.,]\d+)"
 _DECORATED = (
-    rf"[+-]?{_SIGNS}{_SPACES}?[+-]?[\d.,]*\d|[+-]?[\d.,]*\d{_SPACES}?({_SIGNS}|[%‰])|"
-    r"\([\d.,]*\d\)|−[\d.,]*\d|[\d.,]*\d-"
+    rf"[+−-]?{SIGNS}{SPACES}?[+−-]?{_BODY}|[+−-]?{_BODY}{SPACES}?({SIGNS}|[%‰])|"
+    rf"\({SIGNS}?{SPACES}?{_BODY}{SPACES}?({SIGNS}|%)?\)|−{_BODY}|{_BODY}-"
 )
-_LIKE = rf"^({_PLAIN}|{_GROUPED}|{_DECIMAL_COMMA}|{_DECORATED})$"
+LIKE = rf"^({PLAIN}|{_GROUPED}|{_DECIMAL_COMMA}|{_DECORATED})$"
 
 
 _MARKER = r"^(?i:[^\p{L}\p{N}]+|#?n\.?/?a\.?|#n/?v|null|nil|none|missing|m|nodata|no data|unknown|#ref!|#div/0!)$"
@@ -46,7 +47,7 @@ class TextNumbers:
         bad: how many of them are no plain numbers.
         row: the first of these, from 0; -1 if there is none.
         first: its text.
-        words: the different bad values, at most `_MOST_WORDS` + 1 of them.
+        words: different bad values, at most `_MOST_EXAMPLES` of them.
     """
 
     values: int
@@ -61,7 +62,7 @@ class TextNumbers:
         return f"{self.bad:,} of {counted(self.values, 'value')} {verb}"
 
 
-_MOST_WORDS = 5
+_MOST_EXAMPLES = 200
 
 
 def text_numbers(column: pa.ChunkedArray) -> TextNumbers | None:
@@ -76,65 +77,23 @@ def text_numbers(column: pa.ChunkedArray) -> TextNumbers | None:
         return None
     count = len(column) - column.null_count
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    like = _sum(pc.and_(_matches(text, _LIKE), pc.invert(_matches(text, _CODE))))
+    like = _sum(pc.and_(_matches(text, LIKE), pc.invert(_matches(text, CODE))))
     markers = _sum(_matches(text, _MARKER))
     if not like or 2 * like <= count - markers:
         return None
-    codes = _sum(_matches(text, _CODE))
+    codes = _sum(_matches(text, CODE))
     if codes and _sum(_matches(text, r"^\d+$")) == count and len(pc.unique(pc.utf8_length(text).drop_null())) == 1:
         return None  # codes of one length with leading zeros
-    plain = pc.and_(_matches(text, f"^({_PLAIN})$"), pc.invert(_matches(text, _CODE)))
+    plain = pc.and_(_matches(text, f"^({PLAIN})$"), pc.invert(_matches(text, CODE)))
     bad = pc.fill_null(pc.and_(pc.invert(plain), pc.is_valid(text)), False)
     rows = pc.indices_nonzero(bad)
-    words = pc.unique(text.filter(bad)).slice(0, _MOST_WORDS + 1).to_pylist()
+    words = pc.unique(text.filter(bad)).slice(0, _MOST_EXAMPLES).to_pylist()
     first = column[rows[0].as_py()].as_py() if len(rows) else ""
     return TextNumbers(count, len(rows), rows[0].as_py() if len(rows) else -1, first, tuple(words))
 
 
-def remedy(name: str, found: TextNumbers, csv: bool) -> str:
-    """What to write into the spec, so that the column becomes numbers.
-
-    Args:
-        name: of the column.
-        found: what is wrong with it.
-        csv: whether the reading options of CSV can be used.
-    """
-    quoted = "`" + name.replace("`", "``") + "`"
-    if not found.bad:
-        return f"write `* REPLACE (cast({quoted} AS double) AS {quoted})` in a select_expression"
-    options: list[str] = []
-    if len(found.words) <= _MOST_WORDS or csv:
-        words = [word for word in found.words if not re.fullmatch(_LIKE.strip("^$"), word) or re.match(_CODE, word)]
-        marked = [word for word in found.words if word not in words]
-        marks = _marks(marked)
-        if marks is not None and len(words) <= _MOST_WORDS and (csv or not marks):
-            options += [f"missing_values: [{', '.join(map(_yaml, words))}]"] * bool(words) + marks
-    if options:
-        return f"write {' and '.join(options)} at the input"
-    return (
-        f"write `* REPLACE (try_cast({quoted} AS double) AS {quoted})` in a select_expression, which makes a null of "
-        "every other value"
-    )
-
-
-def _yaml(word: str) -> str:
-    return "'" + word.replace("'", "''") + "'"
-
-
-def _marks(words: Sequence[str]) -> list[str] | None:
-    """The options `decimal` and `thousands` by which all words are numbers; None if there are none."""
-    if not words:
-        return []
-    for decimal, thousands in ((",", ""), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'")):
-        pattern = _number_pattern(decimal, thousands)
-        three = thousands == "" and all(re.fullmatch(r"[+-]?\d{1,3},\d{3}", word) for word in words)
-        if not three and all(re.fullmatch(pattern, word) for word in words):
-            written = [f"decimal: '{decimal}'"] * (decimal != ".")
-            return written + [f"thousands: {_yaml(thousands)}"] * bool(thousands)
-    return None
-
-
-def _number_pattern(decimal: str, thousands: str) -> str:
+def number_pattern(decimal: str, thousands: str) -> str:
+    """The regular expression of a number with these marks; `thousands` may be empty."""
     point = re.escape(decimal)
     grouped = f"{_groups(thousands)}|" if thousands else ""
     return rf"[+-]?(({grouped}\d+)({point}\d*)?|{point}\d+)([eE][+-]?\d{{1,3}})?"
@@ -147,7 +106,7 @@ def _groups(mark: str, most: int = 99) -> str:
 
 
 def _separator(mark: str) -> str:
-    return {" ": _SPACES, "'": "['’]"}.get(mark, re.escape(mark))
+    return {" ": SPACES, "'": "['’]"}.get(mark, re.escape(mark))
 
 
 # --- text to values --------------------------------------------------------------------------------------------------
@@ -170,11 +129,12 @@ def typed(column: pa.ChunkedArray, options: ReadingOptions) -> pa.ChunkedArray:
     if pc.any(missing).as_py():
         none = pa.scalar(None, pa.string())
         text, trimmed = pc.if_else(missing, none, text), pc.if_else(missing, none, trimmed)
+    trimmed = pc.replace_substring_regex(trimmed, "^−", "-")  # typeset tables have a minus of their own
     for pattern, convert in _readings(options):
         if _sum(_matches(trimmed.slice(0, 100), pattern)) < len(trimmed.slice(0, 100).drop_null()):
             continue
         if _sum(_matches(trimmed, pattern)) == len(trimmed) - trimmed.null_count > 0:
-            return text if _sum(_matches(trimmed, _CODE)) else convert(trimmed)
+            return text if _sum(_matches(trimmed, CODE)) else convert(trimmed)
     return text
 
 
@@ -184,7 +144,7 @@ def _word(value: str | float) -> str:
 
 def _readings(options: ReadingOptions) -> list[tuple[str, Callable[[pa.ChunkedArray], pa.ChunkedArray]]]:
     decimal, thousands = options.decimal or ".", options.thousands or ""
-    number = _number_pattern(decimal, thousands)
+    number = number_pattern(decimal, thousands)
 
     def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         if thousands:

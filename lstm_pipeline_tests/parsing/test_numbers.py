@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from lstm_pipeline.parsing.numbers import text_numbers, typed
+from lstm_pipeline.parsing.remedies import remedy
 from lstm_pipeline.spec.reading import ReadingOptions
-from lstm_pipeline.tables.numbers import remedy, text_numbers, typed
+from lstm_pipeline.sql import running as sql
 
 
 def column(*values: Any) -> pa.ChunkedArray:
@@ -27,7 +31,7 @@ def column(*values: Any) -> pa.ChunkedArray:
         (("1 234", "5"), 1, 0, "write thousands: ' ' at the input"),
         (("1'234", "5"), 1, 0, "write thousands: '''' at the input"),
         (("1,5", "x", "2,5"), 3, 0, "write missing_values: ['x'] and decimal: ',' at the input"),
-        (("$1", "$2.50"), 2, 0, "write `* REPLACE (try_cast(`a b` AS double) AS `a b`)` in a select_expression"),
+        (("$1", "$2.50"), 2, 0, "write `* REPLACE (cast(replace(`a b`, '$', '') AS double) AS `a b`)` in a select"),
         (("1", "2", "3", "4", "5", "6", "a", "b", "c", "d", "e", "f", "7"), 6, 6, "write `* REPLACE (try_cast("),
         (("1", "01", "3"), 1, 1, "write missing_values: ['01'] at the input"),
     ],
@@ -45,7 +49,51 @@ def test_numbers_in_parquet_that_are_text() -> None:
     assert remedy("n", found, csv=False) == "write `* REPLACE (cast(`n` AS double) AS `n`)` in a select_expression"
     found = text_numbers(column("1,5", "2"))
     assert found is not None
-    assert "try_cast" in remedy("n", found, csv=False)
+    assert remedy("n", found, csv=False) == (
+        "write `* REPLACE (cast(replace(`n`, ',', '.') AS double) AS `n`)` in a select_expression"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "numbers"),
+    [
+        (("$1,234.50", "-$2", "3"), [1234.5, -2.0, 3.0]),
+        (("12,5 %", "100%", "0%"), [12.5, 100.0, 0.0]),
+        (("1.234,50 €", "2,5 €"), [1234.5, 2.5]),
+        (("(1,234.5)", "2", "(3)"), [-1234.5, 2.0, -3.0]),
+        (("($1.50)", "$2"), [-1.5, 2.0]),
+        (("1.234,50-", "2,00", "3,5-"), [-1234.5, 2.0, -3.5]),
+        (("−1.5 %", "2 %"), [-1.5, 2.0]),
+        (("1’234.5%", "2%"), [1234.5, 2.0]),
+        (("1\u2009234,5 €", "2\u00a0€"), [1234.5, 2.0]),
+    ],
+)
+def test_signs_around_numbers_are_taken_away_without_losing_a_value(
+    values: tuple[str, ...], numbers: list[float]
+) -> None:
+    texts = column(*values)
+    found = text_numbers(texts)
+    assert found is not None
+    advice = remedy("the n", found, csv=True)
+    written = re.fullmatch(r"write `(\* REPLACE .*)` in a select_expression", advice)
+    assert written, advice
+    table = sql.select(pa.table({"the n": texts}), [written.group(1)], as_of=dt.date(2024, 1, 1), timezone="UTC")
+    assert table["the n"].to_pylist() == numbers
+
+
+def test_words_and_signs_are_mended_together() -> None:
+    found = text_numbers(column("1%", "n/a", "2.5%"))
+    assert found is not None
+    assert remedy("a", found, csv=True) == (
+        "write missing_values: ['n/a'] at the input and `* REPLACE (cast(replace(`a`, '%', '') AS double) AS `a`)` "
+        "in a select_expression"
+    )
+
+
+def test_the_minus_of_typeset_tables_is_a_minus() -> None:
+    assert typed(column("\u22121.5", "2"), ReadingOptions()).to_pylist() == [-1.5, 2.0]
+    assert typed(column("\u22121", "2"), ReadingOptions()).to_pylist() == [-1, 2]
+    assert typed(column("\u2212x", "2"), ReadingOptions()).to_pylist() == ["\u2212x", "2"]
 
 
 @pytest.mark.parametrize(

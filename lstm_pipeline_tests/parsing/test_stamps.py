@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lstm_pipeline.parsing.stamps import in_time_order, own_zone, stamp_problem, time_order
 from lstm_pipeline.sql import select
-from lstm_pipeline.tables.stamps import in_time_order, own_zone, stamp_problem, time_order
 
 DAYS = [dt.date(2024, 1, 1) + dt.timedelta(days=day) for day in range(40)]
 HOURS = [dt.datetime(2024, 1, 30) + dt.timedelta(hours=hour) for hour in range(40)]

@@ -2,12 +2,14 @@
 
 In any text column, values that all begin with the year are recognised as dates or times. The timestamp column may
 also be day-first or month-first, provided that only one of the two can read every value. The same text therefore never
-becomes two different dates. Years of two digits follow POSIX: 69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068.
+becomes two different dates. Years of two digits follow POSIX: 69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068;
+whether they come first or last is decided by the order and the spacing of all values, or not at all.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -26,15 +28,42 @@ _ENDS_IN_OFFSET = rf":\d\d(\.\d+)?{_OFFSET}\s*$"
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f")
 _SHORT_YEAR = r"^\s*\d{1,2}[./-]\d{1,2}[./-]\d{1,2}(\s|$)"
 _LONG_YEAR = r"^\s*\d{1,2}[./-]\d{1,2}[./-]\d{4}(\s|$)"
+_ENDS_THE_DAY = r"([ T])24:00(:00)?\s*$"
 _ORDERS = (("dd/MM/yyyy", "%d{0}%m{0}%Y", "./-"), ("MM/dd/yyyy", "%m{0}%d{0}%Y", "/-"))
+_SHORT_ORDERS = (
+    ("dd/MM/yy", "%d{0}%m{0}%y", "./-"), ("MM/dd/yy", "%m{0}%d{0}%y", "/-"), ("yy/MM/dd", "%y{0}%m{0}%d", "./-")
+)  # fmt: skip
+_DENSER = 4
+"""How many times denser the times of the right reading are than those of any other."""
+_FEW, _MOST_WORDS = 0.1, 5
+"""Text in at most this share of the rows, of so many kinds, does not spoil a column, but marks rows of another kind."""
 _OTHERS = (
     "yyyy-MM", "yyyy/MM", "MM/yyyy", "MM-yyyy", "yyyyMMdd", "MM/dd/yyyy hh:mm:ss a", "MM/dd/yyyy hh:mm a",
     "dd/MM/yyyy hh:mm:ss a", "dd/MM/yyyy hh:mm a", "yyyy-MM-dd hh:mm:ss a", "yyyy-MM-dd hh:mm a", "dd-MMM-yyyy",
     "dd-MMM-yy", "dd MMM yyyy", "MMM dd yyyy", "MMM dd, yyyy", "MMM-yy", "MMM-yyyy", "MMM yyyy", "yyyyMMdd HHmm",
     "yyyyMMdd HH:mm", "yyyyMMdd HH:mm:ss", "yyyy.MM.dd", "yyyy.MM.dd HH:mm", "yyyy.MM.dd HH:mm:ss", "dd-MMM-yyyy HH:mm",
     "dd-MMM-yyyy HH:mm:ss", "dd/MMM/yyyy HH:mm:ss", "yyyy-MM-dd-HH",
+    "yyyy'M'MM", "yyyyMMdd'T'HHmmss", "yyyyMMdd'T'HHmm",
 )  # fmt: skip
 """Ways of writing timestamps that are not recognised by themselves, but proposed."""
+_YEAR = "cast(substr({0}, 1, 4) AS int)"
+_WEEK = (
+    f"date_add(date_trunc('week', make_date({_YEAR}, 1, 4)), 7 * cast(substr({{0}}, -2) AS int) - 7)",
+    f"date_add(date_trunc('week', make_date({_YEAR}, 1, 4)), "
+    "7 * cast(substr({0}, -4, 2) AS int) + cast(substr({0}, -1) AS int) - 8)",
+)
+_CONVERTED = (
+    (r"\d{4}[ -]?[QqKkTt][1-4]", f"make_date({_YEAR}, 3 * cast(substr({{0}}, -1) AS int) - 2, 1)"),
+    (r"[QqKkTt][1-4][ /-]?\d{4}",
+     "make_date(cast(substr({0}, -4) AS int), 3 * cast(substr({0}, 2, 1) AS int) - 2, 1)"),
+    (r"\d{4}-?W\d{2}", _WEEK[0]), (r"\d{4}-W\d{2}-[1-7]", _WEEK[1]),
+    (r"\d{4}-[0-3]\d{2}", f"date_add(make_date({_YEAR}, 1, 1), cast(substr({{0}}, 6) AS int) - 1)"),
+    (r"\d{2}\.\d{2}\.\d{4} \d{2}:\d{2} *[-–] *\d{2}\.\d{2}\.\d{4} \d{2}:\d{2}.*",
+     "to_timestamp(substr({0}, 1, 16), 'dd.MM.yyyy HH:mm')"),
+    (r"\d{4}-\d{2}-\d{2} \d{2}:\d{2} *[-–] *(\d{4}-\d{2}-\d{2} )?\d{2}:\d{2}",
+     "to_timestamp(substr({0}, 1, 16), 'yyyy-MM-dd HH:mm')"),
+)  # fmt: skip
+"""Shapes of timestamps that no pattern has, and the SQL that reads them: quarters, weeks, days of the year, spans."""
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -91,7 +120,7 @@ def with_timestamps(table: pa.Table, name: str | None, uri: str, pattern: str | 
     if column.null_count == len(column):
         return StampText(table.set_column(index, name, column.cast(pa.timestamp("us"))))
     try:
-        values, found = _by_pattern(column, pattern) if pattern else _recognised(column)
+        values, found = _by_pattern(column, pattern) if pattern else _recognised(column, name)
     except DataError as error:
         raise DataError(f"{uri}: column {name!r}: {error}") from None
     return StampText(table.set_column(index, name, values), found)
@@ -103,7 +132,7 @@ def _by_pattern(column: pa.ChunkedArray, pattern: str) -> tuple[pa.ChunkedArray,
     Raises:
         DataError: a value is written in another way.
     """
-    parsed = _query(column, "true", f"try_strptime(trim(text), '{_sql(strptime_format(pattern))}')")
+    parsed = _strptime(column, "true", [strptime_format(pattern)])
     if has_long_year(pattern):
         parsed = pc.if_else(pc.less(pc.year(parsed), 1000), pa.scalar(None, parsed.type), parsed)
     if parsed.null_count > column.null_count:
@@ -112,7 +141,7 @@ def _by_pattern(column: pa.ChunkedArray, pattern: str) -> tuple[pa.ChunkedArray,
     return (parsed if re.search("[hHms]", _unquoted(pattern)) else parsed.cast(pa.date32())), pattern
 
 
-def _recognised(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str | None]:
+def _recognised(column: pa.ChunkedArray, name: str) -> tuple[pa.ChunkedArray, str | None]:
     """Reads the text in the one way that fits every value.
 
     Raises:
@@ -120,32 +149,34 @@ def _recognised(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str | None]:
     """
     if _mixed_offsets(column):
         raise DataError("only some values have a UTC offset; write all values with one, or none")
-    year = "%y" if _all_match(column, _SHORT_YEAR) else "%Y"
+    short = _all_match(column, _SHORT_YEAR)
+    orders = _SHORT_ORDERS if short else _ORDERS
     readings = [
         _Read(None, _year_first(column)),
-        *(
-            _Read(pattern, _by_format(column, strptime.replace("%Y", year), separators))
-            for pattern, strptime, separators in _ORDERS
-        ),
+        *(_Read(pattern, _by_format(column, strptime, marks)) for pattern, strptime, marks in orders),
     ]
     complete = [reading for reading in readings if reading.values.null_count == column.null_count]
-    if not complete and year == "%y":
-        first = _Read("yy/MM/dd", _by_format(column, "%y{0}%m{0}%d", "./-"))
-        complete = [first] * (first.values.null_count == column.null_count)
     if not complete:
         nearest = min((reading.values for reading in readings), key=lambda values: values.null_count)
-        raise DataError(_unread(column, nearest, _advice(column)))
-    if any(not reading.values.equals(complete[0].values) for reading in complete[1:]):
-        shown = repr(pc.first(column.drop_null()).as_py())
+        raise DataError(_unread(column, nearest, _advice(column, name)))
+    different = [
+        reading
+        for index, reading in enumerate(complete)
+        if not any(reading.values.equals(earlier.values) for earlier in complete[:index])
+    ]
+    chosen = different[0] if len(different) == 1 else _likeliest(different) if short else None
+    if chosen is None:
+        shown, ways = repr(pc.first(column.drop_null()).as_py()), [_written(each, column) or "" for each in different]
+        if short:
+            raise DataError(
+                f"{shown} can be read as {', '.join(ways[:-1])} or {ways[-1]}, and the other values do not tell; write "
+                "dates as 2024-01-31, or set the input's timestamp_format to one of these"
+            )
         raise DataError(
             f"{shown} can be read day-first or month-first; write dates as 2024-01-31, or set the input's "
-            f"timestamp_format, e.g. {_written(complete[0], column, year)}"
+            f"timestamp_format, e.g. {ways[0]}"
         )
-    if year == "%y" and complete[0].pattern != "yy/MM/dd" and not _ordered(complete[0].values):
-        first = _Read("yy/MM/dd", _by_format(column, "%y{0}%m{0}%d", "./-"))
-        if first.values.null_count == column.null_count and _ordered(first.values):
-            complete = [first]
-    return complete[0].values, _written(complete[0], column, year)
+    return chosen.values, _written(chosen, column)
 
 
 @dataclass(frozen=True)
@@ -156,21 +187,43 @@ class _Read:
     values: pa.ChunkedArray
 
 
+def _likeliest(readings: Sequence[_Read]) -> _Read | None:
+    """The one reading in which the times only rise or only fall, or else the one with by far the fewest holes.
+
+    A wrong reading jumps to and fro, or from year to year. None: several are as good.
+    """
+    ordered = [reading for reading in readings if _ordered(reading.values)] or list(readings)
+    *others, best = sorted(ordered, key=lambda reading: _density(reading.values))
+    return best if all(_density(best.values) >= _DENSER * _density(other.values) for other in others) else None
+
+
 def _ordered(values: pa.ChunkedArray) -> bool:
-    """Whether the times only rise or only fall: a wrong reading jumps to and fro."""
-    steps = np.diff(values.drop_null().cast(pa.timestamp("us")).cast(pa.int64()).to_numpy())
-    return bool(len(steps)) and bool((steps >= 0).all() or (steps <= 0).all())
+    """Whether the times only rise or only fall."""
+    steps = np.diff(_micros(values))
+    return bool((steps >= 0).all() or (steps <= 0).all())
 
 
-def _written(reading: _Read, column: pa.ChunkedArray, year: str) -> str | None:
+def _density(values: pa.ChunkedArray) -> float:
+    """The share of the steps between the first and the last time that have a row; a step is one of the shorter gaps."""
+    times = np.unique(_micros(values))
+    if len(times) < 2:
+        return 1.0
+    step = float(np.quantile(np.diff(times), 0.1))
+    return len(times) / (float(times[-1] - times[0]) / step + 1)
+
+
+def _micros(values: pa.ChunkedArray) -> np.ndarray:
+    micros: np.ndarray = values.drop_null().cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+    return micros
+
+
+def _written(reading: _Read, column: pa.ChunkedArray) -> str | None:
     """The pattern of the first value, in Spark's letters."""
     if reading.pattern is None:
         return None
     text = pc.first(column.drop_null()).as_py().strip()
     separator = next((mark for mark in "./-" if mark in text), "/")
     pattern = reading.pattern.replace("/", separator)
-    if year == "%y":
-        pattern = pattern.replace("yyyy", "yy")
     return pattern + {0: "", 1: " HH:mm", 2: " HH:mm:ss"}.get(text.count(":"), "") + ".SSSSSS" * ("." in text[8:])
 
 
@@ -180,13 +233,25 @@ def _unread(column: pa.ChunkedArray, reading: pa.ChunkedArray, advice: str) -> s
     shown = ", ".join(f"row {row + 1}: {column[row].as_py()!r}" for row in rows[:3])
     more = ", ..." if len(rows) > 3 else ""
     verb = "is not a timestamp" if len(rows) == 1 else "are not timestamps"
+    words = pc.unique(column.filter(bad)).to_pylist() if len(rows) <= _FEW * len(column) else []
+    if 0 < len(words) <= _MOST_WORDS:  # totals, units, a header in the middle
+        listed_words = ", ".join("'" + word.strip().replace("'", "''") + "'" for word in words)
+        advice = (
+            f"correct {'it' if len(rows) == 1 else 'them'}, or leave such rows out: write missing_values: "
+            f"[{listed_words}] at the input, and a filter that the column IS NOT NULL"
+        )
     return f"{len(rows):,} of {counted(len(column), 'value')} {verb} ({shown}{more}); {advice}"
 
 
-def _advice(column: pa.ChunkedArray) -> str:
-    """What to write for text that is not recognised: the first known pattern that fits every value."""
+def _advice(column: pa.ChunkedArray, name: str) -> str:
+    """What to write for text that is not recognised: the first known pattern or expression that fits every value."""
+    quoted = "`" + name.replace("`", "``") + "`"
+    for shape, expression in _CONVERTED:
+        if _all_match(column, rf"^\s*{shape}\s*$"):
+            made = expression.replace("{0}", f"trim({quoted})")
+            return f"write `* REPLACE ({made} AS {quoted})` in a select_expression"
     for pattern in _OTHERS:
-        parsed = _query(column, "true", f"try_strptime(trim(text), '{_sql(strptime_format(pattern))}')")
+        parsed = _strptime(column, "true", [strptime_format(pattern)])
         if parsed.null_count == column.null_count and pc.all(pc.greater(pc.year(parsed), 999)).as_py():
             return f"set the input's timestamp_format: {pattern}"
     return "expected values like 2024-01-31 13:00:00; another way of writing them is set by timestamp_format"
@@ -194,10 +259,6 @@ def _advice(column: pa.ChunkedArray) -> str:
 
 def _unquoted(pattern: str) -> str:
     return re.sub("'[^']*'", "", pattern)
-
-
-def _sql(text: str) -> str:
-    return text.replace("'", "''")
 
 
 def _all_match(column: pa.ChunkedArray, pattern: str) -> bool:
@@ -223,15 +284,25 @@ def _by_format(column: pa.ChunkedArray, date: str, separators: str) -> pa.Chunke
     """Null where the text fits `date` with none of the separators; DATE if no value has a time, else TIMESTAMP."""
     formats = [date.format(separator) + time for separator in separators for time in _TIMES]
     years = _LONG_YEAR if "%Y" in date else _SHORT_YEAR
-    parsed = _query(column, f"regexp_matches(text, '{years}')", f"try_strptime(trim(text), {formats})")
+    parsed = _strptime(column, f"regexp_matches(text, '{years}')", formats)
     has_time = pc.any(pc.match_substring(column, ":")).as_py()
     return parsed if has_time else parsed.cast(pa.date32())
+
+
+def _strptime(column: pa.ChunkedArray, fits: str, formats: Sequence[str]) -> pa.ChunkedArray:
+    """Null where the text fits none of the formats; 24:00 is the midnight at which the day ends."""
+    quoted = ", ".join("'" + text.replace("'", "''") + "'" for text in formats)
+    text, later = "trim(text)", ""
+    if pc.any(pc.match_substring_regex(column, _ENDS_THE_DAY)).as_py():
+        text = f"regexp_replace({text}, '{_ENDS_THE_DAY}', '\\1' || '00:00' || '\\2')"
+        later = f" + CASE WHEN regexp_matches(text, '{_ENDS_THE_DAY}') THEN INTERVAL 1 DAY ELSE INTERVAL 0 DAY END"
+    return _query(column, fits, f"try_strptime({text}, [{quoted}]){later}")
 
 
 def _query(column: pa.ChunkedArray, fits: str, value: str) -> pa.ChunkedArray:
     """`value` where the text `fits`, which excludes words that DuckDB also accepts as times: 'epoch', 'infinity'."""
     with duckdb.connect(":memory:") as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         connection.register("input", pa.table({"text": column}))
         query = f"SELECT CASE WHEN {fits} THEN {value} END AS value FROM input"
         return connection.sql(query).to_arrow_table().column("value")
