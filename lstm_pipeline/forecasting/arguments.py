@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.parsing import with_timestamps
+from lstm_pipeline.parsing import counted_in_words, with_timestamps
 from lstm_pipeline.wording import listed
 
 MOST_STEPS = 1_000_000
@@ -49,8 +49,14 @@ def as_table(frame: Any, needed: Sequence[str]) -> pa.Table:
             f"the prediction input lacks columns that the models were trained on: {listed(absent)}; its columns: "
             f"{listed(names)}"
         )
-    columns = {name: _column(frame, names.index(name), name) for name in wanted}
-    return with_timestamps(pa.table(columns), stamp, "frame").table
+    table = pa.table({name: _column(frame, names.index(name), name) for name in wanted})
+    kind = table.schema.field(stamp).type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        raise DataError(
+            f"frame: column '{stamp}': expected a date or a timestamp, found {kind}; "
+            f"{counted_in_words(table.column(stamp))}: convert them, e.g. with pd.to_datetime and its unit or format"
+        )
+    return with_timestamps(table, stamp, "frame").table
 
 
 def _is_dates(index: pd.Index, stamp: str) -> bool:

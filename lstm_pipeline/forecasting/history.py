@@ -12,6 +12,7 @@ import pyarrow as pa
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting.row_notes import empty_note, unplanned_note
+from lstm_pipeline.parsing import text_numbers
 from lstm_pipeline.registry import ModelMetadata
 from lstm_pipeline.statistics import Scaler
 from lstm_pipeline.timeseries import (
@@ -130,7 +131,7 @@ def read_history(metadata: ModelMetadata, table: pa.Table, *, needs_season: bool
             f"the prediction input lacks columns that the models were trained on: {listed(absent)}; "
             f"its columns: {listed(table.column_names)}"
         )
-    text = [f"{name} ({table.schema.field(name).type})" for name in names if not _is_number(table, name)]
+    text = [f"{name} ({_described(table, name)})" for name in names if not _is_number(table, name)]
     if text:
         raise DataError(f"the models were trained on numeric columns; these are not numeric here: {listed(text)}")
     try:
@@ -195,6 +196,12 @@ def _require_rows(metadata: ModelMetadata, series: Series, filled: Filled, needs
             f"{counted(len(gap), 'step')} cannot be filled, the first at {first}; fix the data or end the prediction "
             "input earlier"
         )
+
+
+def _described(table: pa.Table, name: str) -> str:
+    """The type of a column that is not numeric and, if it is numbers as text, the first value that is none."""
+    kind, found = str(table.schema.field(name).type), text_numbers(table.column(name))
+    return f"{kind}; {found.found()}, first: {found.first!r}" if found is not None and found.bad else kind
 
 
 def _is_number(table: pa.Table, name: str) -> bool:

@@ -10,6 +10,7 @@ from lstm_pipeline.parsing.remedies import remedy
 from lstm_pipeline.parsing.stamps import (
     are_midnights,
     converted_wrongly,
+    counted_in_words,
     in_time_order,
     own_zone,
     repeats,
@@ -22,6 +23,7 @@ __all__ = [
     "NULLS",
     "are_midnights",
     "converted_wrongly",
+    "counted_in_words",
     "in_time_order",
     "is_text",
     "own_zone",

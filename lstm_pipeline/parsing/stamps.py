@@ -82,6 +82,22 @@ _KINDS = (
 )
 
 
+def counted_in_words(column: pa.ChunkedArray) -> str:
+    """What a column of numbers in place of timestamps counts, by the size of its values."""
+    values = column.drop_null().cast(pa.float64(), safe=False).to_numpy()
+    if not len(values):
+        return "it holds no value"
+    low, high = float(values.min()), float(values.max())
+    kind = _counted(values)
+    return f"the values {_number(low)} to {_number(high)} look like {kind.what if kind else 'no usual count of time'}"
+
+
+def _counted(values: np.ndarray) -> _Counted | None:
+    low, high = float(values.min()), float(values.max())
+    fitting = (kind for kind in _KINDS if kind.lowest <= low and high <= kind.highest and kind.valid(values))
+    return next(fitting, None)
+
+
 def counted_as(values: np.ndarray, name: str, *, converted: bool = False) -> str:
     """What numbers in place of timestamps look like, and the expression that converts them.
 
@@ -94,12 +110,12 @@ def counted_as(values: np.ndarray, name: str, *, converted: bool = False) -> str
         return "it holds no value"
     low, high = float(values.min()), float(values.max())
     span = f"{_number(low)} to {_number(high)}"
-    for kind in _KINDS:
-        if kind.lowest <= low and high <= kind.highest and kind.valid(values):
-            expression = f"{kind.expression.format(name)} AS {name}"
-            if converted:
-                return f"the values {span} look like {kind.what}; write `{expression}` in its select_expression instead"
-            return f"the values {span} look like {kind.what}; write `* REPLACE ({expression})` in a select_expression"
+    kind = _counted(values)
+    if kind is not None:
+        expression = f"{kind.expression.format(name)} AS {name}"
+        if converted:
+            return f"the values {span} look like {kind.what}; write `{expression}` in its select_expression instead"
+        return f"the values {span} look like {kind.what}; write `* REPLACE ({expression})` in a select_expression"
     return (
         f"the values {span} look like no usual count of time; convert them in a select_expression, e.g. with "
         "timestamp_seconds, or number the rows with the input's `timestamps: {start: …, frequency: …}`"

@@ -82,6 +82,18 @@ WRONG: dict[str, tuple[Any, str]] = {
         "can be read day-first or month-first",
     ),
     "numbers as dates": (FRAME.assign(date=range(ROWS)), "expected a date or a timestamp, found int64"),
+    "seconds": (
+        FRAME.assign(date=1_704_067_200 + 86_400 * np.arange(ROWS)),
+        "^frame: column 'date': .* found int64; the values 1704067200 to 1714348800 look like seconds since 1970: ",
+    ),
+    "days as numbers": (
+        FRAME.assign(date=20_240_101.0 + np.arange(ROWS) % 30),
+        r"found double; the values 20240101 to 20240130 look like days \(yyyyMMdd\): convert them, e\.g\. with pd",
+    ),
+    "a word among numbers": (
+        FRAME.assign(load=["?", *FRAME["load"].astype(str)[1:]]),
+        r"not numeric here: load \(\w*string; 1 of 120 values is not a number, first: '\?'\)$",
+    ),
     "text and dates": (
         FRAME.assign(date=[dt.date(2024, 1, 1), *FRAME["date"].astype(str)[1:]]),
         "^frame: cannot be read as a table: column 'date': ",

@@ -24,6 +24,7 @@ from lstm_pipeline.reporting.terminal import (
     forecast_table,
     make_console,
     metrics_table,
+    note_lines,
     versions_table,
 )
 from lstm_pipeline_tests.stubs import make_registry, train_and_publish
@@ -116,6 +117,18 @@ def test_a_versions_metrics_and_coverage_in_words(tmp_path: Path) -> None:
     text = printed(metrics_table(record))
     assert "Rolled over 1 step from 12,345 origins in the test part" in " ".join(text.split())
     assert all(word in text for word in ("load", "mean", "last_value", "12,345"))
+
+
+def test_a_mean_says_which_features_it_leaves_out(tmp_path: Path) -> None:
+    """The sMAPE of a column of zeros has no meaning."""
+    registry = make_registry(tmp_path)
+    record = registry.ensemble_record(train_and_publish(registry, "run"))
+    said = "note: the mean smape leaves out features whose values are all 0 in the test part: leak"
+    for smape, expected in ((None, [said]), (4.0, [])):
+        scores = {"load": {"rmse": 1.0, "smape": 5.0}, "leak": {"rmse": 0.0, "smape": smape}}
+        metadata = record.metadata.model_copy(update={"feature_metrics": {"rolled": scores, "one_step": scores}})
+        found = note_lines(record.model_copy(update={"metadata": metadata}))
+        assert [line for line in found if "leaves out" in line] == expected
 
 
 def test_decisions_are_shown_with_both_errors(tmp_path: Path) -> None:
