@@ -211,6 +211,9 @@ predictions:
     forecast_horizon: {columns.horizon}  # steps
   finalisers: {{input: predictions}}
 
+# checks:  # all are made; off, warn or error says what a failed one is
+#   freshness: {{severity: error, steps: 1}}
+
 # automation:  # nothing runs by itself unless this says so
 #   train: "0 3 * * 0"    # cron: every Sunday at 3
 #   predict: "15 6 * * *"

@@ -138,12 +138,14 @@ def test_the_example_is_a_valid_spec(tmp_path: Path) -> None:
 def test_the_commented_parts_are_valid_too(tmp_path: Path) -> None:
     text = first_spec("plant", "plant.parquet", EXAMPLE)
     lines = text.splitlines()
-    start = lines.index("# automation:  # nothing runs by itself unless this says so")
+    assert "# automation:  # nothing runs by itself unless this says so" in lines
+    start = lines.index("# checks:  # all are made; off, warn or error says what a failed one is")
     lines[start:] = [line.removeprefix("# ") for line in lines[start:]]
     shown = re.sub(r"(?m)^( *)# (?=- |  [a-z]|owners|models_config)", r"\1", "\n".join(lines))
     (tmp_path / "plant.yaml").write_text(shown)
     spec = load_spec(tmp_path / "plant.yaml").spec
     assert spec.automation is not None
+    assert (spec.checks.freshness.severity, spec.checks.freshness.steps) == ("error", 1)
     assert spec.model_metadata.transformations[0].transform == "filter_with_condition"
     assert spec.training.options("all").units == 64
     assert spec.owners == ["you@example.org", "team:plant"]

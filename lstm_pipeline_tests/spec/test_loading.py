@@ -434,7 +434,7 @@ extra: 1
         "line 51: predictions.finalisers.input: expected the output of the regression_prediction_lstm step or of a "
         "step after it, found 'recent'",
         "line 52: extra: unknown key. Known keys: name, timezone, catalog, model_metadata, predictions, automation, "
-        "owners, tags, description",
+        "checks, owners, tags, description",
     ]  # fmt: skip
 
 
