@@ -35,8 +35,8 @@ MOST_DEPS = 500
 the input of the same name: the event log keeps what every run says, and hundreds of arrows tell nobody anything."""
 
 MOST_COLUMNS = 200
-"""Of a wider table, a run says only the columns' names, types and what the spec says about them: 400 features with their
-intervals would be a megabyte of the event log for each forecast."""
+"""Of a wider table, a run says only the columns' names, types and what the spec says about them: 400 features with
+their intervals would be a megabyte of the event log for each forecast."""
 
 _WRITTEN = (METADATA, PREDICTIONS)
 """The assets that the user's data products are; only they have SQL steps of their own, and an output schema."""
