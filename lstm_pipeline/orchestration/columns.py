@@ -34,6 +34,10 @@ MOST_DEPS = 500
 """A forecast of so many columns times inputs names all inputs of each column. A larger one names for each column only
 the input of the same name: the event log keeps what every run says, and hundreds of arrows tell nobody anything."""
 
+MOST_COLUMNS = 200
+"""Of a wider table, a run says only the columns' names, types and what the spec says about them: 400 features with
+their intervals would be a megabyte of the event log for each forecast."""
+
 _WRITTEN = (METADATA, PREDICTIONS)
 """The assets that the user's data products are; only they have SQL steps of their own, and an output schema."""
 
@@ -117,7 +121,8 @@ def table_columns(project: Project, asset: str, table: pa.Table) -> dict[str, An
     fields = product_of(project, asset).fields if asset in _WRITTEN else None
     columns = describe(table.schema)
     numeric = {field.name: is_numeric(field.type) for field in table.schema}
-    return {_SCHEMA: _schema(columns, _explained(project, asset, dict(columns), numeric), fields or ())}
+    explained = _explained(project, asset, dict(columns), numeric) if len(columns) <= MOST_COLUMNS else {}
+    return {_SCHEMA: _schema(columns, explained, fields or ())}
 
 
 # --- what columns mean -----------------------------------------------------------------------------------------------
@@ -271,4 +276,6 @@ def _unique(deps: Sequence[dg.TableColumnDep]) -> list[dg.TableColumnDep]:
 
 
 def _linked(deps: Mapping[str, Sequence[dg.TableColumnDep]]) -> dict[str, Any]:
+    if len(deps) > MOST_COLUMNS:
+        return {}
     return {_LINEAGE: dg.TableColumnLineage({name: list(used) for name, used in deps.items()})}

@@ -220,3 +220,15 @@ def test_intervals_are_explained_and_lead_to_their_feature(tmp_path: Path, monke
     assert brief["date"] == {(RECENT, "date")}
     monkeypatch.setattr(columns, "MOST_DEPS", 35)
     assert len(deps(prediction_columns(project, made(table)))["power"]) == 5
+
+
+def test_a_wide_table_is_not_told_column_by_column(tmp_path: Path) -> None:
+    fields = [field(f"f{number}", "DOUBLE", description=f"Meter {number}.") for number in range(201)]
+    project = with_product(tmp_path, "predictions", finalisers={"input": "forecast"}, details={"fields": fields[:1]})
+    wide = prediction_columns(project, made(row(*(each["name"] for each in fields))))
+    assert list(wide) == ["dagster/column_schema"]
+    assert list(descriptions(wide).values()) == ["Meter 0.", *[None] * 200]  # the spec's own words stay
+    told = prediction_columns(project, made(row(*(each["name"] for each in fields[:200]))))
+    assert len(deps(told)) == 200
+    assert all(descriptions(told).values())
+    assert list(input_columns(project, "cleaned_data", row(*(each["name"] for each in fields)))) == list(wide)

@@ -128,7 +128,7 @@ def test_new_files_of_a_folder_are_counted_and_only_they_are_opened(tmp_path: Pa
     assert source.specs_by_key[KEY].kinds == {"file", "parquet"}
 
 
-def test_the_retraining_sensor_does_not_read_again_what_an_observation_has_read(tmp_path: Path) -> None:
+def test_observations_and_the_retraining_sensor_do_not_read_again_what_the_other_has_read(tmp_path: Path) -> None:
     project = tiny_project(tmp_path)
     now = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
     with dg.DagsterInstance.ephemeral() as instance:
@@ -140,6 +140,9 @@ def test_the_retraining_sensor_does_not_read_again_what_an_observation_has_read(
     facts = gather(project, now)
     assert facts.input is not None
     assert (facts.input.rows, facts.input.bytes_read) == (121, (tmp_path / "plant.csv").stat().st_size)
+    with dg.DagsterInstance.ephemeral() as instance:  # and the other way round
+        found = values(observe(project, instance))
+    assert (found["dagster/row_count"], found["bytes_read"]) == (121, 0)
 
 
 def test_every_input_is_a_source_and_equal_file_names_are_told_apart(tmp_path: Path) -> None:
