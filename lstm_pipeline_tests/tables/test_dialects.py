@@ -230,7 +230,7 @@ def test_utf_16_without_a_mark_is_told(tmp_path: Path, order: str) -> None:
     [
         (b"PAR1\x00\x00", "found a Parquet file; name it .parquet"),
         (b"PK\x03\x04\x00", "found a zip archive or an Excel workbook; unpack it, or save the sheet as CSV"),
-        (gzip.compress(b"a,b\n1,2\n"), "found a file compressed with gzip; name it .csv.gz"),
+        (gzip.compress(b"a,b\n1,2\n", mtime=0), "found a file compressed with gzip; name it .csv.gz"),
         (b"<!DOCTYPE html>\n<html>", "found a web page, perhaps one that asks for a login"),
         (b"version https://git-lfs.github.com/spec/v1\nsize 1\n", "found a pointer of Git LFS; fetch the file itself"),
     ],
