@@ -72,8 +72,3 @@ def test_where_the_schedule_cannot_be_moved_the_longest_pause_counts(
     policy = freshness_policy(automated(tmp_path, predict=crons))
     assert isinstance(policy, TimeWindowFreshnessPolicy)
     assert policy.fail_window.to_timedelta() == window
-
-
-def test_a_schedule_that_is_named_twice_is_one(tmp_path: Path) -> None:
-    policy = freshness_policy(automated(tmp_path, predict=["15 6 * * *", "15 6 * * *"]))
-    assert isinstance(policy, CronFreshnessPolicy)

@@ -70,15 +70,16 @@ def test_everything_then_one_group(project: Project) -> None:
     assert cleaned["dagster/row_count"] == 120
     assert cleaned["frequency"] == "D"
     assert cleaned["as_of"] == "2024-06-01"
-    assert len(cleaned["preview"].records) == 3  # preview_limit rows
+    assert len(cleaned["newest_rows"].records) == 3  # preview_limit rows
     (water,) = events("trained_model", "water")
     assert water["predicted_features"] == ["flow", "passes"]
     assert "data:image/png;base64," in water["loss_curve"]
-    assert water["one_step_rmse"] > 0
+    assert [row["feature"] for row in rows_of(water["metrics_one_step"])] == ["flow", "passes"]
+    assert water["val_loss"] > 0
     (version,) = events("model_metadata")
     assert version["version"] == "v1"
     assert {"group": "water", "model": "v1", "predicts": "flow, passes"} in rows_of(version["models"])
-    assert {"seasonal_naive", "last_value"} <= {row["method"] for row in rows_of(version["baselines_rolled"])}
+    assert {"seasonal_naive", "last_value"} <= {row["method"] for row in rows_of(version["means_beside_baselines"])}
     (forecast,) = events("predictions")
     assert "data:image/png;base64," in forecast["forecast"]
     assert {"feature": "passes", "model": "water v1"} in rows_of(forecast["predicted_by"])

@@ -63,7 +63,7 @@ def test_what_the_spec_asks_for_is_switched_on(tmp_path: Path) -> None:
     project = automated(
         tmp_path,
         train="0 3 * * 0",
-        predict=["15 6 * * *", "15 18 * * *", "15 6 * * *"],
+        predict=["15 6 * * *", "15 18 * * *"],
         timezone="Europe/Berlin",
     )
     train, predict = build_schedules(project)
