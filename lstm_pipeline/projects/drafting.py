@@ -255,9 +255,8 @@ def _repeated(columns: Columns) -> str:
 def _short(columns: Columns) -> str:
     if columns.window is None:
         return ""
-    return (
-        f"    sequence_length: {columns.window}  # steps that a network reads; {USUAL_WINDOW} or more with more rows\n"
-    )
+    note = f"steps that a network reads; with more rows, leave it out: {USUAL_WINDOW}, or two seasons"
+    return f"    sequence_length: {columns.window}  # {note}\n"
 
 
 def _suggestion(columns: Columns) -> str:
