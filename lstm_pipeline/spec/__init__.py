@@ -147,7 +147,7 @@ _NAMES = {
         "SqlStep",
         "TrainingStep",
         "USUAL_WINDOW",
-    ),  # fmt: skip
+    ),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
