@@ -143,7 +143,7 @@ def backtest(
         contest = _published(dataset, project, version, origins)
     else:
         version = None
-        origins = _origins(dataset, project, options, project.spec.training.sequence_length)
+        origins = _origins(dataset, project, options, dataset.sequence_length)
         contest = _retrained(dataset, project, options.retrain_every, origins, on_stage, on_epoch)
     if is_installed():
         contest = with_statistical(dataset, contest, on_stage)
@@ -245,7 +245,7 @@ def _retrained(
             dataset, step, origin, train_horizon=train_horizon, horizon=origins.horizon, on_epoch=on_epoch
         )
         rolled = roll_from(dataset, retrained.ensemble, first, origins.horizon)
-        parts.append(contest_of(dataset, retrained.dataset, rolled, retrained.calibration, step.sequence_length))
+        parts.append(contest_of(dataset, retrained.dataset, rolled, retrained.calibration, dataset.sequence_length))
         blended = blended or retrained.calibration.is_blend
     return joined(parts, blended=blended)
 

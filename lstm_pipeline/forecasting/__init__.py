@@ -23,6 +23,7 @@ from lstm_pipeline.forecasting.training import (
     train_group,
     train_groups,
 )
+from lstm_pipeline.forecasting.window_length import step_for
 
 __all__ = [
     "CONSTANT",
@@ -60,6 +61,7 @@ __all__ = [
     "resolve_options",
     "roll_from",
     "roll_held_out",
+    "step_for",
     "train_group",
     "train_groups",
     "training_log",

@@ -14,6 +14,7 @@ import pyarrow as pa
 from lstm_pipeline.arrays import Flags, Float32, Float64
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting.inputs import NetworkInputs
+from lstm_pipeline.forecasting.window_length import window_length
 from lstm_pipeline.parsing import own_zone
 from lstm_pipeline.projects import provenance_of
 from lstm_pipeline.registry import InputRecord
@@ -61,7 +62,7 @@ class Dataset:
         split: the rows of the training, validation and test parts.
         calendar: names of the calendar features.
         season: number of steps in a season.
-        sequence_length: rows of the windows that the spec asks for.
+        sequence_length: rows of a window: those that the spec asks for, else as many as `window_length` says.
         input: what the table was made from; None if the table does not say.
         notes: what was left out of the table or put in order.
     """
@@ -218,6 +219,7 @@ def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset
     training = slice(split.validation)
     carried = own_rhythms(~np.isnan(series.values[training]), wall_clock[training], series.names)
     filled = fill_gaps(series, rule=step.missing, max_gap=step.max_gap, part_ends=split.part_ends, carried=carried)
+    season = step.season_length or _season(series)
     calendar = calendar_names(_nominal(series), step.calendar_features)
     if step.holidays:
         calendar = (*calendar, holiday_name(step.holidays))
@@ -230,10 +232,10 @@ def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset
         filled,
         split,
         calendar,
-        season=step.season_length or _season(series),
-        sequence_length=step.sequence_length,
+        season=season,
+        sequence_length=window_length(step, season, split.validation),
         input=provenance_of(table),
         notes=tuple(notes_of(table)),
     )
-    dataset.windows(features.predicted, step.sequence_length)  # fails early if there are too few rows
+    dataset.windows(features.predicted, dataset.sequence_length)  # fails early if there are too few rows
     return dataset

@@ -59,7 +59,7 @@ def described_data(project: Project, frame: Frame | None = None) -> list[str]:
     except DataError as error:
         if not frame.complete:  # other rows may be enough for a window in each part
             return [*resolve_features(frame.table.schema, step).lines(), _part_note(frame), *_as_notes(frame.notes)]
-        place = ("model_metadata", "transformations", product.transformations.index(step))
+        place = ("model_metadata", "transformations", product.model_step)
         raise SpecError(project.loaded.source, [project.loaded.problem(place, str(error))]) from None
     if not frame.complete:
         return [*dataset.features.lines(), _part_note(frame), *_as_notes([*_season_note(dataset), *frame.notes])]

@@ -176,7 +176,7 @@ def train_group(run: TrainingRun, group: str) -> StoredModel:
 def resolve_options(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> ModelOptions:
     """A group's options, with those filled in that depend on the data or on other options."""
     options = step.options(group)
-    chunk = dataset.chunk_length(options.output_chunk_length, horizon, step.sequence_length)
+    chunk = dataset.chunk_length(options.output_chunk_length, horizon, dataset.sequence_length)
     known = chunk > 1 if options.known_future is None else options.known_future
     return options.model_copy(update={"network": options.parts, "output_chunk_length": chunk, "known_future": known})
 
@@ -215,7 +215,7 @@ def prepare(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> T
     from lstm_pipeline.network.architecture import Shape
     from lstm_pipeline.network.training import WindowData
 
-    options, length = resolve_options(dataset, step, group, horizon), step.sequence_length
+    options, length = resolve_options(dataset, step, group, horizon), dataset.sequence_length
     names = dataset.features.groups[group]
     scaler = dataset.scaler(options.scaler if step.scale_features else "none")
     rows = dataset.rows(scaler)
@@ -291,7 +291,7 @@ def _metadata(run: TrainingRun, task: TrainingTask, log: TrainingLog) -> ModelMe
         context_features=list(features.context),
         integer_features=[name for name in names if name in features.integers],
         calendar_features=list(dataset.calendar),
-        hyperparameters=recorded_options(step, task.options),
+        hyperparameters=recorded_options(step, task.options, dataset.sequence_length),
         metrics={},
         feature_metrics={},
         training_rows=dataset.row_ranges(),
@@ -342,10 +342,10 @@ def drift_record(dataset: Dataset, predicted: Sequence[str]) -> DriftReferences:
     )
 
 
-def recorded_options(step: TrainingStep, options: ModelOptions) -> dict[str, Any]:
-    """The options that were used: the group's own and the step's."""
-    keys = ("sequence_length", "epochs", "patience", "batch_size", "train_ratio", "validation_split", "scale_features")
-    return {**options.model_dump(), **{key: getattr(step, key) for key in keys}}
+def recorded_options(step: TrainingStep, options: ModelOptions, length: int) -> dict[str, Any]:
+    """The options that were used: the group's own and the step's, with the rows of a window."""
+    keys = ("epochs", "patience", "batch_size", "train_ratio", "validation_split", "scale_features")
+    return {**options.model_dump(), "sequence_length": length, **{key: getattr(step, key) for key in keys}}
 
 
 def library_versions() -> dict[str, str]:

@@ -19,7 +19,7 @@ from lstm_pipeline.monitoring.checks import Lag, Verdict
 from lstm_pipeline.parsing import own_zone
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import EnsembleMetadata, ModelMetadata
-from lstm_pipeline.spec import Checks
+from lstm_pipeline.spec import USUAL_WINDOW, Checks
 from lstm_pipeline.timeseries import (
     Series,
     Timeline,
@@ -158,7 +158,7 @@ def _input_verdicts(
     def constant() -> Verdict:
         found = known()
         columns = dict(zip(found.series.names, found.series.values.T, strict=True))
-        window = project.spec.training.sequence_length
+        window = model.sequence_length if model else project.spec.training.sequence_length or USUAL_WINDOW
         return checks.constant_columns(
             rules.constant_columns, columns, window, known=found.constant, carried=found.carried
         )

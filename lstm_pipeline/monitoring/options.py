@@ -18,9 +18,7 @@ from lstm_pipeline.timeseries import ROWS, calendar_names, holiday_name, offset_
 _DERIVED = ("known_future", "output_chunk_length")
 """Options that depend on the data if they are null."""
 
-_OF_STEP = (
-    "sequence_length", "epochs", "patience", "batch_size", "train_ratio", "validation_split", "scale_features",
-)  # fmt: skip
+_OF_STEP = ("epochs", "patience", "batch_size", "train_ratio", "validation_split", "scale_features")
 _RECORDED_ALIKE = ("on_duplicates", "missing", "max_gap", "random_seed")
 
 
@@ -68,6 +66,8 @@ def _shared(spec: ProjectSpec, metadata: ModelMetadata) -> Iterator[Change]:
     step = spec.training
     used = metadata.hyperparameters
     yield from (Change(key, used[key], getattr(step, key)) for key in _OF_STEP if key in used)
+    if step.sequence_length is not None and "sequence_length" in used:  # otherwise the data tells it
+        yield Change("sequence_length", used["sequence_length"], step.sequence_length)
     yield from (Change(key, getattr(metadata, key), getattr(step, key)) for key in _RECORDED_ALIKE)
     yield Change("timestamp_col", metadata.timestamp_column, step.timestamp_col)
     if "timezone" in spec.model_fields_set:  # otherwise the timestamp column's own counts

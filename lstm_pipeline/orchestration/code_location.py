@@ -30,7 +30,7 @@ from lstm_pipeline.orchestration.sources import build_sources, source_ops, sourc
 from lstm_pipeline.orchestration.storage_resources import ConfigurableModelIOManager, ConfigurableParquetIOManager
 from lstm_pipeline.orchestration.watching import build_alert_sensor, watch_name
 from lstm_pipeline.projects import Project, load_project, spec_files
-from lstm_pipeline.spec import Loc, TrainingStep, storage_uri
+from lstm_pipeline.spec import Loc, storage_uri
 
 logger = logging.getLogger(__name__)
 
@@ -160,9 +160,8 @@ def _claimed_by_sources(project: Project) -> dict[tuple[str, str], str]:
 
 def _place(project: Project) -> Loc:
     """Where a spec names its project."""
-    steps = project.spec.model_metadata.transformations
-    index = next(index for index, step in enumerate(steps) if isinstance(step, TrainingStep))
-    return ("model_metadata", "transformations", index, "project_name") if project.spec.name is None else ("name",)
+    place = ("model_metadata", "transformations", project.spec.model_metadata.model_step, "project_name")
+    return place if project.spec.name is None else ("name",)
 
 
 def _unused_key(path: Path, used: set[str]) -> str:

@@ -19,7 +19,7 @@ from lstm_pipeline.orchestration.keys import (
     product_of,
 )
 from lstm_pipeline.projects import Project
-from lstm_pipeline.spec import Loc, PredictionStep, TrainingStep
+from lstm_pipeline.spec import Loc
 
 _MADE_BY = {
     CLEANED: stages.clean_data,
@@ -54,6 +54,4 @@ def _place(project: Project, asset: str) -> Loc:
     name = "predictions" if product is project.spec.predictions else "model_metadata"
     if asset in (CLEANED, RECENT):
         return (name, "inputs")
-    steps = product.transformations
-    index = next(index for index, step in enumerate(steps) if isinstance(step, TrainingStep | PredictionStep))
-    return (name, "transformations", index)
+    return (name, "transformations", product.model_step)

@@ -27,6 +27,7 @@ from lstm_pipeline.forecasting import (
     keep_issued,
     publish,
     resolve_options,
+    step_for,
     train_groups,
     training_log,
 )
@@ -118,11 +119,12 @@ def train_models(project: Project, table: pa.Table, groups: Sequence[str], telle
     """
     began = time.monotonic()
     project.registry.candidates.require_room(groups)
-    dataset = build_dataset(table, project.spec.training, project.spec.timezone)
+    step = step_for(project, groups)
+    dataset = build_dataset(table, step, project.spec.timezone)
     teller.log.info(announcement(project, dataset, groups))
     run = TrainingRun(
         dataset=dataset,
-        step=project.spec.training,
+        step=step,
         registry=project.registry,
         horizon=project.spec.prediction.forecast_horizon,
         run_id=teller.run_id,
@@ -141,11 +143,11 @@ def announcement(project: Project, dataset: Dataset, groups: Sequence[str]) -> s
         with suppress(PipelineError):  # this group's training will say what is wrong, and stops no other's
             options = resolve_options(dataset, step, group, horizon)
             chunk, names = options.output_chunk_length or 1, dataset.features.groups[group]
-            windows = dataset.windows(names, step.sequence_length, chunk * options.rollout_steps, chunk)
+            windows = dataset.windows(names, dataset.sequence_length, chunk * options.rollout_steps, chunk)
             counts.append(len(windows.train))
     low, high = min(counts, default=0), max(counts, default=0)
     found = counted(high, "window") if low == high else f"{low:,} to {counted(high, 'window')} a group"
-    size = f"{counted(step.sequence_length, 'row')} × {len(dataset.series.names) + len(dataset.known)} features"
+    size = f"{counted(dataset.sequence_length, 'row')} × {len(dataset.series.names) + len(dataset.known)} features"
     return (
         f"training {counted(len(groups), 'group')} ({listed(groups)}): {found} of {size}; "
         "loading TensorFlow and compiling the networks takes about 10 s"

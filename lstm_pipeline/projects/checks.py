@@ -111,7 +111,7 @@ class _SchemaCheck:
         product, step = (
             (spec.model_metadata, spec.training) if key == "model_metadata" else (spec.predictions, spec.prediction)
         )
-        index = product.transformations.index(step)
+        index = product.model_step
         try:
             given = self.inputs.get(chain_to(product, step.input)[0])
             frame = frame_of(

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Flags
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.spec import TrainingStep, quoted
+from lstm_pipeline.spec import USUAL_WINDOW, TrainingStep, quoted
 from lstm_pipeline.statistics import correlated_groups
 from lstm_pipeline.tables import open_source, read_table
 from lstm_pipeline.timeseries import (
@@ -36,9 +36,6 @@ _FEWEST = 3
 
 _SAMPLE = 20_000
 """Rows whose correlations suggest the groups."""
-
-WINDOW = 90
-"""Steps of a window, where there are enough rows."""
 
 HORIZON = 30
 """Steps of a forecast, where the test part is long enough to score them."""
@@ -137,7 +134,7 @@ def _fitting(series: Series, uri: str) -> tuple[int | None, int]:
         carried = own_rhythms(observed[: split.validation], clock[: split.validation], series.names)
         filled = fill_gaps(series, rule="interpolate", max_gap=most, part_ends=split.part_ends, carried=carried)
         target: Flags = np.asarray(filled.observed.any(axis=1))
-        length = min(WINDOW, split.validation // 2)
+        length = min(USUAL_WINDOW, split.validation // 2)
         while length >= 1:
             starts = window_starts(filled.usable, filled.foreknowing, target, length)
             try:
@@ -146,7 +143,7 @@ def _fitting(series: Series, uri: str) -> tuple[int | None, int]:
                 length //= 2
                 continue
             horizon = max(1, min(HORIZON, (split.rows - split.test) // 2))
-            return None if length == WINDOW else length, horizon
+            return None if length == USUAL_WINDOW else length, horizon
         rows += f", in which values of {counted(columns, 'column')} are missing too often for a window of one step"
     validation, test = split.test - split.validation, split.rows - split.test
     raise DataError(
@@ -258,7 +255,8 @@ def _repeated(columns: Columns) -> str:
 def _short(columns: Columns) -> str:
     if columns.window is None:
         return ""
-    return f"    sequence_length: {columns.window}  # steps that a network reads; {WINDOW} or more with more rows\n"
+    note = f"steps that a network reads; with more rows, leave it out: {USUAL_WINDOW}, or two seasons"
+    return f"    sequence_length: {columns.window}  # {note}\n"
 
 
 def _suggestion(columns: Columns) -> str:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from lstm_pipeline.spec.steps import (
         DEFAULT_GROUP,
         MOST_STEPS,
+        USUAL_WINDOW,
         FilterStep,
         PredictionStep,
         SelectStep,
@@ -65,6 +66,7 @@ __all__ = [
     "MOST_STEPS",
     "PATTERNS",
     "STORAGE_VARIABLE",
+    "USUAL_WINDOW",
     "AccuracyRule",
     "Alert",
     "Alerts",
@@ -136,7 +138,16 @@ _NAMES = {
     "model_options": ("DOCUMENTED", "ModelOptions"),
     "project": ("DataProduct", "DataProductInput", "FieldSpec", "FileInput", "ProjectSpec"),
     "reading": ("DEFAULT_READING", "GivenTimestamps", "MAX_ENTITY_COLUMNS", "Pivot", "ReadingOptions"),
-    "steps": ("DEFAULT_GROUP", "FilterStep", "MOST_STEPS", "PredictionStep", "SelectStep", "SqlStep", "TrainingStep"),
+    "steps": (
+        "DEFAULT_GROUP",
+        "FilterStep",
+        "MOST_STEPS",
+        "PredictionStep",
+        "SelectStep",
+        "SqlStep",
+        "TrainingStep",
+        "USUAL_WINDOW",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -189,7 +189,7 @@ def _check_agreement(training: TrainingStep, prediction: PredictionStep, loc: Lo
         expected, found = getattr(training, key), getattr(prediction, key)
         if expected != found:
             yield (*loc, key), f"expected '{expected}', as in the training step, found '{found}'"
-    if prediction.sequence_length not in (None, training.sequence_length):
+    if training.sequence_length and prediction.sequence_length not in (None, training.sequence_length):
         yield (
             (*loc, "sequence_length"),
             f"expected {training.sequence_length}, as in the training step, found {prediction.sequence_length}; "

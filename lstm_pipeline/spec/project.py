@@ -119,6 +119,12 @@ class DataProduct(SpecModel):
         """The columns of the output schema; None: the output keeps the schema of the data."""
         return self.details.fields if self.details else None
 
+    @property
+    def model_step(self) -> int:
+        """Index of the training or prediction step among the transformations."""
+        kinds = (TrainingStep, PredictionStep)
+        return next(index for index, step in enumerate(self.transformations) if isinstance(step, kinds))
+
 
 class ProjectSpec(SpecModel):
     """Everything a user writes for one forecasting project."""
@@ -144,8 +150,10 @@ class ProjectSpec(SpecModel):
 
     @property
     def training(self) -> TrainingStep:
-        """The one training step."""
-        return next(step for step in self.model_metadata.transformations if isinstance(step, TrainingStep))
+        """The one training step. A window that only the prediction step names is the training's as well."""
+        step = next(step for step in self.model_metadata.transformations if isinstance(step, TrainingStep))
+        length = step.sequence_length or self.prediction.sequence_length
+        return step if length == step.sequence_length else step.model_copy(update={"sequence_length": length})
 
     @property
     def prediction(self) -> PredictionStep:

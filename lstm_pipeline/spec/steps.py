@@ -63,6 +63,8 @@ def _different(levels: list[int]) -> list[int]:
     return levels
 
 
+USUAL_WINDOW = 90
+"""Rows of a window, if a spec names no number and two seasons are not longer."""
 MOST_STEPS = 100_000
 """So many steps can be forecast at once: eleven years of hours, seconds of work; beyond that, it is a slip."""
 
@@ -128,7 +130,11 @@ class TrainingStep(Step):
         0.2, description="share of the training part, at its end, for validation; above 0, below 1"
     )
     scale_features: bool = Field(True, description="whether to scale features with statistics of the training rows")
-    sequence_length: Count = Field(90, description="rows of the window that a network reads; at least 1")
+    sequence_length: Count | None = Field(
+        None,
+        description="rows of the window that a network reads; at least 1; null: 90, or two seasons if that is longer "
+        "and the rows allow it; with preset documented 90",
+    )
     epochs: Count = Field(100, description="maximum number of training epochs; at least 1")
     patience: Count = Field(
         15, description="epochs without a better validation loss after which training stops; at least 1"

@@ -68,7 +68,9 @@ def publish_stubs(project: Project, run_id: str = "first") -> None:
         record = metadata(
             group, run_id, predicted_features=list(features), context_features=list(dataset.features.context),
             feature_columns=[*dataset.series.names, *dataset.known], calendar_features=list(dataset.calendar),
-            hyperparameters=recorded_options(step, resolve_options(dataset, step, group, HORIZON)),
+            hyperparameters=recorded_options(
+                step, resolve_options(dataset, step, group, HORIZON), dataset.sequence_length
+            ),
             dropped_columns=list(step.drop_cols), missing=step.missing, input=dataset.input, knows_drift=True,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:

@@ -24,7 +24,7 @@ def record(dataset: Dataset, group: str = "power", **training: Any) -> ModelMeta
         group, "run", predicted_features=list(dataset.features.groups[group]),
         feature_columns=[*dataset.series.names, *dataset.known], future_covariates=list(dataset.features.covariates),
         calendar_features=list(dataset.calendar), dropped_columns=list(step.drop_cols),
-        hyperparameters=recorded_options(step, resolve_options(dataset, step, group, HORIZON)),
+        hyperparameters=recorded_options(step, resolve_options(dataset, step, group, HORIZON), dataset.sequence_length),
         frequency=dataset.series.timeline.frequency, season_length=dataset.season, random_seed=step.random_seed,
         input=InputRecord(rows=1, oldest=None, newest=None, fingerprint="", files=1, steps=STEPS),
     )  # fmt: skip

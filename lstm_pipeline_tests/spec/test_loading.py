@@ -136,7 +136,7 @@ def test_the_defaults_of_the_steps_are_the_documented_ones() -> None:
     given = {"transform", "input", "output", "timestamp_col", "model_bucket", "project_name"}
     assert spec.training.model_dump(exclude=given) == {
         "features_to_predict": None, "drop_cols": [], "feature_groups": None, "models_config": {}, "random_seed": 42,
-        "train_ratio": 0.8, "validation_split": 0.2, "scale_features": True, "sequence_length": 90, "epochs": 100,
+        "train_ratio": 0.8, "validation_split": 0.2, "scale_features": True, "sequence_length": None, "epochs": 100,
         "patience": 15, "batch_size": 32, "enable_mlflow": False, "frequency": None, "season_length": None,
         "on_duplicates": "error", "missing": "interpolate", "max_gap": 24, "calendar_features": None,
         "preset": None, "blend_baseline": None, "future_covariates": [], "holidays": None,
@@ -428,8 +428,6 @@ extra: 1
         "line 47: predictions.transformations[0].project_name: expected 'plant', as in the training step, found "
         "'plants'",
         "line 48: predictions.transformations[0].version: expected text (put it in quotes), found 3",
-        "line 49: predictions.transformations[0].sequence_length: expected 90, as in the training step, found "
-        "30; use the same number or remove this key",
         "line 50: predictions.transformations[1]: expected a mapping of keys to values, found 'hello'",
         "line 51: predictions.finalisers.input: expected the output of the regression_prediction_lstm step or of a "
         "step after it, found 'recent'",
