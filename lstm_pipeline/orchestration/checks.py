@@ -79,9 +79,14 @@ def _written(name: str, rule: CheckRule) -> str:
 
 
 def _metadata(verdict: Verdict) -> dict[str, float | int | str]:
-    """The numbers of a verdict. Thresholds are text, as the UI plots numbers; so is infinity, which JSON has not."""
-    return {
-        name: value if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)) else str(value)
-        for name, value in verdict.numbers.items()
-        if value is not None
-    } | {name: number(value) for name, value in verdict.limits.items()}
+    """The numbers of a verdict, with four digits. Thresholds are text, as the UI plots numbers; so is infinity."""
+    return {name: _shown(value) for name, value in verdict.numbers.items() if value is not None} | {
+        name: number(value) for name, value in verdict.limits.items()
+    }
+
+
+def _shown(value: float | str) -> float | int | str:
+    """JSON has no infinity, and the UI shows all digits that a number has."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}") if math.isfinite(value) else str(value)
+    return value

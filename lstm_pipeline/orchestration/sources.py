@@ -130,7 +130,7 @@ def source_spec(project: Project, source: Source) -> dg.AssetSpec:
     given = source.product.inputs[source.name]
     options = ReadingOptions.model_validate({name: getattr(given, name) for name in ReadingOptions.model_fields})
     set_options = options.model_dump(mode="json", exclude_defaults=True)
-    role = f"Read as {listed(source.readers)}. Made elsewhere: *Observe* looks how many rows it has, and how new."
+    role = f"Read as {listed(source.readers)}. Made elsewhere; *Observe* counts its rows and finds the newest one."
     return dg.AssetSpec(
         key=source.key,
         group_name=slug(project.name),
