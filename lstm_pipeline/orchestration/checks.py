@@ -75,7 +75,11 @@ def _sentence(text: str) -> str:
 
 def _written(name: str, rule: CheckRule) -> str:
     """A rule as the spec has it, e.g. `gaps: {severity: warn, share: 0.1}`."""
-    return f"{name}: {{{', '.join(f'{key}: {value}' for key, value in rule.model_dump().items())}}}"
+    return f"{name}: {{{', '.join(f'{key}: {_value(value)}' for key, value in rule.model_dump().items())}}}"
+
+
+def _value(value: str | float) -> str:
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _metadata(verdict: Verdict) -> dict[str, float | int | str]:

@@ -118,7 +118,10 @@ def model_metadata(record: IndividualRecord) -> Metadata:
     metadata = record.metadata
     one_step = metadata.feature_metrics.get("one_step", {})
     ranges = [
-        {"part": part, **{name: str(value).replace("T", " ") for name, value in found.items()}}
+        {
+            "part": part,
+            **{name: str(value).removesuffix("T00:00:00").replace("T", " ") for name, value in found.items()},
+        }
         for part, found in metadata.training_rows.items()
     ]
     return {

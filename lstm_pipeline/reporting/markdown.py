@@ -32,6 +32,16 @@ def literal(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$>])", r"\\\1", plain(text)).replace("&", "&amp;").replace("<", "&lt;")
 
 
+_LONGEST = 2_000
+"""The most characters of a user's own text that are shown."""
+
+
+def authored(text: str) -> str:
+    """A description of the user's, which may be Markdown but no HTML: the UI leaves out the paragraph around it."""
+    shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+    return re.sub(r"`[^`]*`|<", lambda found: "&lt;" if found[0] == "<" else found[0], shown)
+
+
 _FIRST = ("skill", "mase", "relative_rmse")
 """The metrics that can be compared between features, which come first: a page may be too narrow for all of them."""
 

@@ -54,7 +54,7 @@ def test_a_preview_begins_with_the_time() -> None:
 
 
 def test_a_model_is_shown_by_tables_and_short_numbers_before_its_options() -> None:
-    seen = {"train": {"first": "2024-01-01T00:00:00", "last": "2024-01-20T00:00:00", "rows": 20}}
+    seen = {"train": {"first": "2024-01-01T00:00:00", "last": "2024-01-20T06:00:00", "rows": 20}}
     training = {"val_loss": 0.06615920309, "seconds": 71.676, "best_epoch": 1, "epochs": 11, "windows": {"train": 786}}
     known = metadata("power", "run").model_copy(
         update={
@@ -69,7 +69,7 @@ def test_a_model_is_shown_by_tables_and_short_numbers_before_its_options() -> No
     assert (shown["val_loss"], shown["training_seconds"], shown["skill/load"]) == (0.06616, 71.68, 0.1235)
     assert shown["predicted_features"] == dg.MetadataValue.text("power_kw")
     assert table_of(shown["training_rows"]) == [
-        {"part": "train", "first": "2024-01-01 00:00:00", "last": "2024-01-20 00:00:00", "rows": "20"}
+        {"part": "train", "first": "2024-01-01", "last": "2024-01-20 06:00:00", "rows": "20"}
     ]
 
 

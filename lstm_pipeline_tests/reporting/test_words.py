@@ -16,7 +16,7 @@ from rich.console import Console
 from lstm_pipeline.backtesting.comparison import SCHEMA
 from lstm_pipeline.monitoring import Verdict
 from lstm_pipeline.registry.records import CalibrationRecord, Decision
-from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, method_name, metric_rows, picture
+from lstm_pipeline.reporting.markdown import authored, decision_rows, frame_rows, method_name, metric_rows, picture
 from lstm_pipeline.reporting.terminal import (
     TrainingBars,
     backtest_tables,
@@ -59,6 +59,14 @@ def test_metrics_are_rows_with_a_dash_where_one_is_missing() -> None:
     assert list(metric_rows({"drift": {"rmse": 1.0}}, "method")[0]) == ["method", "rmse"]
     assert metric_rows({}) == []
     assert [method_name(name) for name in ("network", "drift")] == ["networks alone", "drift"]
+
+
+def test_a_users_markdown_is_no_html() -> None:
+    assert authored("**Mill** <script>alert(1)</script> `a<b` a<b") == (
+        "**Mill** &lt;script>alert(1)&lt;/script> `a<b` a&lt;b"
+    )
+    assert authored("x" * 2000) == "x" * 2000
+    assert authored("x" * 2001) == "x" * 2000 + " …"
 
 
 def test_a_picture_is_inline() -> None:
