@@ -94,7 +94,11 @@ def check_version(project: Project, record: EnsembleMetadata) -> Verdicts:
     """The verdicts on a version, by its scores on the test part."""
     rules = project.spec.checks
     scores = {name: metrics.get("skill") for name, metrics in record.feature_metrics.get("rolled", {}).items()}
-    shares = {int(level): own for level, own in record.calibration.coverage.items()}
+    # a feature that is constant in the test part, and so has no skill, is always inside its intervals
+    shares = {
+        int(level): {name: share for name, share in own.items() if scores.get(name, 0.0) is not None}
+        for level, own in record.calibration.coverage.items()
+    }
     makers: _Makers = {
         "skill": lambda: checks.skill(rules.skill, scores),
         "coverage": lambda: checks.coverage(rules.coverage, shares),

@@ -176,13 +176,14 @@ def constant_columns(
     if rows < window or not rows:
         found = counted(rows, "row")
         return nothing_to_judge("constant_columns", rule, f"{found}, fewer than the {window} of a window")
-    vanished, constant = [], []
+    vanished, constant, repeated = [], [], 0
     for name, values in columns.items():
         observed = values[~np.isnan(values)]
         if np.isnan(values[-(window + (carried or {}).get(name, 0)) :]).all():
             vanished.append(name)
         elif len(observed) > 1 and name not in known and np.ptp(observed) <= CONSTANT * np.abs(observed).max():
             constant.append(name)
+            repeated = max(repeated, len(observed))
     numbers: Numbers = {
         "columns": len(columns),
         "rows": rows,
@@ -192,7 +193,7 @@ def constant_columns(
     if not constant and not vanished:
         sentence = f"all {counted(len(columns), 'column')} vary and have values up to the end"
         return Verdict("constant_columns", True, rule.severity, sentence, numbers)
-    parts = [f"the same value in {counted(rows, 'row')} of {_names(constant)}"] if constant else []
+    parts = [f"the same value in {counted(repeated, 'row')} of {_names(constant)}"] if constant else []
     parts += [f"no value in the last {counted(window, 'row')} of {_names(vanished)}"] if vanished else []
     sentence = (
         f"expected {counted(len(columns), 'column')} that vary, found {' and '.join(parts)}; see whether a sensor or a "

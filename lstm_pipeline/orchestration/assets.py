@@ -253,7 +253,7 @@ def broken_spec_asset(name: str, error: SpecError) -> dg.AssetSpec:
     """Takes the place of a project whose spec is wrong: an asset that shows every problem."""
     # in a block that shows text as it is, on lines that fit the page: names may contain any mark
     lines = textwrap.TextWrapper(
-        100, initial_indent="- ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        84, initial_indent="- ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
     problems = "\n".join(lines.fill(str(problem)) for problem in error.problems).replace("```", "'''")
     found = counted(len(error.problems), "problem")

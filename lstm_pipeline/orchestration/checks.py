@@ -75,13 +75,22 @@ def _sentence(text: str) -> str:
 
 def _written(name: str, rule: CheckRule) -> str:
     """A rule as the spec has it, e.g. `gaps: {severity: warn, share: 0.1}`."""
-    return f"{name}: {{{', '.join(f'{key}: {value}' for key, value in rule.model_dump().items())}}}"
+    return f"{name}: {{{', '.join(f'{key}: {_value(value)}' for key, value in rule.model_dump().items())}}}"
+
+
+def _value(value: str | float) -> str:
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _metadata(verdict: Verdict) -> dict[str, float | int | str]:
-    """The numbers of a verdict. Thresholds are text, as the UI plots numbers; so is infinity, which JSON has not."""
-    return {
-        name: value if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)) else str(value)
-        for name, value in verdict.numbers.items()
-        if value is not None
-    } | {name: number(value) for name, value in verdict.limits.items()}
+    """The numbers of a verdict, with four digits. Thresholds are text, as the UI plots numbers; so is infinity."""
+    return {name: _shown(value) for name, value in verdict.numbers.items() if value is not None} | {
+        name: number(value) for name, value in verdict.limits.items()
+    }
+
+
+def _shown(value: float | str) -> float | int | str:
+    """JSON has no infinity, and the UI shows all digits that a number has."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}") if math.isfinite(value) else str(value)
+    return value

@@ -23,6 +23,7 @@ from lstm_pipeline.orchestration.keys import (
 )
 from lstm_pipeline.projects import Project, chain_to, step_input
 from lstm_pipeline.registry import METADATA_SCHEMA
+from lstm_pipeline.reporting import authored
 from lstm_pipeline.spec import DataProduct, FieldSpec, Pivot, SqlStep
 from lstm_pipeline.sql import computed, lineage
 from lstm_pipeline.statistics import METRIC_DEFINITIONS
@@ -140,7 +141,7 @@ def _schema(
             dg.TableColumn(
                 name=name,
                 type=kind,
-                description=(field and field.description) or explained.get(name),
+                description=(field and authored(field.description or "")) or explained.get(name),
                 constraints=_constraints(field, keys) if field else None,
                 tags={"classification": field.classification} if field and field.classification else None,
             )

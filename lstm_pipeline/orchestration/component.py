@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import yaml
@@ -25,6 +25,32 @@ class ForecastProjectAttributes(RootModel[dict[str, Any]]):
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Shows editors and `dg check` the spec's own schema."""
         return handler(ProjectSpec.__pydantic_core_schema__)
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        """The schema, in a form from which `dg check yaml` names the wrong key of a step, not the step as a whole."""
+        return cast(dict[str, Any], _pointed(super().model_json_schema(*args, **options)))
+
+
+def _pointed(schema: Any) -> Any:
+    """A JSON schema whose tagged unions are a condition for each tag, in place of `oneOf`, of which nothing fits."""
+    if isinstance(schema, list):
+        return [_pointed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "oneOf" not in schema or "mapping" not in schema.get("discriminator", {}):
+        return {key: _pointed(part) for key, part in schema.items()}
+    tag, kinds = schema["discriminator"]["propertyName"], schema["discriminator"]["mapping"]
+    return {
+        **{key: part for key, part in schema.items() if key not in ("oneOf", "discriminator")},
+        "type": "object",
+        "required": [tag],
+        "properties": {tag: {"enum": list(kinds)}},
+        "allOf": [
+            {"if": {"properties": {tag: {"const": kind}}, "required": [tag]}, "then": {"$ref": reference}}
+            for kind, reference in kinds.items()
+        ],
+    }
 
 
 @dg.scaffold_with(ProjectScaffolder)

@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from lstm_pipeline.projects import Project
+from lstm_pipeline.reporting import authored
 from lstm_pipeline.spec import DataProduct, DataProductInput
 from lstm_pipeline.wording import counted, listed
 
@@ -82,7 +83,7 @@ def described(project: Project, text: str) -> str:
         f"{counted(len(project.groups), 'group')} of features ({groups}), forecast {horizon} {frequency}; "
         f"spec `{'/'.join(Path(project.loaded.source).parts[-2:])}`"
     )
-    return "\n\n".join(part for part in (text, about, project.spec.description) if part)
+    return "\n\n".join(part for part in (text, about, authored(project.spec.description or "")) if part)
 
 
 def source_key(project: Project, product: DataProduct, name: str) -> dg.AssetKey:

@@ -6,7 +6,7 @@ unit-free scale, by feature. Settings, which are the same in every run, are text
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 from lstm_pipeline.backtesting import ENSEMBLE, Backtest
 from lstm_pipeline.forecasting import Dataset, Forecast, Published, data_notes
 from lstm_pipeline.registry import Decision, EnsembleMetadata, IndividualRecord, Version
-from lstm_pipeline.reporting import decision_rows, frame_rows, literal, metric_rows
+from lstm_pipeline.reporting import decision_rows, frame_rows, literal, method_name, metric_rows
 from lstm_pipeline.statistics import METRIC_NAMES, Metrics
 from lstm_pipeline.tables import describe
 from lstm_pipeline.verification import LiveAccuracy
-from lstm_pipeline.wording import number
+from lstm_pipeline.wording import listed, number, plain
 
 Metadata = dict[str, Any]
 
@@ -45,7 +45,8 @@ def frame_metadata(table: pa.Table, timestamp_col: str, preview: int, *, newest:
         metadata["first"], metadata["last"] = str(timestamps.min()), str(timestamps.max())
     if preview:
         first = max(0, table.num_rows - preview) if newest else 0
-        metadata["newest_rows" if newest else "first_rows"] = _table(frame_rows(table.slice(first, preview)))
+        stamped = table.select(sorted(table.column_names, key=lambda name: name != timestamp_col))
+        metadata["newest_rows" if newest else "first_rows"] = _table(frame_rows(stamped.slice(first, preview)))
     return metadata
 
 
@@ -65,10 +66,20 @@ def dataset_metadata(dataset: Dataset) -> Metadata:
         "notes": _bullets(data_notes(dataset)),
         "unusable_steps": int((~dataset.filled.usable).sum()),
         "season_length": _text(dataset.season),
-        "calendar_features": list(dataset.calendar),
-        "context_features": list(dataset.features.context),
+        "calendar_features": _names(dataset.calendar),
+        "context_features": _names(dataset.features.context),
         "data_fingerprint": dataset.fingerprint(),
     }
+
+
+def _short(value: float) -> float:
+    """A number with four significant digits, as everywhere: the UI would show all that it has."""
+    return float(f"{value:.4g}")
+
+
+def _names(names: Collection[str]) -> dg.MetadataValue:
+    """Names in a line; as JSON each would take a line of its own."""
+    return dg.MetadataValue.text(listed([plain(name) for name in names]) or "none")
 
 
 def _text(value: float | None) -> dg.MetadataValue:
@@ -86,14 +97,13 @@ def plotted(metric: str, metrics: Mapping[str, Metrics]) -> Metadata:
         `<metric>/<feature>` and `<metric>` → value, without those that are undefined. Of more than `MAX_PLOTTED`
         features only the mean and the worst: a page of hundreds of plots shows nothing.
     """
-    # four digits, as everywhere: the UI shows every digit of a number
-    found = {name: float(f"{value:.4g}") for name, own in metrics.items() if (value := own.get(metric)) is not None}
+    found = {name: _short(value) for name, own in metrics.items() if (value := own.get(metric)) is not None}
     if not found:
         return {}
     by_feature = {f"{metric}/{feature}": value for feature, value in found.items()}
     worst = min(found.values()) if metric == "skill" else max(found.values())
     return {
-        metric: float(f"{sum(found.values()) / len(found):.4g}"),
+        metric: _short(sum(found.values()) / len(found)),
         **(by_feature if len(found) <= MAX_PLOTTED else {f"{metric}/worst": worst}),
     }
 
@@ -104,21 +114,28 @@ def _bullets(lines: Sequence[str]) -> dg.MetadataValue:
 
 
 def model_metadata(record: IndividualRecord) -> Metadata:
-    """A group's metrics and settings."""
+    """A group's metrics and settings: tables and single numbers before the long list of options."""
     metadata = record.metadata
     one_step = metadata.feature_metrics.get("one_step", {})
+    ranges = [
+        {
+            "part": part,
+            **{name: str(value).removesuffix("T00:00:00").replace("T", " ") for name, value in found.items()},
+        }
+        for part, found in metadata.training_rows.items()
+    ]
     return {
         "metrics_one_step": _table(metric_rows(one_step)),
-        "val_loss": metadata.training["val_loss"],
-        "best_epoch": metadata.training["best_epoch"],
-        "epochs_trained": metadata.training["epochs"],
-        "training_seconds": metadata.training["seconds"],
-        "training_windows": metadata.training["windows"]["train"],
-        "predicted_features": metadata.predicted_features,
-        "hyperparameters": metadata.hyperparameters,
-        "training_rows": metadata.training_rows,
-        "model_path": dg.MetadataValue.path(record.model_path),
         **plotted("skill", one_step),
+        "training_rows": _table(ranges),
+        "training_windows": metadata.training["windows"]["train"],
+        "training_seconds": _short(metadata.training["seconds"]),
+        "epochs_trained": metadata.training["epochs"],
+        "best_epoch": metadata.training["best_epoch"],
+        "val_loss": _short(metadata.training["val_loss"]),
+        "predicted_features": _names(metadata.predicted_features),
+        "model_path": dg.MetadataValue.path(record.model_path),
+        "hyperparameters": metadata.hyperparameters,
     }
 
 
@@ -130,11 +147,12 @@ def version_metadata(version: Version) -> Metadata:
         for pinned in record.individual_models
     }
     rows = [{"group": group, "model": name, "predicts": ", ".join(names)} for group, (name, names) in models.items()]
-    mean = {f"mean, {kind.replace('_', ' ')}": metrics for kind, metrics in record.evaluation["mean"].items()}
+    means = {f"mean, {kind.replace('_', ' ')}": metrics for kind, metrics in record.evaluation["mean"].items()}
+    means |= {method_name(name): metrics for name, metrics in record.baseline_metrics.items()}
     return {
         "version": record.version,
         "metrics_rolled": _table(metric_rows(record.feature_metrics["rolled"])),
-        "means_beside_baselines": _table(metric_rows({**mean, **record.baseline_metrics}, "method")),
+        "means_beside_baselines": _table(metric_rows(means, "method")),
         "decisions": _table(decision_rows(record.decisions)),
         "models": _table(rows),
         "metrics_one_step": _table(metric_rows(record.feature_metrics["one_step"])),
@@ -177,7 +195,7 @@ def _calibration_metadata(record: EnsembleMetadata) -> Metadata:
         }
         tables["interval_coverage"] = _table(metric_rows(by_feature))
         means = {level: _mean(list(shares.values())) for level, shares in record.calibration.coverage.items()}
-        tables |= {f"coverage/{level}": float(f"{share:.4g}") for level, share in means.items() if share is not None}
+        tables |= {f"coverage/{level}": _short(share) for level, share in means.items() if share is not None}
     if record.residuals:
         tables["residuals"] = _table(metric_rows(record.residuals))
     return tables
@@ -249,13 +267,17 @@ def accuracy_metadata(found: LiveAccuracy) -> Metadata:
     numbers = {
         **plotted("skill", features),
         **plotted("factor", features),
-        **{name.replace("_", "/"): value for name, value in in_use.items() if name.startswith("coverage_")},
+        **{
+            name.replace("_", "/"): _short(value)
+            for name, value in in_use.items()
+            if name.startswith("coverage_") and value is not None
+        },
     }
     return {
         "dagster/row_count": found.table.num_rows,
         f"features_last_{found.summary.last}_forecasts": _table(metric_rows(features)),
         "versions": _table(metric_rows({name or "all": values for name, values in versions.items()}, "version")),
-        **{name: value for name, value in numbers.items() if value is not None},
+        **numbers,
         **({"version": found.summary.version} if found.summary.version else {}),
         **({"remarks": dg.MetadataValue.text("\n".join(found.remarks))} if found.remarks else {}),
     }

@@ -96,7 +96,7 @@ class Step:
         mode = write_mode(self.project, asset)
         manager.write(path, made.frame.table, mode=mode, run_id=self.context.run_id)
         plots = drawn(made.frame.plots, manager.store, self.context.log)
-        self.report(asset, {**made.metadata, "path": dg.MetadataValue.path(str(path)), **plots})
+        self.report(asset, {**plots, **made.metadata, "path": dg.MetadataValue.path(str(path))})
         for evaluation in evaluations(self.project, asset, made.checks):
             self.context.log_event(evaluation)  # type: ignore[arg-type]  # taken, though its type does not say so
         for verdict in made.checks:

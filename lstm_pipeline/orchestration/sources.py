@@ -23,6 +23,7 @@ from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.keys import described, slug, source_key
 from lstm_pipeline.orchestration.storage_resources import S3_INPUTS, s3_inputs, storage_options
 from lstm_pipeline.projects import DEMO, InputState, Project, input_state, shown_time, step_input
+from lstm_pipeline.reporting import authored
 from lstm_pipeline.spec import DataProduct, ReadingOptions
 from lstm_pipeline.storage import S3
 from lstm_pipeline.wording import listed
@@ -130,11 +131,11 @@ def source_spec(project: Project, source: Source) -> dg.AssetSpec:
     given = source.product.inputs[source.name]
     options = ReadingOptions.model_validate({name: getattr(given, name) for name in ReadingOptions.model_fields})
     set_options = options.model_dump(mode="json", exclude_defaults=True)
-    role = f"Read as {listed(source.readers)}. Made elsewhere: *Observe* looks how many rows it has, and how new."
+    role = f"Read as {listed(source.readers)}. Made elsewhere; *Observe* counts its rows and finds the newest one."
     return dg.AssetSpec(
         key=source.key,
         group_name=slug(project.name),
-        description=described(project, "\n\n".join(filter(None, [given.description, role]))),
+        description=described(project, "\n\n".join(filter(None, [authored(given.description or ""), role]))),
         owners=project.spec.owners,
         tags=project.spec.tags,
         kinds=_kinds(project, source),

@@ -175,7 +175,8 @@ def model_metadata(project: Project, model: StoredModel, log: dg.DagsterLogManag
         "loss by epoch",
         lambda: reporting.draw_losses(project.name, model.record, training_log(project.registry, model)),
     )
-    return {**show.model_metadata(model.record), **drawn([plot], project.registry.store, log)}
+    shown, first = show.model_metadata(model.record), "metrics_one_step"
+    return {first: shown[first], **drawn([plot], project.registry.store, log), **shown}  # the curve before the options
 
 
 def publish_models(

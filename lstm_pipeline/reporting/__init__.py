@@ -31,6 +31,7 @@ __all__ = [
     "ReplayBar",
     "TrainingBars",
     "actions_table",
+    "authored",
     "backtest_tables",
     "comparison_tables",
     "coverage_line",
@@ -46,6 +47,7 @@ __all__ = [
     "frame_rows",
     "literal",
     "make_console",
+    "method_name",
     "metric_rows",
     "metrics_table",
     "note_lines",
@@ -58,7 +60,7 @@ __all__ = [
 _NAMES = {
     "drawing": ("draw_backtest", "draw_forecast", "draw_losses", "draw_residuals"),
     "live": ("draw_live_accuracy", "draw_live_leads"),
-    "markdown": ("decision_rows", "frame_rows", "literal", "metric_rows", "picture"),
+    "markdown": ("authored", "decision_rows", "frame_rows", "literal", "method_name", "metric_rows", "picture"),
     "replay": ("ReplayBar", "actions_table", "comparison_tables", "write_actions"),
     "status": ("status_views",),
     "terminal": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -32,8 +32,29 @@ def literal(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$>])", r"\\\1", plain(text)).replace("&", "&amp;").replace("<", "&lt;")
 
 
+_LONGEST = 2_000
+"""The most characters of a user's own text that are shown."""
+
+
+def authored(text: str) -> str:
+    """A description of the user's, which may be Markdown but no HTML: the UI leaves out the paragraph around it."""
+    shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+    return re.sub(r"`[^`]*`|<", lambda found: "&lt;" if found[0] == "<" else found[0], shown)
+
+
 _FIRST = ("skill", "mase", "relative_rmse")
 """The metrics that can be compared between features, which come first: a page may be too narrow for all of them."""
+
+
+def metric_order(names: Iterable[str]) -> list[str]:
+    """Names of metrics, those that can be compared between features first."""
+    found = list(dict.fromkeys(names))
+    return [*(name for name in _FIRST if name in found), *(name for name in found if name not in _FIRST)]
+
+
+def method_name(name: str) -> str:
+    """A method in words: a record calls the forecast without the guard `network`, though it may be of several."""
+    return "networks alone" if name == "network" else name
 
 
 def metric_rows(rows: Mapping[str, Mapping[str, float | None]], label: str = "feature") -> list[Row]:
@@ -43,8 +64,7 @@ def metric_rows(rows: Mapping[str, Mapping[str, float | None]], label: str = "fe
         rows: feature → metric → value; a missing metric is shown as a dash.
         label: the heading of the first column.
     """
-    found = dict.fromkeys(name for metrics in rows.values() for name in metrics)
-    names = [*(name for name in _FIRST if name in found), *(name for name in found if name not in _FIRST)]
+    names = metric_order(name for metrics in rows.values() for name in metrics)
     return [
         {label: plain(feature), **{name: number(metrics.get(name)) for name in names}}
         for feature, metrics in rows.items()

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from lstm_pipeline.backtesting import ENSEMBLE
-from lstm_pipeline.reporting.markdown import decision_rows, frame_rows
+from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, method_name, metric_order
 from lstm_pipeline.statistics import METRIC_NAMES, left_out
 from lstm_pipeline.wording import counted, listed, number, plain
 
@@ -92,15 +92,14 @@ def metrics_table(record: EnsembleRecord) -> Table:
     rolled = metadata.feature_metrics["rolled"]
     horizon, origins = counted(evaluation["horizon"], "step"), counted(evaluation["origins"], "origin")
     table = Table(title=f"Rolled over {horizon} from {origins} in the test part", title_justify="left")
-    names = ("rmse", "mae", "smape", "mase", "r2", "skill")
+    names = metric_order(METRIC_NAMES)
     _columns(table, "feature", names)
     for feature, metrics in rolled.items():
         table.add_row(plain(feature), *(number(metrics.get(name)) for name in names))
     table.add_section()
     means: dict[str, Metrics] = {"mean": evaluation["mean"]["rolled"], **metadata.baseline_metrics}
     for label, metrics in means.items():
-        shown = "networks alone" if label == "network" else label
-        table.add_row(shown, *(number(metrics.get(name)) for name in names))
+        table.add_row(method_name(label), *(number(metrics.get(name)) for name in names))
     return table
 
 
@@ -165,10 +164,11 @@ def backtest_tables(table: pa.Table, protocol: Mapping[str, Any]) -> list[Table]
         title_justify="left",
         caption_justify="left",
     )
-    _columns(methods, "method", (*METRIC_NAMES, "origins", "relative", "p"))
+    names = metric_order(METRIC_NAMES)
+    _columns(methods, "method", (*names, "relative", "p", "origins"))
     for row in rows:
         if row["group"] is None:
-            numbers = (number(row[name]) for name in (*METRIC_NAMES, "origins", "relative_rmse", "p_value"))
+            numbers = (number(row[name]) for name in (*names, "relative_rmse", "p_value", "origins"))
             methods.add_row(row["method"], *numbers)
     features = Table(title="By feature: the ensemble, and the best other method", title_justify="left")
     _columns(features, "feature", ("skill", "rmse", "best other", "its rmse", "relative", "p"))
@@ -199,9 +199,9 @@ def versions_table(records: Sequence[EnsembleRecord], in_use: str) -> Table:
     for name, justify in (
         ("version", "left"),
         ("created", "left"),
+        ("skill", "right"),
+        ("mase", "right"),
         ("rmse", "right"),
-        ("mae", "right"),
-        ("smape", "right"),
     ):
         view.add_column(name, justify=justify)  # type: ignore[arg-type]
     view.add_column("models", overflow="fold")
@@ -210,7 +210,8 @@ def versions_table(records: Sequence[EnsembleRecord], in_use: str) -> Table:
         metadata = record.metadata
         models = ", ".join(f"{member.model_name} {member.version}" for member in metadata.individual_models)
         mark = " (in use)" if record.version == in_use else ""
-        metrics = (number(metadata.metrics.get(name)) for name in ("rmse", "mae", "smape"))
+        means = metadata.evaluation.get("mean", {}).get("rolled", metadata.metrics)
+        metrics = (number(means.get(name)) for name in ("skill", "mase", "rmse"))
         decided = ", ".join(map(_decided, metadata.decisions))
         view.add_row(record.version + mark, record.created_at, *metrics, models, decided)
     return view

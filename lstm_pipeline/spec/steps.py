@@ -30,7 +30,9 @@ def _path_part(name: str) -> str:
     leftovers of a crash.
     """
     if not re.fullmatch(r"[A-Za-z0-9_.\-]+", name) or set(name) <= {"."} or ".." in name:
-        raise ValueError("expected only letters, digits, '_', '-' and '.', without '..' (it becomes a folder name)")
+        raise ValueError(
+            "expected only ASCII letters, digits, '_', '-' and '.', without '..' (it becomes a folder name)"
+        )
     if name.startswith(".") or name.lower().endswith(_HOUSEKEEPING):
         endings = ", ".join(_HOUSEKEEPING)
         raise ValueError(f"expected a name without a dot at its start and without these endings: {endings}")

@@ -87,9 +87,11 @@ def _nothing(issued: Sequence[Issued], table: pa.Table) -> list[str]:
     if not issued:
         return ["No forecast has been issued yet; the next one will be kept and scored as its steps come true."]
     last = issued[-1].origin.isoformat()
+    if len(issued) == 1:
+        return [f"The one issued forecast has not come true yet: the input has no values after its origin, {last}."]
     return [
-        f"None of the {counted(len(issued), 'issued forecast')} has come true yet: the input has no values after their "
-        f"origins (the last one is {last})."
+        f"None of the {len(issued):,} issued forecasts has come true yet: the input has no values after their origins "
+        f"(the last one is {last})."
     ]
 
 

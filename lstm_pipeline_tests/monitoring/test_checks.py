@@ -78,6 +78,8 @@ def test_constant_columns() -> None:
     assert checks.constant_columns(RULE, {"late": columns["late"]}, 3).passed
     assert not checks.constant_columns(RULE, {"weekly": columns["weekly"]}, 3).passed
     assert not checks.constant_columns(RULE, {"known": columns["known"]}, 3).passed
+    gaps = checks.constant_columns(RULE, {"flat": np.array([2.0, NAN, NAN, 2.0, 2.0, 2.0])}, 3)
+    assert "found the same value in 4 rows of 'flat'" in gaps.sentence  # steps without a row are no rows
 
 
 def test_a_column_is_not_judged_by_a_few_rows() -> None:

@@ -18,9 +18,10 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from lstm_pipeline.errors import TrainingError
 from lstm_pipeline.forecasting import Forecast, Published
 from lstm_pipeline.forecasting.history import read_history
+from lstm_pipeline.monitoring import Verdict, check_version
 from lstm_pipeline.orchestration import ops, stages
 from lstm_pipeline.orchestration.assets import build_assets
-from lstm_pipeline.orchestration.checks import CHECKS_OF
+from lstm_pipeline.orchestration.checks import CHECKS_OF, check_results
 from lstm_pipeline.orchestration.code_location import resources
 from lstm_pipeline.orchestration.job_config import run_config
 from lstm_pipeline.orchestration.jobs import build_job
@@ -147,7 +148,7 @@ def test_a_column_that_stands_still_or_is_missing(tmp_path: Path, run: Run, inst
     assert "could not be judged" in shown(instance, "recent_data", "freshness")[2]
 
 
-def published(project: Project, skill: float, coverage: float) -> Published:
+def published(project: Project, skill: float | None, coverage: float) -> Published:
     """A version without networks, whose scores are known."""
     for group in ("power", "warmth"):
         save_candidate(project.registry, group, f"run {skill}")
@@ -173,6 +174,22 @@ def test_a_feature_with_negative_skill_fails_until_it_has_some(
     run(project, *publish)
     assert shown(instance, "model_metadata", "skill")[0]
     assert shown(instance, "model_metadata", "coverage")[0]
+
+
+def test_a_feature_that_is_constant_in_the_test_part_has_no_coverage_to_judge(tmp_path: Path) -> None:
+    project = project_with(tmp_path)
+    verdicts = check_version(project, published(project, None, 1.0).version.record.metadata)
+    assert [verdict.passed for verdict in verdicts] == [True, True]
+    assert verdicts[1].numbers == {"coverage_80/load": 0.8}
+
+
+def test_numbers_have_four_digits_and_infinity_is_text() -> None:
+    numbers = {"share": 1 / 3, "steps": 12345678, "far": float("inf"), "worst": "heat", "none": None}
+    verdict = Verdict("gaps", False, "warn", "found", numbers, {"share_allowed": 0.1})
+    found = check_results([verdict])[0].metadata
+    assert {name: value.value for name, value in found.items()} == {
+        "share": 0.3333, "steps": 12345678, "far": "inf", "worst": "heat", "share_allowed": "0.1",
+    }  # fmt: skip
 
 
 def forecast_of(project: Project, values: Sequence[float], written: Sequence[float | None] | None = None) -> Any:

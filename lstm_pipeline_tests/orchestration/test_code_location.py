@@ -13,7 +13,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from lstm_pipeline.errors import SpecError
+from lstm_pipeline.errors import Problem, SpecError
+from lstm_pipeline.orchestration.assets import broken_spec_asset
 from lstm_pipeline.orchestration.code_location import resources, user_projects
 from lstm_pipeline.projects.project import find_spec, load_project
 from lstm_pipeline.spec.documents import MAX_BYTES
@@ -135,6 +136,15 @@ def test_every_broken_spec_is_shown_although_their_stems_are_equal(projects: Pat
         "plant_yml_2": f"{projects}/plant.yml",
         "shipped_yaml": f"{projects}/shipped.yaml",
     }
+
+
+def test_problems_fit_a_narrow_page() -> None:
+    error = SpecError(
+        "plant.yaml", [Problem("predictions.inputs.features", "unknown key. Known keys: " + "some, " * 40)]
+    )
+    text = str(broken_spec_asset("plant", error).description).split("```")[1]
+    assert text.count("some") == 40
+    assert max(map(len, text.splitlines())) <= 84
 
 
 def test_a_broken_spec_does_not_take_a_name_from_a_valid_one(projects: Path) -> None:

@@ -166,3 +166,23 @@ def test_the_component_takes_the_spec_and_shows_every_problem(tmp_path: Path) ->
 def test_the_components_schema_is_the_specs() -> None:
     schema = ForecastProject.get_model_cls().model_json_schema()
     assert "regression_training_lstm" in str(schema)
+
+
+def test_the_schema_points_to_the_wrong_key_of_a_step_or_an_input() -> None:
+    """As `dg check yaml` shows it."""
+    from jsonschema import Draft202012Validator  # comes with dg
+
+    validator = Draft202012Validator(ForecastProject.get_model_cls().model_json_schema())
+    assert validator.is_valid(spec())
+    for step, value, where in (
+        ({"epochs": 0}, 0, ["model_metadata", "transformations", 1, "epochs"]),
+        ({"transform": "lstm"}, "lstm", ["model_metadata", "transformations", 1, "transform"]),
+    ):
+        wrong = spec()
+        wrong["model_metadata"]["transformations"][1] |= step
+        (error,) = validator.iter_errors(wrong)
+        assert (error.instance, list(error.absolute_path)) == (value, where)
+    wrong = spec()
+    wrong["predictions"]["inputs"] = {"features": {"input_type": "file", "uri": "plant.csv", "idd": 1}}
+    (error,) = validator.iter_errors(wrong)
+    assert "'idd' was unexpected" in error.message

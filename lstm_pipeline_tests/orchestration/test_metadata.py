@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from lstm_pipeline.orchestration.metadata import dataset_metadata, frame_metadata, plotted
+from lstm_pipeline.orchestration.metadata import dataset_metadata, frame_metadata, model_metadata, plotted
+from lstm_pipeline.registry import IndividualRecord
 from lstm_pipeline.statistics.metrics import Metrics
 from lstm_pipeline_tests.mill import ROWS, mill_dataset, mill_table
+from lstm_pipeline_tests.stubs import metadata
 
 
 def test_the_use_of_columns_and_the_notes_are_shown_literally() -> None:
@@ -41,6 +43,34 @@ def test_a_preview_shows_the_newest_rows_of_data_and_the_first_of_a_forecast() -
     first = frame_metadata(rows, "day", 2, newest=False)
     assert [row["load"] for row in table_of(first["first_rows"])] == ["1", "2"]
     assert len(table_of(frame_metadata(rows, "day", 9)["newest_rows"])) == 5
+
+
+def test_a_preview_begins_with_the_time() -> None:
+    """A forecast may have it last, where a page does not reach."""
+    rows = pa.table({"load": [1.0], "heat": [2.0], "day": pd.date_range("2024-01-01", periods=1)})
+    shown = frame_metadata(rows, "day", 2)
+    assert list(table_of(shown["newest_rows"])[0]) == ["day", "load", "heat"]
+    assert [column.name for column in shown["dagster/column_schema"].columns] == ["load", "heat", "day"]
+
+
+def test_a_model_is_shown_by_tables_and_short_numbers_before_its_options() -> None:
+    seen = {"train": {"first": "2024-01-01T00:00:00", "last": "2024-01-20T06:00:00", "rows": 20}}
+    training = {"val_loss": 0.06615920309, "seconds": 71.676, "best_epoch": 1, "epochs": 11, "windows": {"train": 786}}
+    known = metadata("power", "run").model_copy(
+        update={
+            "training": training,
+            "training_rows": seen,
+            "feature_metrics": {"one_step": {"load": {"skill": 0.123456}}},
+        }
+    )
+    shown = model_metadata(IndividualRecord(metadata=known, model_path="m.keras", metadata_path=""))
+    assert next(iter(shown)) == "metrics_one_step"
+    assert list(shown)[-1] == "hyperparameters"
+    assert (shown["val_loss"], shown["training_seconds"], shown["skill/load"]) == (0.06616, 71.68, 0.1235)
+    assert shown["predicted_features"] == dg.MetadataValue.text("power_kw")
+    assert table_of(shown["training_rows"]) == [
+        {"part": "train", "first": "2024-01-01", "last": "2024-01-20 06:00:00", "rows": "20"}
+    ]
 
 
 def test_metrics_are_plotted_by_feature_and_as_a_mean() -> None:

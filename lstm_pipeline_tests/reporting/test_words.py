@@ -16,7 +16,7 @@ from rich.console import Console
 from lstm_pipeline.backtesting.comparison import SCHEMA
 from lstm_pipeline.monitoring import Verdict
 from lstm_pipeline.registry.records import CalibrationRecord, Decision
-from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, metric_rows, picture
+from lstm_pipeline.reporting.markdown import authored, decision_rows, frame_rows, method_name, metric_rows, picture
 from lstm_pipeline.reporting.terminal import (
     TrainingBars,
     backtest_tables,
@@ -58,6 +58,15 @@ def test_metrics_are_rows_with_a_dash_where_one_is_missing() -> None:
     ]
     assert list(metric_rows({"drift": {"rmse": 1.0}}, "method")[0]) == ["method", "rmse"]
     assert metric_rows({}) == []
+    assert [method_name(name) for name in ("network", "drift")] == ["networks alone", "drift"]
+
+
+def test_a_users_markdown_is_no_html() -> None:
+    assert authored("**Mill** <script>alert(1)</script> `a<b` a<b") == (
+        "**Mill** &lt;script>alert(1)&lt;/script> `a<b` a&lt;b"
+    )
+    assert authored("x" * 2000) == "x" * 2000
+    assert authored("x" * 2001) == "x" * 2000 + " …"
 
 
 def test_a_picture_is_inline() -> None:
@@ -73,6 +82,7 @@ def test_back_tests_of_earlier_releases_can_be_shown(key: str) -> None:
     text = " ".join(printed(*backtest_tables(table, protocol)).split())  # a title wraps
     assert "models retrained every 4 origins: 3 origins from a to b, 5 steps each" in text
     assert "12,345" in text
+    assert " skill ┃ mase ┃ rmse ┃ mae ┃ smape ┃ r2 ┃ relative ┃ p ┃ origins ┃" in text
 
 
 @pytest.mark.parametrize("name", ["power [kw]", "power [/kw]", "[bold]power", "power :fire:"])
@@ -117,6 +127,7 @@ def test_a_versions_metrics_and_coverage_in_words(tmp_path: Path) -> None:
     text = printed(metrics_table(record))
     assert "Rolled over 1 step from 12,345 origins in the test part" in " ".join(text.split())
     assert all(word in text for word in ("load", "mean", "last_value", "12,345"))
+    assert "feature ┃ skill ┃ mase ┃ rmse ┃ mae ┃ smape ┃ r2 ┃" in " ".join(text.split())
 
 
 def test_a_mean_says_which_features_it_leaves_out(tmp_path: Path) -> None:
@@ -145,9 +156,12 @@ def test_decisions_are_shown_with_both_errors(tmp_path: Path) -> None:
     ]  # fmt: skip
     registry = make_registry(tmp_path)
     record = registry.ensemble_record(train_and_publish(registry, "run"))
-    metadata = record.metadata.model_copy(update={"decisions": [compared, unknown]})
+    scores = {**record.metadata.evaluation, "mean": {"rolled": {"skill": 0.31, "mase": 0.95, "rmse": 7.5}}}
+    metadata = record.metadata.model_copy(update={"decisions": [compared, unknown], "evaluation": scores})
     text = printed(versions_table([record.model_copy(update={"metadata": metadata})], "v1"))
     assert "power refused 0.9123 (0.84), heat" in " ".join(text.split())
+    assert [cell.strip() for cell in text.splitlines()[1].split("┃")[3:6]] == ["skill", "mase", "rmse"]
+    assert [cell.strip() for cell in text.splitlines()[3].split("│")[3:6]] == ["0.31", "0.95", "7.5"]
 
 
 def test_importing_the_room_imports_no_heavy_library() -> None:

@@ -417,8 +417,8 @@ extra: 1
         f"line 30: {step}.scale_features: duplicate key; keep only one",
         f"line 30: {step}.scale_features: expected true or false, found 'yes'",
         f"line 31: {step}.calendar_features[1]: expected {units}, {waves}, found 'minute'",
-        f"line 32: {step}.model_bucket: expected only letters, digits, '_', '-' and '.', without '..' (it becomes a "
-        "folder name), found '../models'",
+        f"line 32: {step}.model_bucket: expected only ASCII letters, digits, '_', '-' and '.', without '..' (it "
+        "becomes a folder name), found '../models'",
         "line 34: model_metadata.finalisers.input: no input or earlier step is named 'model_metadat'. Did you mean "
         "'model_metadata'? Known names: cleaned_data, input_features, model_metadata",
         "line 34: model_metadata.finalisers.write_config.mode: expected 'overwrite' or 'append', found 'replace'",
@@ -453,20 +453,19 @@ extra: 1
         ([(f"{TRAINING}.timestamp_col", REMOVED)],
          [f"{TRAINING}.timestamp_col: required, but missing"]),
         ([(f"{TRAINING}.project_name", "a b")],
-         [f"{TRAINING}.project_name: expected only letters, digits, '_', '-' and '.', without '..' (it becomes a "
-          "folder "
-          "name), found 'a b'"]),
+         [f"{TRAINING}.project_name: expected only ASCII letters, digits, '_', '-' and '.', without '..' (it "
+          "becomes a folder name), found 'a b'"]),
         ([(f"{TRAINING}.sequence_length", "30"), (f"{PREDICTION}.sequence_length", 30)],
          [f"{TRAINING}.sequence_length: expected a whole number, found '30'"]),
         ([(f"{TRAINING}.feature_groups", ["a", "b"])],
          [f"{TRAINING}.feature_groups: expected a mapping of keys to values, found a list of 2 items"]),
         ([(f"{TRAINING}.feature_groups.a/b", ["x"]), (f"{TRAINING}.models_config.a/b", {})],
-         [f"{TRAINING}.feature_groups.a/b: expected only letters, digits, '_', '-' and '.', without '..' (it becomes a "
-          "folder name), found 'a/b'"]),
+         [f"{TRAINING}.feature_groups.a/b: expected only ASCII letters, digits, '_', '-' and '.', without '..' (it "
+          "becomes a folder name), found 'a/b'"]),
         ([(f"{TRAINING}.feature_groups.a/b", 5)],
          [f"{TRAINING}.feature_groups.a/b: expected a list, found 5",
-          f"{TRAINING}.feature_groups.a/b: expected only letters, digits, '_', '-' and '.', without '..' (it becomes a "
-          "folder name), found 'a/b'"]),
+          f"{TRAINING}.feature_groups.a/b: expected only ASCII letters, digits, '_', '-' and '.', without '..' (it "
+          "becomes a folder name), found 'a/b'"]),
         ([(f"{TRAINING}.feature_groups.quality_metrics", [5])],
          [f"{TRAINING}.feature_groups.quality_metrics[0]: expected text (put it in quotes), found 5"]),
         ([("model_metadata.inputs", [])],

@@ -12,7 +12,7 @@ from lstm_pipeline_tests.spec.example import PREDICTION, REMOVED, TRAINING, Chan
 
 GROUPS = f"{TRAINING}.feature_groups"
 CONFIG = f"{TRAINING}.models_config"
-NAME_RULE = "expected only letters, digits, '_', '-' and '.', without '..' (it becomes a folder name)"
+NAME_RULE = "expected only ASCII letters, digits, '_', '-' and '.', without '..' (it becomes a folder name)"
 HIDDEN_RULE = "expected a name without a dot at its start and without these endings: .tmp, .lock, .owner, .claim"
 GROUP_NAMES = "Known groups: operations_metrics, quality_metrics, financial_metrics"
 MEMBERS = [

@@ -210,7 +210,7 @@ def test_without_forecasts_or_values_there_is_a_table_and_a_sentence(tmp_path: P
     write_input(project, rows(range(1, 8), LOAD))
     found = scored(project)
     assert (found.table.num_rows, found.table.schema.names[0]) == (0, "feature")
-    assert "None of the 1 issued forecast has come true yet" in found.remarks[0]
+    assert "The one issued forecast has not come true yet" in found.remarks[0]
 
 
 def test_a_damaged_forecast_is_left_out_and_said(project: Project) -> None:
