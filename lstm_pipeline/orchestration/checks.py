@@ -25,6 +25,9 @@ CHECKS_OF: Mapping[str, Sequence[str]] = {
 }
 """Asset → its checks, less those that a spec turns off."""
 
+_SIZES = ("columns", "expected_columns", "values")
+"""How much was looked at: the same every time, and so text, as the UI plots numbers."""
+
 _SEVERITIES = {"warn": dg.AssetCheckSeverity.WARN, "error": dg.AssetCheckSeverity.ERROR}
 
 
@@ -84,9 +87,11 @@ def _value(value: str | float) -> str:
 
 def _metadata(verdict: Verdict) -> dict[str, float | int | str]:
     """The numbers of a verdict, with four digits. Thresholds are text, as the UI plots numbers; so is infinity."""
-    return {name: _shown(value) for name, value in verdict.numbers.items() if value is not None} | {
-        name: number(value) for name, value in verdict.limits.items()
-    }
+    return {
+        name: str(value) if name in _SIZES else _shown(value)
+        for name, value in verdict.numbers.items()
+        if value is not None
+    } | {name: number(value) for name, value in verdict.limits.items()}
 
 
 def _shown(value: float | str) -> float | int | str:

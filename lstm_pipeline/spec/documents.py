@@ -142,7 +142,14 @@ def _read_text(path: Path) -> str:
     if len(content) > MAX_BYTES:
         size = f"{MAX_BYTES // 2**20} MB"
         raise ValueError(f"it is larger than {size}; a spec is text of a few pages, so is this the right file?")
-    return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"expected UTF-8, found the byte 0x{error.object[error.start]:02x} in line {line}; save it as UTF-8"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse_yaml(text: str, source: str) -> Document:

@@ -184,11 +184,11 @@ def test_a_feature_that_is_constant_in_the_test_part_has_no_coverage_to_judge(tm
 
 
 def test_numbers_have_four_digits_and_infinity_is_text() -> None:
-    numbers = {"share": 1 / 3, "steps": 12345678, "far": float("inf"), "worst": "heat", "none": None}
+    numbers = {"columns": 9, "share": 1 / 3, "steps": 12345678, "far": float("inf"), "worst": "heat", "none": None}
     verdict = Verdict("gaps", False, "warn", "found", numbers, {"share_allowed": 0.1})
     found = check_results([verdict])[0].metadata
     assert {name: value.value for name, value in found.items()} == {
-        "share": 0.3333, "steps": 12345678, "far": "inf", "worst": "heat", "share_allowed": "0.1",
+        "columns": "9", "share": 0.3333, "steps": 12345678, "far": "inf", "worst": "heat", "share_allowed": "0.1",
     }  # fmt: skip
 
 

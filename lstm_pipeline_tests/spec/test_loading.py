@@ -319,7 +319,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     assert problems(path) == ["cannot be read: no such file"]
     path.write_bytes(b"a: \xff\xfe")
-    assert problems(path) == ["cannot be read: 'utf-8' codec can't decode byte 0xff in position 3: invalid start byte"]
+    assert problems(path) == ["cannot be read: expected UTF-8, found the byte 0xff in line 1; save it as UTF-8"]
+    path.write_bytes("\ufeffa: ä\nb: ".encode() + "ü".encode("cp1252"))
+    assert problems(path) == ["cannot be read: expected UTF-8, found the byte 0xfc in line 2; save it as UTF-8"]
     (tmp_path / "folder.yaml").mkdir()
     assert problems(tmp_path / "folder.yaml") == ["cannot be read: expected a regular file, found a folder"]
 
