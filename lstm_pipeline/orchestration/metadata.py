@@ -170,14 +170,20 @@ def _calibration_metadata(record: EnsembleMetadata) -> Metadata:
     tables: Metadata = {}
     if record.calibration.blend:
         tables["blend"] = _table(metric_rows(record.calibration.blend))
-    if record.calibration.coverage:
+    found = record.calibration
+    if found.coverage:
         by_feature = {
-            name: {f"{level} %": shares.get(name) for level, shares in record.calibration.coverage.items()}
-            for name in record.calibration.intervals
+            name: {
+                **{f"{level} %": shares.get(name) for level, shares in found.coverage.items()},
+                **({"wql": found.wql.get(name)} if found.wql else {}),
+                **{f"interval score, {level} %": own.get(name) for level, own in found.interval_score.items()},
+            }
+            for name in found.intervals
         }
         tables["interval_coverage"] = _table(metric_rows(by_feature))
-        means = {level: _mean(list(shares.values())) for level, shares in record.calibration.coverage.items()}
-        tables |= {f"coverage/{level}": float(f"{share:.4g}") for level, share in means.items() if share is not None}
+        means = {f"coverage/{level}": _mean(list(shares.values())) for level, shares in found.coverage.items()}
+        means["wql"] = _mean(list(found.wql.values()))
+        tables |= {name: float(f"{value:.4g}") for name, value in means.items() if value is not None}
     if record.residuals:
         tables["residuals"] = _table(metric_rows(record.residuals))
     return tables

@@ -219,12 +219,16 @@ class CalibrationRecord(Record):
         blend: feature → forecast (`network`, `seasonal_naive`, `last_value`) → its weight.
         intervals: feature → level in percent → offsets.
         coverage: level → feature → share of held-out values inside the interval.
+        interval_score: level → feature → mean interval score of held-out values, in the feature's own unit.
+        wql: feature → weighted quantile loss of held-out values, over the forecast and the bounds of all levels.
         notes: what a person should know about the intervals.
     """
 
     blend: dict[str, dict[str, Finite]] = {}
     intervals: dict[str, dict[str, Offsets]] = {}
     coverage: dict[str, dict[str, Finite | None]] = {}
+    interval_score: dict[str, dict[str, Finite | None]] = {}
+    wql: dict[str, Finite | None] = {}
     notes: list[str] = []
 
 
