@@ -100,7 +100,9 @@ def interval_scores(contest: Contest, levels: Sequence[int]) -> dict[str, Interv
     count = len(contest.first)
     scored = np.unique(np.linspace(0, count - 1, min(SCORED_ORIGINS, count)).round().astype(np.int64))
     return {
-        method: rolling_scores(Held(contest.actual, forecast, contest.first), scored, levels, RECENT_ORIGINS)
+        method: rolling_scores(
+            Held(contest.actual, forecast, contest.first, contest.limits), scored, levels, RECENT_ORIGINS
+        )
         for method, forecast in contest.forecasts.items()
         if contest.made(method).all()
     }

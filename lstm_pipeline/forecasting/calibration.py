@@ -11,7 +11,7 @@ import numpy as np
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry import CalibrationRecord, Offsets
-from lstm_pipeline.statistics import BASELINES, IntervalScores, around, blend
+from lstm_pipeline.statistics import BASELINES, IntervalScores, Limits, around, blend, within
 from lstm_pipeline.wording import listed
 
 METHODS = ("network", *BASELINES)
@@ -28,6 +28,8 @@ class Calibration:
         offsets: level in percent → lower and upper bound of its interval relative to a forecast, (H, P) each.
         scores: how good the intervals are on held-out values; None if there are none.
         notes: what a person should know about the intervals: few errors make them wide, or impossible.
+        limits: the smallest and the largest possible value of each feature; not part of the record, as they are the
+            models' own. None: there are none.
     """
 
     names: tuple[str, ...]
@@ -35,6 +37,7 @@ class Calibration:
     offsets: Mapping[int, tuple[Float64, Float64]] = field(default_factory=dict)
     scores: IntervalScores | None = None
     notes: tuple[str, ...] = ()
+    limits: Limits | None = None
 
     @staticmethod
     def none(names: Sequence[str]) -> Calibration:
@@ -53,7 +56,7 @@ class Calibration:
 
     def blended(self, forecasts: Float64) -> Float64:
         """(M, B, H, P) forecasts of the methods -> (B, H, P) forecasts of the ensemble."""
-        return blend(forecasts, self.weights)
+        return within(blend(forecasts, self.weights), self.limits)
 
     def interval(self, forecast: Float64, level: int) -> tuple[Float64, Float64]:
         """Lower and upper bounds of a forecast (H, P), of the same shape; NaN at lead times that were not calibrated.
@@ -73,7 +76,7 @@ class Calibration:
         reach = np.full((2, *forecast.shape), np.nan)
         for side, offset in zip(reach, self.offsets[level], strict=True):
             side[: len(offset)] = offset[: len(forecast)]
-        return around(forecast, (reach[0], reach[1]))
+        return around(forecast, (reach[0], reach[1]), self.limits)
 
     def to_record(self) -> CalibrationRecord:
         """The record of this calibration in a version's metadata."""

@@ -25,6 +25,7 @@ from lstm_pipeline.statistics import (
     mean_over_features,
     rolling_scores,
     score,
+    within,
 )
 from lstm_pipeline.wording import listed, number, plain
 
@@ -127,16 +128,16 @@ def forecast_one_step(dataset: Dataset, model: GroupModel) -> tuple[Integers, Fl
     names, length = metadata.predicted_features, metadata.sequence_length
     starts = dataset.windows(names, length, metadata.chunk_length).test
     scaled = predict_steps(model.network, dataset.rows(model.scaler), starts, length)[:, 0]  # the chunk's first step
-    return starts + length, model.scaler.subset(names).inverse(scaled.astype(np.float64))
+    return starts + length, within(model.scaler.subset(names).inverse(scaled.astype(np.float64)), model.limits)
 
 
 def calibrate(dataset: Dataset, rolled: Rolled, *, blends: bool, levels: Sequence[int]) -> Calibration:
     """The blend that is best on the validation part, and intervals made of errors in all held-out rows."""
     weights = blend_weights(dataset, rolled) if blends else Calibration.none(rolled.names).weights
-    blend = Calibration(rolled.names, weights)
+    blend = Calibration(rolled.names, weights, limits=rolled.limits)
     if not levels or not len(rolled.first):
         return blend
-    held = Held(rolled.actual, blend.blended(rolled.forecasts), rolled.first)
+    held = Held(rolled.actual, blend.blended(rolled.forecasts), rolled.first, rolled.limits)
     tested = np.flatnonzero(rolled.within(dataset.split.test, dataset.split.rows))
     recent, first = held.errors[-RECENT_ORIGINS:], rolled.first[-RECENT_ORIGINS:]
     return Calibration(
@@ -145,6 +146,7 @@ def calibrate(dataset: Dataset, rolled: Rolled, *, blends: bool, levels: Sequenc
         fit_offsets(recent, first, levels),
         rolling_scores(held, tested, levels, RECENT_ORIGINS),
         tuple(interval_notes(recent, rolled.names, levels, first)),
+        rolled.limits,
     )
 
 

@@ -141,7 +141,7 @@ def _score(dataset: Dataset, evaluation: Evaluation) -> Score:
             **evaluation.protocol,
             "rows": dataset.row_ranges().get("test"),
             "data_fingerprint": dataset.fingerprint(),
-            "columns": dataset.features.lines(),
+            "columns": dataset.lines(),
             "notes": data_notes(dataset),
             "mean": {name: mean_over_features(features) for name, features in evaluation.by_feature.items()},
         },

@@ -60,7 +60,7 @@ def dataset_metadata(dataset: Dataset) -> Metadata:
         "missing_values": missing,
         "filled_values": sum(dataset.filled.counts.values()),
         "filled_by_feature": dataset.filled.counts,
-        "columns": _bullets(dataset.features.lines()),
+        "columns": _bullets(dataset.lines()),
         "columns_ignored": dict(dataset.features.ignored),
         "notes": _bullets(data_notes(dataset)),
         "unusable_steps": int((~dataset.filled.usable).sum()),

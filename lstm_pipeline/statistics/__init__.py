@@ -24,6 +24,7 @@ from lstm_pipeline.statistics.intervals import (
     fit_offsets,
     independent_share,
     interval_columns,
+    within,
 )
 from lstm_pipeline.statistics.linear import LinearForm, LinearMap, fit_linear
 from lstm_pipeline.statistics.metrics import DEFINITIONS as METRIC_DEFINITIONS
@@ -76,4 +77,5 @@ __all__ = [
     "scaled_rmse",
     "score",
     "seasonal_rows",
+    "within",
 ]

@@ -156,6 +156,13 @@ def around(forecast: Float64, offsets: Bounds, limits: Limits | None = None) -> 
     return (lower, upper) if limits is None else (np.clip(lower, *limits), np.clip(upper, *limits))
 
 
+def within(values: Float64, limits: Limits | None) -> Float64:
+    """(…, P) values within the limits; those that are not finite stay, so that they are noticed."""
+    if limits is None:
+        return values
+    return np.where(np.isfinite(values), np.clip(values, *limits), values)
+
+
 def _widened(counts: Integers, shares: Float64, probability: float) -> Integers:
     """The rank ⌈n (m + 1) p / m⌉ among n errors that are worth m = n · share independent ones, at least one."""
     worth = np.maximum(counts * shares[:, None], 1.0)
