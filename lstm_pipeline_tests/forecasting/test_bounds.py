@@ -86,7 +86,7 @@ def test_intervals_are_within_the_bounds() -> None:
 
 def test_a_forecast_that_is_not_finite_is_refused_whatever_the_bounds() -> None:
     terms = {"load": [(1, "load", 3e38)]}
-    with pytest.raises(DataError, match="the forecast of load.* is not finite"):
+    with pytest.raises(DataError, match=r"the forecast of load.* is not finite"):
         bounded(mill_dataset(), terms, {"load": (0, 100)}).predict(mill_table(), 3)
 
 
