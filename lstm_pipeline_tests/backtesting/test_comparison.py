@@ -129,7 +129,7 @@ def test_intervals_of_every_method_are_scored_by_its_own_earlier_errors() -> Non
     actual = np.concatenate([10 + errors, 100 + 10 * errors, np.zeros(errors.shape)], axis=2)
     forecasts = np.broadcast_to(np.array([10.0, 100, 0]), actual.shape)
     rare = np.where(np.arange(11)[:, None, None] > 9, forecasts, NAN)
-    every = {"ensemble": forecasts, "seasonal_naive": forecasts + np.array([2, 0, 0]), "rare": rare}
+    every = {"ensemble": forecasts, "seasonal_naive": forecasts + np.array([3, 0, 0]), "rare": rare}
     own = Contest(("a", "b", "c"), np.arange(20, 31), actual, every)
     table = score_table(own, GROUPS, SCALE, compare(own, SCALE), [80])
     assert table.schema == schema([80])
@@ -147,8 +147,8 @@ def test_intervals_of_every_method_are_scored_by_its_own_earlier_errors() -> Non
     assert both["wql"] == pytest.approx((a["wql"] + b["wql"]) / 2)
     assert both["interval_score_80"] is None  # of different units
     assert rows["ensemble", "right", None]["coverage_80"] == 0.75
-    naive = rows["seasonal_naive", "left", "a"]  # its intervals reach from 8 to 12, and its forecast is 12
-    assert (naive["coverage_80"], naive["interval_score_80"]) == (a["coverage_80"], a["interval_score_80"])
-    assert naive["wql"] > a["wql"]
+    naive = rows["seasonal_naive", "left", "a"]  # its forecast is 13; the intervals reach from 8 to 12, and to it
+    assert (naive["coverage_80"], naive["interval_score_80"]) == (1, pytest.approx(5))
+    assert naive["wql"] == pytest.approx(((3 + 0.2 * 5) / 3 + (0 + 0.2 * 5) / 3) / 23)
     assert rows["rare", "left", "a"]["wql"] is None
     assert {row["coverage_80"] for row in table.to_pylist() if row["lead"] is not None} == {None}
