@@ -98,7 +98,7 @@ class Backtest:
         origins: (B,) timestamps on the wall clock: the first step that each origin forecasts.
         contest: the forecasts of every method and the observed values.
         comparisons: every other method compared with the ensemble.
-        table: scores by method, group, feature and lead time (`comparison.SCHEMA`), with the protocol in its metadata.
+        table: scores by method, group, feature and lead time (`comparison.schema`), with the protocol in its metadata.
         protocol: the version, the origins, the horizon and the data of this back-test.
     """
 
@@ -149,7 +149,8 @@ def backtest(
         contest = with_statistical(dataset, contest, on_stage)
     else:
         on_stage(f"{' and '.join(STATISTICAL)} are left out; to include them: pip install 'lstm-pipeline[statistics]'")
-    return _scored(dataset, contest, _protocol(dataset, contest, options, version))
+    protocol = _protocol(dataset, contest, options, version)
+    return _scored(dataset, contest, protocol, project.spec.interval_levels)
 
 
 def read_protocol(table: pa.Table) -> dict[str, Any]:
@@ -250,11 +251,11 @@ def _retrained(
     return joined(parts, blended=blended)
 
 
-def _scored(dataset: Dataset, contest: Contest, protocol: dict[str, Any]) -> Backtest:
+def _scored(dataset: Dataset, contest: Contest, protocol: dict[str, Any], levels: Sequence[int]) -> Backtest:
     scale = dataset.error_scale[dataset.columns(contest.names)]
     compared = compare(contest, scale)
     groups: Mapping[str, Sequence[str]] = dataset.features.groups
-    table = score_table(contest, groups, scale, compared)
+    table = score_table(contest, groups, scale, compared, levels)
     table = table.replace_schema_metadata({PROTOCOL: json.dumps(protocol)})
     return Backtest(_clock(dataset)[contest.first], contest, tuple(compared), table, protocol)
 

@@ -14,10 +14,13 @@ from lstm_pipeline.arrays import Float64
 from lstm_pipeline.backtesting.contenders import ENSEMBLE, Contest
 from lstm_pipeline.statistics import (
     METRIC_NAMES,
+    Held,
+    IntervalScores,
     Metrics,
     diebold_mariano,
     mean_over_features,
     overlapping_origins,
+    rolling_scores,
     score,
 )
 
@@ -33,6 +36,17 @@ SCHEMA = pa.schema(
         ("p_value", pa.float64()),
     ]
 )
+SCORED_ORIGINS = 64
+"""Most origins whose intervals are scored: each has intervals of its own, which take milliseconds to fit."""
+RECENT_ORIGINS = 128
+"""Most origins whose errors make an interval, as in a version's evaluation."""
+
+
+def schema(levels: Sequence[int]) -> pa.Schema:
+    """`SCHEMA` and, for intervals of these levels, `wql`, `coverage_80`, `interval_score_80`, …"""
+    fields = [f"{name}_{level}" for level in levels for name in ("coverage", "interval_score")]
+    names = ["wql", *fields] if levels else []
+    return pa.schema([*SCHEMA, *((name, pa.float64()) for name in names)])
 
 
 @dataclass(frozen=True)
@@ -75,10 +89,33 @@ def compare(contest: Contest, scale: Float64) -> list[Comparison]:
     ]
 
 
+def interval_scores(contest: Contest, levels: Sequence[int]) -> dict[str, IntervalScores]:
+    """Method → scores of the intervals around its forecasts, each made of its errors from earlier origins alone.
+
+    Every method has its intervals in the same way, so their scores can be compared. Methods that leave out origins have
+    none. The first origins have none either: no error is known yet.
+    """
+    if not levels:
+        return {}
+    count = len(contest.first)
+    scored = np.unique(np.linspace(0, count - 1, min(SCORED_ORIGINS, count)).round().astype(np.int64))
+    return {
+        method: rolling_scores(
+            Held(contest.actual, forecast, contest.first, contest.limits), scored, levels, RECENT_ORIGINS
+        )
+        for method, forecast in contest.forecasts.items()
+        if contest.made(method).all()
+    }
+
+
 def score_table(
-    contest: Contest, groups: Mapping[str, Sequence[str]], scale: Float64, compared: Sequence[Comparison]
+    contest: Contest,
+    groups: Mapping[str, Sequence[str]],
+    scale: Float64,
+    compared: Sequence[Comparison],
+    levels: Sequence[int] = (),
 ) -> pa.Table:
-    """Scores by method, group, feature and lead time (`SCHEMA`).
+    """Scores by method, group, feature and lead time (`schema(levels)`).
 
     A row without a feature holds means over its group's features; a row without a group, means over all features; a
     row without a lead, scores over all lead times.
@@ -87,6 +124,7 @@ def score_table(
         groups: group → the features it predicts.
         scale: (P,) the unit of mase.
         compared: from `compare`.
+        levels: levels of the intervals to score, in percent; only rows without a lead have these scores.
     """
     tests = {(test.method, test.feature): test for test in compared}
     rows = [row for method in contest.forecasts for row in _score_rows(contest, method, groups, scale)]
@@ -94,7 +132,31 @@ def score_table(
         test = tests.get((row["method"], row["feature"]))
         if test and row["lead"] is None and (row["feature"] is None) == (row["group"] is None):
             row |= {"relative_rmse": test.relative_rmse, "p_value": test.p_value}
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    for method, scores in interval_scores(contest, levels).items():
+        _add_interval_scores([row for row in rows if row["method"] == method and row["lead"] is None], contest, scores)
+    return pa.Table.from_pylist(rows, schema=schema(levels))
+
+
+def _add_interval_scores(rows: Sequence[dict[str, Any]], contest: Contest, scores: IntervalScores) -> None:
+    """Adds them to the rows of a method; means over features leave out interval scores, whose units differ."""
+    shared = {"wql": scores.wql, **{f"coverage_{level}": own for level, own in scores.coverage.items()}}
+    own_units = {f"interval_score_{level}": own for level, own in scores.interval_score.items()}
+    features: dict[str, list[dict[str, Any]]] = {}
+    for index, name in enumerate(contest.names):
+        for row in rows:
+            if row["feature"] == name:
+                row |= {key: _plain(values[index]) for key, values in (shared | own_units).items()}
+                features.setdefault(row["group"], []).append(row)
+    for row in rows:
+        if row["feature"] is None:
+            of = features.get(row["group"], []) if row["group"] else [each for own in features.values() for each in own]
+            for key in shared:
+                known = [each[key] for each in of if each[key] is not None]
+                row[key] = sum(known) / len(known) if known else None
+
+
+def _plain(value: np.float64) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def errors_by_lead(table: pa.Table) -> dict[str, Float64]:

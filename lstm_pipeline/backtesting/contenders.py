@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lstm_pipeline.arrays import Flags, Float64, Integers
 from lstm_pipeline.backtesting.classical import STATISTICAL, statistical_forecasts
 from lstm_pipeline.forecasting import Calibration, Dataset, Rolled
-from lstm_pipeline.statistics import BASELINES, LinearForm, drift_forecasts, fit_linear
+from lstm_pipeline.statistics import BASELINES, Limits, LinearForm, drift_forecasts, fit_linear
 from lstm_pipeline.timeseries import window_starts
 
 OnStage = Callable[[str], None]
@@ -30,12 +30,14 @@ class Contest:
         first: (B,) the first row that each origin forecasts, ascending.
         actual: (B, H, P) the observed values in their own units; NaN where nothing was observed.
         forecasts: method → (B, H, P); NaN at the origins that a method leaves out.
+        limits: the smallest and the largest possible value of each feature; None: there are none.
     """
 
     names: tuple[str, ...]
     first: Integers
     actual: Float64
     forecasts: Mapping[str, Float64]
+    limits: Limits | None = None
 
     @property
     def horizon(self) -> int:
@@ -62,7 +64,7 @@ def contest_of(dataset: Dataset, known: Dataset, rolled: Rolled, calibration: Ca
     forecasts |= {name: rolled.method(name) for name in BASELINES}
     forecasts["drift"] = drift_forecasts(values, rolled.first, length, rolled.horizon)
     forecasts["linear"] = _linear(known, names, values, rolled.first, length, rolled.horizon)
-    return Contest(names, rolled.first, rolled.actual, forecasts)
+    return Contest(names, rolled.first, rolled.actual, forecasts, rolled.limits)
 
 
 def joined(parts: Sequence[Contest], *, blended: bool) -> Contest:
@@ -78,6 +80,7 @@ def joined(parts: Sequence[Contest], *, blended: bool) -> Contest:
         np.concatenate([part.first for part in parts]),
         np.concatenate([part.actual for part in parts]),
         {name: np.concatenate([part.forecasts[name] for part in parts]) for name in names},
+        parts[0].limits,
     )
 
 
@@ -91,7 +94,7 @@ def with_statistical(dataset: Dataset, fast: Contest, on_stage: OnStage) -> Cont
         on_stage(f"{' and '.join(STATISTICAL)}: origin {number} of {count}")
         made[:, origin] = statistical_forecasts(values[: fast.first[origin]], fast.horizon, dataset.season)
     forecasts = {**fast.forecasts, **dict(zip(STATISTICAL, made, strict=True))}
-    return Contest(fast.names, fast.first, fast.actual, forecasts)
+    return replace(fast, forecasts=forecasts)
 
 
 def _linear(

@@ -11,7 +11,7 @@ import numpy as np
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry import CalibrationRecord, Offsets
-from lstm_pipeline.statistics import BASELINES, blend
+from lstm_pipeline.statistics import BASELINES, IntervalScores, Limits, around, blend, within
 from lstm_pipeline.wording import listed
 
 METHODS = ("network", *BASELINES)
@@ -26,15 +26,18 @@ class Calibration:
         names: (P,) features.
         weights: (P, M) weight of each of `METHODS` in the ensemble's forecast.
         offsets: level in percent → lower and upper bound of its interval relative to a forecast, (H, P) each.
-        coverage: level in percent → share of held-out values inside the interval, (P,).
+        scores: how good the intervals are on held-out values; None if there are none.
         notes: what a person should know about the intervals: few errors make them wide, or impossible.
+        limits: the smallest and the largest possible value of each feature; not part of the record, as they are the
+            models' own. None: there are none.
     """
 
     names: tuple[str, ...]
     weights: Float64
     offsets: Mapping[int, tuple[Float64, Float64]] = field(default_factory=dict)
-    coverage: Mapping[int, Float64] = field(default_factory=dict)
+    scores: IntervalScores | None = None
     notes: tuple[str, ...] = ()
+    limits: Limits | None = None
 
     @staticmethod
     def none(names: Sequence[str]) -> Calibration:
@@ -53,7 +56,7 @@ class Calibration:
 
     def blended(self, forecasts: Float64) -> Float64:
         """(M, B, H, P) forecasts of the methods -> (B, H, P) forecasts of the ensemble."""
-        return blend(forecasts, self.weights)
+        return within(blend(forecasts, self.weights), self.limits)
 
     def interval(self, forecast: Float64, level: int) -> tuple[Float64, Float64]:
         """Lower and upper bounds of a forecast (H, P), of the same shape; NaN at lead times that were not calibrated.
@@ -70,12 +73,10 @@ class Calibration:
                 "prediction_intervals of the prediction step and publish again (materialise model_metadata, or run "
                 "with --only train)"
             )
-        bounds = []
-        for offset in self.offsets[level]:
-            reach = np.full(forecast.shape, np.nan)
-            reach[: len(offset)] = offset[: len(forecast)]
-            bounds.append(forecast + reach)
-        return np.minimum(bounds[0], forecast), np.maximum(bounds[1], forecast)
+        reach = np.full((2, *forecast.shape), np.nan)
+        for side, offset in zip(reach, self.offsets[level], strict=True):
+            side[: len(offset)] = offset[: len(forecast)]
+        return around(forecast, (reach[0], reach[1]), self.limits)
 
     def to_record(self) -> CalibrationRecord:
         """The record of this calibration in a version's metadata."""
@@ -91,12 +92,17 @@ class Calibration:
                 }
                 for index, name in enumerate(self.names)
             },
-            coverage={
-                str(level): dict(zip(self.names, _plain(shares), strict=True))
-                for level, shares in self.coverage.items()
-            },
+            coverage=self._by_level(self.scores.coverage) if self.scores else {},
+            interval_score=self._by_level(self.scores.interval_score) if self.scores else {},
+            wql=self._by_feature(self.scores.wql) if self.scores else {},
             notes=list(self.notes),
         )
+
+    def _by_level(self, values: Mapping[int, Float64]) -> dict[str, dict[str, float | None]]:
+        return {str(level): self._by_feature(own) for level, own in values.items()}
+
+    def _by_feature(self, values: Float64) -> dict[str, float | None]:
+        return dict(zip(self.names, _plain(values), strict=True))
 
     @staticmethod
     def from_record(record: CalibrationRecord, names: Sequence[str]) -> Calibration:
@@ -119,10 +125,14 @@ class Calibration:
             )
             for level in levels
         }
-        coverage = {
-            int(level): _stacked([[shares.get(name)] for name in names])[0] for level, shares in record.coverage.items()
-        }
-        return Calibration(tuple(names), weights, offsets, coverage, tuple(record.notes))
+        scores = None
+        if record.coverage:  # versions of earlier releases have no other scores
+            by_level = [
+                {int(level): _values(own, names) for level, own in values.items()}
+                for values in (record.coverage, record.interval_score)
+            ]
+            scores = IntervalScores(by_level[0], by_level[1], _values(record.wql, names))
+        return Calibration(tuple(names), weights, offsets, scores, tuple(record.notes))
 
 
 def _problems(record: CalibrationRecord, names: Sequence[str]) -> Iterator[str]:
@@ -138,7 +148,7 @@ def _problems(record: CalibrationRecord, names: Sequence[str]) -> Iterator[str]:
         yield f"it has intervals of {listed(sorted(record.intervals))}, but the models predict {listed(sorted(names))}"
         return
     levels = set(record.intervals[names[0]]) if record.intervals else set()
-    for level in (*levels, *record.coverage):
+    for level in (*levels, *record.coverage, *record.interval_score):
         if not re.fullmatch("[1-9][0-9]?", level):
             yield f"expected levels from 1 to 99, found '{level}'"
     lengths = {
@@ -154,6 +164,11 @@ def _texts(weights: Mapping[str, float]) -> list[str]:
 
 def _plain(values: Float64) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _values(values: Mapping[str, float | None], names: Sequence[str]) -> Float64:
+    """(P,) None, and what is not recorded, as NaN."""
+    return np.array([values.get(name) for name in names], dtype=np.float64)
 
 
 def _stacked(columns: Sequence[Sequence[float | None]]) -> Float64:

@@ -247,7 +247,7 @@ def _fitted(dataset: Dataset, ensemble: Ensemble, horizon: int) -> Float64:
 def _errors(dataset: Dataset, side: Contender, first: Integers, horizon: int) -> Float64:
     """(P,) scaled errors of one side."""
     rolled = roll_from(dataset, side.ensemble, first, horizon)
-    forecast = Calibration(rolled.names, side.weights).blended(rolled.forecasts)
+    forecast = Calibration(rolled.names, side.weights, limits=rolled.limits).blended(rolled.forecasts)
     return scaled_rmse(rolled.actual, forecast, _scale(dataset, rolled))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -23,12 +23,15 @@ from lstm_pipeline.statistics import DriftReference, Scaler, drift_reference, fi
 from lstm_pipeline.tables import notes_of
 from lstm_pipeline.timeseries import (
     ROWS,
+    Bound,
     FeatureSet,
     Filled,
     LostWindows,
     Series,
     Split,
     Windows,
+    bound_lines,
+    bound_problems,
     build_series,
     calendar_names,
     common_frequency,
@@ -39,6 +42,7 @@ from lstm_pipeline.timeseries import (
     next_name,
     own_rhythms,
     pattern_season,
+    resolve_bounds,
     resolve_features,
     season_length,
     split_plan,
@@ -65,6 +69,8 @@ class Dataset:
         sequence_length: rows of a window: those that the spec asks for, else as many as `window_length` says.
         input: what the table was made from; None if the table does not say.
         notes: what was left out of the table or put in order.
+        bounds: predicted feature → its smallest and largest possible value; features without bounds are left out.
+        stated: the features whose bounds the spec states.
     """
 
     features: FeatureSet
@@ -76,12 +82,18 @@ class Dataset:
     sequence_length: int = 1
     input: InputRecord | None = None
     notes: tuple[str, ...] = ()
+    bounds: Mapping[str, Bound] = field(default_factory=dict)
+    stated: Mapping[str, object] = field(default_factory=dict)
     _drift: dict[str, DriftReference | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def known(self) -> tuple[str, ...]:
         """Names of the K columns of a row that are known in advance: the calendar, then the next step's covariates."""
         return (*self.calendar, *(next_name(name) for name in self.features.covariates))
+
+    def lines(self) -> list[str]:
+        """What each column of the input is used for, and which bounds forecasts are kept within."""
+        return [*self.features.lines(), *bound_lines(self.bounds, self.stated)]
 
     @property
     def observed_values(self) -> Float64:
@@ -226,6 +238,9 @@ def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset
     conflict = next(input_conflicts(features.names, calendar, features.covariates), None)
     if conflict:
         raise DataError(conflict)
+    outside = [f"bounds.{name}: {message}" for name, message in bound_problems(series, step)]
+    if outside:
+        raise DataError("; ".join(outside))
     dataset = Dataset(
         features,
         series,
@@ -236,6 +251,8 @@ def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset
         sequence_length=window_length(step, season, split.validation),
         input=provenance_of(table),
         notes=tuple(notes_of(table)),
+        bounds=resolve_bounds(features, series.values[training], step, list(series.names)),
+        stated=step.bounds,
     )
     dataset.windows(features.predicted, dataset.sequence_length)  # fails early if there are too few rows
     return dataset

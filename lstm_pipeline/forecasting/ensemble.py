@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from lstm_pipeline.registry import (
     Version,
 )
 from lstm_pipeline.spec import storage_uri
-from lstm_pipeline.statistics import Scaler, interval_columns, naive_forecasts
+from lstm_pipeline.statistics import Limits, Scaler, interval_columns, naive_forecasts, within
 from lstm_pipeline.storage import Store
 from lstm_pipeline.timeseries import Filled, Series, output_conflicts
 from lstm_pipeline.wording import listed, number
@@ -66,7 +67,8 @@ class Ensemble:
             raise RegistryError(
                 f"expected each feature to be predicted by one model, found several for {listed(repeated)}"
             )
-        self.calibration = Calibration.from_record(calibration or CalibrationRecord(), self.predicted)
+        found = Calibration.from_record(calibration or CalibrationRecord(), self.predicted)
+        self.calibration = replace(found, limits=self.limits)
 
     def __repr__(self) -> str:
         """The version, and what it predicts."""
@@ -118,6 +120,12 @@ class Ensemble:
     def predicted(self) -> list[str]:
         """Predicted features, group by group."""
         return [name for model in self.models for name in model.metadata.predicted_features]
+
+    @property
+    def limits(self) -> Limits | None:
+        """The smallest and the largest possible value of each predicted feature; None: there are none."""
+        lower, upper = (np.concatenate(sides) for sides in zip(*(model.limits for model in self.models), strict=True))
+        return (lower, upper) if np.isfinite([lower, upper]).any() else None
 
     @property
     def context(self) -> list[str]:
@@ -208,7 +216,8 @@ class Ensemble:
         season = self.metadata.season_length
         naive = naive_forecasts(filled.values, np.array([len(series)]), horizon, season)[..., columns]  # (2, 1, H, P)
         blended = self.calibration.blended(np.concatenate([rolled[None], naive]))
-        values: Float64 = self._with_constants(blended, series, filled, np.array([len(series)]))[0]
+        kept = self._with_constants(blended, series, filled, np.array([len(series)]))
+        values: Float64 = within(kept, self.limits)[0]
         wrong = [self.predicted[column] for column in np.flatnonzero(~np.isfinite(values).all(axis=0))]
         if wrong:
             model = next(model for model in self.models if wrong[0] in model.metadata.predicted_features)
@@ -228,7 +237,7 @@ class Ensemble:
             plan: (N', V) future covariates of the rows after the last one; None: they keep their last values.
 
         Returns:
-            (B, H, P) forecasts of the steps after each window, in the features' own units.
+            (B, H, P) forecasts of the steps after each window, in the features' own units and within their bounds.
         """
         shared, length = self.metadata, self.metadata.sequence_length
         inputs = NetworkInputs(series, filled, self._common, shared.calendar_features, shared.future_covariates, plan)
@@ -236,7 +245,7 @@ class Ensemble:
         known = inputs.known(starts, length, horizon, self.context, shared.season_length)  # (B, H, C + K)
         scaled = self._rollout(windows, known)  # (B, H, P)
         forecast = self._common.subset(self.predicted).inverse(scaled.astype(np.float64))
-        return self._with_constants(forecast, series, filled, starts + length)
+        return within(self._with_constants(forecast, series, filled, starts + length), self.limits)
 
     def _with_constants(self, forecast: Float64, series: Series, filled: Filled, first: Integers) -> Float64:
         """A forecast with the features that have never varied kept at their constant.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,18 @@ from lstm_pipeline.forecasting.rolling import Rolled, roll_held_out
 from lstm_pipeline.network.runtime import cores
 from lstm_pipeline.statistics import (
     BASELINES,
+    Held,
     Metrics,
     errors_needed,
     fit_blend,
+    fit_offsets,
+    independent_share,
     mean_over_features,
-    pooled_offsets,
-    rolling_coverage,
+    rolling_scores,
     score,
+    within,
 )
-from lstm_pipeline.wording import listed, plain
+from lstm_pipeline.wording import listed, number, plain
 
 if TYPE_CHECKING:
     from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel
@@ -72,8 +75,8 @@ def evaluate(
     """Scores an ensemble on the test part.
 
     The blend with naive forecasts is fitted on the validation part alone. Intervals are made of the errors from the
-    latest held-out origins. Their coverage is measured on the test part, where each interval is made only of errors
-    that were known at its origin.
+    latest held-out origins. They are scored on the test part, where each interval is made only of errors that were
+    known at its origin.
 
     Args:
         ensemble: networks that have not seen the test part.
@@ -125,52 +128,40 @@ def forecast_one_step(dataset: Dataset, model: GroupModel) -> tuple[Integers, Fl
     names, length = metadata.predicted_features, metadata.sequence_length
     starts = dataset.windows(names, length, metadata.chunk_length).test
     scaled = predict_steps(model.network, dataset.rows(model.scaler), starts, length)[:, 0]  # the chunk's first step
-    return starts + length, model.scaler.subset(names).inverse(scaled.astype(np.float64))
+    return starts + length, within(model.scaler.subset(names).inverse(scaled.astype(np.float64)), model.limits)
 
 
 def calibrate(dataset: Dataset, rolled: Rolled, *, blends: bool, levels: Sequence[int]) -> Calibration:
     """The blend that is best on the validation part, and intervals made of errors in all held-out rows."""
     weights = blend_weights(dataset, rolled) if blends else Calibration.none(rolled.names).weights
-    blend = Calibration(rolled.names, weights)
+    blend = Calibration(rolled.names, weights, limits=rolled.limits)
     if not levels or not len(rolled.first):
         return blend
-    errors = rolled.actual - blend.blended(rolled.forecasts)
+    held = Held(rolled.actual, blend.blended(rolled.forecasts), rolled.first, rolled.limits)
     tested = np.flatnonzero(rolled.within(dataset.split.test, dataset.split.rows))
-    recent = errors[-RECENT_ORIGINS:]
-    offsets = nested({level: pooled_offsets(recent, level) for level in levels})
-    coverage = {
-        level: rolling_coverage(errors, rolled.first, tested, level, RECENT_ORIGINS, pooled_offsets) for level in levels
-    }
-    return Calibration(rolled.names, weights, offsets, coverage, tuple(interval_notes(recent, rolled.names, levels)))
+    recent, first = held.errors[-RECENT_ORIGINS:], rolled.first[-RECENT_ORIGINS:]
+    return Calibration(
+        rolled.names,
+        weights,
+        fit_offsets(recent, first, levels),
+        rolling_scores(held, tested, levels, RECENT_ORIGINS),
+        tuple(interval_notes(recent, rolled.names, levels, first)),
+        rolled.limits,
+    )
 
 
-def nested(offsets: Mapping[int, tuple[Float64, Float64]]) -> dict[int, tuple[Float64, Float64]]:
-    """Widens each interval to contain those of lower levels, which may come from other lead times where errors are few.
-
-    Args:
-        offsets: level in percent → lower and upper offsets, (H, P) each.
-    """
-    found: dict[int, tuple[Float64, Float64]] = {}
-    before: tuple[Float64, Float64] | None = None
-    for level in sorted(offsets):
-        lower, upper = offsets[level]
-        if before is not None:
-            lower = np.where(np.isnan(before[0]), lower, np.minimum(lower, before[0]))
-            upper = np.where(np.isnan(before[1]), upper, np.maximum(upper, before[1]))
-            before = (np.fmin(lower, before[0]), np.fmax(upper, before[1]))
-        else:
-            before = (lower, upper)
-        found[level] = (lower, upper)
-    return {level: found[level] for level in offsets}
-
-
-def interval_notes(errors: Float64, names: Sequence[str], levels: Sequence[int]) -> Iterator[str]:
-    """Which intervals are made of the errors of several lead times, and which do not exist, for want of errors.
+def interval_notes(
+    errors: Float64, names: Sequence[str], levels: Sequence[int], first: Integers | None = None
+) -> Iterator[str]:
+    """Which intervals are wider, are made of the errors of several lead times, or do not exist, for want of errors.
 
     Args:
         errors: (n, H, P) actual minus forecast, by origin, lead time and feature.
+        first: (n,) the first row that each origin forecasts; None: no two forecasts overlap.
     """
     counts = (~np.isnan(errors)).sum(axis=0)  # (H, P)
+    share = np.ones(len(counts)) if first is None else independent_share(first, len(counts))
+    worth = counts * share[:, None]
     for level in levels:
         need = errors_needed(level)
         few, none = (counts < need).any(axis=0), counts.sum(axis=0) < need
@@ -182,6 +173,13 @@ def interval_notes(errors: Float64, names: Sequence[str], levels: Sequence[int])
             if flags.any():
                 shown = listed([plain(name) for name, flag in zip(names, flags, strict=True) if flag])
                 yield text.format(level=level, need=need, names=shown)
+        lead = int(worth.max(axis=1).argmin())
+        if worth[lead].max(initial=0) < need <= counts[lead].max(initial=0):
+            yield (
+                f"{level} % intervals are wider and symmetric at long lead times: held-out forecasts overlap, so the "
+                f"{counts[lead].max()} errors at lead time {lead + 1} are worth about {number(worth[lead].max())} "
+                f"independent ones, and {need} are needed"
+            )
 
 
 def blend_weights(dataset: Dataset, rolled: Rolled) -> Float64:

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.registry import METADATA, SCALER, TRAINING_LOG, ModelMetadata, Registry, StoredModel
-from lstm_pipeline.statistics import Scaler
+from lstm_pipeline.statistics import Limits, Scaler
 from lstm_pipeline.timeseries import require_frequency
 from lstm_pipeline.timeseries.calendar import unknown_calendar
 from lstm_pipeline.wording import listed
@@ -22,6 +24,21 @@ class GroupModel:
     metadata: ModelMetadata
     scaler: Scaler
     network: Any
+
+    @property
+    def limits(self) -> Limits:
+        """The smallest and the largest possible value of each predicted feature, infinite where there is none.
+
+        Those of an integer feature are whole numbers, so that a rounded forecast keeps to them.
+        """
+        lower, upper = [], []
+        for name in self.metadata.predicted_features:
+            bound, whole = self.metadata.bounds.get(name), name in self.metadata.integer_features
+            low = -np.inf if bound is None or bound.min is None else bound.min
+            high = np.inf if bound is None or bound.max is None else bound.max
+            lower.append(np.ceil(low) if whole else low)
+            upper.append(np.floor(high) if whole else high)
+        return np.array(lower, np.float64), np.array(upper, np.float64)
 
 
 def load_models(registry: Registry, models: Mapping[str, StoredModel], *, held_out: bool = False) -> list[GroupModel]:

@@ -38,6 +38,7 @@ def data_notes(dataset: Dataset) -> list[str]:
         *unplanned_note(dataset.series, dataset.columns(dataset.features.predicted)),
         *_season_note(dataset),
         *_constant_note(dataset),
+        *_bound_notes(dataset),
         *dataset.notes,
     ]
 
@@ -62,8 +63,22 @@ def described_data(project: Project, frame: Frame | None = None) -> list[str]:
         place = ("model_metadata", "transformations", product.model_step)
         raise SpecError(project.loaded.source, [project.loaded.problem(place, str(error))]) from None
     if not frame.complete:
-        return [*dataset.features.lines(), _part_note(frame), *_as_notes([*_season_note(dataset), *frame.notes])]
-    return [*dataset.features.lines(), *_as_notes(data_notes(dataset))]
+        return [*dataset.lines(), _part_note(frame), *_as_notes([*_season_note(dataset), *frame.notes])]
+    return [*dataset.lines(), *_as_notes(data_notes(dataset))]
+
+
+def _bound_notes(dataset: Dataset) -> Iterator[str]:
+    """Features that the training rows show at zero and above, and later rows below it."""
+    for name in dataset.bounds:
+        if name not in dataset.stated:
+            values = dataset.observed_values[dataset.split.validation :, dataset.columns([name])[0]]
+            negative = int((values < 0).sum())
+            if negative:
+                later = f"{counted(negative, 'later value')} {'is' if negative == 1 else 'are'} negative"
+                yield (
+                    f"forecasts of '{plain(name)}' are kept at 0 or above, as in the training rows, but {later}; to "
+                    f"lift the bound, set bounds: {{{plain(name)}: {{}}}}"
+                )
 
 
 def _as_notes(texts: Iterable[str]) -> Iterator[str]:

@@ -16,7 +16,13 @@ from lstm_pipeline.forecasting.evaluation import Evaluation, evaluate
 from lstm_pipeline.forecasting.notes import data_notes
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import Decision, InUse, Refused, Score, StoredModel, Version
-from lstm_pipeline.statistics import METRIC_DEFINITIONS, RESIDUAL_DEFINITIONS, mean_over_features, residual_summary
+from lstm_pipeline.statistics import (
+    INTERVAL_DEFINITIONS,
+    METRIC_DEFINITIONS,
+    RESIDUAL_DEFINITIONS,
+    mean_over_features,
+    residual_summary,
+)
 from lstm_pipeline.wording import listed
 
 ENSEMBLE_METRICS = ("rmse", "mae", "smape")
@@ -135,11 +141,15 @@ def _score(dataset: Dataset, evaluation: Evaluation) -> Score:
             **evaluation.protocol,
             "rows": dataset.row_ranges().get("test"),
             "data_fingerprint": dataset.fingerprint(),
-            "columns": dataset.features.lines(),
+            "columns": dataset.lines(),
             "notes": data_notes(dataset),
             "mean": {name: mean_over_features(features) for name, features in evaluation.by_feature.items()},
         },
-        definitions={**METRIC_DEFINITIONS, **{f"residual_{name}": text for name, text in RESIDUAL_DEFINITIONS.items()}},
+        definitions={
+            **METRIC_DEFINITIONS,
+            **INTERVAL_DEFINITIONS,
+            **{f"residual_{name}": text for name, text in RESIDUAL_DEFINITIONS.items()},
+        },
         calibration=evaluation.calibration.to_record(),
         residuals={name: residual_summary(residuals) for name, residuals in evaluation.residuals.items()},
     )

@@ -10,7 +10,7 @@ import numpy as np
 from lstm_pipeline.arrays import Flags, Float64, Integers
 from lstm_pipeline.forecasting.calibration import METHODS
 from lstm_pipeline.forecasting.dataset import Dataset
-from lstm_pipeline.statistics import Metrics, naive_forecasts, score
+from lstm_pipeline.statistics import Limits, Metrics, naive_forecasts, score
 from lstm_pipeline.timeseries import window_starts
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Rolled:
         actual: (B, H, P) the observed values; NaN where nothing was observed.
         forecasts: (M, B, H, P) one forecast for each of `METHODS`.
         scale: (P,) the unit of mase.
+        limits: the smallest and the largest possible value of each feature; None: there are none.
     """
 
     names: tuple[str, ...]
@@ -40,6 +41,7 @@ class Rolled:
     actual: Float64
     forecasts: Float64
     scale: Float64
+    limits: Limits | None = None
 
     @property
     def horizon(self) -> int:
@@ -101,7 +103,7 @@ def roll_from(dataset: Dataset, ensemble: Ensemble, first: Integers, horizon: in
         forecasts[0] = ensemble.roll(dataset.series, dataset.filled, starts, horizon)
         forecasts[1:] = naive_forecasts(dataset.filled.values, first, horizon, dataset.season)[..., columns]
     actual = dataset.observed_values[rows][..., columns]
-    return Rolled(names, first, actual, forecasts, dataset.error_scale[columns])
+    return Rolled(names, first, actual, forecasts, dataset.error_scale[columns], ensemble.limits)
 
 
 def held_out_origins(dataset: Dataset, length: int, horizon: int, most: int, start: int | None = None) -> Integers:

@@ -26,7 +26,7 @@ from lstm_pipeline.registry import METADATA_SCHEMA
 from lstm_pipeline.reporting import authored
 from lstm_pipeline.spec import DataProduct, FieldSpec, Pivot, SqlStep
 from lstm_pipeline.sql import computed, lineage
-from lstm_pipeline.statistics import METRIC_DEFINITIONS
+from lstm_pipeline.statistics import INTERVAL_DEFINITIONS, METRIC_DEFINITIONS
 from lstm_pipeline.tables import describe
 from lstm_pipeline.timeseries import MODEL_VERSION, PREDICTED_AT, is_numeric
 from lstm_pipeline.wording import listed
@@ -64,7 +64,10 @@ _SCORE_COLUMNS = {
     "origins": "Number of forecasts that both methods have made.",
     "relative_rmse": "The method's rmse divided by the ensemble's; above 1, the method is worse.",
     "p_value": "How likely a difference of this size is by chance.",
-    **{name: f"{text[0].upper()}{text[1:]}." for name, text in METRIC_DEFINITIONS.items()},
+    **{
+        name: f"{text[0].upper()}{text[1:]}."
+        for name, text in (METRIC_DEFINITIONS | {"wql": INTERVAL_DEFINITIONS["wql"]}).items()
+    },
 }
 
 
@@ -242,8 +245,11 @@ def _code(name: str) -> str:
 
 
 def _coverage(name: str) -> str | None:
-    level = name.removeprefix("coverage_")
-    return f"Share of values inside their {level} % interval." if level != name else None
+    """What a score of intervals is, of which there are columns for each level."""
+    score, _, level = name.rpartition("_")
+    if score == "coverage":
+        return f"Share of values inside their {level} % interval."
+    return f"Of the {level} % interval: {INTERVAL_DEFINITIONS[score]}." if score in INTERVAL_DEFINITIONS else None
 
 
 # --- what columns are computed from ----------------------------------------------------------------------------------

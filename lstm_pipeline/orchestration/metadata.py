@@ -61,7 +61,7 @@ def dataset_metadata(dataset: Dataset) -> Metadata:
         "missing_values": missing,
         "filled_values": sum(dataset.filled.counts.values()),
         "filled_by_feature": dataset.filled.counts,
-        "columns": _bullets(dataset.features.lines()),
+        "columns": _bullets(dataset.lines()),
         "columns_ignored": dict(dataset.features.ignored),
         "notes": _bullets(data_notes(dataset)),
         "unusable_steps": int((~dataset.filled.usable).sum()),
@@ -188,14 +188,20 @@ def _calibration_metadata(record: EnsembleMetadata) -> Metadata:
     tables: Metadata = {}
     if record.calibration.blend:
         tables["blend"] = _table(metric_rows(record.calibration.blend))
-    if record.calibration.coverage:
+    found = record.calibration
+    if found.coverage:
         by_feature = {
-            name: {f"{level} %": shares.get(name) for level, shares in record.calibration.coverage.items()}
-            for name in record.calibration.intervals
+            name: {
+                **{f"{level} %": shares.get(name) for level, shares in found.coverage.items()},
+                **({"wql": found.wql.get(name)} if found.wql else {}),
+                **{f"interval score, {level} %": own.get(name) for level, own in found.interval_score.items()},
+            }
+            for name in found.intervals
         }
         tables["interval_coverage"] = _table(metric_rows(by_feature))
-        means = {level: _mean(list(shares.values())) for level, shares in record.calibration.coverage.items()}
-        tables |= {f"coverage/{level}": _short(share) for level, share in means.items() if share is not None}
+        means = {f"coverage/{level}": _mean(list(shares.values())) for level, shares in found.coverage.items()}
+        means["wql"] = _mean(list(found.wql.values()))
+        tables |= {name: _short(value) for name, value in means.items() if value is not None}
     if record.residuals:
         tables["residuals"] = _table(metric_rows(record.residuals))
     return tables

@@ -31,6 +31,8 @@ from lstm_pipeline.timeseries import (
     MODEL_VERSION,
     PREDICTED_AT,
     FeatureSet,
+    Series,
+    bound_problems,
     build_series,
     feature_problems,
     require_frequency,
@@ -128,19 +130,25 @@ class _SchemaCheck:
             return
         if isinstance(step, TrainingStep) and frame.table.num_rows:
             try:
-                self._series(frame.table, step)
-                self.frame = frame
+                series = self._series(frame.table, step)
             except DataError as error:
                 yield (key, "transformations", index, "timestamp_col"), str(error)
+                return
+            outside = [
+                ((key, "transformations", index, "bounds", name), text) for name, text in bound_problems(series, step)
+            ]
+            yield from outside
+            if not outside:
+                self.frame = frame
 
-    def _series(self, table: pa.Table, step: TrainingStep) -> None:
+    def _series(self, table: pa.Table, step: TrainingStep) -> Series:
         """Makes a series of the rows, as training does.
 
         Raises:
             DataError: they are none.
         """
         kind = table.schema.field(step.timestamp_col).type
-        build_series(
+        return build_series(
             table,
             step.timestamp_col,
             resolve_features(table.schema, step).names,

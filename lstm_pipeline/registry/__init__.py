@@ -11,6 +11,7 @@ from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, METADATA, MODEL, SCAL
 from lstm_pipeline.registry.models import DamagedRecord, StoredModel
 from lstm_pipeline.registry.promotion import Decide, InUse, Publication, Score
 from lstm_pipeline.registry.records import (
+    BoundRecord,
     CalibrationRecord,
     Decision,
     DriftRecord,
@@ -36,6 +37,7 @@ __all__ = [
     "MODEL",
     "SCALER",
     "TRAINING_LOG",
+    "BoundRecord",
     "CalibrationRecord",
     "Candidates",
     "DamagedRecord",

@@ -80,6 +80,13 @@ class DriftReferences(Record):
     features: dict[str, DriftRecord]
 
 
+class BoundRecord(Record):
+    """The smallest and the largest value that a feature's forecast may have; None: there is none."""
+
+    min: Finite | None = None
+    max: Finite | None = None
+
+
 class ModelMetadata(Record):
     """Everything recorded about one group's model."""
 
@@ -108,6 +115,7 @@ class ModelMetadata(Record):
     max_gap: int = Field(ge=0, le=10**9)
     filled_values: dict[str, int]
     constant_features: list[str]
+    bounds: dict[str, BoundRecord] = {}
     random_seed: int
     library_versions: dict[str, str]
     data_fingerprint: str
@@ -156,6 +164,10 @@ class ModelMetadata(Record):
         yield from (f"'{name}' is predicted and context" for name in self.context_features if name in predicted)
         absent = [name for name in self.integer_features if name not in predicted]
         yield from (f"integer_features names '{name}', which is not predicted" for name in absent)
+        yield from (f"bounds names '{name}', which is not predicted" for name in self.bounds if name not in predicted)
+        for name, bound in self.bounds.items():
+            if bound.min is not None and bound.max is not None and bound.min > bound.max:
+                yield f"bounds of '{name}': min {bound.min:g} is above max {bound.max:g}"
         if self.timestamp_column in series:
             yield f"timestamp_column '{self.timestamp_column}' is also a feature"
 
@@ -219,12 +231,16 @@ class CalibrationRecord(Record):
         blend: feature → forecast (`network`, `seasonal_naive`, `last_value`) → its weight.
         intervals: feature → level in percent → offsets.
         coverage: level → feature → share of held-out values inside the interval.
+        interval_score: level → feature → mean interval score of held-out values, in the feature's own unit.
+        wql: feature → weighted quantile loss of held-out values, over the forecast and the bounds of all levels.
         notes: what a person should know about the intervals.
     """
 
     blend: dict[str, dict[str, Finite]] = {}
     intervals: dict[str, dict[str, Offsets]] = {}
     coverage: dict[str, dict[str, Finite | None]] = {}
+    interval_score: dict[str, dict[str, Finite | None]] = {}
+    wql: dict[str, Finite | None] = {}
     notes: list[str] = []
 
 

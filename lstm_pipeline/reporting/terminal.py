@@ -114,13 +114,17 @@ def note_lines(record: EnsembleRecord) -> list[str]:
 
 
 def coverage_line(record: EnsembleRecord) -> str:
-    """The share of the test part's values inside the intervals; empty if there are none."""
+    """How good the intervals are on the test part, as means over features; empty if there are none."""
     means = []
     for level, shares in record.metadata.calibration.coverage.items():
         known = [share for share in shares.values() if share is not None]
         if known:
             means.append(f"{100 * sum(known) / len(known):.1f} % ({level} % intervals)")
-    return f"Share of the test part's values inside their intervals: {listed(means)}" if means else ""
+    if not means:
+        return ""
+    losses = [loss for loss in record.metadata.calibration.wql.values() if loss is not None]
+    loss = f"; weighted quantile loss {number(sum(losses) / len(losses))}" if losses else ""
+    return f"Share of the test part's values inside their intervals: {listed(means)}{loss}"
 
 
 def make_console() -> Console:
@@ -156,19 +160,22 @@ def backtest_tables(table: pa.Table, protocol: Mapping[str, Any]) -> list[Table]
     every = protocol.get("retrain_every") or protocol.get("refit_every")  # the name in tables of earlier releases
     interval = "at every origin" if every == 1 else f"every {every} origins"
     subject = protocol["version"] or f"models retrained {interval}"
+    shares = [name for name in table.column_names if name.startswith("coverage_")]
     methods = Table(
         title=f"Back-test of {subject}: {counted(protocol['origins'], 'origin')} from {protocol['first_origin']} to "
         f"{protocol['last_origin']}, {counted(protocol['horizon'], 'step')} each",
         caption="relative: rmse over the scaled features, divided by the ensemble's from the same origins; p: "
-        "two-sided Diebold–Mariano test against the ensemble",
+        "two-sided Diebold–Mariano test against the ensemble"
+        + ("; wql: weighted quantile loss, in …: share of values inside the interval" if shares else ""),
         title_justify="left",
         caption_justify="left",
     )
-    names = metric_order(METRIC_NAMES)
-    _columns(methods, "method", (*names, "relative", "p", "origins"))
+    scored = (*metric_order(METRIC_NAMES), *(["wql", *shares] if shares else []))
+    labels = [name.replace("coverage_", "in ") + " %" if name in shares else name for name in scored]
+    _columns(methods, "method", (*labels, "relative", "p", "origins"))
     for row in rows:
         if row["group"] is None:
-            numbers = (number(row[name]) for name in (*names, "relative_rmse", "p_value", "origins"))
+            numbers = (number(row[name]) for name in (*scored, "relative_rmse", "p_value", "origins"))
             methods.add_row(row["method"], *numbers)
     features = Table(title="By feature: the ensemble, and the best other method", title_justify="left")
     _columns(features, "feature", ("skill", "rmse", "best other", "its rmse", "relative", "p"))

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         DEFAULT_GROUP,
         MOST_STEPS,
         USUAL_WINDOW,
+        Bound,
         FilterStep,
         PredictionStep,
         SelectStep,
@@ -71,6 +72,7 @@ __all__ = [
     "Alert",
     "Alerts",
     "Automation",
+    "Bound",
     "BoundsRule",
     "CheckRule",
     "Checks",
@@ -139,6 +141,7 @@ _NAMES = {
     "project": ("DataProduct", "DataProductInput", "FieldSpec", "FileInput", "ProjectSpec"),
     "reading": ("DEFAULT_READING", "GivenTimestamps", "MAX_ENTITY_COLUMNS", "Pivot", "ReadingOptions"),
     "steps": (
+        "Bound",
         "DEFAULT_GROUP",
         "FilterStep",
         "MOST_STEPS",

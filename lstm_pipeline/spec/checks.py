@@ -12,7 +12,7 @@ from lstm_pipeline.spec.effects import Finding, check_effects
 from lstm_pipeline.spec.project import RESERVED_NAMES, DataProduct, DataProductInput, FileInput, ProjectSpec
 from lstm_pipeline.spec.steps import DEFAULT_GROUP, PredictionStep, Step, TrainingStep
 from lstm_pipeline.spec.uris import uri_problem
-from lstm_pipeline.wording import Hints, did_you_mean, listed
+from lstm_pipeline.wording import Hints, did_you_mean, listed, number
 
 ModelStep = type[TrainingStep] | type[PredictionStep]
 
@@ -79,6 +79,10 @@ def check_training(step: TrainingStep, loc: Loc) -> Iterator[Finding]:
             )
         if column in dropped:
             yield (*loc, "future_covariates"), f"'{column}' is also in drop_cols; remove it from one of the two"
+    for column, bound in step.bounds.items():
+        if bound.min is not None and bound.max is not None and bound.min > bound.max:
+            found = f"min {number(bound.min)} and max {number(bound.max)}"
+            yield (*loc, "bounds", column), f"expected a min that is not above the max, found {found}; exchange them"
     if step.enable_mlflow:
         yield (*loc, "enable_mlflow"), "MLflow tracking is not available in this version; set it to false"
 

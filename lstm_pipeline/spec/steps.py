@@ -105,6 +105,16 @@ class SelectStep(Step):
     )
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Bound(SpecModel):
+    """Which values of a feature are possible."""
+
+    min: Finite | None = Field(None, description="the smallest possible value; null: there is none")
+    max: Finite | None = Field(None, description="the largest possible value; null: there is none")
+
+
 class TrainingStep(Step):
     """Trains one LSTM for each feature group; its output is the metadata table of the published version."""
 
@@ -179,6 +189,12 @@ class TrainingStep(Step):
         None,
         description="ISO 3166 code of the country whose public holidays are a calendar feature, optionally with a "
         "subdivision, e.g. DE or US-CA; null: no holidays",
+    )
+    bounds: dict[Column, Bound] = Field(
+        {},
+        description="predicted feature to its smallest and largest possible value, e.g. {min: 0, max: 100}, within "
+        "which forecasts and intervals are kept; a feature that is left out has a min of 0 if its training rows are "
+        "never negative and reach zero, or are whole numbers that come close to it; {} for a feature without bounds",
     )
     preset: Literal["documented"] | None = Field(
         None, description="documented: exactly the documented system; null: the measured defaults"

@@ -15,12 +15,16 @@ from lstm_pipeline.statistics.drift import (
     measure_drift,
     rows_to_read,
 )
+from lstm_pipeline.statistics.interval_scores import DEFINITIONS as INTERVAL_DEFINITIONS
+from lstm_pipeline.statistics.interval_scores import Held, IntervalScores, interval_score, rolling_scores
 from lstm_pipeline.statistics.intervals import (
+    Limits,
+    around,
     errors_needed,
+    fit_offsets,
+    independent_share,
     interval_columns,
-    interval_offsets,
-    pooled_offsets,
-    rolling_coverage,
+    within,
 )
 from lstm_pipeline.statistics.linear import LinearForm, LinearMap, fit_linear
 from lstm_pipeline.statistics.metrics import DEFINITIONS as METRIC_DEFINITIONS
@@ -33,15 +37,20 @@ from lstm_pipeline.statistics.significance import diebold_mariano, overlapping_o
 
 __all__ = [
     "BASELINES",
+    "INTERVAL_DEFINITIONS",
     "METRIC_DEFINITIONS",
     "METRIC_NAMES",
     "RESIDUAL_DEFINITIONS",
     "Drift",
     "DriftReference",
+    "Held",
+    "IntervalScores",
+    "Limits",
     "LinearForm",
     "LinearMap",
     "Metrics",
     "Scaler",
+    "around",
     "blend",
     "correlated_groups",
     "diebold_mariano",
@@ -51,20 +60,22 @@ __all__ = [
     "errors_needed",
     "fit_blend",
     "fit_linear",
+    "fit_offsets",
     "fit_scaler",
+    "independent_share",
     "interval_columns",
-    "interval_offsets",
+    "interval_score",
     "left_out",
     "mean_over_features",
     "measure_drift",
     "naive_forecasts",
     "naive_scale",
     "overlapping_origins",
-    "pooled_offsets",
     "residual_summary",
-    "rolling_coverage",
+    "rolling_scores",
     "rows_to_read",
     "scaled_rmse",
     "score",
     "seasonal_rows",
+    "within",
 ]

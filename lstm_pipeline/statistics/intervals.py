@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from lstm_pipeline.arrays import Float64, Integers
 
-Fit = Callable[[Float64, int], tuple[Float64, Float64]]
-"""Errors (n, H, P) and a level → the lower and upper offsets (H, P) of an interval."""
+Bounds = tuple[Float64, Float64]
+"""Lower and upper bounds, or how far they are from a forecast; arrays of one shape."""
+
+Limits = tuple[Float64, Float64]
+"""The smallest and the largest possible value of each feature, (P,) each; infinite where there is none."""
 
 
-def interval_offsets(errors: Float64, level: int) -> tuple[Float64, Float64]:
+def interval_offsets(errors: Float64, level: int, share: Float64 | None = None) -> Bounds:
     """How far an interval reaches below and above a forecast.
 
     Each side leaves out half of the errors that the interval may miss, so a skewed feature has a skewed interval. With
@@ -20,19 +23,47 @@ def interval_offsets(errors: Float64, level: int) -> tuple[Float64, Float64]:
     a = (100 - level) / 200 (Lei et al. 2018, applied to each side separately). With too few errors for that, they are
     the smallest and the largest error.
 
+    If the n errors are worth only m independent ones, the upper bound is the ⌈n (m + 1)(1 - a) / m⌉-th smallest error,
+    and the lower one has the same rank from the other end. Where m is below `errors_needed`, the tails of both sides
+    are taken together: the interval is symmetric, and reaches as far as the ⌈n (m + 1) level / 100 m⌉-th smallest
+    absolute error.
+
     Args:
         errors: (n, H, P) actual minus forecast, by origin, lead time and feature; NaN is ignored.
         level: percentage of values that the interval should contain.
+        share: (H,) m / n by lead time, from `independent_share`; None: all errors are independent.
 
     Returns:
         Two arrays (H, P) to add to a forecast; NaN where no error is known.
     """
     ordered = np.sort(errors, axis=0)  # NaN last
     counts = (~np.isnan(errors)).sum(axis=0)  # (H, P)
-    ranks = (counts + 1) * (100 - level) // 200, -(-(counts + 1) * (100 + level) // 200)  # whole numbers: exact
-    low, high = (np.clip(rank, 1, np.maximum(counts, 1)) - 1 for rank in ranks)
-    lower, upper = (np.take_along_axis(ordered, rank[None], axis=0)[0] for rank in (low, high))
-    return lower, upper
+    shares = np.ones(len(counts)) if share is None else share
+    upper = _widened(counts, shares, (100 + level) / 200)
+    lower, high = (_at(ordered, rank, counts) for rank in (counts + 1 - upper, upper))
+    few = (shares < 1)[:, None] & (counts * shares[:, None] < errors_needed(level))
+    if few.any():
+        reach = _at(np.sort(np.abs(errors), axis=0), _widened(counts, shares, level / 100), counts)
+        lower, high = np.where(few, -reach, lower), np.where(few, reach, high)
+    return lower, high
+
+
+def independent_share(first: Integers, horizon: int) -> Float64:
+    """How many independent errors one error is worth, by lead time.
+
+    Forecasts h steps ahead from origins d rows apart share their last h - d steps. If the value is a random walk, their
+    errors have the correlation 1 - d / h; whether both are outside an interval depends on about its square or cube.
+    Summed over all pairs, n errors are worth 2 n d / h independent ones, n at most.
+
+    Args:
+        first: (n,) the first row that each origin forecasts, ascending.
+        horizon: number of lead times (H).
+
+    Returns:
+        (H,) above 0, at most 1.
+    """
+    apart = float(np.median(np.diff(first))) if len(first) > 1 else float(horizon)
+    return np.minimum(1.0, 2 * apart / np.arange(1, horizon + 1))
 
 
 def errors_needed(level: int) -> int:
@@ -40,7 +71,7 @@ def errors_needed(level: int) -> int:
     return -(-200 // (100 - level)) - 1
 
 
-def pooled_offsets(errors: Float64, level: int) -> tuple[Float64, Float64]:
+def pooled_offsets(errors: Float64, level: int, share: Float64 | None = None) -> Bounds:
     """`interval_offsets` where there are enough errors; otherwise of neighbouring lead times together.
 
     A lead time with fewer than `errors_needed` takes in the errors of the nearest ones, equally many before and after
@@ -49,11 +80,12 @@ def pooled_offsets(errors: Float64, level: int) -> tuple[Float64, Float64]:
     Args:
         errors: (n, H, P) actual minus forecast, by origin, lead time and feature; NaN is ignored.
         level: percentage of values that the interval should contain.
+        share: (H,) as in `interval_offsets`.
 
     Returns:
         Two arrays (H, P) to add to a forecast; NaN for features with too few errors over all lead times.
     """
-    lower, upper = interval_offsets(errors, level)
+    lower, upper = interval_offsets(errors, level, share)
     need = errors_needed(level)
     counts = (~np.isnan(errors)).sum(axis=0)  # (H, P)
     horizon = errors.shape[1]
@@ -66,7 +98,7 @@ def pooled_offsets(errors: Float64, level: int) -> tuple[Float64, Float64]:
             if enough.any():
                 taken = poor[enough]
                 pool = errors[:, near][:, :, taken].reshape(-1, 1, len(taken))
-                low, high = interval_offsets(pool, level)
+                low, high = interval_offsets(pool, level, None if share is None else share[lead : lead + 1])
                 lower[lead, taken], upper[lead, taken] = low[0], high[0]
                 poor = poor[~enough]
             if not len(poor):
@@ -74,32 +106,76 @@ def pooled_offsets(errors: Float64, level: int) -> tuple[Float64, Float64]:
     return lower, upper
 
 
-def rolling_coverage(
-    errors: Float64, first: Integers, scored: Integers, level: int, recent: int, fit: Fit = interval_offsets
-) -> Float64:
-    """The share of values inside their interval, where each interval uses only errors already known at its origin.
+def nested(offsets: Mapping[int, Bounds]) -> dict[int, Bounds]:
+    """Widens each interval to contain those of lower levels, which may come from other lead times where errors are few.
 
     Args:
-        errors: (B, H, P) actual minus forecast, with origins in time order.
-        first: (B,) the first row that each origin forecasts.
-        scored: the origins to score.
-        level: percentage of values that the intervals should contain.
-        recent: how many of the latest complete origins each interval is based on.
-        fit: makes an interval of errors: `interval_offsets` or `pooled_offsets`.
+        offsets: level in percent → lower and upper offsets, (H, P) each.
+    """
+    found: dict[int, Bounds] = {}
+    before: Bounds | None = None
+    for level in sorted(offsets):
+        lower, upper = offsets[level]
+        if before is not None:
+            lower = np.where(np.isnan(before[0]), lower, np.minimum(lower, before[0]))
+            upper = np.where(np.isnan(before[1]), upper, np.maximum(upper, before[1]))
+            before = (np.fmin(lower, before[0]), np.fmax(upper, before[1]))
+        else:
+            before = (lower, upper)
+        found[level] = (lower, upper)
+    return {level: found[level] for level in offsets}
+
+
+def fit_offsets(errors: Float64, first: Integers, levels: Sequence[int]) -> dict[int, Bounds]:
+    """The offsets of all levels, none of which crosses another.
+
+    Args:
+        errors: (n, H, P) actual minus forecast, by origin, lead time and feature; NaN is ignored.
+        first: (n,) the first row that each origin forecasts, ascending.
+        levels: percentages of values that the intervals should contain.
 
     Returns:
-        (P,); NaN where nothing could be scored.
+        Level → lower and upper offsets, (H, P) each; NaN for features with too few errors over all lead times.
     """
-    horizon, inside, scored_values = errors.shape[1], np.zeros(errors.shape[2]), np.zeros(errors.shape[2])
-    for origin in scored:
-        known = np.flatnonzero(first + horizon <= first[origin])[-recent:]
-        if not len(known):
-            continue
-        lower, upper = fit(errors[known], level)
-        comparable = ~np.isnan(errors[origin]) & ~np.isnan(lower)
-        inside += (comparable & (errors[origin] >= lower) & (errors[origin] <= upper)).sum(axis=0)
-        scored_values += comparable.sum(axis=0)
-    return np.where(scored_values > 0, inside / np.maximum(scored_values, 1), np.nan)
+    share = independent_share(first, errors.shape[1])
+    return nested({level: pooled_offsets(errors, level, share) for level in levels})
+
+
+def around(forecast: Float64, offsets: Bounds, limits: Limits | None = None) -> Bounds:
+    """The bounds of intervals around forecasts.
+
+    They always contain the forecast: if past errors were all on one side, the other bound is the forecast itself. They
+    are within the limits, as the forecast must be.
+
+    Args:
+        forecast: (…, P).
+        offsets: of the same shape.
+        limits: of the features.
+    """
+    lower, upper = np.minimum(forecast + offsets[0], forecast), np.maximum(forecast + offsets[1], forecast)
+    return (lower, upper) if limits is None else (np.clip(lower, *limits), np.clip(upper, *limits))
+
+
+def within(values: Float64, limits: Limits | None) -> Float64:
+    """(…, P) values within the limits; those that are not finite stay, so that they are noticed."""
+    if limits is None:
+        return values
+    return np.where(np.isfinite(values), np.clip(values, *limits), values)
+
+
+def _widened(counts: Integers, shares: Float64, probability: float) -> Integers:
+    """The rank ⌈n (m + 1) p / m⌉ among n errors that are worth m = n · share independent ones, at least one."""
+    worth = np.maximum(counts * shares[:, None], 1.0)
+    # to nine decimals, so that a rank that is a whole number is not rounded up; n / m is exactly 1 if m = n
+    rank = np.round(np.maximum(counts, 1) / worth * ((worth + 1) * probability), 9)
+    return np.ceil(rank).astype(np.int64)
+
+
+def _at(ordered: Float64, ranks: Integers, counts: Integers) -> Float64:
+    """(n, H, P) ascending, (H, P) ranks from 1 → (H, P); beyond the first and the last one, these."""
+    rows = np.clip(ranks, 1, np.maximum(counts, 1)) - 1
+    found: Float64 = np.take_along_axis(ordered, rows[None], axis=0)[0]
+    return found
 
 
 def interval_columns(name: str, level: int) -> tuple[str, str]:

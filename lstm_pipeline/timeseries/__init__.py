@@ -4,6 +4,7 @@ From a table to a matrix with one row per step, and which of its rows a network 
 `statistics`, files and timestamps as text are in `tables`. pandas offsets and `holidays` have their home here.
 """
 
+from lstm_pipeline.timeseries.bounds import Bound, bound_lines, bound_problems, resolve_bounds
 from lstm_pipeline.timeseries.calendar import ALL as CALENDAR_FEATURES
 from lstm_pipeline.timeseries.calendar import calendar_matrix, calendar_names, holiday_name
 from lstm_pipeline.timeseries.features import (
@@ -46,6 +47,7 @@ __all__ = [
     "MODEL_VERSION",
     "PREDICTED_AT",
     "ROWS",
+    "Bound",
     "FeatureSet",
     "Filled",
     "LostWindows",
@@ -53,6 +55,8 @@ __all__ = [
     "Split",
     "Timeline",
     "Windows",
+    "bound_lines",
+    "bound_problems",
     "build_series",
     "calendar_matrix",
     "calendar_names",
@@ -75,6 +79,7 @@ __all__ = [
     "read_stamps",
     "regular_grid",
     "require_frequency",
+    "resolve_bounds",
     "resolve_features",
     "season_length",
     "split_plan",

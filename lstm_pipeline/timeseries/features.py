@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.spec import DEFAULT_GROUP, TrainingStep
+from lstm_pipeline.spec import DEFAULT_GROUP, Bound, TrainingStep
 from lstm_pipeline.timeseries.calendar import calendar_names
 from lstm_pipeline.timeseries.names import input_conflicts, output_conflicts
 from lstm_pipeline.wording import did_you_mean, listed, plain
@@ -120,9 +121,35 @@ def feature_problems(schema: pa.Schema, step: TrainingStep) -> Iterator[tuple[tu
                 f"some numeric columns are not in any group: {listed(ungrouped)}. Add them to a group, list them in "
                 "drop_cols, or set features_to_predict to keep them as context",
             )
+    yield from _bound_problems(schema, step, numeric)
     yield from _name_problems(step, numeric)
     if not set(numeric) - set(step.future_covariates):
         yield ("timestamp_col",), f"there is no numeric column besides it. Columns: {listed(schema.names)}"
+
+
+def _bound_problems(
+    schema: pa.Schema, step: TrainingStep, numeric: Sequence[str]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Bounds of columns that are not predicted, and bounds that no whole number is within."""
+    grouped = [name for members in (step.feature_groups or {}).values() for name in members]
+    wanted = step.features_to_predict or grouped or numeric
+    predicted = [name for name in wanted if name in numeric and name not in step.future_covariates]
+    for column, bound in step.bounds.items():
+        if column not in schema.names:
+            yield ("bounds", column), _unknown(column, predicted)
+        elif column not in predicted:
+            yield ("bounds", column), f"'{column}' is not predicted, and bounds are of forecasts; remove it from bounds"
+        elif pa.types.is_integer(schema.field(column).type) and _between(bound):
+            yield (
+                ("bounds", column),
+                f"'{column}' is an integer; expected bounds with a whole number between them, found {bound.min:g} to "
+                f"{bound.max:g}; widen them",
+            )
+
+
+def _between(bound: Bound) -> bool:
+    """Whether both bounds lie between two whole numbers."""
+    return bound.min is not None and bound.max is not None and math.ceil(bound.min) > math.floor(bound.max)
 
 
 def _name_problems(step: TrainingStep, numeric: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:

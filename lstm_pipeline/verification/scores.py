@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.forecasting import Author
 from lstm_pipeline.projects import Project
-from lstm_pipeline.verification.scoring import SUMS, Block
+from lstm_pipeline.verification.scoring import PER_LEVEL, SUMS, Block
 
 _FORMAT = b"lstm_pipeline/scores"
-_CURRENT = b"2"
+_CURRENT = b"3"
 """Scores of another format are made anew."""
 
 _CHECKSUM = b"lstm_pipeline/checksum"
@@ -104,7 +104,7 @@ def _block(row: Mapping[str, Any]) -> Block:
     about = json.loads(row["about"])
     features = {name: Author(**author) for name, author in about["features"].items()}
     first, last = about["ahead"]
-    sums, width = SUMS + 2 * len(about["levels"]), len(features)
+    sums, width = SUMS + PER_LEVEL * len(about["levels"]), len(features)
     origins = np.frombuffer(row["origins"], np.int64)
     return Block(
         **{

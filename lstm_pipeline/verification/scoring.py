@@ -17,7 +17,7 @@ import pyarrow as pa
 from lstm_pipeline.arrays import Flags, Float64, Integers
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting import Author, Issue
-from lstm_pipeline.statistics import interval_columns, naive_forecasts
+from lstm_pipeline.statistics import interval_columns, interval_score, naive_forecasts
 from lstm_pipeline.timeseries import ROWS, fixed_step, offset_of, read_stamps, to_steps
 from lstm_pipeline.verification.actuals import Observed
 
@@ -26,7 +26,9 @@ COUNT, SQUARES, ABSOLUTES, COMPARED, COMPARED_SQUARES, NAIVE_SQUARES = range(6)
 forecast of the same origin can be compared with, their squares, and the squares of the naive errors."""
 
 SUMS = 6
-"""For each level two more follow: the number of values that have an interval, and of those inside it."""
+PER_LEVEL = 3
+"""For each level so many more follow: the number of values that have an interval, of those inside it, and the sum of
+their interval scores."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ class Block:
         origins: (O,) last step that each forecast knows.
         predicted: (O,) when each was made, in microseconds.
         complete: (O,) whether all of a forecast's steps had come.
-        by_lead: (6 + 2 L, H, P) sums over the origins.
+        by_lead: (6 + 3 L, H, P) sums over the origins.
         by_origin: (6, O, P) sums over the lead times.
         damaged: the files that could not be read.
     """
@@ -271,7 +273,7 @@ def naive(clock: Clock, observed: Observed, season: int) -> Float64:
 
 
 def _sums(forecasts: Forecasts, actual: Float64, baseline: Float64) -> Float64:
-    """(6 + 2 L, O, H, P) what each single forecast value adds to the sums."""
+    """(6 + 3 L, O, H, P) what each single forecast value adds to the sums."""
     with np.errstate(over="ignore", invalid="ignore"):  # errors whose square is infinite have no rmse
         error = actual - forecasts.values
         scored = ~np.isnan(error)
@@ -285,7 +287,9 @@ def _sums(forecasts: Forecasts, actual: Float64, baseline: Float64) -> Float64:
             np.where(compared, squares, 0.0),
             np.where(compared, (actual - baseline) ** 2, 0.0),
         ]
-    for lower, upper in forecasts.bounds.values():
+    for level, (lower, upper) in forecasts.bounds.items():
         bounded = scored & ~np.isnan(lower) & ~np.isnan(upper)
-        parts += [bounded, bounded & (actual >= lower) & (actual <= upper)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            score = np.where(bounded, interval_score(actual, lower, upper, level), 0.0)
+        parts += [bounded, bounded & (actual >= lower) & (actual <= upper), score]
     return np.stack([np.asarray(part, np.float64) for part in parts])

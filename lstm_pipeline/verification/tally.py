@@ -15,6 +15,7 @@ from lstm_pipeline.verification.scoring import (
     COMPARED_SQUARES,
     COUNT,
     NAIVE_SQUARES,
+    PER_LEVEL,
     SQUARES,
     SUMS,
     Block,
@@ -29,7 +30,7 @@ def schema(levels: Sequence[int]) -> pa.Schema:
 
     A row without a version is about all versions' forecasts; one without a lead, about all lead times. `forecasts` is
     the number of forecasts, `n` of their values that have come true. `coverage_80` is the share of values inside their
-    80 % interval.
+    80 % interval, `interval_score_80` their mean interval score.
     """
     return pa.schema(
         [
@@ -40,7 +41,7 @@ def schema(levels: Sequence[int]) -> pa.Schema:
             ("forecasts", pa.int64()),
             ("n", pa.int64()),
             *((name, pa.float64()) for name in ("rmse", "mae", "mase", "skill")),
-            *((f"coverage_{level}", pa.float64()) for level in levels),
+            *((f"{score}_{level}", pa.float64()) for score in ("coverage", "interval_score") for level in levels),
         ]
     )
 
@@ -127,14 +128,14 @@ class _Sums:
 
     @staticmethod
     def empty(levels: int, horizon: int, width: int) -> _Sums:
-        return _Sums(np.zeros((_LEVELS + 2 * levels, horizon, width)), np.zeros(width))
+        return _Sums(np.zeros((_LEVELS + PER_LEVEL * levels, horizon, width)), np.zeros(width))
 
     def add(self, block: Block, levels: Sequence[int], names: Sequence[str]) -> None:
         sums, reach = _aligned(block.by_lead, list(block.features), names), block.by_lead.shape[1]
         self.values[:SUMS, :reach] += sums[:SUMS]
         for index, level in enumerate(block.levels):
-            row = _LEVELS + 2 * levels.index(level)
-            self.values[row : row + 2, :reach] += sums[SUMS + 2 * index : SUMS + 2 * index + 2]
+            row, own = _LEVELS + PER_LEVEL * levels.index(level), SUMS + PER_LEVEL * index
+            self.values[row : row + PER_LEVEL, :reach] += sums[own : own + PER_LEVEL]
         self.forecasts += (_aligned(block.by_origin, list(block.features), names)[COUNT] > 0).sum(axis=0)
 
     def scale(self, units: Float64) -> None:
@@ -163,8 +164,9 @@ class _Sums:
                 "skill": 1 - _ratio(flat[COMPARED_SQUARES], flat[NAIVE_SQUARES]),
             }
         for index, level in enumerate(levels):
-            row = _LEVELS + 2 * index
+            row = _LEVELS + PER_LEVEL * index
             columns[f"coverage_{level}"] = _ratio(flat[row + 1], flat[row])
+            columns[f"interval_score_{level}"] = _ratio(flat[row + 2], flat[row])
         lead = np.tile(np.arange(leads), width)
         frame = pd.DataFrame(
             {

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lstm_pipeline.backtesting.comparison import SCHEMA, compare, errors_by_lead, score_table
+from lstm_pipeline.backtesting.comparison import SCHEMA, compare, errors_by_lead, schema, score_table
 from lstm_pipeline.backtesting.contenders import Contest, joined
 
 NAN = np.nan
@@ -118,3 +118,37 @@ def test_parts_are_joined_in_order() -> None:
     assert both.first.tolist() == [5, 7]
     assert both.forecasts["network"].ravel().tolist() == [1, 1, 0, 0]
     assert list(joined(parts, blended=False).forecasts) == ["ensemble"]
+
+
+# intervals
+
+
+def test_intervals_of_every_method_are_scored_by_its_own_earlier_errors() -> None:
+    """One step from 11 origins; of 80 % the first intervals are those of origin 9, which knows nine errors."""
+    errors = np.array([-1.0, 1, -2, 2, 1, -1, 1, -1, 1, 0, 3])[:, None, None]
+    actual = np.concatenate([10 + errors, 100 + 10 * errors, np.zeros(errors.shape)], axis=2)
+    forecasts = np.broadcast_to(np.array([10.0, 100, 0]), actual.shape)
+    rare = np.where(np.arange(11)[:, None, None] > 9, forecasts, NAN)
+    every = {"ensemble": forecasts, "seasonal_naive": forecasts + np.array([3, 0, 0]), "rare": rare}
+    own = Contest(("a", "b", "c"), np.arange(20, 31), actual, every)
+    table = score_table(own, GROUPS, SCALE, compare(own, SCALE), [80])
+    assert table.schema == schema([80])
+    assert table.column_names[-3:] == ["wql", "coverage_80", "interval_score_80"]
+    rows = {(row["method"], row["group"], row["feature"]): row for row in table.to_pylist() if row["lead"] is None}
+    a, b, c = (rows["ensemble", group, name] for group, name in (("left", "a"), ("right", "b"), ("right", "c")))
+    # origin 9: [8, 12] and 10; origin 10: the same, as ten errors have the same ranks, and 13
+    assert (a["coverage_80"], b["coverage_80"], c["coverage_80"]) == (0.5, 0.5, 1)
+    assert a["interval_score_80"] == pytest.approx((4 + 4 + 10) / 2)
+    assert b["interval_score_80"] == pytest.approx(10 * a["interval_score_80"])
+    assert a["wql"] == pytest.approx((0.2 * 4 / 3 + (3 + 0.2 * 14) / 3) / 23)
+    assert c["wql"] is None  # only zeros came
+    both = rows["ensemble", None, None]
+    assert both["coverage_80"] == pytest.approx(2 / 3)
+    assert both["wql"] == pytest.approx((a["wql"] + b["wql"]) / 2)
+    assert both["interval_score_80"] is None  # of different units
+    assert rows["ensemble", "right", None]["coverage_80"] == 0.75
+    naive = rows["seasonal_naive", "left", "a"]  # its forecast is 13; the intervals reach from 8 to 12, and to it
+    assert (naive["coverage_80"], naive["interval_score_80"]) == (1, pytest.approx(5))
+    assert naive["wql"] == pytest.approx(((3 + 0.2 * 5) / 3 + (0 + 0.2 * 5) / 3) / 23)
+    assert rows["rare", "left", "a"]["wql"] is None
+    assert {row["coverage_80"] for row in table.to_pylist() if row["lead"] is not None} == {None}

@@ -15,7 +15,8 @@ from lstm_pipeline.forecasting.evaluation import RECENT_ORIGINS, calibrate, eval
 from lstm_pipeline.forecasting.rolling import roll_held_out
 from lstm_pipeline.registry.records import CalibrationRecord, EnsembleMetadata
 from lstm_pipeline.statistics.blending import fit_blend
-from lstm_pipeline.statistics.intervals import interval_columns, interval_offsets
+from lstm_pipeline.statistics.interval_scores import IntervalScores
+from lstm_pipeline.statistics.intervals import fit_offsets, interval_columns
 from lstm_pipeline.statistics.residuals import residual_summary
 from lstm_pipeline_tests.forecasting.make_golden import INPUT, STORE
 from lstm_pipeline_tests.mill import (
@@ -63,11 +64,14 @@ def last_values(name: str, rows: int = 1) -> Float64:
 def test_a_calibration_comes_back_from_its_record_by_name() -> None:
     lower, upper = np.array([[-1.0, -2], [-3, NAN]]), np.array([[1.0, 2], [NAN, 4]])
     weights, coverage = np.array([[0.25, 0.75, 0], [1, 0, 0]]), {95: np.array([0.5, NAN])}
-    given = Calibration(("load", "heat"), weights, {95: (lower, upper), 80: (lower / 2, upper / 2)}, coverage)
+    scores = IntervalScores(coverage, {95: np.array([NAN, 12.5])}, np.array([0.1, NAN]))
+    given = Calibration(("load", "heat"), weights, {95: (lower, upper), 80: (lower / 2, upper / 2)}, scores)
     record = CalibrationRecord.model_validate_json(given.to_record().model_dump_json())
     assert record.blend["load"] == {"network": 0.25, "seasonal_naive": 0.75, "last_value": 0}
     assert record.intervals["heat"]["95"].lower == [-2, None]
     assert record.coverage == {"95": {"load": 0.5, "heat": None}}
+    assert record.interval_score == {"95": {"load": None, "heat": 12.5}}
+    assert record.wql == {"load": 0.1, "heat": None}
     found = Calibration.from_record(record, ["heat", "load"])
     assert found.names == ("heat", "load")
     np.testing.assert_array_equal(found.weights, weights[::-1])
@@ -76,9 +80,20 @@ def test_a_calibration_comes_back_from_its_record_by_name() -> None:
     np.testing.assert_array_equal(found.offsets[80][1], upper[:, ::-1] / 2)
 
 
-def test_the_coverage_comes_back_from_its_record() -> None:
-    given = Calibration(("load",), np.eye(3)[:1], {80: reach(2, 1)}, {80: np.array([0.75])})
-    assert Calibration.from_record(given.to_record(), ["load"]).coverage == {80: pytest.approx([0.75])}
+def test_the_scores_of_intervals_come_back_from_their_record() -> None:
+    scores = IntervalScores({80: np.array([0.75])}, {80: np.array([4.5])}, np.array([0.25]))
+    record = Calibration(("load",), np.eye(3)[:1], {80: reach(2, 1)}, scores).to_record()
+    found = Calibration.from_record(record, ["load"]).scores
+    assert found is not None
+    assert found.coverage == {80: pytest.approx([0.75])}
+    assert found.interval_score == {80: pytest.approx([4.5])}
+    assert found.wql == pytest.approx([0.25])
+    earlier = record.model_copy(update={"interval_score": {}, "wql": {}})  # of a release that did not score them
+    found = Calibration.from_record(earlier, ["load"]).scores
+    assert found is not None
+    assert found.coverage == {80: pytest.approx([0.75])}
+    assert found.interval_score == {}
+    assert np.isnan(found.wql).tolist() == [True]
 
 
 def test_without_a_record_the_ensemble_is_its_networks_alone() -> None:
@@ -276,14 +291,20 @@ def test_intervals_are_made_of_the_errors_of_all_held_out_origins() -> None:
     actual, _ = held_out(first)
     assert list(found.offsets) == [80, 50]
     for level, offsets in found.offsets.items():
-        for side, expected in zip(offsets, interval_offsets(actual, level), strict=True):
+        for side, expected in zip(offsets, fit_offsets(actual, first, [50, 80])[level], strict=True):
             np.testing.assert_allclose(side, expected, rtol=1e-6)
-        covered, counted = np.zeros(3), 0
+        covered, scores, counted = np.zeros(3), np.zeros(3), 0
         for index in np.flatnonzero(first >= TEST):
-            lower, upper = interval_offsets(actual[first + HORIZON <= first[index]], level)
+            known = first + HORIZON <= first[index]
+            lower, upper = fit_offsets(actual[known], first[known], [50, 80])[level]
+            lower, upper = np.minimum(lower, 0), np.maximum(upper, 0)  # of forecasts of 0, which they contain
             covered += ((actual[index] >= lower) & (actual[index] <= upper)).sum(axis=0)
+            outside = np.maximum(lower - actual[index], 0) + np.maximum(actual[index] - upper, 0)
+            scores += (upper - lower + 200 / (100 - level) * outside).sum(axis=0)
             counted += HORIZON
-        np.testing.assert_allclose(found.coverage[level], covered / counted)
+        assert found.scores is not None
+        np.testing.assert_allclose(found.scores.coverage[level], covered / counted)
+        np.testing.assert_allclose(found.scores.interval_score[level], scores / counted, rtol=1e-6)
 
 
 def test_only_the_latest_origins_make_an_interval() -> None:
@@ -292,7 +313,7 @@ def test_only_the_latest_origins_make_an_interval() -> None:
     assert len(rolled.first) > RECENT_ORIGINS
     assert (rolled.first[0], rolled.first[-1]) == (512, 790)
     found = calibrate(dataset, rolled, blends=False, levels=[80]).offsets[80]
-    expected = interval_offsets(rolled.actual[-RECENT_ORIGINS:], 80)
+    expected = fit_offsets(rolled.actual[-RECENT_ORIGINS:], rolled.first[-RECENT_ORIGINS:], [80])[80]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     rolled.actual[:-RECENT_ORIGINS] = 1e9
     again = calibrate(dataset, rolled, blends=False, levels=[80]).offsets[80]

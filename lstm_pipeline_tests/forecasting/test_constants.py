@@ -11,8 +11,9 @@ import pytest
 from lstm_pipeline.forecasting.calibration import Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble
-from lstm_pipeline.forecasting.evaluation import interval_notes, nested
+from lstm_pipeline.forecasting.evaluation import interval_notes
 from lstm_pipeline.forecasting.group_models import GroupModel
+from lstm_pipeline.statistics.intervals import nested
 from lstm_pipeline_tests.mill import GROUPS, PREDICTED, ROWS, linear_ensemble, mill_dataset, mill_table, with_column
 
 OFF: dict[str, Any] = {"heat": [(1, "load", 0.3)], "load": [(1, "load", 0.5)], "parts": [(1, "parts", 1.0)]}
@@ -140,3 +141,14 @@ def test_pooled_and_absent_intervals_are_told() -> None:
         "no 95 % interval, as fewer than 39 errors are known over all lead times, for b, c",
     ]
     assert list(interval_notes(np.zeros((39, 5, 1)), ["a"], [80, 95])) == []
+    apart = 5 * np.arange(39)
+    assert list(interval_notes(np.zeros((39, 5, 1)), ["a"], [80, 95], apart)) == []
+
+
+def test_errors_of_overlapping_forecasts_are_told_to_be_worth_less() -> None:
+    """One origin a row: at a lead time of 5 steps, 39 errors are worth 2 / 5 of that."""
+    found = list(interval_notes(np.zeros((39, 5, 1)), ["a"], [80, 95], np.arange(39)))
+    assert found == [
+        "95 % intervals are wider and symmetric at long lead times: held-out forecasts overlap, so the 39 errors at "
+        "lead time 5 are worth about 15.6 independent ones, and 39 are needed"
+    ]

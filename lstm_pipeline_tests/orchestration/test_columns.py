@@ -17,6 +17,7 @@ from lstm_pipeline.orchestration.assets import build_assets
 from lstm_pipeline.orchestration.columns import declared_columns, input_columns, prediction_columns, table_columns
 from lstm_pipeline.orchestration.stages import clean_data
 from lstm_pipeline.projects import Project, load_project
+from lstm_pipeline.statistics import INTERVAL_DEFINITIONS
 from lstm_pipeline_tests.orchestration.plant import spec, tiny_project, write_data
 
 SOURCE = dg.AssetKey(["sources", "tiny-plant", "plant"])
@@ -107,13 +108,15 @@ def test_the_documented_columns_are_explained(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert all(descriptions(shown).values())
     assert declared_columns(tiny_project(tmp_path), "cleaned_data") == {}
-    scores = row("feature", "lead", "rmse", "skill", "coverage_80", "something")
+    scores = row("feature", "lead", "rmse", "skill", "coverage_80", "interval_score_80", "wql", "something")
     assert descriptions(table_columns(tiny_project(tmp_path), "forecast_accuracy", scores)) == {
         "feature": "The predicted feature.",
         "lead": "Steps from a forecast's origin to the value; null: all of them.",
         "rmse": "Root of the mean squared error.",
         "skill": "1 - mse / mse of the seasonal naive forecast at the same steps; below 0 is worse than naive.",
         "coverage_80": "Share of values inside their 80 % interval.",
+        "interval_score_80": f"Of the 80 % interval: {INTERVAL_DEFINITIONS['interval_score']}.",
+        "wql": f"Weighted quantile loss{INTERVAL_DEFINITIONS['wql'].removeprefix('weighted quantile loss')}.",
         "something": None,
     }
 

@@ -7,8 +7,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from lstm_pipeline.orchestration.metadata import dataset_metadata, frame_metadata, model_metadata, plotted
+from lstm_pipeline.orchestration.metadata import (
+    _calibration_metadata,
+    dataset_metadata,
+    frame_metadata,
+    model_metadata,
+    plotted,
+)
 from lstm_pipeline.registry import IndividualRecord
+from lstm_pipeline.registry.records import CalibrationRecord, EnsembleMetadata, Offsets
 from lstm_pipeline.statistics.metrics import Metrics
 from lstm_pipeline_tests.mill import ROWS, mill_dataset, mill_table
 from lstm_pipeline_tests.stubs import metadata
@@ -89,3 +96,26 @@ def test_settings_are_text_because_numbers_are_plotted() -> None:
     shown = dataset_metadata(mill_dataset())
     assert isinstance(shown["season_length"], dg.TextMetadataValue)
     assert isinstance(shown["steps"], int)
+
+
+def test_scores_of_intervals_are_shown_by_feature_and_plotted_as_means() -> None:
+    offsets = {level: Offsets(lower=[-1.0], upper=[1.0]) for level in ("80", "95")}
+    own = CalibrationRecord(
+        blend={},
+        intervals={"load": offsets, "heat": offsets},
+        coverage={"80": {"load": 0.75, "heat": 0.85}, "95": {"load": 0.94, "heat": None}},
+        interval_score={"80": {"load": 4.5, "heat": 30.25}, "95": {"load": 9.0, "heat": None}},
+        wql={"load": 0.1, "heat": 0.2},
+    )
+    record = EnsembleMetadata.model_construct(calibration=own, residuals={})
+    shown = _calibration_metadata(record)
+    assert {name: shown[name] for name in ("coverage/80", "coverage/95", "wql")} == {
+        "coverage/80": 0.8, "coverage/95": 0.94, "wql": 0.15,
+    }  # fmt: skip
+    load, heat = table_of(shown["interval_coverage"])  # type: ignore[arg-type]
+    assert list(load.values()) == ["load", "0.75", "0.94", "0.1", "4.5", "9"]
+    assert list(heat.values()) == ["heat", "0.85", "–", "0.2", "30.25", "–"]
+    earlier = record.model_copy(update={"calibration": own.model_copy(update={"interval_score": {}, "wql": {}})})
+    shown = _calibration_metadata(earlier)
+    assert "wql" not in shown
+    assert list(table_of(shown["interval_coverage"])[0].values()) == ["load", "0.75", "0.94"]  # type: ignore[arg-type]

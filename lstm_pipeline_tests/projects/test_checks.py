@@ -126,3 +126,16 @@ def test_a_training_step_that_does_not_match_its_input(tmp_path: Path, training:
     assert f"{TRAINING}[1].{place}" in found
     if place == "feature_groups":
         assert "numeric columns are not in any group: heat, parts, wind" in found[f"{TRAINING}[1].{place}"]
+
+
+def test_bounds_are_checked_against_columns_and_rows(tmp_path: Path) -> None:
+    unknown = problems(tmp_path / "unknown", mill_spec(bounds={"laod": {"min": 0}, "wind": {"min": 0}}))
+    assert unknown == {
+        f"{TRAINING}[1].bounds.laod": "there is no column 'laod'. Did you mean 'load'?",
+        f"{TRAINING}[1].bounds.wind": "'wind' is not predicted, and bounds are of forecasts; remove it from bounds",
+    }
+    outside = problems(tmp_path / "outside", mill_spec(bounds={"load": {"min": 0, "max": 40}, "parts": {"min": 30}}))
+    assert list(outside) == [f"{TRAINING}[1].bounds.load", f"{TRAINING}[1].bounds.parts"]
+    assert outside[f"{TRAINING}[1].bounds.load"].startswith("expected values from 0 to 40, found ")
+    assert outside[f"{TRAINING}[1].bounds.parts"].startswith("expected values of at least 30, found 120 values outside")
+    assert problems(tmp_path / "inside", mill_spec(bounds={"load": {"min": 0, "max": 100}, "parts": {"min": 0}})) == {}

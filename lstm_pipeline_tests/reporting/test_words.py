@@ -124,6 +124,12 @@ def test_a_versions_metrics_and_coverage_in_words(tmp_path: Path) -> None:
     assert coverage_line(record) == (
         "Share of the test part's values inside their intervals: 80.0 % (80 % intervals), 94.0 % (95 % intervals)"
     )
+    scored = calibration.model_copy(update={"wql": {"load": 0.1, "heat": 0.2, "wind": None}})
+    metadata = metadata.model_copy(update={"calibration": scored})
+    assert coverage_line(record.model_copy(update={"metadata": metadata})) == (
+        "Share of the test part's values inside their intervals: 80.0 % (80 % intervals), 94.0 % (95 % intervals); "
+        "weighted quantile loss 0.15"
+    )
     text = printed(metrics_table(record))
     assert "Rolled over 1 step from 12,345 origins in the test part" in " ".join(text.split())
     assert all(word in text for word in ("load", "mean", "last_value", "12,345"))

@@ -48,6 +48,15 @@ RULES: list[tuple[list[Change], list[str]]] = [
       f"{GROUPS}: no group contains these features to predict: margin_percent; add each to a group"]),
     ([(f"{TRAINING}.features_to_predict", [*MEMBERS, "x", "y"])],
      [f"{GROUPS}: no group contains these features to predict: x, y; add each to a group"]),
+    # bounds
+    ([(f"{TRAINING}.bounds", {"defect_rate": {"min": 5, "max": 1.5}, "downtime_hours": {"min": 0, "max": 0}})],
+     [f"{TRAINING}.bounds.defect_rate: expected a min that is not above the max, found min 5 and max 1.5; exchange "
+      "them"]),
+    ([(f"{TRAINING}.bounds", {"defect_rate": {"minimum": 5}})],
+     [f"{TRAINING}.bounds.defect_rate.minimum: unknown key. Did you mean 'min'?"]),
+    ([(f"{TRAINING}.bounds", {"defect_rate": {"min": float("inf"), "max": "9"}})],
+     [f"{TRAINING}.bounds.defect_rate.min: expected a finite number, found inf",
+      f"{TRAINING}.bounds.defect_rate.max: expected a number, found '9'"]),
     # names of groups, projects and buckets become folders
     *(
         ([(GROUPS, {name: ["a"]}), (CONFIG, {})], [f"{GROUPS}.{name}: {NAME_RULE}, found {name!r}"])

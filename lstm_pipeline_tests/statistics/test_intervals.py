@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil, floor
@@ -9,8 +10,17 @@ from math import ceil, floor
 import numpy as np
 import pytest
 
-from lstm_pipeline.arrays import Float64
-from lstm_pipeline.statistics.intervals import errors_needed, interval_offsets, pooled_offsets, rolling_coverage
+from lstm_pipeline.arrays import Float64, Integers
+from lstm_pipeline.statistics.interval_scores import Held, rolling_scores
+from lstm_pipeline.statistics.intervals import (
+    Bounds,
+    around,
+    errors_needed,
+    fit_offsets,
+    independent_share,
+    interval_offsets,
+    pooled_offsets,
+)
 
 NAN = np.nan
 
@@ -98,6 +108,22 @@ def test_a_wider_level_has_a_wider_interval() -> None:
 # coverage
 
 
+def rolling_coverage(
+    errors: Float64,
+    first: Integers,
+    scored: Integers,
+    level: int,
+    recent: int,
+    make: Callable[[Float64, int], Bounds] = interval_offsets,
+) -> Float64:
+    """The coverage of intervals around forecasts of 0, made of errors that count as independent."""
+    held = Held(errors, np.zeros(errors.shape), first)
+    found = rolling_scores(
+        held, scored, [level], recent, lambda known, first, levels: {each: make(known, each) for each in levels}
+    )
+    return found.coverage[level]
+
+
 def normal(origins: int, horizon: int = 1, seed: int = 0) -> Float64:
     return np.random.default_rng(seed).normal(size=(origins, horizon, 2))
 
@@ -110,8 +136,11 @@ def test_coverage_by_hand() -> None:
     assert rolling_coverage(errors, first, np.array([5]), 80, 10).tolist() == [1 / 3]  # only the first is within [0, 2]
     assert rolling_coverage(errors, first, np.array([6]), 80, 10).tolist() == [1.0]  # [0, 9]; the third is missing
     assert rolling_coverage(errors, first, np.array([5, 6]), 80, 10).tolist() == [3 / 5]
-    assert rolling_coverage(errors, first, np.array([5]), 80, 1).tolist() == [0.0]  # from origin 2 alone: [2, 2]
-    assert rolling_coverage(errors, first, np.array([7]), 80, 1).tolist() == [1.0]  # from origin 4 alone: [9, 9]
+    assert rolling_coverage(errors, first, np.array([5]), 80, 1).tolist() == [1 / 3]  # from origin 2 alone: [0, 2]
+    assert rolling_coverage(errors, first, np.array([7]), 80, 1).tolist() == [1.0]  # from origin 4 alone: [0, 9]
+    assert rolling_coverage(-errors, first, np.array([5]), 80, 1).tolist() == [1 / 3]  # [-2, 0]
+    assert rolling_coverage(errors - 9.5, first, np.array([7]), 80, 1).tolist() == [1.0]  # [-0.5, 0]
+    assert rolling_coverage(errors - 9.5, first, np.array([5]), 80, 1).tolist() == [2 / 3]  # [-7.5, 0] and -9, -7, -7
 
 
 def test_only_origins_whose_last_step_was_observed_are_known() -> None:
@@ -151,7 +180,7 @@ def test_where_nothing_can_be_scored_there_is_no_coverage() -> None:
 @pytest.mark.parametrize("recent", [39, 199])
 def test_coverage_of_independent_errors_is_nominal(level: int, recent: int) -> None:
     """Exchangeable errors are inside with a known probability, skewed ones too."""
-    errors = np.random.default_rng(7).exponential(size=(3000, 1, 2))
+    errors = np.random.default_rng(7).exponential(size=(3000, 1, 2)) - np.log(2)  # as an interval contains its forecast
     found = rolling_coverage(errors, np.arange(3000), np.arange(500, 3000), level, recent)
     low, high = exact(recent, level)
     expected = (high - low) / (recent + 1)
@@ -222,3 +251,84 @@ def test_coverage_by_pooled_intervals_skips_origins_that_know_too_little() -> No
     every = rolling_coverage(errors, np.arange(60), np.arange(60), 95, 100, pooled_offsets)
     np.testing.assert_array_equal(late, every)
     assert np.isnan(rolling_coverage(errors, np.arange(60), np.arange(39), 95, 100, pooled_offsets)).all()
+
+
+# overlapping forecasts
+
+
+def test_how_many_independent_errors_one_is_worth() -> None:
+    """2 d / h, for origins d rows apart and h steps ahead."""
+    assert independent_share(np.arange(9), 5).tolist() == pytest.approx([1, 1, 2 / 3, 1 / 2, 2 / 5])
+    assert independent_share(np.array([0, 3, 6, 9]), 8).tolist() == pytest.approx([1] * 6 + [6 / 7, 6 / 8])
+    assert independent_share(np.array([0, 1, 2, 90, 91]), 4)[3] == pytest.approx(1 / 2)  # a gap is no larger distance
+    assert independent_share(np.array([7]), 4).tolist() == [1, 1, 1, 1]
+
+
+def test_the_bounds_of_errors_that_are_worth_fewer() -> None:
+    """39 errors 1, 2, …, 39, worth 39, 19.5 and 7.8: of 80 % the ranks ⌈39 · 20.5 · 0.9 / 19.5⌉ = 37 and 40 - 37.
+
+    7.8 are fewer than the nine that two tails need: the interval is symmetric, its rank ⌈39 · 8.8 · 0.8 / 7.8⌉ = 36.
+    """
+    errors = np.random.default_rng(1).permutation(np.arange(1.0, 40))[:, None, None].repeat(3, axis=1)
+    lower, upper = interval_offsets(errors, 80, np.array([1, 0.5, 0.2]))
+    assert lower[:, 0].tolist() == [4, 3, -36]
+    assert upper[:, 0].tolist() == [36, 37, 36]
+
+
+def test_the_symmetric_interval_is_of_absolute_errors() -> None:
+    errors = np.array([-5.0, 1, -2, 3, -4, NAN])[:, None, None]
+    lower, upper = interval_offsets(errors, 40, np.array([0.4]))  # worth two of the three it needs: ⌈5 · 3 · 0.4 / 2⌉
+    assert (lower[0, 0], upper[0, 0]) == (-3, 3)
+    lower, upper = interval_offsets(errors, 95, np.array([0.4]))  # beyond the largest
+    assert (lower[0, 0], upper[0, 0]) == (-5, 5)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.8])
+@pytest.mark.parametrize("count", [5, 40, 128])
+def test_errors_that_are_worth_fewer_make_wider_intervals(count: int, share: float) -> None:
+    errors = np.random.default_rng(count).normal(size=(count, 1, 4))
+    for level in (50, 80, 95):
+        own, wider = (interval_offsets(errors, level, s) for s in (None, np.array([share])))
+        assert (wider[1] - wider[0] >= own[1] - own[0] - 1e-12).all()
+
+
+def test_levels_do_not_cross_where_one_is_symmetric_and_another_is_not() -> None:
+    """64 errors of origins next to each other; 14 steps ahead they are worth 9.1: enough for 80 %, not for 95 %."""
+    errors = np.random.default_rng(2).exponential(size=(64, 14, 3)) - 0.1
+    found = fit_offsets(errors, np.arange(64), [95, 80, 50])
+    assert list(found) == [95, 80, 50]
+    for inner, outer in ((50, 80), (80, 95)):
+        assert (found[outer][0] <= found[inner][0]).all()
+        assert (found[outer][1] >= found[inner][1]).all()
+    assert (found[95][0][-1] == -found[95][1][-1]).all()
+    assert (found[80][0][-1] != -found[80][1][-1]).all()
+
+
+def test_intervals_hold_random_walks() -> None:
+    """Forecasts of the last value of random walks, ten steps ahead from 60 origins next to each other.
+
+    As if they were independent, the errors give intervals that hold 70 % and 91 %.
+    """
+    generator, steps, inside = np.random.default_rng(3), 10, []
+    for _ in range(300):
+        walk = generator.normal(size=80).cumsum()
+        errors = np.array([walk[i + 1 : i + 1 + steps] - walk[i] for i in range(60)])[..., None]
+        new = walk[-steps:] - walk[-steps - 1]
+        bounds = fit_offsets(errors, np.arange(60), [80, 95])
+        naive = [interval_offsets(errors, level) for level in (80, 95)]
+        inside.append([(lo[-1, 0] <= new[-1] <= hi[-1, 0]) for lo, hi in (*bounds.values(), *naive)])
+    shares = np.mean(inside, axis=0)
+    assert 0.76 < shares[0] < 0.9
+    assert 0.88 < shares[1] < 0.99
+    assert (shares[2:] < shares[:2]).all()
+
+
+def test_an_interval_contains_its_forecast_and_stays_within_the_limits() -> None:
+    forecast = np.array([[5.0, 5.0], [99.0, -1.0]])
+    offsets = np.array([[2.0, -7], [-1, NAN]]), np.array([[4.0, -2], [3, 8]])
+    lower, upper = around(forecast, offsets)
+    np.testing.assert_array_equal(lower, [[5, -2], [98, NAN]])
+    np.testing.assert_array_equal(upper, [[9, 5], [102, 7]])
+    lower, upper = around(forecast, offsets, (np.array([0.0, 0]), np.array([100, np.inf])))
+    np.testing.assert_array_equal(lower, [[5, 0], [98, NAN]])
+    np.testing.assert_array_equal(upper, [[9, 5], [100, 7]])

@@ -40,6 +40,8 @@ def test_exact_scores_over_all_lead_times(project: Project) -> None:
     assert found["skill"] == pytest.approx(1 - 15 / 40)
     assert found["coverage_80"] == pytest.approx(4 / 6)
     assert found["coverage_95"] == pytest.approx(5 / 6)
+    assert found["interval_score_80"] == pytest.approx((6 * 2 + 10 * (1 + 2)) / 6)
+    assert found["interval_score_95"] == pytest.approx((6 * 4 + 40 * 1) / 6)
 
 
 def test_exact_scores_by_lead_time(project: Project) -> None:
@@ -51,6 +53,7 @@ def test_exact_scores_by_lead_time(project: Project) -> None:
     assert third["mase"] == pytest.approx(0.25)
     assert second["skill"] == pytest.approx(1 - 10 / 10)
     assert (first["coverage_80"], second["coverage_95"]) == (0.5, 0.5)
+    assert (first["interval_score_80"], second["interval_score_95"]) == pytest.approx((2 + 10 / 2, 4 + 40 / 2))
 
 
 def test_all_versions_together_and_by_feature(project: Project) -> None:
@@ -63,6 +66,8 @@ def test_all_versions_together_and_by_feature(project: Project) -> None:
     assert both["mase"] == pytest.approx((7 / 2 + 1 / 4) / 9)
     assert both["coverage_80"] == pytest.approx(4 / 6)
     assert row(found, version="v2")["coverage_80"] is None
+    assert both["interval_score_80"] == row(found, version="v1")["interval_score_80"]
+    assert row(found, version="v2")["interval_score_80"] is None
     assert found.by_feature("v1")["load"]["rmse"] == row(found)["rmse"]
     assert found.by_feature()["load"]["rmse"] == both["rmse"]
 
@@ -203,7 +208,13 @@ def test_without_forecasts_or_values_there_is_a_table_and_a_sentence(tmp_path: P
     project = project_in(tmp_path)
     found = scored(project)
     columns = ["feature", "group", "version", "lead", "forecasts", "n", "rmse", "mae", "mase", "skill"]
-    assert found.table.column_names == [*columns, "coverage_80", "coverage_95"]
+    assert found.table.column_names == [
+        *columns,
+        "coverage_80",
+        "coverage_95",
+        "interval_score_80",
+        "interval_score_95",
+    ]
     assert found.table.num_rows == 0
     assert "No forecast has been issued yet" in found.remarks[0]
     issue(project, "2024-01-07", {"load": [1.0, 2.0, 3.0]})
