@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from lstm_pipeline.network.batches import FloatArray
+from lstm_pipeline.network.features import FeatureNetwork
 from lstm_pipeline.network.joint import l2, read_jointly
 from lstm_pipeline.network.runtime import configure
 from lstm_pipeline.network.segments import SegmentNetwork
@@ -109,12 +110,14 @@ def _member(options: ModelOptions, shape: Shape, seeds: Iterator[int], inputs: l
 
 
 def _parts(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: Any, prefix: str) -> list[Any]:
-    """The parts whose sum is the forecast, (B, C, T) each. With a highway, all other parts start at zero."""
+    """The parts whose sum is the forecast, (B, C, T) each.
+
+    With a highway, all other parts start at zero, except the feature network, which reads the highway's forecasts.
+    """
     parts = []
-    if options.parts in ("joint", "both"):
+    if "joint" in options.parts:
         parts.append(_joint(options, shape, seeds, window, prefix))
-    targets = Columns(list(shape.target_columns), name=f"{prefix}targets")  # (B, L, D) -> (B, L, T)
-    if options.parts in ("segments", "both"):
+    if "segments" in options.parts:
         network = SegmentNetwork(
             shape.steps,
             list(shape.target_columns),
@@ -128,11 +131,36 @@ def _parts(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: An
         )
         features = Columns(list(range(shape.feature_count)), name=f"{prefix}features")  # (B, L, D) -> (B, L, F)
         parts.append(network(features(window)))
-    if options.highway != "none":
-        season = shape.season if options.highway == "seasonal" else 1
-        highway = Highway(shape.steps, options.highway == "per_feature", season, name=f"{prefix}highway")
-        parts.append(highway(targets(window)))
+    if "features" in options.parts:
+        parts.append(_features(options, shape, seeds, window, prefix))
+    elif options.highway != "none":
+        targets = Columns(list(shape.target_columns), name=f"{prefix}targets")  # (B, L, D) -> (B, L, T)
+        parts.append(_highway(options, shape, prefix)(targets(window)))
     return parts
+
+
+def _features(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: Any, prefix: str) -> Any:
+    """The feature network on the highway's forecasts of all features, or on their windows: (B, L, D) -> (B, C, T)."""
+    read = Columns(list(range(shape.feature_count)), name=f"{prefix}read")(window)  # (B, L, D) -> (B, L, F)
+    if options.highway != "none":
+        level = ("last", shape.feature_count, 1)  # the map forecasts changes from the last row, as its ridge start does
+        changes = NormalizeWindow(*level, name=f"{prefix}changes")(read)  # (B, L, F)
+        forecast = _highway(options, shape, prefix)(changes)  # (B, C, F)
+        read = RestoreLevel(*level, list(range(shape.feature_count)), name=f"{prefix}linear")(forecast, read)
+    network = FeatureNetwork(
+        shape.steps,
+        list(shape.target_columns),
+        options.feature_units,
+        options.dropout,
+        [next(seeds) for _ in range(7)],
+        name=f"{prefix}feature_mixer",
+    )
+    return network(read)
+
+
+def _highway(options: ModelOptions, shape: Shape, prefix: str) -> Highway:
+    season = shape.season if options.highway == "seasonal" else 1
+    return Highway(shape.steps, options.highway == "per_feature", season, name=f"{prefix}highway")
 
 
 def _joint(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: Any, prefix: str) -> Any:
