@@ -153,7 +153,7 @@ def _features(options: ModelOptions, shape: Shape, seeds: Iterator[int], window:
         options.feature_units,
         options.dropout,
         [next(seeds) for _ in range(7)],
-        name=f"{prefix}feature_mixer",
+        name=f"{prefix}feature_network",
     )
     return network(read)
 

@@ -22,7 +22,7 @@ from lstm_pipeline.statistics.intervals import (
     pooled_offsets,
     rolling_coverage,
 )
-from lstm_pipeline.statistics.linear import LinearForm, LinearMap, fit_linear
+from lstm_pipeline.statistics.linear import Level, LinearForm, LinearMap, fit_linear
 from lstm_pipeline.statistics.metrics import DEFINITIONS as METRIC_DEFINITIONS
 from lstm_pipeline.statistics.metrics import NAMES as METRIC_NAMES
 from lstm_pipeline.statistics.metrics import Metrics, left_out, mean_over_features, naive_scale, scaled_rmse, score
@@ -38,6 +38,7 @@ __all__ = [
     "RESIDUAL_DEFINITIONS",
     "Drift",
     "DriftReference",
+    "Level",
     "LinearForm",
     "LinearMap",
     "Metrics",

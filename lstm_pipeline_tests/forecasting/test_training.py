@@ -21,7 +21,8 @@ def untrained(**options: Any) -> tuple[Any, Any]:
     table = mill_table()
     load = table["load"].to_numpy().copy()
     load[20:24] = np.nan
-    config = {**TINY, "segment_units": 4, "segment_length": 4, "output_chunk_length": HORIZON, **options}
+    sizes = {"segment_units": 4, "segment_length": 4, "feature_units": 4, "output_chunk_length": HORIZON}
+    config = {**TINY, **sizes, **options}
     step = {"preset": None, "models_config": {"power": config}, "season_length": SEASON}
     task = prepare(mill_dataset(replaced(table, "load", load), **step), mill_step(**step), "power", HORIZON)
     return task, _untrained(task, task.windows.train)
@@ -55,6 +56,30 @@ def test_training_starts_at_the_ridge_regression(highway: str, level: Any) -> No
 @pytest.mark.parametrize("level", ["none", "standard", "seasonal"])
 def test_other_levels_start_at_zero(level: str) -> None:
     _, model = untrained(highway="shared", window_normalization=level, network="segments")
+    assert not model.get_layer("highway").kernel.numpy().any()
+
+
+@pytest.mark.parametrize("level", ["none", "last", "mean", "standard"])
+@pytest.mark.parametrize("highway", ["shared", "per_feature", "seasonal"])
+def test_a_feature_network_reads_the_ridge_regression_of_every_feature(highway: str, level: str) -> None:
+    """On changes from the last row whatever the level: the map of those is the same on any scale."""
+    task, model = untrained(highway=highway, window_normalization=level, network="features")
+    values = np.where(task.data.observed > 0, task.data.targets, np.nan).astype(np.float64)
+    form = LinearForm(LENGTH, HORIZON, SEASON if highway == "seasonal" else 1, "last")
+    kernel = model.get_layer("highway").kernel.numpy()
+    if highway != "per_feature":
+        np.testing.assert_allclose(kernel, fit_linear(values, task.windows.train, form).weights, atol=1e-6)
+        return
+    assert len(kernel) == task.shape.feature_count > len(task.names)  # one for each feature that is read
+    for column in range(task.shape.feature_count):
+        target = list(task.shape.target_columns).index(column) if column in task.shape.target_columns else None
+        part = task.data.values[:, [column]] if target is None else values[:, [target]]
+        fitted = fit_linear(part.astype(np.float64), task.windows.train, form)
+        np.testing.assert_allclose(kernel[column], fitted.weights, atol=1e-6)
+
+
+def test_a_feature_network_starts_at_no_regression_after_a_seasonal_level() -> None:
+    _, model = untrained(highway="shared", window_normalization="seasonal", network="features")
     assert not model.get_layer("highway").kernel.numpy().any()
 
 
