@@ -170,10 +170,7 @@ def test_the_steps_are_the_forecasts_of_the_highway(level):
     options = tiny_options(network="features", highway="shared", window_normalization=level, **KEPT)
     model = randomised(build_network(options, SHAPE, seed=1, name="mixed"))
     windows, kernel, bias = series(rows=7, features=5), *model.get_layer("highway").get_weights()
-    if level == "none":
-        read = windows[..., :3]
-    else:
-        read = model.get_layer("normalize")(windows).numpy()[..., :3]  # without the calendar
+    read = (windows if level == "none" else model.get_layer("normalize")(windows).numpy())[..., :3]  # no calendar
     last = read[:, -1:]
     linear = np.einsum("blf,lc->bcf", read - last, kernel) + bias[:, None] + last
     forecast = numpy_mixer(model.get_layer("feature_network"), linear)
@@ -185,7 +182,9 @@ def test_the_steps_are_the_forecasts_of_the_highway(level):
 def test_without_a_highway_the_steps_are_the_windows():
     options = tiny_options(network="features", **KEPT)
     model, windows = randomised(build_network(options, SHAPE, seed=1, name="mixed")), series(rows=7, features=5)
-    np.testing.assert_allclose(model(windows), numpy_mixer(model.get_layer("feature_network"), windows[..., :3]), atol=1e-5)
+    np.testing.assert_allclose(
+        model(windows), numpy_mixer(model.get_layer("feature_network"), windows[..., :3]), atol=1e-5
+    )
 
 
 def test_segments_are_added_and_start_at_zero():
