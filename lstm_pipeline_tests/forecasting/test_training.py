@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.training import _untrained, prepare
+from lstm_pipeline.projects.inputs import prediction_input
+from lstm_pipeline.projects.project import load_project
 from lstm_pipeline.statistics.linear import LinearForm, fit_linear
-from lstm_pipeline_tests.mill import GROUPS, HORIZON, LENGTH, TINY, mill_dataset, mill_step, mill_table
+from lstm_pipeline_tests.mill import (
+    AS_OF,
+    GROUPS,
+    HORIZON,
+    LENGTH,
+    PREDICTED,
+    TINY,
+    mill_dataset,
+    mill_project,
+    mill_step,
+    mill_table,
+    publish_mill,
+    train_mill,
+)
 from lstm_pipeline_tests.mill import with_column as replaced
 
 SEASON = 3
@@ -95,3 +112,19 @@ def test_a_window_shorter_than_a_season_is_refused(option: str, instead: str) ->
         f"{option}: 'seasonal' needs windows of at least one season (9 steps), found sequence_length 8; increase "
         f"sequence_length, set season_length, or use {instead}"
     )
+
+
+@pytest.mark.slow
+def test_a_feature_network_is_published_and_rolls_beside_segments_of_another_length(tmp_path: Path) -> None:
+    sizes = {**TINY, "segment_units": 4, "feature_units": 4}
+    features = {**sizes, "network": "features", "window_normalization": "standard", "output_chunk_length": 2}
+    config = {"power": {**sizes, "network": "segments"}, "warmth": features}
+    project = mill_project(tmp_path, preset=None, models_config=config, epochs=1)
+    train_mill(project, "run1")
+    publish_mill(project)
+    again = load_project(tmp_path / "mill.yaml", project.storage)
+    version = again.registry.load()
+    assert version.models["warmth"].record.metadata.hyperparameters["network"] == "features"
+    found = Ensemble.of(again.registry, version).predict(prediction_input(again, AS_OF), HORIZON)
+    assert np.isfinite(found[PREDICTED].to_numpy()).all()
+    assert found.shape == (HORIZON, 1 + len(PREDICTED))
