@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import keras
@@ -11,7 +10,6 @@ import tensorflow as tf
 from lstm_pipeline.network import fused
 
 _START_TOKENS = 2
-_VIEW = os.environ.get("EXPERIMENT_VIEW", "features")
 
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
@@ -20,9 +18,12 @@ class FeatureNetwork(keras.layers.Layer):  # type: ignore[misc]
 
     The rows of a feature, usually its linear forecast, are embedded and are one step of a sequence over the features,
     which follow two learned start tokens. A block of layer normalisation, LSTM, dropout, residual connection and layer
-    normalisation reads the sequence twice with the same weights: once in the order of the features, once in reverse.
-    Both views of a forecast feature, side by side, are projected to the rows of its forecast. So every forecast depends
-    on all features, and the LSTM takes as many steps as there are features, however long the window is.
+    normalisation reads the sequence twice with the same weights: as it is, and with the units of every embedding in
+    reverse order. Both views of a forecast feature, side by side, are projected to the rows of its forecast. The LSTM
+    takes as many steps as there are features, however long the window is.
+
+    A step knows the features before it. Those that are not forecast come first, so every forecast depends on all of
+    them, and on the forecast features up to its own. Reading the features backwards as well was worse on validation.
 
     Args:
         steps: rows that are forecast (C).
@@ -73,26 +74,19 @@ class FeatureNetwork(keras.layers.Layer):  # type: ignore[misc]
         self.project.build((None, len(self.targets), 2 * self.units))
 
     def call(self, series: Any, training: bool = False) -> Any:
-        embedded = self.embed(tf.transpose(series, [0, 2, 1]))  # (B, M, F) -> (B, F, U)
-        if _VIEW == "features":
-            views = tf.concat([embedded, tf.reverse(embedded, [1])], axis=0)  # (2B, F, U)
-        elif _VIEW == "embedding":
-            views = tf.concat([embedded, tf.reverse(embedded, [2])], axis=0)  # (2B, F, U)
-        else:
-            views = tf.concat([embedded, tf.reverse(embedded, [1, 2])], axis=0)  # (2B, F, U)
-        forward, backward = tf.split(self._mix(views, training), 2)  # (B, F, U) each
-        if _VIEW != "embedding":
-            backward = tf.reverse(backward, [1])
-        joined = tf.concat([forward, backward], axis=-1)  # (B, F, 2U)
-        rows = self.project(tf.gather(joined, self.targets, axis=1))  # (B, T, C)
+        others = [feature for feature in range(series.shape[-1]) if feature not in self.targets]
+        ordered = tf.gather(series, [*others, *self.targets], axis=-1)  # (B, M, F)
+        embedded = self.embed(tf.transpose(ordered, [0, 2, 1]))  # (B, M, F) -> (B, F, U)
+        both = self._mix(tf.concat([embedded, tf.reverse(embedded, [-1])], axis=0), training)  # (2B, T, U)
+        rows = self.project(tf.concat(tf.split(both, 2), axis=-1))  # (B, T, 2U) -> (B, T, C)
         return tf.transpose(rows, [0, 2, 1])
 
-    def _mix(self, views: Any, training: bool) -> Any:
-        """Each step with what the LSTM knows after it: (B, F, U) -> (B, F, U)."""
-        start = tf.repeat(tf.convert_to_tensor(self.start)[None], tf.shape(views)[0], axis=0)  # (B, 2, U)
-        sequence = tf.concat([start, views], axis=1)  # (B, 2 + F, U)
+    def _mix(self, features: Any, training: bool) -> Any:
+        """Each target with what the LSTM knows after it: (B, F, U) -> (B, T, U)."""
+        start = tf.repeat(tf.convert_to_tensor(self.start)[None], tf.shape(features)[0], axis=0)  # (B, 2, U)
+        sequence = tf.concat([start, features], axis=1)  # (B, 2 + F, U)
         read = self.drop(self.lstm(self.normalize(sequence)), training=training)
-        return self.normalize_sum(sequence + read)[:, _START_TOKENS:]
+        return self.normalize_sum((sequence + read)[:, -len(self.targets) :])
 
     def compute_output_shape(self, series_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (series_shape[0], self.steps, len(self.targets))
