@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstm_pipeline.arrays import Integers
+from lstm_pipeline.arrays import Float64, Integers
 from lstm_pipeline.errors import DataError, PipelineError, TrainingError
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.evaluation import evaluate_one_step
@@ -251,10 +251,17 @@ def _untrained(task: TrainingTask, starts: Integers) -> Any:
     from lstm_pipeline.network.architecture import build_network, start_highway
 
     model = build_network(task.options, task.shape, seed=task.seed, name=task.group)
-    options, shape = task.options, task.shape
-    level = _highway_level(options)
-    if options.highway == "none" or level is None:
-        return model
+    for options in task.options.averaged:
+        level = _highway_level(options)
+        if options.highway != "none" and level is not None:
+            kernel = _ridge_regression(task, starts, options, level)
+            start_highway(model, kernel, for_features="features" in options.parts)
+    return model
+
+
+def _ridge_regression(task: TrainingTask, starts: Integers, options: ModelOptions, level: Level) -> Float64:
+    """The kernel of a highway: (n, m), or one for each feature, see `Highway`."""
+    shape = task.shape
     values = np.where(task.data.observed > 0, task.data.targets, np.nan).astype(np.float64)
     if options.highway == "per_feature" and "features" in options.parts:  # there is a map for every feature read
         every = task.data.values[:, : shape.feature_count].astype(np.float64)
@@ -264,8 +271,7 @@ def _untrained(task: TrainingTask, starts: Integers) -> Any:
     season = shape.season if options.highway == "seasonal" else 1
     form = LinearForm(shape.sequence_length, shape.steps, season, level)
     fitted = [fit_linear(part, starts, form).weights for part in maps]
-    start_highway(model, np.stack(fitted) if options.highway == "per_feature" else fitted[0])
-    return model
+    return np.stack(fitted) if options.highway == "per_feature" else fitted[0]
 
 
 def _highway_level(options: ModelOptions) -> Level | None:

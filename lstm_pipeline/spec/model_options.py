@@ -79,8 +79,8 @@ class ModelOptions(SpecModel):
         None,
         description="joint: the documented network; segments: one LSTM shared by all features that reads a segment of "
         "rows per LSTM step; features: an LSTM whose steps are the features, each as its own linear forecast (the "
-        "highway's, which is not added then); both: joint and segments, added; segments_and_features: these two, "
-        "added; null: segments, or both if an option of the documented network is set",
+        "highway's, which is then not added); both: joint and segments, added; segments_and_features: the mean of "
+        "these two, each trained as if alone; null: segments, or both if an option of the documented network is set",
     )
     segment_length: Count = Field(
         24, description="rows per segment; at least 1, limited to the window and to output_chunk_length"
@@ -114,17 +114,23 @@ class ModelOptions(SpecModel):
         return self.network or ("both" if _JOINT_OPTIONS & self.model_fields_set else "segments")
 
     @property
+    def averaged(self) -> tuple[ModelOptions, ...]:
+        """The options of the networks whose forecasts are averaged, each trained as if it were alone."""
+        if self.chosen_network != "segments_and_features":
+            return (self,)
+        return self.model_copy(update={"network": "segments"}), self.model_copy(update={"network": "features"})
+
+    @property
     def parts(self) -> frozenset[str]:
-        """The networks whose outputs are added: joint, segments, features."""
+        """What is added up in one of the averaged networks: joint, segments, features."""
         return _PARTS[self.chosen_network]
 
 
-_PARTS: dict[Network, frozenset[str]] = {
+_PARTS: dict[str, frozenset[str]] = {
     "joint": frozenset({"joint"}),
     "segments": frozenset({"segments"}),
     "features": frozenset({"features"}),
     "both": frozenset({"joint", "segments"}),
-    "segments_and_features": frozenset({"segments", "features"}),
 }
 _JOINT_OPTIONS = {
     *("units", "num_layers", "recurrent_dropout", "batch_norm", "activation", "bidirectional"),

@@ -83,7 +83,7 @@ def test_a_feature_network_reads_the_ridge_regression_of_every_feature(highway: 
     task, model = untrained(highway=highway, window_normalization=level, network="features")
     values = np.where(task.data.observed > 0, task.data.targets, np.nan).astype(np.float64)
     form = LinearForm(LENGTH, HORIZON, SEASON if highway == "seasonal" else 1, "last")
-    kernel = model.get_layer("highway").kernel.numpy()
+    kernel = model.get_layer("linear_forecast").kernel.numpy()
     if highway != "per_feature":
         np.testing.assert_allclose(kernel, fit_linear(values, task.windows.train, form).weights, atol=1e-6)
         return
@@ -97,7 +97,16 @@ def test_a_feature_network_reads_the_ridge_regression_of_every_feature(highway: 
 
 def test_a_feature_network_starts_at_no_regression_after_a_seasonal_level() -> None:
     _, model = untrained(highway="shared", window_normalization="seasonal", network="features")
-    assert not model.get_layer("highway").kernel.numpy().any()
+    assert not model.get_layer("linear_forecast").kernel.numpy().any()
+
+
+def test_each_of_two_averaged_networks_starts_at_its_own_ridge_regression() -> None:
+    """Segments at that of changes from the mean, the feature network at that of changes from the last row."""
+    task, model = untrained(highway="shared", window_normalization="mean", network="segments_and_features")
+    values = np.where(task.data.observed > 0, task.data.targets, np.nan).astype(np.float64)
+    for name, level in (("member_1_highway", "mean"), ("member_2_linear_forecast", "last")):
+        fitted = fit_linear(values, task.windows.train, LinearForm(LENGTH, HORIZON, 1, level))
+        np.testing.assert_allclose(model.get_layer(name).kernel, fitted.weights, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from lstm_pipeline.network import fused
-from lstm_pipeline.network.architecture import Shape, build_network, start_highway
+from lstm_pipeline.network.architecture import Shape, build_network, member_outputs, start_highway
 from lstm_pipeline.network.features import FeatureNetwork
 from lstm_pipeline.network.persistence import load_network, save_network
 from lstm_pipeline.network.rollout import RollModel, RollOut
@@ -168,40 +168,47 @@ SHAPE = Shape(7, 3, 2, (2, 0), 5, season=3)
 KEPT = {"segment_length": 3, "segment_units": 4, "feature_units": 4}
 
 
-@pytest.mark.parametrize("level", ["none", "last", "mean", "standard", "seasonal"])
+def standardised(windows):
+    """The windows of mean 0 and deviation 1, with mean and deviation: (B, L, F) -> (B, L, F), (B, 1, F) twice."""
+    mean, deviation = windows.mean(axis=1, keepdims=True), np.sqrt(windows.var(axis=1, keepdims=True) + 1e-5)
+    return (windows - mean) / deviation, mean, deviation
+
+
+@pytest.mark.parametrize("level", ["none", "last", "mean", "standard"])
 def test_the_steps_are_the_forecasts_of_the_highway(level):
-    """Whatever level and spread are taken off the window, the map forecasts changes from its last row."""
+    """The windows are standardised whatever level is taken off before; the map forecasts changes from the last row."""
     options = tiny_options(network="features", highway="shared", window_normalization=level, **KEPT)
     model = randomised(build_network(options, SHAPE, seed=1, name="mixed"))
-    windows, kernel, bias = series(rows=7, features=5), *model.get_layer("highway").get_weights()
-    read = (windows if level == "none" else model.get_layer("normalize")(windows).numpy())[..., :3]  # no calendar
+    windows, kernel, bias = series(rows=7, features=5), *model.get_layer("linear_forecast").get_weights()
+    read, mean, deviation = standardised(windows[..., :3])  # without the calendar
     last = read[:, -1:]
     linear = np.einsum("blf,lc->bcf", read - last, kernel) + bias[:, None] + last
-    forecast = numpy_mixer(model.get_layer("feature_network"), linear)
-    if level != "none":
-        forecast = model.get_layer("restore")(tf.constant(forecast, tf.float32), windows)
+    forecast = numpy_mixer(model.get_layer("feature_network"), linear) * deviation[..., [2, 0]] + mean[..., [2, 0]]
     np.testing.assert_allclose(model(windows), forecast, atol=1e-4)
 
 
 def test_without_a_highway_the_steps_are_the_windows():
     options = tiny_options(network="features", **KEPT)
     model, windows = randomised(build_network(options, SHAPE, seed=1, name="mixed")), series(rows=7, features=5)
-    np.testing.assert_allclose(
-        model(windows), numpy_mixer(model.get_layer("feature_network"), windows[..., :3]), atol=1e-5
-    )
+    read, mean, deviation = standardised(windows[..., :3])
+    forecast = numpy_mixer(model.get_layer("feature_network"), read) * deviation[..., [2, 0]] + mean[..., [2, 0]]
+    np.testing.assert_allclose(model(windows), forecast, atol=1e-5)
 
 
-def test_segments_are_added_and_start_at_zero():
-    options = tiny_options(network="segments_and_features", highway="shared", window_normalization="last", **KEPT)
-    model, windows = build_network(options, SHAPE, seed=1, name="added"), series(rows=7, features=5)
-    parts = [model.get_layer(name) for name in ("segments", "feature_network")]
-    summed = model.get_layer("sum")
-    assert sorted(layer.name for layer in (each._keras_history.operation for each in summed.input)) == [
-        "feature_network", "segments",
-    ]  # fmt: skip
-    assert not parts[0].project.get_weights()[0].any()
-    assert parts[1].project.get_weights()[0].any()
-    assert model(windows).shape == (3, 5, 2)
+@pytest.mark.parametrize("members", [1, 2])
+def test_segments_and_features_are_averaged_and_each_is_an_output_to_train(members):
+    options = tiny_options(network="segments_and_features", highway="shared", members=members, **KEPT)
+    model = randomised(build_network(options, SHAPE, seed=1, name="averaged"))
+    windows = series(rows=7, features=5)
+    found = member_outputs(model)(windows)
+    assert len(found) == 2 * members
+    np.testing.assert_allclose(model(windows), np.mean(found, axis=0), atol=1e-6)
+    for place, name in enumerate(["segments", "features"] * members):
+        single = build_network(options.model_copy(update={"network": name, "members": 1}), SHAPE, seed=1, name="alone")
+        for layer in single.layers:
+            if layer.get_weights():
+                layer.set_weights(model.get_layer(f"member_{place + 1}_{layer.name}").get_weights())
+        np.testing.assert_allclose(single(windows), found[place], atol=1e-6)
 
 
 @pytest.mark.parametrize("highway", ["none", "shared", "per_feature", "seasonal"])
@@ -258,9 +265,11 @@ def test_networks_of_two_seeds_differ_and_of_one_seed_do_not():
     assert digest(first) == digest(same) != digest(other)
 
 
-def test_the_highway_can_be_given_its_start():
-    options = tiny_options(network="features", highway="per_feature", window_normalization="last", members=2, **KEPT)
-    model, kernel = build_network(options, SHAPE, seed=1, name="started"), GENERATOR.normal(size=(3, 7, 5))
-    start_highway(model, kernel)
-    for member in (1, 2):
-        np.testing.assert_allclose(model.get_layer(f"member_{member}_highway").kernel, kernel, rtol=1e-6)
+@pytest.mark.parametrize("for_features", [False, True])
+def test_each_kind_of_highway_is_given_its_own_start(for_features):
+    options = tiny_options(network="segments_and_features", highway="shared", members=2, **KEPT)
+    model, kernel = build_network(options, SHAPE, seed=1, name="started"), GENERATOR.normal(size=(7, 5))
+    start_highway(model, kernel, for_features=for_features)
+    for member, name in enumerate(["highway", "linear_forecast"] * 2, 1):
+        expected = kernel if (name == "linear_forecast") == for_features else np.zeros((7, 5))
+        np.testing.assert_allclose(model.get_layer(f"member_{member}_{name}").kernel, expected, rtol=1e-6)
