@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstm_pipeline.arrays import Integers
+from lstm_pipeline.arrays import Float64, Integers
 from lstm_pipeline.errors import DataError, PipelineError, TrainingError
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.evaluation import evaluate_one_step
@@ -37,7 +37,7 @@ from lstm_pipeline.registry import (
     StoredModel,
 )
 from lstm_pipeline.spec import ModelOptions, TrainingStep
-from lstm_pipeline.statistics import LinearForm, Scaler, fit_linear, mean_over_features
+from lstm_pipeline.statistics import Level, LinearForm, Scaler, fit_linear, mean_over_features
 from lstm_pipeline.storage import to_json
 from lstm_pipeline.timeseries import Windows
 from lstm_pipeline.wording import counted, listed
@@ -179,7 +179,8 @@ def resolve_options(dataset: Dataset, step: TrainingStep, group: str, horizon: i
     options = step.options(group)
     chunk = dataset.chunk_length(options.output_chunk_length, horizon, dataset.sequence_length)
     known = chunk > 1 if options.known_future is None else options.known_future
-    return options.model_copy(update={"network": options.parts, "output_chunk_length": chunk, "known_future": known})
+    filled_in = {"network": options.chosen_network, "output_chunk_length": chunk, "known_future": known}
+    return options.model_copy(update=filled_in)
 
 
 @dataclass(frozen=True)
@@ -251,17 +252,35 @@ def _untrained(task: TrainingTask, starts: Integers) -> Any:
     from lstm_pipeline.network.architecture import build_network, start_highway
 
     model = build_network(task.options, task.shape, seed=task.seed, name=task.group)
-    options, shape = task.options, task.shape
-    level = options.window_normalization
-    if options.highway == "none" or (level != "last" and level != "mean"):
-        return model
+    for options in task.options.averaged:
+        level = _highway_level(options)
+        if options.highway != "none" and level is not None:
+            kernel = _ridge_regression(task, starts, options, level)
+            start_highway(model, kernel, for_features="features" in options.parts)
+    return model
+
+
+def _ridge_regression(task: TrainingTask, starts: Integers, options: ModelOptions, level: Level) -> Float64:
+    """The kernel of a highway: (n, m), or one for each feature, see `Highway`."""
+    shape = task.shape
     values = np.where(task.data.observed > 0, task.data.targets, np.nan).astype(np.float64)
+    if options.highway == "per_feature" and "features" in options.parts:  # there is a map for every feature read
+        every = task.data.values[:, : shape.feature_count].astype(np.float64)
+        every[:, shape.target_columns] = values
+        values = every
     maps = np.split(values, values.shape[1], axis=1) if options.highway == "per_feature" else [values]
     season = shape.season if options.highway == "seasonal" else 1
     form = LinearForm(shape.sequence_length, shape.steps, season, level)
     fitted = [fit_linear(part, starts, form).weights for part in maps]
-    start_highway(model, np.stack(fitted) if options.highway == "per_feature" else fitted[0])
-    return model
+    return np.stack(fitted) if options.highway == "per_feature" else fitted[0]
+
+
+def _highway_level(options: ModelOptions) -> Level | None:
+    """The level whose changes the highway maps; None if no ridge regression has the same."""
+    level = options.window_normalization
+    if "features" in options.parts:  # its highway measures changes from the last row, whatever the window's scale is
+        return None if level == "seasonal" else "last"
+    return level if level in ("last", "mean") else None
 
 
 def _refitted(task: TrainingTask, batch_size: int, log: TrainingLog, on_pause: Callable[[], None] | None) -> Any:

@@ -53,7 +53,7 @@ def changed_settings(spec: ProjectSpec, group: str, metadata: ModelMetadata) -> 
 def _own(step: TrainingStep, group: str, metadata: ModelMetadata) -> Iterator[Change]:
     used = metadata.hyperparameters
     options = step.options(group)
-    values = {**options.model_dump(), "network": options.parts}
+    values = {**options.model_dump(), "network": options.chosen_network}
     for key, value in values.items():
         if key in used and not (key in _DERIVED and value is None):
             yield Change(key, used[key], value)

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from lstm_pipeline.network.batches import FloatArray
+from lstm_pipeline.network.features import FeatureNetwork
 from lstm_pipeline.network.joint import l2, read_jointly
 from lstm_pipeline.network.runtime import configure
 from lstm_pipeline.network.segments import SegmentNetwork
@@ -17,6 +18,7 @@ from lstm_pipeline.network.windowing import Columns, Highway, NormalizeWindow, R
 from lstm_pipeline.spec import ModelOptions
 
 _FUTURE_WIDTH = 32
+_READ_HIGHWAY = "linear_forecast"
 MEAN = "mean_of_members"
 
 
@@ -68,7 +70,9 @@ def build_network(options: ModelOptions, shape: Shape, *, seed: int, name: str) 
     inputs = [window]
     if options.known_future and shape.known_count:
         inputs.append(keras.Input((shape.steps, shape.known_count), dtype="float32", name="known_future"))
-    members = [_member(options, shape, seeds, inputs, member) for member in range(1, options.members + 1)]
+    averaged = [each for _ in range(options.members) for each in options.averaged]
+    prefixes = [f"member_{place}_" for place in range(1, len(averaged) + 1)] if len(averaged) > 1 else [""]
+    members = [_member(each, shape, seeds, inputs, prefix) for each, prefix in zip(averaged, prefixes, strict=True)]
     output = keras.layers.Average(name=MEAN)(members) if len(members) > 1 else members[0]
     return keras.Model(inputs if len(inputs) > 1 else window, output, name=name)
 
@@ -80,10 +84,14 @@ def member_outputs(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.get_layer(MEAN).input, name=model.name)
 
 
-def start_highway(model: keras.Model, kernel: FloatArray) -> None:
-    """Sets the initial weights of every member's highway; `kernel` has the shape of the highway's kernel."""
+def start_highway(model: keras.Model, kernel: FloatArray, *, for_features: bool = False) -> None:
+    """Sets the initial weights of every member's highway; `kernel` has the shape of the highway's kernel.
+
+    Args:
+        for_features: of the highways that feature networks read, instead of those that are added to a forecast.
+    """
     for layer in model.layers:
-        if isinstance(layer, Highway):
+        if isinstance(layer, Highway) and layer.name.endswith(_READ_HIGHWAY) == for_features:
             layer.kernel.assign(kernel)
 
 
@@ -93,9 +101,9 @@ def _seed_stream(seed: int) -> Iterator[int]:
         yield source.randrange(1, 2**31)
 
 
-def _member(options: ModelOptions, shape: Shape, seeds: Iterator[int], inputs: list[Any], member: int) -> Any:
+def _member(options: ModelOptions, shape: Shape, seeds: Iterator[int], inputs: list[Any], prefix: str) -> Any:
     """One member with seeds of its own: window (B, L, D), known future (B, C, K) -> (B, C, T)."""
-    window, prefix = inputs[0], "" if options.members == 1 else f"member_{member}_"
+    window = inputs[0]
     level = (options.window_normalization, shape.feature_count, shape.season)
     normalizes = options.window_normalization != "none"
     read = NormalizeWindow(*level, name=f"{prefix}normalize")(window) if normalizes else window  # (B, L, D)
@@ -109,12 +117,14 @@ def _member(options: ModelOptions, shape: Shape, seeds: Iterator[int], inputs: l
 
 
 def _parts(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: Any, prefix: str) -> list[Any]:
-    """The parts whose sum is the forecast, (B, C, T) each. With a highway, all other parts start at zero."""
+    """The parts whose sum is the forecast, (B, C, T) each.
+
+    With a highway, all other parts start at zero, except the feature network, which reads the highway's forecasts.
+    """
     parts = []
-    if options.parts in ("joint", "both"):
+    if "joint" in options.parts:
         parts.append(_joint(options, shape, seeds, window, prefix))
-    targets = Columns(list(shape.target_columns), name=f"{prefix}targets")  # (B, L, D) -> (B, L, T)
-    if options.parts in ("segments", "both"):
+    if "segments" in options.parts:
         network = SegmentNetwork(
             shape.steps,
             list(shape.target_columns),
@@ -128,11 +138,42 @@ def _parts(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: An
         )
         features = Columns(list(range(shape.feature_count)), name=f"{prefix}features")  # (B, L, D) -> (B, L, F)
         parts.append(network(features(window)))
-    if options.highway != "none":
-        season = shape.season if options.highway == "seasonal" else 1
-        highway = Highway(shape.steps, options.highway == "per_feature", season, name=f"{prefix}highway")
-        parts.append(highway(targets(window)))
+    if "features" in options.parts:
+        parts.append(_features(options, shape, seeds, window, prefix))
+    elif options.highway != "none":
+        targets = Columns(list(shape.target_columns), name=f"{prefix}targets")  # (B, L, D) -> (B, L, T)
+        parts.append(_highway(options, shape, f"{prefix}highway")(targets(window)))
     return parts
+
+
+def _features(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: Any, prefix: str) -> Any:
+    """The feature network on the highway's forecasts of all features, or on their windows: (B, L, D) -> (B, C, T).
+
+    It always reads windows of mean 0 and deviation 1, whatever `window_normalization` is for the other parts.
+    """
+    every, count = list(range(shape.feature_count)), shape.feature_count
+    features = Columns(every, name=f"{prefix}read")(window)  # (B, L, D) -> (B, L, F)
+    read = NormalizeWindow("standard", count, 1, name=f"{prefix}standardize")(features)  # (B, L, F)
+    if options.highway != "none":
+        level = ("last", count, 1)  # the map forecasts changes from the last row, as its ridge start does
+        changes = NormalizeWindow(*level, name=f"{prefix}changes")(read)  # (B, L, F)
+        forecast = _highway(options, shape, f"{prefix}{_READ_HIGHWAY}")(changes)  # (B, C, F)
+        read = RestoreLevel(*level, every, name=f"{prefix}linear_level")(forecast, read)
+    network = FeatureNetwork(
+        shape.steps,
+        list(shape.target_columns),
+        options.feature_units,
+        options.dropout,
+        [next(seeds) for _ in range(7)],
+        name=f"{prefix}feature_network",
+    )
+    restore = RestoreLevel("standard", count, 1, list(shape.target_columns), name=f"{prefix}unstandardize")
+    return restore(network(read), features)
+
+
+def _highway(options: ModelOptions, shape: Shape, name: str) -> Highway:
+    season = shape.season if options.highway == "seasonal" else 1
+    return Highway(shape.steps, options.highway == "per_feature", season, name=name)
 
 
 def _joint(options: ModelOptions, shape: Shape, seeds: Iterator[int], window: Any, prefix: str) -> Any:

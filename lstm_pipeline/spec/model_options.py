@@ -10,6 +10,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Network = Literal["joint", "segments", "features", "both", "segments_and_features"]
 
 
 class SpecModel(BaseModel):
@@ -74,10 +75,12 @@ class ModelOptions(SpecModel):
         "features; per_feature: one per feature; seasonal: one for all features, between rows with the same place in "
         "the season; none: no such map",
     )
-    network: Literal["joint", "segments", "both"] | None = Field(
+    network: Network | None = Field(
         None,
         description="joint: the documented network; segments: one LSTM shared by all features that reads a segment of "
-        "rows per LSTM step; both: their sum; null: segments, or both if an option of the documented network is set",
+        "rows per LSTM step; features: an LSTM whose steps are the features, each as its own linear forecast (the "
+        "highway's, which is then not added); both: joint and segments, added; segments_and_features: the mean of "
+        "these two, each trained as if alone; null: segments, or both if an option of the documented network is set",
     )
     segment_length: Count = Field(
         24, description="rows per segment; at least 1, limited to the window and to output_chunk_length"
@@ -86,6 +89,7 @@ class ModelOptions(SpecModel):
         True, description="whether each feature of the segment network attends to all other features"
     )
     segment_units: int = Field(64, ge=2, description="LSTM cells of the segment network; at least 2")
+    feature_units: Count = Field(128, description="LSTM cells of the feature network; at least 1")
     known_future: bool | None = Field(
         None,
         description="whether calendar and covariates of the forecast steps are inputs; null: yes if a pass forecasts "
@@ -105,11 +109,29 @@ class ModelOptions(SpecModel):
     )
 
     @property
-    def parts(self) -> Literal["joint", "segments", "both"]:
-        """The networks whose outputs are added. Setting an option of the joint network includes it."""
+    def chosen_network(self) -> Network:
+        """`network`, or what null stands for: setting an option of the joint network includes it."""
         return self.network or ("both" if _JOINT_OPTIONS & self.model_fields_set else "segments")
 
+    @property
+    def averaged(self) -> tuple[ModelOptions, ...]:
+        """The options of the networks whose forecasts are averaged, each trained as if it were alone."""
+        if self.chosen_network != "segments_and_features":
+            return (self,)
+        return self.model_copy(update={"network": "segments"}), self.model_copy(update={"network": "features"})
 
+    @property
+    def parts(self) -> frozenset[str]:
+        """What is added up in one of the averaged networks: joint, segments, features."""
+        return _PARTS[self.chosen_network]
+
+
+_PARTS: dict[str, frozenset[str]] = {
+    "joint": frozenset({"joint"}),
+    "segments": frozenset({"segments"}),
+    "features": frozenset({"features"}),
+    "both": frozenset({"joint", "segments"}),
+}
 _JOINT_OPTIONS = {
     *("units", "num_layers", "recurrent_dropout", "batch_norm", "activation", "bidirectional"),
     *("attention_heads", "attention_type"),

@@ -26,7 +26,7 @@ from lstm_pipeline.statistics.intervals import (
     interval_columns,
     within,
 )
-from lstm_pipeline.statistics.linear import LinearForm, LinearMap, fit_linear
+from lstm_pipeline.statistics.linear import Level, LinearForm, LinearMap, fit_linear
 from lstm_pipeline.statistics.metrics import DEFINITIONS as METRIC_DEFINITIONS
 from lstm_pipeline.statistics.metrics import NAMES as METRIC_NAMES
 from lstm_pipeline.statistics.metrics import Metrics, left_out, mean_over_features, naive_scale, scaled_rmse, score
@@ -45,6 +45,7 @@ __all__ = [
     "DriftReference",
     "Held",
     "IntervalScores",
+    "Level",
     "Limits",
     "LinearForm",
     "LinearMap",

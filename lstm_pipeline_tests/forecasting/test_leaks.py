@@ -188,12 +188,13 @@ NEW: list[dict[str, Any]] = [
     {"network": "both", "highway": "shared", "window_normalization": "last"},
     {"network": "segments", "highway": "per_feature", "window_normalization": "standard", "rollout_steps": 2},
     {"network": "segments", "highway": "seasonal", "window_normalization": "mean"},
+    {"network": "features", "highway": "per_feature", "window_normalization": "standard"},
 ]
 
 
-@pytest.mark.parametrize("options", NEW, ids=["last", "standard", "mean"])
+@pytest.mark.parametrize("options", NEW, ids=["last", "standard", "mean", "features"])
 def test_an_epoch_knows_nothing_of_rows_after_the_training_part(options: dict[str, Any], tmp_path: Path) -> None:
-    config = {**TINY, "segment_units": 4, "output_chunk_length": 5, **options}
+    config = {**TINY, "segment_units": 4, "feature_units": 4, "output_chunk_length": 5, **options}
     step = {"preset": None, "models_config": {"power": config, "warmth": config}, "epochs": 1}
 
     def trained(name: str, table: pa.Table) -> GroupModel:

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.training import _untrained, prepare
+from lstm_pipeline.projects.inputs import prediction_input
+from lstm_pipeline.projects.project import load_project
 from lstm_pipeline.statistics.linear import LinearForm, fit_linear
-from lstm_pipeline_tests.mill import GROUPS, HORIZON, LENGTH, TINY, mill_dataset, mill_step, mill_table
+from lstm_pipeline_tests.mill import (
+    AS_OF,
+    GROUPS,
+    HORIZON,
+    LENGTH,
+    PREDICTED,
+    TINY,
+    mill_dataset,
+    mill_project,
+    mill_step,
+    mill_table,
+    publish_mill,
+    train_mill,
+)
 from lstm_pipeline_tests.mill import with_column as replaced
 
 SEASON = 3
@@ -21,7 +38,8 @@ def untrained(**options: Any) -> tuple[Any, Any]:
     table = mill_table()
     load = table["load"].to_numpy().copy()
     load[20:24] = np.nan
-    config = {**TINY, "segment_units": 4, "segment_length": 4, "output_chunk_length": HORIZON, **options}
+    sizes = {"segment_units": 4, "segment_length": 4, "feature_units": 4, "output_chunk_length": HORIZON}
+    config = {**TINY, **sizes, **options}
     step = {"preset": None, "models_config": {"power": config}, "season_length": SEASON}
     task = prepare(mill_dataset(replaced(table, "load", load), **step), mill_step(**step), "power", HORIZON)
     return task, _untrained(task, task.windows.train)
@@ -58,6 +76,39 @@ def test_other_levels_start_at_zero(level: str) -> None:
     assert not model.get_layer("highway").kernel.numpy().any()
 
 
+@pytest.mark.parametrize("level", ["none", "last", "mean", "standard"])
+@pytest.mark.parametrize("highway", ["shared", "per_feature", "seasonal"])
+def test_a_feature_network_reads_the_ridge_regression_of_every_feature(highway: str, level: str) -> None:
+    """On changes from the last row whatever the level: the map of those is the same on any scale."""
+    task, model = untrained(highway=highway, window_normalization=level, network="features")
+    values = np.where(task.data.observed > 0, task.data.targets, np.nan).astype(np.float64)
+    form = LinearForm(LENGTH, HORIZON, SEASON if highway == "seasonal" else 1, "last")
+    kernel = model.get_layer("linear_forecast").kernel.numpy()
+    if highway != "per_feature":
+        np.testing.assert_allclose(kernel, fit_linear(values, task.windows.train, form).weights, atol=1e-6)
+        return
+    assert len(kernel) == task.shape.feature_count > len(task.names)  # one for each feature that is read
+    for column in range(task.shape.feature_count):
+        target = list(task.shape.target_columns).index(column) if column in task.shape.target_columns else None
+        part = task.data.values[:, [column]] if target is None else values[:, [target]]
+        fitted = fit_linear(part.astype(np.float64), task.windows.train, form)
+        np.testing.assert_allclose(kernel[column], fitted.weights, atol=1e-6)
+
+
+def test_a_feature_network_starts_at_no_regression_after_a_seasonal_level() -> None:
+    _, model = untrained(highway="shared", window_normalization="seasonal", network="features")
+    assert not model.get_layer("linear_forecast").kernel.numpy().any()
+
+
+def test_each_of_two_averaged_networks_starts_at_its_own_ridge_regression() -> None:
+    """Segments at that of changes from the mean, the feature network at that of changes from the last row."""
+    task, model = untrained(highway="shared", window_normalization="mean", network="segments_and_features")
+    values = np.where(task.data.observed > 0, task.data.targets, np.nan).astype(np.float64)
+    for name, level in (("member_1_highway", "mean"), ("member_2_linear_forecast", "last")):
+        fitted = fit_linear(values, task.windows.train, LinearForm(LENGTH, HORIZON, 1, level))
+        np.testing.assert_allclose(model.get_layer(name).kernel, fitted.weights, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("option", "instead"), [("highway", "'shared'"), ("window_normalization", "'last'")], ids=["highway", "level"]
 )
@@ -70,3 +121,19 @@ def test_a_window_shorter_than_a_season_is_refused(option: str, instead: str) ->
         f"{option}: 'seasonal' needs windows of at least one season (9 steps), found sequence_length 8; increase "
         f"sequence_length, set season_length, or use {instead}"
     )
+
+
+@pytest.mark.slow
+def test_a_feature_network_is_published_and_rolls_beside_segments_of_another_length(tmp_path: Path) -> None:
+    sizes = {**TINY, "segment_units": 4, "feature_units": 4}
+    features = {**sizes, "network": "features", "window_normalization": "standard", "output_chunk_length": 2}
+    config = {"power": {**sizes, "network": "segments"}, "warmth": features}
+    project = mill_project(tmp_path, preset=None, models_config=config, epochs=1)
+    train_mill(project, "run1")
+    publish_mill(project)
+    again = load_project(tmp_path / "mill.yaml", project.storage)
+    version = again.registry.load()
+    assert version.models["warmth"].record.metadata.hyperparameters["network"] == "features"
+    found = Ensemble.of(again.registry, version).predict(prediction_input(again, AS_OF), HORIZON)
+    assert np.isfinite(found[PREDICTED].to_numpy()).all()
+    assert found.shape == (HORIZON, 1 + len(PREDICTED))

@@ -214,28 +214,33 @@ def test_config_round_trip(context):
 FRESH_PROCESS = """
 import sys, numpy as np, keras
 import lstm_pipeline.network.persistence
-arrays = np.load(sys.argv[2])
-model = keras.saving.load_model(sys.argv[1], safe_mode=True)
-np.save(sys.argv[3], model([arrays["window"], arrays["known"]], training=False))
+folder, *names = sys.argv[1:]
+arrays = np.load(f"{folder}/arrays.npz")
+for name in names:
+    model = keras.saving.load_model(f"{folder}/{name}.keras", safe_mode=True)
+    np.save(f"{folder}/{name}.npy", model([arrays["window"], arrays["known"]], training=False))
 """
 
 
-def test_a_fresh_process_opens_a_network_of_all_new_layers_in_safe_mode(tmp_path):
+def test_a_fresh_process_opens_networks_of_all_new_layers_in_safe_mode(tmp_path):
     options = tiny_options(
         network="both", highway="per_feature", window_normalization="seasonal", known_future=True, members=2,
-        segment_length=3, segment_units=4, dropout=0.3,
+        segment_length=3, segment_units=4, feature_units=4, dropout=0.3,
     )  # fmt: skip
-    model = randomised(build_network(options, Shape(7, 3, 2, (0, 2), 5, season=4), seed=1, name="whole"))
-    window, known = series(features=5), series(rows=5)
-    save_network(model, tmp_path / "model.keras")
+    window, known, models = series(features=5), series(rows=5), {}
+    for network in ("both", "segments_and_features"):
+        chosen, shape = options.model_copy(update={"network": network}), Shape(7, 3, 2, (0, 2), 5, season=4)
+        models[network] = randomised(build_network(chosen, shape, seed=1, name="whole"))
+        save_network(models[network], tmp_path / f"{network}.keras")
     np.savez(tmp_path / "arrays.npz", window=window, known=known)
-    names = ("model.keras", "arrays.npz", "found.npy")
     done = subprocess.run(
-        [sys.executable, "-c", FRESH_PROCESS, *(str(tmp_path / name) for name in names)],
+        [sys.executable, "-c", FRESH_PROCESS, str(tmp_path), *models],
         env={**os.environ, "PYTHONHASHSEED": "123"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), model([window, known], training=False), atol=1e-6)
+    for network, model in models.items():
+        found = np.load(tmp_path / f"{network}.npy")
+        np.testing.assert_allclose(found, model([window, known], training=False), atol=1e-6)
 
 
 @pytest.mark.parametrize("units", [4, 40])  # both implementations of the gradient

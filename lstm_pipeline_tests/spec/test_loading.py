@@ -93,7 +93,7 @@ def test_the_documented_spec_means_what_its_documentation_says() -> None:
 
 NEWER = [
     *("window_normalization", "highway", "network", "known_future"),
-    *("segment_length", "segment_units", "segment_context"),
+    *("segment_length", "segment_units", "segment_context", "feature_units"),
     *("output_chunk_length", "rollout_steps", "members", "refit"),
 ]
 
