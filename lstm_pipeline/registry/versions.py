@@ -136,7 +136,8 @@ class Versions:
             if (size, sha) != (expected.size, expected.sha256):
                 raise DamagedRecord(
                     f"{path} is not the file that was published: expected {expected.size} bytes with SHA-256 "
-                    f"{expected.sha256[:12]}…, found {size} bytes with {sha[:12]}…"
+                    f"{expected.sha256[:12]}…, found {size} bytes with {sha[:12]}…; put the published file back, roll "
+                    f"back to another version, or train '{pinned.model_name}' again"
                 )
         stored = self._files.load(folder)
         found = (stored.group, stored.record.metadata.version, stored.run_id)
