@@ -160,8 +160,7 @@ def interval_notes(
         first: (n,) the first row that each origin forecasts; None: no two forecasts overlap.
     """
     counts = (~np.isnan(errors)).sum(axis=0)  # (H, P)
-    share = np.ones(len(counts)) if first is None else independent_share(first, len(counts))
-    worth = counts * share[:, None]
+    worth = counts * (1.0 if first is None else independent_share(errors, first))
     for level in levels:
         need = errors_needed(level)
         few, none = (counts < need).any(axis=0), counts.sum(axis=0) < need
@@ -173,12 +172,14 @@ def interval_notes(
             if flags.any():
                 shown = listed([plain(name) for name, flag in zip(names, flags, strict=True) if flag])
                 yield text.format(level=level, need=need, names=shown)
-        lead = int(worth.max(axis=1).argmin())
-        if worth[lead].max(initial=0) < need <= counts[lead].max(initial=0):
+        dependent = ((worth < need) & (counts >= need)).any(axis=0)
+        if dependent.any():
+            least = np.where(counts >= need, worth, np.inf)[:, dependent].min()
+            shown = listed([plain(name) for name, flag in zip(names, dependent, strict=True) if flag])
             yield (
-                f"{level} % intervals are wider and symmetric at long lead times: held-out forecasts overlap, so the "
-                f"{counts[lead].max()} errors at lead time {lead + 1} are worth about {number(worth[lead].max())} "
-                f"independent ones, and {need} are needed"
+                f"{level} % intervals are wider and symmetric at some lead times, as the errors of overlapping "
+                f"forecasts are alike and worth as few as {number(float(least))} independent ones of {need} that are "
+                f"needed, for {shown}"
             )
 
 

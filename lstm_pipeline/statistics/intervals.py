@@ -31,39 +31,50 @@ def interval_offsets(errors: Float64, level: int, share: Float64 | None = None) 
     Args:
         errors: (n, H, P) actual minus forecast, by origin, lead time and feature; NaN is ignored.
         level: percentage of values that the interval should contain.
-        share: (H,) m / n by lead time, from `independent_share`; None: all errors are independent.
+        share: (H, P) m / n, from `independent_share`; None: all errors are independent.
 
     Returns:
         Two arrays (H, P) to add to a forecast; NaN where no error is known.
     """
     ordered = np.sort(errors, axis=0)  # NaN last
     counts = (~np.isnan(errors)).sum(axis=0)  # (H, P)
-    shares = np.ones(len(counts)) if share is None else share
+    shares = np.ones(counts.shape) if share is None else share
     upper = _widened(counts, shares, (100 + level) / 200)
     lower, high = (_at(ordered, rank, counts) for rank in (counts + 1 - upper, upper))
-    few = (shares < 1)[:, None] & (counts * shares[:, None] < errors_needed(level))
+    few = (shares < 1) & (counts * shares < errors_needed(level))
     if few.any():
         reach = _at(np.sort(np.abs(errors), axis=0), _widened(counts, shares, level / 100), counts)
         lower, high = np.where(few, -reach, lower), np.where(few, reach, high)
     return lower, high
 
 
-def independent_share(first: Integers, horizon: int) -> Float64:
-    """How many independent errors one error is worth, by lead time.
+def independent_share(errors: Float64, first: Integers) -> Float64:
+    """How many independent errors one error is worth, by lead time and feature.
 
-    Forecasts h steps ahead from origins d rows apart share their last h - d steps. If the value is a random walk, their
-    errors have the correlation 1 - d / h; whether both are outside an interval depends on about its square or cube.
-    Summed over all pairs, n errors are worth 2 n d / h independent ones, n at most.
+    Forecasts h steps ahead from origins less than h rows apart share steps, so their errors may be alike: those of a
+    random walk nearly are, those of noise are not. n errors whose correlation at a distance of k origins is r(k) are
+    worth n / (1 + 2 Σ r(k)²) independent ones: whether both of two errors are large depends on the square of their
+    correlation, as it does for squared Gaussian values. The sum is over the origins whose forecasts overlap. Errors are
+    not centred, because the mean of so few dependent ones says little, and negative correlations count as none.
 
     Args:
+        errors: (n, H, P) actual minus forecast, by origin, lead time and feature; NaN counts as 0.
         first: (n,) the first row that each origin forecasts, ascending.
-        horizon: number of lead times (H).
 
     Returns:
-        (H,) above 0, at most 1.
+        (H, P) above 0, at most 1.
     """
-    apart = float(np.median(np.diff(first))) if len(first) > 1 else float(horizon)
-    return np.minimum(1.0, 2 * apart / np.arange(1, horizon + 1))
+    count, horizon = errors.shape[:2]
+    if count < 2:
+        return np.ones(errors.shape[1:])
+    spectrum = np.fft.rfft(np.nan_to_num(errors), 2 * count, axis=0)  # padded, so that the ends do not meet
+    products = np.fft.irfft(spectrum * spectrum.conj(), 2 * count, axis=0)[:count]  # (n, H, P), by distance
+    correlation = np.maximum(products / np.where(products[0] > 0, products[0], 1.0), 0.0)
+    apart = float(np.median(np.diff(first)))
+    overlap = np.arange(count)[:, None] * apart < np.arange(1, horizon + 1)  # (n, H)
+    overlap[0] = False
+    found: Float64 = 1 / (1 + 2 * (correlation**2 * overlap[..., None]).sum(axis=0))
+    return found
 
 
 def errors_needed(level: int) -> int:
@@ -80,7 +91,7 @@ def pooled_offsets(errors: Float64, level: int, share: Float64 | None = None) ->
     Args:
         errors: (n, H, P) actual minus forecast, by origin, lead time and feature; NaN is ignored.
         level: percentage of values that the interval should contain.
-        share: (H,) as in `interval_offsets`.
+        share: (H, P) as in `interval_offsets`.
 
     Returns:
         Two arrays (H, P) to add to a forecast; NaN for features with too few errors over all lead times.
@@ -98,7 +109,7 @@ def pooled_offsets(errors: Float64, level: int, share: Float64 | None = None) ->
             if enough.any():
                 taken = poor[enough]
                 pool = errors[:, near][:, :, taken].reshape(-1, 1, len(taken))
-                low, high = interval_offsets(pool, level, None if share is None else share[lead : lead + 1])
+                low, high = interval_offsets(pool, level, None if share is None else share[lead : lead + 1, taken])
                 lower[lead, taken], upper[lead, taken] = low[0], high[0]
                 poor = poor[~enough]
             if not len(poor):
@@ -137,7 +148,7 @@ def fit_offsets(errors: Float64, first: Integers, levels: Sequence[int]) -> dict
     Returns:
         Level → lower and upper offsets, (H, P) each; NaN for features with too few errors over all lead times.
     """
-    share = independent_share(first, errors.shape[1])
+    share = independent_share(errors, first)
     return nested({level: pooled_offsets(errors, level, share) for level in levels})
 
 
@@ -165,7 +176,7 @@ def within(values: Float64, limits: Limits | None) -> Float64:
 
 def _widened(counts: Integers, shares: Float64, probability: float) -> Integers:
     """The rank ⌈n (m + 1) p / m⌉ among n errors that are worth m = n · share independent ones, at least one."""
-    worth = np.maximum(counts * shares[:, None], 1.0)
+    worth = np.maximum(counts * shares, 1.0)
     # to nine decimals, so that a rank that is a whole number is not rounded up; n / m is exactly 1 if m = n
     rank = np.round(np.maximum(counts, 1) / worth * ((worth + 1) * probability), 9)
     return np.ceil(rank).astype(np.int64)

@@ -146,9 +146,12 @@ def test_pooled_and_absent_intervals_are_told() -> None:
 
 
 def test_errors_of_overlapping_forecasts_are_told_to_be_worth_less() -> None:
-    """One origin a row: at a lead time of 5 steps, 39 errors are worth 2 / 5 of that."""
-    found = list(interval_notes(np.zeros((39, 5, 1)), ["a"], [80, 95], np.arange(39)))
+    """39 errors of 1: at a lead time of 5 steps, those of four neighbours on each side are alike."""
+    found = list(interval_notes(np.ones((39, 5, 1)), ["a"], [80, 95], np.arange(39)))
+    worth = 39 / (1 + 2 * sum((1 - k / 39) ** 2 for k in range(1, 5)))
     assert found == [
-        "95 % intervals are wider and symmetric at long lead times: held-out forecasts overlap, so the 39 errors at "
-        "lead time 5 are worth about 15.6 independent ones, and 39 are needed"
+        f"80 % intervals are wider and symmetric at some lead times, as the errors of overlapping forecasts are alike "
+        f"and worth as few as {worth:.4g} independent ones of 9 that are needed, for a",
+        f"95 % intervals are wider and symmetric at some lead times, as the errors of overlapping forecasts are alike "
+        f"and worth as few as {worth:.4g} independent ones of 39 that are needed, for a",
     ]

@@ -257,11 +257,24 @@ def test_coverage_by_pooled_intervals_skips_origins_that_know_too_little() -> No
 
 
 def test_how_many_independent_errors_one_is_worth() -> None:
-    """2 d / h, for origins d rows apart and h steps ahead."""
-    assert independent_share(np.arange(9), 5).tolist() == pytest.approx([1, 1, 2 / 3, 1 / 2, 2 / 5])
-    assert independent_share(np.array([0, 3, 6, 9]), 8).tolist() == pytest.approx([1] * 6 + [6 / 7, 6 / 8])
-    assert independent_share(np.array([0, 1, 2, 90, 91]), 4)[3] == pytest.approx(1 / 2)  # a gap is no larger distance
-    assert independent_share(np.array([7]), 4).tolist() == [1, 1, 1, 1]
+    """Errors 2, 1, 0, 2: of their sum of squares, 9, neighbours share 2 · 1 + 1 · 0 + 0 · 2 and the next but one 2."""
+    errors = np.array([2.0, 1, 0, 2])[:, None, None].repeat(3, axis=1)
+    found = independent_share(errors, np.arange(4))[:, 0]
+    assert found.tolist() == pytest.approx([1, 1 / (1 + 2 * (2 / 9) ** 2), 1 / (1 + 2 * (2 * (2 / 9) ** 2))])
+    assert independent_share(errors, 3 * np.arange(4)).tolist() == [[1.0]] * 3  # no two forecasts overlap
+    assert independent_share(errors, np.array([0, 1, 2, 90]))[:, 0].tolist() == pytest.approx(found.tolist())
+    assert independent_share(errors[:1], np.array([7])).tolist() == [[1.0]] * 3
+
+
+def test_errors_that_are_not_alike_are_worth_themselves_however_much_forecasts_overlap() -> None:
+    noise = np.random.default_rng(5).normal(size=(400, 20, 1))
+    walks = noise[:, :1].cumsum(axis=0) - np.concatenate([np.zeros((20, 1, 1)), noise[:-20, :1].cumsum(axis=0)])
+    assert independent_share(noise, np.arange(400)).min() > 0.75
+    assert independent_share(walks.repeat(20, axis=1), np.arange(400))[-1, 0] < 0.15
+    assert independent_share(-noise.repeat(1, axis=2), np.arange(400)).shape == (20, 1)
+    signs = np.array([1.0, -1] * 50)[:, None, None].repeat(2, axis=1)
+    assert independent_share(signs, np.arange(100)).tolist() == [[1.0], [1.0]]  # the opposite is no likeness
+    assert independent_share(np.full((9, 4, 1), NAN), np.arange(9)).tolist() == [[1.0]] * 4
 
 
 def test_the_bounds_of_errors_that_are_worth_fewer() -> None:
@@ -270,16 +283,16 @@ def test_the_bounds_of_errors_that_are_worth_fewer() -> None:
     7.8 are fewer than the nine that two tails need: the interval is symmetric, its rank ⌈39 · 8.8 · 0.8 / 7.8⌉ = 36.
     """
     errors = np.random.default_rng(1).permutation(np.arange(1.0, 40))[:, None, None].repeat(3, axis=1)
-    lower, upper = interval_offsets(errors, 80, np.array([1, 0.5, 0.2]))
+    lower, upper = interval_offsets(errors, 80, np.array([1, 0.5, 0.2])[:, None])
     assert lower[:, 0].tolist() == [4, 3, -36]
     assert upper[:, 0].tolist() == [36, 37, 36]
 
 
 def test_the_symmetric_interval_is_of_absolute_errors() -> None:
     errors = np.array([-5.0, 1, -2, 3, -4, NAN])[:, None, None]
-    lower, upper = interval_offsets(errors, 40, np.array([0.4]))  # worth two of the three it needs: ⌈5 · 3 · 0.4 / 2⌉
+    lower, upper = interval_offsets(errors, 40, np.array([[0.4]]))  # worth two of the three it needs: ⌈5 · 3 · 0.4 / 2⌉
     assert (lower[0, 0], upper[0, 0]) == (-3, 3)
-    lower, upper = interval_offsets(errors, 95, np.array([0.4]))  # beyond the largest
+    lower, upper = interval_offsets(errors, 95, np.array([[0.4]]))  # beyond the largest
     assert (lower[0, 0], upper[0, 0]) == (-5, 5)
 
 
@@ -288,13 +301,14 @@ def test_the_symmetric_interval_is_of_absolute_errors() -> None:
 def test_errors_that_are_worth_fewer_make_wider_intervals(count: int, share: float) -> None:
     errors = np.random.default_rng(count).normal(size=(count, 1, 4))
     for level in (50, 80, 95):
-        own, wider = (interval_offsets(errors, level, s) for s in (None, np.array([share])))
+        own, wider = (interval_offsets(errors, level, s) for s in (None, np.full((1, 4), share)))
         assert (wider[1] - wider[0] >= own[1] - own[0] - 1e-12).all()
 
 
 def test_levels_do_not_cross_where_one_is_symmetric_and_another_is_not() -> None:
-    """64 errors of origins next to each other; 14 steps ahead they are worth 9.1: enough for 80 %, not for 95 %."""
-    errors = np.random.default_rng(2).exponential(size=(64, 14, 3)) - 0.1
+    """64 errors that are half alike; 14 steps ahead they are worth about 15: enough for 80 %, not for 95 %."""
+    generator = np.random.default_rng(2)
+    errors = generator.exponential(size=(64, 14, 3)) - 0.3
     found = fit_offsets(errors, np.arange(64), [95, 80, 50])
     assert list(found) == [95, 80, 50]
     for inner, outer in ((50, 80), (80, 95)):
