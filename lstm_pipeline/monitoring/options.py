@@ -14,6 +14,7 @@ from lstm_pipeline.projects import chain_texts, chain_to
 from lstm_pipeline.registry import ModelMetadata
 from lstm_pipeline.spec import ProjectSpec, TrainingStep
 from lstm_pipeline.timeseries import ROWS, calendar_names, holiday_name, offset_of, season_length
+from lstm_pipeline.wording import number
 
 _DERIVED = ("known_future", "output_chunk_length")
 """Options that depend on the data if they are null."""
@@ -57,6 +58,11 @@ def _own(step: TrainingStep, group: str, metadata: ModelMetadata) -> Iterator[Ch
     for key, value in values.items():
         if key in used and not (key in _DERIVED and value is None):
             yield Change(key, used[key], value)
+    for name, stated in step.bounds.items():  # others are found in the data
+        if name in metadata.predicted_features:
+            kept = metadata.bounds.get(name)
+            was = (kept.min, kept.max) if kept else (None, None)
+            yield Change(f"bounds.{name}", _ends(was), _ends((stated.min, stated.max)))
     members = step.feature_groups[group] if step.feature_groups else step.features_to_predict
     if members is not None:
         yield Change("features", metadata.predicted_features, list(members))
@@ -91,6 +97,11 @@ def _shared(spec: ProjectSpec, metadata: ModelMetadata) -> Iterator[Change]:
     if metadata.input is not None:
         name, steps = chain_to(spec.model_metadata, step.input)
         yield Change("transformations", metadata.input.steps, chain_texts(spec.model_metadata.inputs[name], steps))
+
+
+def _ends(bound: tuple[float | None, float | None]) -> str:
+    low, high = ("none" if end is None else number(end) for end in bound)
+    return f"{low} to {high}"
 
 
 def _same_frequency(one: str, other: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.training import recorded_options, resolve_options
 from lstm_pipeline.monitoring.options import Change, changed_settings
-from lstm_pipeline.registry.records import InputRecord, ModelMetadata
+from lstm_pipeline.registry.records import BoundRecord, InputRecord, ModelMetadata
 from lstm_pipeline.spec.project import ProjectSpec
 from lstm_pipeline_tests.mill import GROUPS, HORIZON, TINY, mill_dataset, mill_spec, mill_step
 from lstm_pipeline_tests.stubs import metadata
@@ -60,6 +60,20 @@ def test_nothing_has_changed_right_after_a_training(settings: dict[str, Any]) ->
 )  # fmt: skip
 def test_each_setting_of_the_spec_is_compared(changed: dict[str, Any], expected: Change) -> None:
     assert changed_settings(spec_of(**changed), "power", record(mill_dataset())) == (expected,)
+
+
+def test_bounds_that_the_spec_states_are_compared() -> None:
+    model = record(mill_dataset()).model_copy(update={"bounds": {"load": BoundRecord(min=0.0)}})
+    assert changed_settings(spec_of(), "power", model) == ()  # found in the data
+    assert changed_settings(spec_of(bounds={"load": {"min": 0}, "heat": {"max": 1e4}}), "power", model) == ()
+    bounds = {"load": {"min": 0, "max": 99}, "parts": {"min": -1}}
+    assert changed_settings(spec_of(bounds=bounds), "power", model) == (
+        Change("bounds.load", "0 to none", "0 to 99"),
+        Change("bounds.parts", "none to none", "-1 to none"),
+    )
+    assert changed_settings(spec_of(bounds={"load": {}}), "power", model) == (
+        Change("bounds.load", "0 to none", "none to none"),
+    )
 
 
 def test_another_groups_options_are_no_change() -> None:
