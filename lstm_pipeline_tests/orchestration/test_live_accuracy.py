@@ -51,7 +51,7 @@ def test_the_table_is_stored_and_its_numbers_are_shown(project: Project) -> None
     assert stored.schema.metadata[AS_OF_TAG.encode()] == str(AS_OF).encode()
     assert metadata["skill/load"].value == pytest.approx(1 - 15 / 40)
     assert metadata["factor/load"].value == pytest.approx((15 / 6) ** 0.5 / 2, abs=1e-4)
-    assert metadata["coverage/80"].value == pytest.approx(4 / 6)
+    assert metadata["coverage/80"].value == pytest.approx(4 / 6, abs=1e-4)
     assert (metadata["version"].value, metadata["as_of"].value) == ("v1", str(AS_OF))
     assert metadata["dagster/row_count"].value == stored.num_rows == 8
     features, versions = metadata["features_last_20_forecasts"].value, metadata["versions"].value

@@ -72,7 +72,7 @@ def test_everything_then_one_group(project: Project) -> None:
     assert cleaned["as_of"] == "2024-06-01"
     assert len(cleaned["newest_rows"].records) == 3  # preview_limit rows
     (water,) = events("trained_model", "water")
-    assert water["predicted_features"] == ["flow", "passes"]
+    assert water["predicted_features"] == "flow, passes"
     assert "data:image/png;base64," in water["loss_curve"]
     assert [row["feature"] for row in rows_of(water["metrics_one_step"])] == ["flow", "passes"]
     assert water["val_loss"] > 0
