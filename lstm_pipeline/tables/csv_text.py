@@ -184,7 +184,8 @@ def _rewritten(local: str, target: Path, path: str, encoding: str, compressed: b
         reason = getattr(error, "reason", str(error))
         name = encoding.removesuffix("-sig").upper()
         raise DataError(
-            f"{path}: the text is not {name} ({reason}); set the input's encoding, e.g. latin-1 or cp1252"
+            f"{path}: {_undecodable(local, compressed, encoding)}the text is not {name} ({reason}); set the input's "
+            "encoding, e.g. latin-1 or cp1252"
         ) from error
     return str(target)
 
@@ -226,12 +227,14 @@ def _header(local: str, path: str, compressed: bool, options: ReadingOptions) ->
     return [name.strip() or f"{UNNAMED}{number}" for number, name in enumerate(names, start=1)], delimiter, skipped
 
 
-def _undecodable(local: str, compressed: bool) -> str:
-    """`line 7: ` of the first line that is not UTF-8."""
+def _undecodable(local: str, compressed: bool, encoding: str = "utf-8-sig") -> str:
+    """`line 7: ` of the first line that is not in an encoding; empty where lines do not end in a single byte."""
+    if encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
+        return ""
     with _open(local, compressed) as file:
         for number, line in enumerate(file, start=1):
             try:
-                line.decode("utf-8-sig")
+                line.decode(encoding)
             except UnicodeDecodeError:
                 return f"line {number}: "
     return ""

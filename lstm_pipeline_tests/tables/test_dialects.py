@@ -141,7 +141,8 @@ def test_reading_options(
     [
         ("ä,b\nö,1\n".encode("latin-1"), {"encoding": "utf-16"}, "the text is not UTF-16"),
         ("ä,b\nö,1\n".encode("latin-1"), {}, "set the input's encoding, e.g. latin-1 or cp1252"),
-        ("ä,b\n1,1\n".encode("utf-16"), {"encoding": "ascii"}, "the text is not ASCII"),
+        ("ä,b\n1,1\n".encode("utf-16"), {"encoding": "ascii"}, "line 1: the text is not ASCII"),
+        ("a,b\r\n1,1\nö,1\n".encode("latin-1"), {}, "line 3: the text is not UTF-8"),  # mixed line ends
         ("a;b\n1;2;3\n", {"decimal": ","}, "line 2 has 3 values, but the first line names 2 columns"),
         ("sep=;\na;b\n1;2\n3\n", {}, "line 4 has 1 value, but the first line names 2 columns"),
         (",b\nx,2\ny,3\n", {}, "column 1 has no name; if it is a pandas index, write the file with index=False"),
