@@ -22,7 +22,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.forecasting.dataset import build_dataset
 from lstm_pipeline.projects.inputs import training_input
+from lstm_pipeline_tests.mill import mill_step
 from lstm_pipeline_tests.projects.real_files import AS_OF, small_project
 
 Columns = dict[str, list[Any]]
@@ -154,6 +156,11 @@ def check(folder: Path, columns: Columns, read: Callable[[], pa.Table], what: ob
         assert named, f"{text}\n{what}"
         assert not told, f"{text}\n{what}"
         assert "Traceback" not in text
+        return
+    if "date" not in table.column_names:  # the fields of a line were taken for one: the next step says so
+        assert not told, what
+        with pytest.raises(DataError, match="date"):
+            build_dataset(table, mill_step(drop_cols=[], features_to_predict=None, feature_groups=None), "UTC")
         return
     lost = is_lost(columns, table)
     assert not lost, f"{lost}\n{what}"
