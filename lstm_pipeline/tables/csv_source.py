@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lstm_pipeline.parsing import is_text, with_timestamps
 from lstm_pipeline.tables.csv_files import CsvTable, csv_line, empty_rows, read_csv_column, read_csvs
 from lstm_pipeline.tables.extents import Extent, extent_of
 from lstm_pipeline.tables.files import FileSet
-from lstm_pipeline.tables.source import Reading
+from lstm_pipeline.tables.source import Reading, TableSource
 from lstm_pipeline.wording import counted
 
 
-class CsvSource:
+class CsvSource(TableSource):
     """CSV is read when it is opened: the types depend on every row.
 
     Args:
@@ -61,15 +59,6 @@ class CsvSource:
 
     def extent(self) -> Extent:
         return replace(extent_of(self._table, self._timestamp_col), rows=sum(self._file_rows))
-
-    def read(
-        self,
-        *,
-        columns: Collection[str] | None = None,
-        where: pc.Expression | None = None,
-        limit: int | None = None,
-    ) -> pa.Table:
-        return self._table.select([name for name in self.schema.names if columns is None or name in columns])
 
     def line(self, row: int) -> str:
         if self._kept is not None:

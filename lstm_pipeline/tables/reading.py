@@ -23,7 +23,7 @@ from lstm_pipeline.tables.files import FileSet, find_files, is_local
 from lstm_pipeline.tables.parquet import ParquetFiles
 from lstm_pipeline.tables.pivoting import check_pivot, pivoted
 from lstm_pipeline.tables.promotion import common_schema
-from lstm_pipeline.tables.source import Reading, Source
+from lstm_pipeline.tables.source import Reading, Source, TableSource
 from lstm_pipeline.wording import listed
 
 
@@ -50,22 +50,6 @@ def read_table(
     """
     reading = Reading(options or DEFAULT_READING, timestamp_col)
     return open_source(uri, reading=reading, storage_options=storage_options).read(columns=columns, where=where)
-
-
-def read_schema(
-    uri: str,
-    *,
-    timestamp_col: str | None = None,
-    options: ReadingOptions | None = None,
-    storage_options: Mapping[str, Any] | None = None,
-) -> pa.Schema:
-    """The schema of the table that `read_table` returns.
-
-    Only the footers of Parquet files are read, and the timestamp column if it is text. CSV files are read completely,
-    because their types depend on every row, and so are long tables, whose columns are their entities.
-    """
-    reading = Reading(options or DEFAULT_READING, timestamp_col)
-    return open_source(uri, reading=reading, storage_options=storage_options).schema
 
 
 def open_source(
@@ -226,7 +210,7 @@ class _ParquetSource:
         return pa.table(given, names=wanted)
 
 
-class _Pivoted:
+class _Pivoted(TableSource):
     """A long table, which is read when it is opened: its entities become columns."""
 
     is_csv = False  # a row of it has no line of its own
@@ -253,15 +237,6 @@ class _Pivoted:
 
     def extent(self) -> Extent:
         return extent_of(self._table, self._stamps)
-
-    def read(
-        self,
-        *,
-        columns: Collection[str] | None = None,
-        where: pc.Expression | None = None,
-        limit: int | None = None,
-    ) -> pa.Table:
-        return self._table.select([name for name in self.schema.names if columns is None or name in columns])
 
     def line(self, row: int) -> str:
         return f"row {row + 1}"

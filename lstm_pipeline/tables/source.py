@@ -83,3 +83,19 @@ class Source(Protocol):
 
     def line(self, row: int) -> str:
         """Where a row (from 0) is, e.g. `line 7 of b.csv`."""
+
+
+class TableSource:
+    """What the sources that are read when they are opened have in common: their rows are a table in memory."""
+
+    _table: pa.Table
+
+    def read(
+        self,
+        *,
+        columns: Collection[str] | None = None,
+        where: pc.Expression | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
+        """The columns that are needed, of all rows."""
+        return self._table.select([name for name in self._table.column_names if columns is None or name in columns])

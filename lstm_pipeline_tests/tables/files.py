@@ -11,10 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.tables.reading import read_schema, read_table
+from lstm_pipeline.tables.reading import open_source, read_table
 
 US = pa.timestamp("us")
 UTC = pa.timestamp("us", "UTC")
+
+
+def read_schema(uri: str, *, timestamp_col: str | None = None) -> pa.Schema:
+    """The schema that is known before the rows are read."""
+    return open_source(uri, timestamp_col=timestamp_col).schema
 
 
 def write(folder: Path, name: str, text: str | bytes) -> str:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_pipeline.tables.reading import read_schema, read_table
-from lstm_pipeline_tests.tables.files import US, read, refusal, write
+from lstm_pipeline.tables.reading import read_table
+from lstm_pipeline_tests.tables.files import US, read, read_schema, refusal, write
 
 DATA = Path(os.environ.get("LSTM_PIPELINE_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no data sets in {DATA}; set LSTM_PIPELINE_DATA")

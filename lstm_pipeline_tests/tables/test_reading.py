@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.tables import parquet as parquet_files
-from lstm_pipeline.tables.reading import open_source, read_schema, read_table
-from lstm_pipeline_tests.tables.files import US, parquet, refusal, write
+from lstm_pipeline.tables.reading import open_source, read_table
+from lstm_pipeline_tests.tables.files import US, parquet, read_schema, refusal, write
 
 # --- sets of files ----------------------------------------------------------------------------------------------------
 
