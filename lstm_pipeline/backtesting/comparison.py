@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.backtesting.contenders import ENSEMBLE, Contest
+from lstm_pipeline.forecasting import RECENT_ORIGINS
 from lstm_pipeline.statistics import (
     METRIC_NAMES,
     Held,
@@ -38,8 +39,6 @@ SCHEMA = pa.schema(
 )
 SCORED_ORIGINS = 64
 """Most origins whose intervals are scored: each has intervals of its own, which take milliseconds to fit."""
-RECENT_ORIGINS = 128
-"""Most origins whose errors make an interval, as in a version's evaluation."""
 
 
 def schema(levels: Sequence[int]) -> pa.Schema:

@@ -6,11 +6,11 @@ publishing, the ensemble of a version, and its forecasts. The networks themselve
 """
 
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
-from lstm_pipeline.forecasting.dataset import CONSTANT, Dataset, build_dataset
+from lstm_pipeline.forecasting.dataset import CONSTANT, Dataset, build_dataset, training_series
 from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models, training_log
-from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
+from lstm_pipeline.forecasting.evaluation import RECENT_ORIGINS, calibrate, evaluate
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
-from lstm_pipeline.forecasting.history import History
+from lstm_pipeline.forecasting.history import History, known_series
 from lstm_pipeline.forecasting.issued import Author, Issue, Issued, issued_forecasts, keep_issued, read_issued
 from lstm_pipeline.forecasting.notes import data_notes, described_data
 from lstm_pipeline.forecasting.publishing import Published, promote_refused, publish, require_fit, require_refused
@@ -29,6 +29,7 @@ __all__ = [
     "CONSTANT",
     "MAX_ORIGINS",
     "METHODS",
+    "RECENT_ORIGINS",
     "Author",
     "Calibration",
     "Dataset",
@@ -52,6 +53,7 @@ __all__ = [
     "held_out_origins",
     "issued_forecasts",
     "keep_issued",
+    "known_series",
     "load_models",
     "promote_refused",
     "publish",
@@ -65,4 +67,5 @@ __all__ = [
     "train_group",
     "train_groups",
     "training_log",
+    "training_series",
 ]

@@ -209,8 +209,8 @@ def _season(series: Series) -> int:
     return season_length(series.timeline.frequency)
 
 
-def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset:
-    """Checks the cleaned table, gives it regular steps, fills its gaps and splits it.
+def training_series(table: pa.Table, step: TrainingStep, timezone: str) -> tuple[FeatureSet, Series]:
+    """The features of a training input, and their values up to the last observed row, with regular steps.
 
     Raises:
         DataError: the table does not fit the training step.
@@ -225,7 +225,16 @@ def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset
         frequency=step.frequency,
         on_duplicates=step.on_duplicates,
     )
-    series, _ = split_plan(series, features.covariates)
+    return features, split_plan(series, features.covariates)[0]
+
+
+def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset:
+    """Checks the cleaned table, gives it regular steps, fills its gaps and splits it.
+
+    Raises:
+        DataError: the table does not fit the training step.
+    """
+    features, series = training_series(table, step, timezone)
     split = split_rows(len(series), step.train_ratio, step.validation_split)
     wall_clock = series.timeline.wall_clock(series.steps)
     training = slice(split.validation)

@@ -114,6 +114,22 @@ class History:
         return Extreme(name, steps[row], value, float(distances[row, column]))
 
 
+def known_series(metadata: ModelMetadata, table: pa.Table, names: Sequence[str]) -> Series:
+    """Columns of an input with regular steps, read as the models were trained to read them.
+
+    Raises:
+        DataError: the timestamps do not fit the models' frequency, or a value is not finite.
+    """
+    return build_series(
+        table,
+        metadata.timestamp_column,
+        names,
+        timezone=metadata.timezone,
+        frequency=metadata.frequency,
+        on_duplicates=metadata.on_duplicates,
+    )
+
+
 def read_history(metadata: ModelMetadata, table: pa.Table, *, needs_season: bool) -> History:
     """Checks a prediction input, gives it regular steps and fills its gaps.
 
@@ -135,14 +151,7 @@ def read_history(metadata: ModelMetadata, table: pa.Table, *, needs_season: bool
     if text:
         raise DataError(f"the models were trained on numeric columns; these are not numeric here: {listed(text)}")
     try:
-        series = build_series(
-            table,
-            metadata.timestamp_column,
-            names,
-            timezone=metadata.timezone,
-            frequency=metadata.frequency,
-            on_duplicates=metadata.on_duplicates,
-        )
+        series = known_series(metadata, table, names)
     except DataError as error:
         step = metadata.frequency
         raise DataError(

@@ -13,20 +13,17 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import DataError, PipelineError
-from lstm_pipeline.forecasting import Dataset, Forecast
+from lstm_pipeline.forecasting import Dataset, Forecast, known_series, training_series
 from lstm_pipeline.monitoring import checks
 from lstm_pipeline.monitoring.checks import Lag, Verdict
-from lstm_pipeline.parsing import own_zone
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import EnsembleMetadata, ModelMetadata
 from lstm_pipeline.spec import USUAL_WINDOW, Checks
 from lstm_pipeline.timeseries import (
     Series,
     Timeline,
-    build_series,
     is_numeric,
     own_rhythms,
-    resolve_features,
     split_plan,
 )
 
@@ -245,30 +242,13 @@ def _recent_rows(project: Project, table: pa.Table, model: ModelMetadata | None)
     Raises:
         DataError: they cannot be read.
     """
-    step = project.spec.training
     if model is not None:
         kinds = {column.name: column.type for column in table.schema}
         names = [name for name in model.series_features if name in kinds and is_numeric(kinds[name])]
-        series = build_series(
-            table,
-            model.timestamp_column,
-            names,
-            timezone=model.timezone,
-            frequency=model.frequency,
-            on_duplicates=model.on_duplicates,
-        )
+        series = known_series(model, table, names)
         covariates = [name for name in model.future_covariates if name in names]
         return _Rows(split_plan(series, covariates)[0], model.carried_forward, model.constant_features)
-    features = resolve_features(table.schema, step)
-    series = build_series(
-        table,
-        step.timestamp_col,
-        features.names,
-        timezone=own_zone(table.schema.field(step.timestamp_col).type) or project.spec.timezone,
-        frequency=step.frequency,
-        on_duplicates=step.on_duplicates,
-    )
-    series, _ = split_plan(series, features.covariates)
+    _, series = training_series(table, project.spec.training, project.spec.timezone)
     clock = series.timeline.wall_clock(series.steps)
     return _Rows(series, own_rhythms(~np.isnan(series.values), clock, series.names))
 
