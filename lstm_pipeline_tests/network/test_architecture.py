@@ -17,6 +17,7 @@ from lstm_pipeline_tests.network.tiny import (
     WIDTH,
     digest,
     randomised,
+    refuse_shared_random,
     tiny_data,
     tiny_network,
     tiny_options,
@@ -188,10 +189,7 @@ def test_building_neither_uses_nor_moves_shared_random_states(monkeypatch):
     expected = digest(tiny_network(FULL))
     python_state, numpy_state = random.getstate(), np.random.get_state()[1].tobytes()
 
-    def refuse(*args: object) -> int:
-        raise AssertionError("Keras drew a default seed from Python's shared random state")
-
-    monkeypatch.setattr(random, "randint", refuse)
+    refuse_shared_random(monkeypatch)
     assert digest(tiny_network(FULL)) == expected
     assert random.getstate() == python_state
     assert np.random.get_state()[1].tobytes() == numpy_state
@@ -368,8 +366,5 @@ def test_without_known_columns_there_is_no_known_future():
 
 
 def test_building_the_default_network_leaves_shared_random_states_alone(monkeypatch):
-    def refuse(*args: object) -> int:
-        raise AssertionError("Keras drew a default seed from Python's shared random state")
-
-    monkeypatch.setattr(random, "randint", refuse)
+    refuse_shared_random(monkeypatch)
     tiny_network(ModelOptions(units=3, segment_units=4))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import random
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import pytest
 
 from lstm_pipeline.network.architecture import Shape, build_network
 from lstm_pipeline.network.batches import FloatArray
@@ -15,6 +18,26 @@ from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
 
 LENGTH, WIDTH, TARGETS, ROWS = 5, 4, 2, 40
 TINY_SHAPE = Shape(LENGTH, WIDTH, 0, tuple(range(TARGETS)))
+
+
+def refuse_shared_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on, a default seed that Keras draws is an error."""
+
+    def refuse(*args: object) -> int:
+        raise AssertionError("Keras drew a default seed from Python's shared random state")
+
+    monkeypatch.setattr(random, "randint", refuse)
+
+
+def check_seeds(build: Callable[[list[int]], Any], seeds: Sequence[int], places: Sequence[int]) -> None:
+    """The same seeds give a layer the same weights, and each of the seeds at `places` decides one of them."""
+    first, same = build(list(seeds)).get_weights(), build(list(seeds)).get_weights()
+    for one, other in zip(first, same, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for place in places:
+        changed = [seed + 100 * (index == place) for index, seed in enumerate(seeds)]
+        pairs = zip(first, build(changed).get_weights(), strict=True)
+        assert sum(not np.array_equal(one, other) for one, other in pairs) == 1
 
 
 def tiny_options(**changes: Any) -> ModelOptions:

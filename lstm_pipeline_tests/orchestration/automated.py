@@ -17,6 +17,7 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from lstm_pipeline.monitoring import Reason
 from lstm_pipeline.orchestration.keys import GROUPS_TAG
 from lstm_pipeline.orchestration.sensors import build_retraining_sensor, sensor_name
 from lstm_pipeline.orchestration.trainings import SENSOR_TAG
@@ -26,6 +27,9 @@ from lstm_pipeline_tests.orchestration.plant import write_project
 LOCATION = ManagedGrpcPythonEnvCodeLocationOrigin(
     LoadableTargetOrigin(executable_path=sys.executable, module_name="lstm_pipeline.definitions"), location_name="here"
 )
+STATUS = dg.DagsterRunStatus
+ENERGY = Reason("energy", "new_data", "12 new rows of 10", {"rows": 12}, True)
+WATER = Reason("water", "max_age", "91 d old of 90 d", {"days": 91}, True)
 RETRAIN = {"check_every": "1min", "new_data": {"rows": 10}, "drift": {}, "cooldown": "1d"}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,41 +15,20 @@ import pytest
 
 from lstm_pipeline.monitoring import Reason
 from lstm_pipeline.monitoring.failures import read_failures
-from lstm_pipeline.orchestration import ops, runs, sensors
+from lstm_pipeline.orchestration import ops, runs
 from lstm_pipeline.orchestration.runs import RunFailedError, run_project
 from lstm_pipeline.projects import Project
-from lstm_pipeline.registry import Registry
 from lstm_pipeline_tests.orchestration.automated import (
-    RETRAIN,
-    automated,
-    fresh_instance,
+    ENERGY,
+    STATUS,
+    WATER,
     past_run,
     request,
     skipped,
     tick,
 )
-from lstm_pipeline_tests.orchestration.test_retraining_sensor import ENERGY, STATUS, WATER
 
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with fresh_instance(tmp_path) as here:
-        yield here
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return automated(tmp_path / "project", retrain=RETRAIN)
-
-
-@pytest.fixture(autouse=True)
-def found(monkeypatch: pytest.MonkeyPatch) -> list[Reason]:
-    """The reasons that monitoring finds; v3 is in use."""
-    reasons: list[Reason] = []
-    monkeypatch.setattr(sensors, "look", lambda project, retrain, now: (list(reasons), []))
-    monkeypatch.setattr(Registry, "resolve", lambda self, version=None: "v3")
-    monkeypatch.setattr(sensors, "_in_use", lambda project: {})
-    return reasons
+pytestmark = pytest.mark.usefixtures("found")
 
 
 def test_a_damaged_note_of_a_refusal_stops_no_tick(

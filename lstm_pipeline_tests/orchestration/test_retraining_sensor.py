@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,15 +21,16 @@ from lstm_pipeline.orchestration.keys import BOTH, TRAINED, asset_key
 from lstm_pipeline.orchestration.sensors import build_retraining_sensor
 from lstm_pipeline.orchestration.trainings import PATIENCE
 from lstm_pipeline.projects import Project
-from lstm_pipeline.registry import Registry
 from lstm_pipeline.spec import Retrain
 from lstm_pipeline_tests.orchestration.automated import (
+    ENERGY,
     RETRAIN,
+    STATUS,
+    WATER,
     automated,
     automated_spec,
     forecast_job,
     foreign_job,
-    fresh_instance,
     past_run,
     request,
     skipped,
@@ -38,32 +38,10 @@ from lstm_pipeline_tests.orchestration.automated import (
 )
 from lstm_pipeline_tests.orchestration.plant import tiny_project
 
+pytestmark = pytest.mark.usefixtures("found")
+
 REAL_LOOK = sensors.look
-STATUS = dg.DagsterRunStatus
-ENERGY = Reason("energy", "new_data", "12 new rows of 10", {"rows": 12}, True)
-WATER = Reason("water", "max_age", "91 d old of 90 d", {"days": 91}, True)
 DRIFT = Reason("water", "drift", "flow has moved: score 0.6 of 0.3", {"score": 0.6}, False)
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with fresh_instance(tmp_path) as here:
-        yield here
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return automated(tmp_path / "project", retrain=RETRAIN)
-
-
-@pytest.fixture(autouse=True)
-def found(monkeypatch: pytest.MonkeyPatch) -> list[Reason]:
-    """The reasons that monitoring finds; v3 is in use."""
-    reasons: list[Reason] = []
-    monkeypatch.setattr(sensors, "look", lambda project, retrain, now: (list(reasons), []))
-    monkeypatch.setattr(Registry, "resolve", lambda self, version=None: "v3")
-    monkeypatch.setattr(sensors, "_in_use", lambda project: {})
-    return reasons
 
 
 @pytest.fixture(autouse=True)

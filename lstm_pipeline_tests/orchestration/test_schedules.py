@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from lstm_pipeline.orchestration.job_config import run_config
 from lstm_pipeline.orchestration.keys import BOTH, FORECAST
 from lstm_pipeline.orchestration.schedules import build_schedules
 from lstm_pipeline.projects import Project
-from lstm_pipeline_tests.orchestration.automated import RETRAIN, automated, forecast_job, fresh_instance, past_run
+from lstm_pipeline_tests.orchestration.automated import RETRAIN, automated, forecast_job, past_run
 from lstm_pipeline_tests.orchestration.plant import tiny_project
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -38,12 +37,6 @@ def evaluated(
         result: Any = schedule(context)
     assert isinstance(result, (dg.RunRequest, dg.SkipReason))
     return result
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with fresh_instance(tmp_path) as here:
-        yield here
 
 
 def only(project: Project) -> dg.ScheduleDefinition:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,18 +18,12 @@ from lstm_pipeline.orchestration.alerts import Alert
 from lstm_pipeline.orchestration.keys import PREDICTIONS, asset_key
 from lstm_pipeline.orchestration.watching import Watch, build_alert_sensor
 from lstm_pipeline.projects import Project
-from lstm_pipeline_tests.orchestration.automated import automated, forecast_job, foreign_job, fresh_instance, past_run
+from lstm_pipeline_tests.orchestration.automated import automated, forecast_job, foreign_job, past_run
 from lstm_pipeline_tests.orchestration.plant import tiny_project
 
 STATUS = dg.DagsterRunStatus
 HOOK = {"webhook": "http://127.0.0.1:9/hook"}
 DAY = dt.datetime(2026, 5, 6, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with fresh_instance(tmp_path) as here:
-        yield here
 
 
 @pytest.fixture(autouse=True)
