@@ -31,10 +31,11 @@ test-slow: install ## the slow ones
 test-coverage: install ## all tests but the slow ones, and the lines that they miss
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered
 
-check: install ## types and style
+check: install ## types, style, and that every test can be imported
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(BIN)/python -m pytest --collect-only -qq -m ''
 
 bench-peers: install $(PEERS)/.installed ## speed beside Keras, torch, Darts and NeuralForecast; ARGS=--quick for a first look
 	$(BIN)/python -m benchmarks.training $(ARGS)

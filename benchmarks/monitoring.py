@@ -112,7 +112,7 @@ def _publish(project: Project) -> None:
             group, "run", predicted_features=list(features), feature_columns=[*dataset.series.names, *dataset.known],
             calendar_features=list(dataset.calendar), timestamp_column="at", timestamp_kind="timestamp", frequency="h",
             season_length=24, dropped_columns=[], input=dataset.input, knows_drift=True,
-            hyperparameters=recorded_options(step, resolve_options(dataset, step, group, 24)),
+            hyperparameters=recorded_options(step, resolve_options(dataset, step, group, 24), dataset.sequence_length),
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             for name in ("model.keras", "scaler.json", "history.json"):

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lstm_pipeline.sql import running as sql
-from lstm_pipeline.tables.reading import read_schema, read_table
-from lstm_pipeline_tests.tables.files import US, UTC, read, refusal, write
+from lstm_pipeline.tables.reading import read_table
+from lstm_pipeline_tests.tables.files import US, UTC, read, read_schema, refusal, write
 
 AT = dt.datetime
 
