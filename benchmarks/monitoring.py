@@ -31,7 +31,8 @@ import yaml
 
 from benchmarks import Target, conclude, machine
 from lstm_pipeline.forecasting import build_dataset
-from lstm_pipeline.forecasting.training import drift_record, recorded_options, resolve_options
+from lstm_pipeline.forecasting.tasks import resolve_options
+from lstm_pipeline.forecasting.training import drift_record, recorded_options
 from lstm_pipeline.monitoring import gather, gathering, reasons_from
 from lstm_pipeline.projects import Project, load_project, training_input
 from lstm_pipeline.registry import DRIFT, IndividualRecord

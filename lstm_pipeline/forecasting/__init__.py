@@ -15,14 +15,9 @@ from lstm_pipeline.forecasting.issued import Author, Issue, Issued, issued_forec
 from lstm_pipeline.forecasting.notes import data_notes, described_data
 from lstm_pipeline.forecasting.publishing import Published, promote_refused, publish, require_fit, require_refused
 from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, Rolled, held_out_origins, roll_from, roll_held_out
-from lstm_pipeline.forecasting.training import (
-    GroupsFailed,
-    OnEpoch,
-    TrainingRun,
-    resolve_options,
-    train_group,
-    train_groups,
-)
+from lstm_pipeline.forecasting.tasks import OnEpoch, TrainingRun, resolve_options
+from lstm_pipeline.forecasting.training import GroupsFailed, train_group, train_groups
+from lstm_pipeline.forecasting.variants import variants
 from lstm_pipeline.forecasting.window_length import step_for
 
 __all__ = [
@@ -68,4 +63,5 @@ __all__ = [
     "train_groups",
     "training_log",
     "training_series",
+    "variants",
 ]

@@ -11,7 +11,20 @@ _LONGEST, _WINDOWS_APART = 1_000, 8
 """The most rows that are chosen, and how many windows without overlap the training part has room for."""
 
 
+def window_lengths(step: TrainingStep, season: int, training_rows: int) -> tuple[int, int]:
+    """The window that most networks read, and the longest one: the same, but with the preset `accurate`."""
+    usual = _usual_length(step, season, training_rows)
+    if step.preset != "accurate" or step.sequence_length is not None:
+        return usual, usual
+    return usual, max(usual, min(2 * usual, _LONGEST, training_rows // _WINDOWS_APART))
+
+
 def window_length(step: TrainingStep, season: int, training_rows: int) -> int:
+    """The longest window that a network of the step reads."""
+    return window_lengths(step, season, training_rows)[1]
+
+
+def _usual_length(step: TrainingStep, season: int, training_rows: int) -> int:
     """The spec's number of rows; without one, 90, or two seasons if that is longer.
 
     A network that cannot see what happened a season ago loses to copying it: on data every ten minutes, the skill of
@@ -22,7 +35,7 @@ def window_length(step: TrainingStep, season: int, training_rows: int) -> int:
         return step.sequence_length
     longest = min(_LONGEST, training_rows // _WINDOWS_APART)
     fitting = (rows for rows in (2 * season, season) if rows <= longest)
-    return max(USUAL_WINDOW, next(fitting, 0) if step.preset is None else 0)
+    return max(USUAL_WINDOW, next(fitting, 0) if step.preset != "documented" else 0)
 
 
 def step_for(project: Project, groups: Collection[str]) -> TrainingStep:

@@ -19,7 +19,7 @@ from lstm_pipeline.wording import number
 _DERIVED = ("known_future", "output_chunk_length")
 """Options that depend on the data if they are null."""
 
-_OF_STEP = ("epochs", "patience", "batch_size", "train_ratio", "validation_split", "scale_features")
+_OF_STEP = ("epochs", "patience", "batch_size", "train_ratio", "validation_split", "scale_features", "preset")
 _RECORDED_ALIKE = ("on_duplicates", "missing", "max_gap", "random_seed")
 
 

@@ -79,6 +79,7 @@ class EpochReport:
         learning_rate: the rate of the epoch.
         seconds: time for training and validation.
         improved: whether its validation loss is the lowest so far.
+        label: which of several networks was trained; empty if there is only one.
     """
 
     epoch: int
@@ -88,6 +89,7 @@ class EpochReport:
     learning_rate: float
     seconds: float
     improved: bool
+    label: str = ""
 
 
 @dataclass
@@ -126,6 +128,7 @@ class TrainingSettings:
             batches as this allows.
         seed: for the order of the windows.
         rates: the learning rate of each epoch; None for the schedule of the group's options.
+        deadline: the time (`time.monotonic`) after which no further epoch begins; None: there is none.
     """
 
     epochs: int
@@ -133,6 +136,7 @@ class TrainingSettings:
     batch_size: int
     seed: int
     rates: Sequence[float] | None = None
+    deadline: float | None = None
 
 
 def train(
@@ -188,7 +192,8 @@ def train(
         log.add(report)
         if on_epoch is not None:
             on_epoch(report)
-        if patience is not None and progress.waited >= patience:
+        is_late = settings.deadline is not None and time.monotonic() >= settings.deadline
+        if is_late or (patience is not None and progress.waited >= patience):
             log.stopped_early = epoch < epochs
             break
     model.set_weights(best_weights)

@@ -40,9 +40,10 @@ class LogProgress(dg.ConfigurableResource[Any]):
         if report.epoch % every and report.epoch not in (1, report.epochs):
             return
         best = ", best so far" if report.improved else ""
+        label = f" ({report.label})" if report.label else ""
         with self._lock:
             log.info(
-                f"{group}: epoch {report.epoch}/{report.epochs}, loss {report.loss:.4f}, "
+                f"{group}{label}: epoch {report.epoch}/{report.epochs}, loss {report.loss:.4f}, "
                 f"validation {report.val_loss:.4f}{best} ({report.seconds:.1f} s)"
             )
 

@@ -24,6 +24,7 @@ from lstm_pipeline.registry.records import (
     ModelMetadata,
     Offsets,
     PinnedModel,
+    VariantRecord,
 )
 from lstm_pipeline.registry.registry import Registry
 from lstm_pipeline.registry.table import METADATA_SCHEMA, metadata_table
@@ -61,6 +62,7 @@ __all__ = [
     "Removal",
     "Score",
     "StoredModel",
+    "VariantRecord",
     "Version",
     "issued_parts",
     "metadata_table",

@@ -87,6 +87,31 @@ class BoundRecord(Record):
     max: Finite | None = None
 
 
+class VariantRecord(Record):
+    """One of the networks that were tried for a group.
+
+    Attributes:
+        label: what is special about it.
+        options, sequence_length, batch_size, seed: how it was built and trained.
+        rmse: root mean squared error of its scaled forecasts of the validation part.
+        weights: feature → its share in the group's forecast.
+        epochs, best_epoch, seconds: of its training.
+        left_out: why it was not trained; empty if it was.
+    """
+
+    label: str
+    options: dict[str, Any] = {}
+    sequence_length: int | None = None
+    batch_size: int | None = None
+    seed: int | None = None
+    rmse: Finite | None = None
+    weights: dict[str, Finite] = {}
+    epochs: int = 0
+    best_epoch: int = 0
+    seconds: Finite = 0.0
+    left_out: str = ""
+
+
 class ModelMetadata(Record):
     """Everything recorded about one group's model."""
 
@@ -126,6 +151,7 @@ class ModelMetadata(Record):
     carried_forward: dict[str, Count] = {}
     row_step: str | None = None
     notes: list[str] = []
+    variants: list[VariantRecord] = []
     run_id: str
 
     @field_validator("hyperparameters")

@@ -69,10 +69,12 @@ class TrainingBars:
         losses = f"loss {report.loss:.4f}  validation {report.val_loss:.4f}"
         with self._lock:
             if self._console.is_terminal:
-                self._progress.update(self._tasks[group], completed=report.epoch, state=losses)
+                state = f"{report.label}  {losses}" if report.label else losses
+                self._progress.update(self._tasks[group], completed=report.epoch, total=report.epochs, state=state)
                 return
             best = "  best so far" if report.improved else ""
-            line = f"{group}: epoch {report.epoch}/{report.epochs}  {losses}  {report.seconds:.1f} s{best}"
+            label = f" ({report.label})" if report.label else ""
+            line = f"{group}{label}: epoch {report.epoch}/{report.epochs}  {losses}  {report.seconds:.1f} s{best}"
             self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def on_stage(self, log: Any, text: str) -> None:

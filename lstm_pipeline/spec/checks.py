@@ -83,6 +83,9 @@ def check_training(step: TrainingStep, loc: Loc) -> Iterator[Finding]:
         if bound.min is not None and bound.max is not None and bound.min > bound.max:
             found = f"min {number(bound.min)} and max {number(bound.max)}"
             yield (*loc, "bounds", column), f"expected a min that is not above the max, found {found}; exchange them"
+    if step.time_budget is not None and step.preset != "accurate":
+        found = "no preset" if step.preset is None else f"preset {step.preset}"
+        yield (*loc, "time_budget"), f"has an effect only with preset accurate, found {found}; add that, or remove it"
     if step.enable_mlflow:
         yield (*loc, "enable_mlflow"), "MLflow tracking is not available in this version; set it to false"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from lstm_pipeline.spec.durations import Duration
 from lstm_pipeline.spec.model_options import DOCUMENTED, Count, ModelOptions, SpecModel
 
 CalendarFeature = Literal[
@@ -43,6 +45,15 @@ def _group(name: str) -> str:
     if name.lower() == _NEWEST_CANDIDATE:
         raise ValueError(f"expected a name other than {_NEWEST_CANDIDATE}, which is a file beside the models")
     return name
+
+
+_SHORTEST_BUDGET = dt.timedelta(seconds=1)
+
+
+def _positive(budget: dt.timedelta) -> dt.timedelta:
+    if budget < _SHORTEST_BUDGET:
+        raise ValueError("expected at least 1s")
+    return budget
 
 
 def _country(code: str) -> str:
@@ -196,8 +207,15 @@ class TrainingStep(Step):
         "which forecasts and intervals are kept; a feature that is left out has a min of 0 if its training rows are "
         "never negative and reach zero, or are whole numbers that come close to it; {} for a feature without bounds",
     )
-    preset: Literal["documented"] | None = Field(
-        None, description="documented: exactly the documented system; null: the measured defaults"
+    preset: Literal["documented", "accurate"] | None = Field(
+        None,
+        description="documented: exactly the documented system; accurate: several networks are trained for each group, "
+        "and those that forecast the validation part best are averaged; null: the measured defaults",
+    )
+    time_budget: Annotated[Duration, AfterValidator(_positive)] | None = Field(
+        None,
+        description="with preset accurate: how long training may take in all, e.g. 10min; networks that it does not "
+        "allow are left out; null: all are trained",
     )
     blend_baseline: bool | None = Field(
         None,
@@ -207,14 +225,14 @@ class TrainingStep(Step):
     def options(self, group: str) -> ModelOptions:
         """The group's network options. The preset provides the values that the user did not set."""
         own = self.models_config.get(group, ModelOptions())
-        if self.preset is None:
+        if self.preset != "documented":
             return own
         return ModelOptions(**DOCUMENTED | {name: getattr(own, name) for name in own.model_fields_set})
 
     @property
     def blends(self) -> bool:
         """Whether forecasts are blended with naive forecasts."""
-        return self.preset is None if self.blend_baseline is None else self.blend_baseline
+        return self.preset != "documented" if self.blend_baseline is None else self.blend_baseline
 
 
 class PredictionStep(Step):

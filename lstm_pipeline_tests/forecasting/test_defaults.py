@@ -13,7 +13,7 @@ import yaml
 from lstm_pipeline.forecasting.calibration import METHODS
 from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
-from lstm_pipeline.forecasting.training import resolve_options
+from lstm_pipeline.forecasting.tasks import resolve_options
 from lstm_pipeline.projects.checks import data_problems
 from lstm_pipeline.projects.inputs import prediction_input
 from lstm_pipeline.projects.project import Project, load_project

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.forecasting import tasks
+from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble
-from lstm_pipeline.forecasting.training import _untrained, prepare
 from lstm_pipeline.projects.inputs import prediction_input
 from lstm_pipeline.projects.project import load_project
+from lstm_pipeline.spec import TrainingStep
 from lstm_pipeline.statistics.linear import LinearForm, fit_linear
 from lstm_pipeline_tests.mill import (
     AS_OF,
@@ -41,8 +43,13 @@ def untrained(**options: Any) -> tuple[Any, Any]:
     sizes = {"segment_units": 4, "segment_length": 4, "feature_units": 4, "output_chunk_length": HORIZON}
     config = {**TINY, **sizes, **options}
     step = {"preset": None, "models_config": {"power": config}, "season_length": SEASON}
-    task = prepare(mill_dataset(replaced(table, "load", load), **step), mill_step(**step), "power", HORIZON)
-    return task, _untrained(task, task.windows.train)
+    task = prepared(mill_dataset(replaced(table, "load", load), **step), mill_step(**step))
+    return task, tasks.untrained(task, task.windows.train)
+
+
+def prepared(dataset: Dataset, step: TrainingStep) -> tasks.TrainingTask:
+    """The task of the group `power`."""
+    return tasks.prepare(dataset, step, "power", tasks.resolve_options(dataset, step, "power", HORIZON))
 
 
 @pytest.mark.parametrize("level", ["last", "mean"])
@@ -116,7 +123,7 @@ def test_a_window_shorter_than_a_season_is_refused(option: str, instead: str) ->
     config = {name: {**TINY, option: "seasonal"} for name in GROUPS}
     step = {"preset": None, "models_config": config, "season_length": LENGTH + 1}
     with pytest.raises(DataError) as caught:
-        prepare(mill_dataset(**step), mill_step(**step), "power", HORIZON)
+        prepared(mill_dataset(**step), mill_step(**step))
     assert str(caught.value) == (
         f"{option}: 'seasonal' needs windows of at least one season (9 steps), found sequence_length 8; increase "
         f"sequence_length, set season_length, or use {instead}"

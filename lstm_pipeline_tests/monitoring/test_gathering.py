@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lstm_pipeline.forecasting.dataset import build_dataset
-from lstm_pipeline.forecasting.training import drift_record, recorded_options, resolve_options
+from lstm_pipeline.forecasting.tasks import resolve_options
+from lstm_pipeline.forecasting.training import drift_record, recorded_options
 from lstm_pipeline.monitoring import gathering, recent
 from lstm_pipeline.monitoring.facts import Facts
 from lstm_pipeline.monitoring.gathering import gather

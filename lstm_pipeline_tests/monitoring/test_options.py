@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from lstm_pipeline.forecasting.dataset import Dataset
-from lstm_pipeline.forecasting.training import recorded_options, resolve_options
+from lstm_pipeline.forecasting.tasks import resolve_options
+from lstm_pipeline.forecasting.training import recorded_options
 from lstm_pipeline.monitoring.options import Change, changed_settings
 from lstm_pipeline.registry.records import BoundRecord, InputRecord, ModelMetadata
 from lstm_pipeline.spec.project import ProjectSpec

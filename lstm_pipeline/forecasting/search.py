@@ -1,0 +1,215 @@
+"""A group's network out of its variants: each is trained, and the best ones are joined.
+
+Joined networks are one network: what forecasts, scores and stores a group need not know how many there are.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lstm_pipeline.arrays import Float64, Integers
+from lstm_pipeline.errors import PipelineError, TrainingError
+from lstm_pipeline.forecasting.tasks import TrainingRun, TrainingTask, prepare, untrained
+from lstm_pipeline.forecasting.variants import Variant, variants
+from lstm_pipeline.network.runtime import cores
+from lstm_pipeline.registry import VariantRecord
+from lstm_pipeline.spec import ModelOptions
+from lstm_pipeline.statistics import select
+
+if TYPE_CHECKING:
+    from lstm_pipeline.network.training import EpochReport, TrainingLog
+
+MOST_JUDGED = 512
+"""The most validation windows on which variants are compared."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A variant after its training.
+
+    Attributes:
+        errors: (n, C, T) scaled forecasts of the judged validation windows minus their targets; NaN where nothing was
+            observed.
+    """
+
+    variant: Variant
+    task: TrainingTask
+    network: Any
+    log: TrainingLog
+    errors: Float64
+
+
+@dataclass(frozen=True)
+class Found:
+    """The outcome of a group's search.
+
+    Attributes:
+        trained: the variants, the most promising first.
+        weights: (M, T) of each variant in the forecast of each feature.
+        sequence_length: rows of the window that the joined network reads.
+        left_out: variant that was not trained → why.
+    """
+
+    trained: Sequence[Trained]
+    weights: Float64
+    sequence_length: int
+    left_out: Mapping[str, str]
+
+    @property
+    def leader(self) -> Trained:
+        """The variant with the largest weight."""
+        return self.trained[int(np.argmax(self.weights.sum(axis=1)))]
+
+    def network(self, refit: Callable[[Trained], Any] | None = None) -> Any:
+        """The network that forecasts the weighted sum of the variants that have a weight.
+
+        Args:
+            refit: makes another network of the same variant; None for the trained ones.
+        """
+        used = [(each, own) for each, own in zip(self.trained, self.weights, strict=True) if own.any()]
+        networks = [each.network if refit is None else refit(each) for each, _ in used]
+        if len(self.trained) == 1:
+            return networks[0]
+        from lstm_pipeline.network.combination import combine  # TensorFlow takes seconds to import
+
+        weights = np.stack([own for _, own in used])
+        shape = replace(self.leader.task.shape, sequence_length=self.sequence_length)
+        return combine(networks, weights, shape, name=self.leader.task.group)
+
+    def records(self) -> list[VariantRecord]:
+        """What is recorded about each variant; nothing if only one was to be trained."""
+        if len(self.trained) + len(self.left_out) == 1:
+            return []
+        found = [_record(each, own) for each, own in zip(self.trained, self.weights, strict=True)]
+        return [*found, *(VariantRecord(label=label, left_out=reason) for label, reason in self.left_out.items())]
+
+
+def search(run: TrainingRun, group: str, lanes: int | None = None) -> Found:
+    """Trains the variants of a group's network and chooses their weights by the validation part.
+
+    Args:
+        lanes: how many variants are trained at once; None for one per core. Without a time budget it changes nothing.
+
+    Raises:
+        DataError: there are too few rows.
+        TrainingError: the loss is not finite.
+    """
+    planned, lanes = variants(run.dataset, run.step, group, run.horizon), lanes or cores()
+    trainer = _Trainer(run, group, planned, _deadline(run, lanes))
+    with ThreadPoolExecutor(max_workers=min(lanes, len(planned))) as pool:
+        results = list(pool.map(trainer.trained, range(len(planned))))
+    finished = [each for each in results if isinstance(each, Trained)]
+    if not isinstance(results[0], Trained):
+        raise results[0]  # what the first one cannot do, the others are unlikely to
+    left_out = {
+        each.label: str(why) for each, why in zip(planned, results, strict=True) if isinstance(why, PipelineError)
+    }
+    return Found(finished, _weights(finished, planned[0].options), run.dataset.sequence_length, left_out)
+
+
+def _weights(finished: Sequence[Trained], options: ModelOptions) -> Float64:
+    """(M, T) by the errors of the judged windows: squared ones, or absolute ones if that is the group's loss."""
+    errors = np.stack([each.errors for each in finished])  # (M, n, C, T)
+    by_feature = [
+        select(own.reshape(len(finished), -1), absolute=options.loss == "mae") for own in np.moveaxis(errors, -1, 0)
+    ]
+    return np.stack(by_feature, axis=1)
+
+
+def _deadline(run: TrainingRun, lanes: int) -> float | None:
+    """When the group's share of the time budget is used up: it is shared by all groups and all cores."""
+    budget = run.step.time_budget
+    if budget is None:
+        return None
+    return time.monotonic() + budget.total_seconds() * cores() / lanes / len(run.dataset.features.groups)
+
+
+class _Trainer:
+    """Trains the variants of one group, several at once."""
+
+    def __init__(self, run: TrainingRun, group: str, planned: Sequence[Variant], deadline: float | None) -> None:
+        self._run, self._group, self._planned, self._deadline = run, group, planned, deadline
+        self._lock, self._done = threading.Lock(), 0
+        options, dataset = planned[0].options, run.dataset
+        chunk, names = options.output_chunk_length or 1, dataset.features.groups[group]
+        starts = dataset.windows(names, dataset.sequence_length, chunk * options.rollout_steps, chunk).validation
+        self._judged = _spread(starts, MOST_JUDGED) + dataset.sequence_length
+
+    def trained(self, place: int) -> Trained | PipelineError:
+        """A variant, trained, or why it is not."""
+        variant = self._planned[place]
+        if place and self._deadline is not None and time.monotonic() >= self._deadline:
+            return TrainingError("the time budget was used up")
+        try:
+            return self._train(variant)
+        except PipelineError as error:
+            return error
+        finally:
+            with self._lock:
+                self._done += 1
+
+    def _train(self, variant: Variant) -> Trained:
+        from lstm_pipeline.network.training import TrainingSettings, predict_steps, train
+
+        run, step = self._run, self._run.step
+        dataset = replace(run.dataset, sequence_length=variant.sequence_length)
+        task = replace(prepare(dataset, step, self._group, variant.options), seed=variant.seed)
+        network = untrained(task, task.windows.train)
+        settings = TrainingSettings(
+            step.epochs, step.patience, variant.batch_size, variant.seed, deadline=self._deadline
+        )
+        log = train(network, task.data, task.options, settings, self._reporter(variant), run.on_pause)
+        first, data = self._judged, task.data
+        forecasts = predict_steps(network, data.values, first - variant.sequence_length, variant.sequence_length)
+        rows = first[:, None] + np.arange(task.shape.steps)
+        targets = np.where(data.observed > 0, data.targets, np.nan)[rows]  # (n, C, T)
+        return Trained(variant, task, network, log, np.asarray(forecasts - targets, np.float64))
+
+    def _reporter(self, variant: Variant) -> Callable[[EpochReport], None] | None:
+        """Tells of an epoch as one of all variants' epochs."""
+        listener, count = self._run.on_epoch, len(self._planned)
+        if listener is None:
+            return None
+
+        def report(epoch: EpochReport) -> None:
+            with self._lock:
+                before = self._done * epoch.epochs
+            label = variant.label if count > 1 else ""
+            listener(self._group, replace(epoch, epoch=before + epoch.epoch, epochs=epoch.epochs * count, label=label))
+
+        return report
+
+
+def _spread(starts: Integers, most: int) -> Integers:
+    """At most so many of the windows, evenly spread."""
+    if len(starts) <= most:
+        return starts
+    return np.asarray(starts[np.linspace(0, len(starts) - 1, most).round().astype(np.int64)], np.int64)
+
+
+def _record(trained: Trained, weights: Float64) -> VariantRecord:
+    variant, log, names = trained.variant, trained.log, trained.task.names
+    return VariantRecord(
+        label=variant.label,
+        options=variant.options.model_dump(mode="json"),
+        sequence_length=variant.sequence_length,
+        batch_size=variant.batch_size,
+        seed=variant.seed,
+        rmse=_rmse(trained.errors),
+        weights=dict(zip(names, weights.tolist(), strict=True)),
+        epochs=len(log.loss),
+        best_epoch=log.best_epoch,
+        seconds=round(sum(log.seconds), 3),
+    )
+
+
+def _rmse(errors: Float64) -> float | None:
+    known = errors[~np.isnan(errors)]
+    return float(np.sqrt(np.mean(known**2))) if len(known) else None
