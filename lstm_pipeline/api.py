@@ -16,7 +16,7 @@ import pandas as pd
 from lstm_pipeline import projects
 from lstm_pipeline.backtesting import Backtest, BacktestOptions, backtest
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.forecasting import TrainingRun, build_dataset, forecast, publish, step_for, train_groups
+from lstm_pipeline.forecasting import TrainingRun, build_dataset, forecast, publish, shared_length, train_groups
 from lstm_pipeline.forecasting.arguments import described, require_day, require_groups, require_name
 from lstm_pipeline.projects import prediction_input, training_input
 from lstm_pipeline.registry import StoredModel, Version
@@ -66,13 +66,13 @@ class Project(projects.Project):
         """
         wanted, day = require_groups(groups, self.groups), self._day(as_of)
         self.registry.candidates.require_room(wanted)
-        step, run_id = step_for(self, wanted), f"python-{uuid.uuid4()}"
+        step, longest = self.spec.training, shared_length(self, wanted)
         run = TrainingRun(
-            dataset=build_dataset(training_input(self, day), step, self.spec.timezone),
+            dataset=build_dataset(training_input(self, day), step, self.spec.timezone, longest),
             step=step,
             registry=self.registry,
             horizon=self.spec.prediction.forecast_horizon,
-            run_id=run_id,
+            run_id=f"python-{uuid.uuid4()}",
             on_epoch=on_epoch,
         )
         return train_groups(run, wanted)

@@ -18,7 +18,7 @@ from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, Rolled, held_out_orig
 from lstm_pipeline.forecasting.tasks import OnEpoch, TrainingRun, resolve_options
 from lstm_pipeline.forecasting.training import GroupsFailed, train_group, train_groups
 from lstm_pipeline.forecasting.variants import variants
-from lstm_pipeline.forecasting.window_length import step_for
+from lstm_pipeline.forecasting.window_length import shared_length
 
 __all__ = [
     "CONSTANT",
@@ -58,7 +58,7 @@ __all__ = [
     "resolve_options",
     "roll_from",
     "roll_held_out",
-    "step_for",
+    "shared_length",
     "train_group",
     "train_groups",
     "training_log",

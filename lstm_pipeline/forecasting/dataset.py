@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 from lstm_pipeline.arrays import Flags, Float32, Float64
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting.inputs import NetworkInputs
-from lstm_pipeline.forecasting.window_length import window_length
+from lstm_pipeline.forecasting.window_length import window_lengths
 from lstm_pipeline.parsing import own_zone
 from lstm_pipeline.projects import provenance_of
 from lstm_pipeline.registry import InputRecord
@@ -66,7 +66,8 @@ class Dataset:
         split: the rows of the training, validation and test parts.
         calendar: names of the calendar features.
         season: number of steps in a season.
-        sequence_length: rows of a window: those that the spec asks for, else as many as `window_length` says.
+        sequence_length: rows of the longest window that is read.
+        usual_length: rows of a network's window; see `window_lengths`.
         input: what the table was made from; None if the table does not say.
         notes: what was left out of the table or put in order.
         bounds: predicted feature → its smallest and largest possible value; features without bounds are left out.
@@ -80,6 +81,7 @@ class Dataset:
     calendar: tuple[str, ...]
     season: int
     sequence_length: int = 1
+    usual_length: int = 1
     input: InputRecord | None = None
     notes: tuple[str, ...] = ()
     bounds: Mapping[str, Bound] = field(default_factory=dict)
@@ -228,8 +230,11 @@ def training_series(table: pa.Table, step: TrainingStep, timezone: str) -> tuple
     return features, split_plan(series, features.covariates)[0]
 
 
-def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset:
+def build_dataset(table: pa.Table, step: TrainingStep, timezone: str, longest: int | None = None) -> Dataset:
     """Checks the cleaned table, gives it regular steps, fills its gaps and splits it.
+
+    Args:
+        longest: rows of the longest window, if other models give it; see `shared_length`.
 
     Raises:
         DataError: the table does not fit the training step.
@@ -250,6 +255,7 @@ def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset
     outside = [f"bounds.{name}: {message}" for name, message in bound_problems(series, step)]
     if outside:
         raise DataError("; ".join(outside))
+    usual, most = window_lengths(step, season, split.validation, longest)
     dataset = Dataset(
         features,
         series,
@@ -257,11 +263,28 @@ def build_dataset(table: pa.Table, step: TrainingStep, timezone: str) -> Dataset
         split,
         calendar,
         season=season,
-        sequence_length=window_length(step, season, split.validation),
+        sequence_length=most,
+        usual_length=usual,
         input=provenance_of(table),
         notes=tuple(notes_of(table)),
         bounds=resolve_bounds(features, series.values[training], step, list(series.names)),
         stated=step.bounds,
     )
+    if most > usual and longest is None and _is_broken_up(dataset):
+        dataset = replace(dataset, sequence_length=usual)
     dataset.windows(features.predicted, dataset.sequence_length)  # fails early if there are too few rows
     return dataset
+
+
+def _is_broken_up(dataset: Dataset) -> bool:
+    """Whether long gaps leave a part with fewer than half as many of the longest windows as of the usual ones."""
+    names = dataset.features.predicted
+    try:
+        most = dataset.windows(names, dataset.sequence_length)
+    except DataError:
+        return True
+    usual = dataset.windows(names, dataset.usual_length)
+    return any(
+        2 * len(few) < len(many)
+        for few, many in ((most.train, usual.train), (most.validation, usual.validation), (most.test, usual.test))
+    )

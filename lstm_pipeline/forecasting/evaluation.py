@@ -193,5 +193,6 @@ def blend_weights(dataset: Dataset, rolled: Rolled) -> Float64:
     usable = [method for method in METHODS if method != "seasonal_naive" or dataset.season <= split.validation]
     indices = [METHODS.index(method) for method in usable]
     weights = np.zeros((len(rolled.names), len(METHODS)))
-    weights[:, indices] = fit_blend(actual, validation.forecasts[indices])
+    alone = np.eye(len(usable))[0]  # naive forecasts must prove their worth
+    weights[:, indices] = fit_blend(actual, validation.forecasts[indices], alone)
     return weights

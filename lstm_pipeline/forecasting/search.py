@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstm_pipeline.arrays import Float64, Integers
+from lstm_pipeline.arrays import Float32, Float64, Integers
 from lstm_pipeline.errors import PipelineError, TrainingError
 from lstm_pipeline.forecasting.tasks import TrainingRun, TrainingTask, prepare, untrained
 from lstm_pipeline.forecasting.variants import Variant, variants
 from lstm_pipeline.network.runtime import cores
 from lstm_pipeline.registry import VariantRecord
-from lstm_pipeline.spec import ModelOptions
-from lstm_pipeline.statistics import select
+from lstm_pipeline.statistics import fit_blend
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.training import EpochReport, TrainingLog
@@ -35,6 +34,8 @@ class Trained:
     """A variant after its training.
 
     Attributes:
+        variant, task, network: how it was built, its training's input, and the network.
+        log: of its training; empty for a linear map.
         errors: (n, C, T) scaled forecasts of the judged validation windows minus their targets; NaN where nothing was
             observed.
     """
@@ -43,7 +44,7 @@ class Trained:
     task: TrainingTask
     network: Any
     log: TrainingLog
-    errors: Float64
+    errors: Float32
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ class Found:
 
     @property
     def leader(self) -> Trained:
-        """The variant with the largest weight."""
-        return self.trained[int(np.argmax(self.weights.sum(axis=1)))]
+        """The network with the largest weight; a linear map has no losses to show."""
+        order = np.argsort(-self.weights.sum(axis=1), kind="stable")
+        return self.trained[next(int(place) for place in order if self.trained[place].variant.epochs)]
 
     def network(self, refit: Callable[[Trained], Any] | None = None) -> Any:
         """The network that forecasts the weighted sum of the variants that have a weight.
@@ -111,16 +113,14 @@ def search(run: TrainingRun, group: str, lanes: int | None = None) -> Found:
     left_out = {
         each.label: str(why) for each, why in zip(planned, results, strict=True) if isinstance(why, PipelineError)
     }
-    return Found(finished, _weights(finished, planned[0].options), run.dataset.sequence_length, left_out)
+    return Found(finished, _weights(finished), run.dataset.sequence_length, left_out)
 
 
-def _weights(finished: Sequence[Trained], options: ModelOptions) -> Float64:
-    """(M, T) by the errors of the judged windows: squared ones, or absolute ones if that is the group's loss."""
-    errors = np.stack([each.errors for each in finished])  # (M, n, C, T)
-    by_feature = [
-        select(own.reshape(len(finished), -1), absolute=options.loss == "mae") for own in np.moveaxis(errors, -1, 0)
-    ]
-    return np.stack(by_feature, axis=1)
+def _weights(finished: Sequence[Trained]) -> Float64:
+    """(M, T) weights with which the forecasts of the judged windows are best; equal ones are expected."""
+    errors = np.stack([each.errors for each in finished]).astype(np.float64)  # (M, n, C, T)
+    even = np.full(len(finished), 1 / len(finished))
+    return fit_blend(np.zeros(errors.shape[1:]), errors, even).T
 
 
 def _deadline(run: TrainingRun, lanes: int) -> float | None:
@@ -145,7 +145,7 @@ class _Trainer:
     def trained(self, place: int) -> Trained | PipelineError:
         """A variant, trained, or why it is not."""
         variant = self._planned[place]
-        if place and self._deadline is not None and time.monotonic() >= self._deadline:
+        if place and variant.epochs and self._deadline is not None and time.monotonic() >= self._deadline:
             return TrainingError("the time budget was used up")
         try:
             return self._train(variant)
@@ -153,28 +153,30 @@ class _Trainer:
             return error
         finally:
             with self._lock:
-                self._done += 1
+                self._done += variant.epochs > 0
 
     def _train(self, variant: Variant) -> Trained:
-        from lstm_pipeline.network.training import TrainingSettings, predict_steps, train
+        from lstm_pipeline.network.training import TrainingLog, TrainingSettings, predict_steps, train
 
         run, step = self._run, self._run.step
         dataset = replace(run.dataset, sequence_length=variant.sequence_length)
         task = replace(prepare(dataset, step, self._group, variant.options), seed=variant.seed)
         network = untrained(task, task.windows.train)
-        settings = TrainingSettings(
-            step.epochs, step.patience, variant.batch_size, variant.seed, deadline=self._deadline
-        )
-        log = train(network, task.data, task.options, settings, self._reporter(variant), run.on_pause)
+        log = TrainingLog()
+        if variant.epochs:
+            settings = TrainingSettings(
+                variant.epochs, step.patience, variant.batch_size, variant.seed, deadline=self._deadline
+            )
+            log = train(network, task.data, task.options, settings, self._reporter(variant), run.on_pause)
         first, data = self._judged, task.data
         forecasts = predict_steps(network, data.values, first - variant.sequence_length, variant.sequence_length)
         rows = first[:, None] + np.arange(task.shape.steps)
         targets = np.where(data.observed > 0, data.targets, np.nan)[rows]  # (n, C, T)
-        return Trained(variant, task, network, log, np.asarray(forecasts - targets, np.float64))
+        return Trained(variant, task, network, log, forecasts - targets)
 
     def _reporter(self, variant: Variant) -> Callable[[EpochReport], None] | None:
         """Tells of an epoch as one of all variants' epochs."""
-        listener, count = self._run.on_epoch, len(self._planned)
+        listener, count = self._run.on_epoch, sum(each.epochs > 0 for each in self._planned)
         if listener is None:
             return None
 
@@ -210,6 +212,6 @@ def _record(trained: Trained, weights: Float64) -> VariantRecord:
     )
 
 
-def _rmse(errors: Float64) -> float | None:
+def _rmse(errors: Float32) -> float | None:
     known = errors[~np.isnan(errors)]
     return float(np.sqrt(np.mean(known**2))) if len(known) else None

@@ -173,6 +173,8 @@ def refitted(task: TrainingTask, batch_size: int, log: TrainingLog, on_pause: Ca
     every = task.windows.every
     network = untrained(task, every)
     data = replace(task.data, train_starts=every, validation_starts=every[:0])
+    if not log.best_epoch:  # a linear map
+        return network
     settings = TrainingSettings(log.best_epoch, None, batch_size, task.seed, rates=log.learning_rate)
     train(network, data, task.options, settings, on_pause=on_pause)
     return network

@@ -26,10 +26,10 @@ from lstm_pipeline.forecasting import (
     forecast,
     keep_issued,
     publish,
-    resolve_options,
-    step_for,
+    shared_length,
     train_groups,
     training_log,
+    variants,
 )
 from lstm_pipeline.monitoring import (
     Verdict,
@@ -119,8 +119,8 @@ def train_models(project: Project, table: pa.Table, groups: Sequence[str], telle
     """
     began = time.monotonic()
     project.registry.candidates.require_room(groups)
-    step = step_for(project, groups)
-    dataset = build_dataset(table, step, project.spec.timezone)
+    step, longest = project.spec.training, shared_length(project, groups)
+    dataset = build_dataset(table, step, project.spec.timezone, longest)
     teller.log.info(announcement(project, dataset, groups))
     run = TrainingRun(
         dataset=dataset,
@@ -138,18 +138,22 @@ def train_models(project: Project, table: pa.Table, groups: Sequence[str], telle
 def announcement(project: Project, dataset: Dataset, groups: Sequence[str]) -> str:
     """What a training is about to do, in a line: it is minutes until the first epoch of a large one ends."""
     step, horizon = project.spec.training, project.spec.prediction.forecast_horizon
-    counts = []
+    counts, networks = [], {}
     for group in groups:
         with suppress(PipelineError):  # this group's training will say what is wrong, and stops no other's
-            options = resolve_options(dataset, step, group, horizon)
+            planned = variants(dataset, step, group, horizon)
+            networks[group] = sum(each.epochs > 0 for each in planned)
+            options = planned[0].options
             chunk, names = options.output_chunk_length or 1, dataset.features.groups[group]
-            windows = dataset.windows(names, dataset.sequence_length, chunk * options.rollout_steps, chunk)
+            windows = dataset.windows(names, planned[0].sequence_length, chunk * options.rollout_steps, chunk)
             counts.append(len(windows.train))
     low, high = min(counts, default=0), max(counts, default=0)
     found = counted(high, "window") if low == high else f"{low:,} to {counted(high, 'window')} a group"
-    size = f"{counted(dataset.sequence_length, 'row')} × {len(dataset.series.names) + len(dataset.known)} features"
+    most = max(networks.values(), default=1)
+    several = f", up to {most} networks each" if most > 1 else ""
+    size = f"{counted(dataset.usual_length, 'row')} × {len(dataset.series.names) + len(dataset.known)} features"
     return (
-        f"training {counted(len(groups), 'group')} ({listed(groups)}): {found} of {size}; "
+        f"training {counted(len(groups), 'group')} ({listed(groups)}){several}: {found} of {size}; "
         "loading TensorFlow and compiling the networks takes about 10 s"
     )
 

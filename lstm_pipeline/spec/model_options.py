@@ -10,7 +10,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-Network = Literal["joint", "segments", "features", "both", "segments_and_features"]
+Network = Literal["joint", "segments", "features", "both", "segments_and_features", "linear"]
 
 
 class SpecModel(BaseModel):
@@ -80,7 +80,8 @@ class ModelOptions(SpecModel):
         description="joint: the documented network; segments: one LSTM shared by all features that reads a segment of "
         "rows per LSTM step; features: an LSTM whose steps are the features, each as its own linear forecast (the "
         "highway's, which is then not added); both: joint and segments, added; segments_and_features: the mean of "
-        "these two, each trained as if alone; null: segments, or both if an option of the documented network is set",
+        "these two, each trained as if alone; linear: the highway alone; null: segments, or both if an option of the "
+        "documented network is set, beside a linear map of a longer window",
     )
     segment_length: Count = Field(
         24, description="rows per segment; at least 1, limited to the window and to output_chunk_length"
@@ -131,6 +132,7 @@ _PARTS: dict[str, frozenset[str]] = {
     "segments": frozenset({"segments"}),
     "features": frozenset({"features"}),
     "both": frozenset({"joint", "segments"}),
+    "linear": frozenset(),
 }
 _JOINT_OPTIONS = {
     *("units", "num_layers", "recurrent_dropout", "batch_norm", "activation", "bidirectional"),

@@ -33,7 +33,6 @@ from lstm_pipeline.statistics.metrics import Metrics, left_out, mean_over_featur
 from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUAL_DEFINITIONS
 from lstm_pipeline.statistics.residuals import residual_summary
 from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
-from lstm_pipeline.statistics.selection import select
 from lstm_pipeline.statistics.significance import diebold_mariano, overlapping_origins
 
 __all__ = [
@@ -79,6 +78,5 @@ __all__ = [
     "scaled_rmse",
     "score",
     "seasonal_rows",
-    "select",
     "within",
 ]
