@@ -17,7 +17,7 @@ from lstm_pipeline.forecasting.publishing import Published, promote_refused, pub
 from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, Rolled, held_out_origins, roll_from, roll_held_out
 from lstm_pipeline.forecasting.tasks import OnEpoch, TrainingRun, resolve_options
 from lstm_pipeline.forecasting.training import GroupsFailed, train_group, train_groups
-from lstm_pipeline.forecasting.variants import variants
+from lstm_pipeline.forecasting.variants import variants_of
 from lstm_pipeline.forecasting.window_length import shared_length
 
 __all__ = [
@@ -63,5 +63,5 @@ __all__ = [
     "train_groups",
     "training_log",
     "training_series",
-    "variants",
+    "variants_of",
 ]

@@ -17,7 +17,7 @@ import numpy as np
 from lstm_pipeline.arrays import Float32, Float64, Integers
 from lstm_pipeline.errors import PipelineError, TrainingError
 from lstm_pipeline.forecasting.tasks import TrainingRun, TrainingTask, prepare, untrained
-from lstm_pipeline.forecasting.variants import Variant, variants
+from lstm_pipeline.forecasting.variants import Variant, variants_of
 from lstm_pipeline.network.runtime import cores
 from lstm_pipeline.registry import VariantRecord
 from lstm_pipeline.statistics import fit_blend
@@ -103,10 +103,14 @@ def search(run: TrainingRun, group: str, lanes: int | None = None) -> Found:
         DataError: there are too few rows.
         TrainingError: the loss is not finite.
     """
-    planned, lanes = variants(run.dataset, run.step, group, run.horizon), lanes or cores()
+    planned, lanes = variants_of(run.dataset, run.step, group, run.horizon), lanes or cores()
     trainer = _Trainer(run, group, planned, _deadline(run, lanes))
-    with ThreadPoolExecutor(max_workers=min(lanes, len(planned))) as pool:
-        results = list(pool.map(trainer.trained, range(len(planned))))
+    places = range(len(planned))
+    if min(lanes, len(planned)) == 1:
+        results = [trainer.trained(place) for place in places]
+    else:
+        with ThreadPoolExecutor(lanes) as pool:
+            results = list(pool.map(trainer.trained, places))
     finished = [each for each in results if isinstance(each, Trained)]
     if not isinstance(results[0], Trained):
         raise results[0]  # what the first one cannot do, the others are unlikely to

@@ -54,7 +54,7 @@ _MOST_WEIGHTS = 2**22
 """The most weights of linear maps that each feature has its own of: 16 MB in the stored file."""
 
 
-def variants(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> list[Variant]:
+def variants_of(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> list[Variant]:
     """What is trained for a group, the most promising first.
 
     Options that the spec states are kept in all variants. Those that do not differ after that are tried once.
@@ -89,6 +89,8 @@ def _more(dataset: Dataset, step: TrainingStep, first: Variant, stated: set[str]
     batch_size = step.batch_size if "batch_size" in step.model_fields_set else _MORE_BATCH
     known = [(first.options, first.sequence_length)]
     for label, changes, is_long in _MORE:
+        if "network" in changes and "network" in stated:
+            continue
         options = first.options.model_copy(update={key: each for key, each in changes.items() if key not in stated})
         length = dataset.sequence_length if is_long else dataset.usual_length
         if (options, length) not in known:

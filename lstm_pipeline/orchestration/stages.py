@@ -29,7 +29,7 @@ from lstm_pipeline.forecasting import (
     shared_length,
     train_groups,
     training_log,
-    variants,
+    variants_of,
 )
 from lstm_pipeline.monitoring import (
     Verdict,
@@ -141,7 +141,7 @@ def announcement(project: Project, dataset: Dataset, groups: Sequence[str]) -> s
     counts, networks = [], {}
     for group in groups:
         with suppress(PipelineError):  # this group's training will say what is wrong, and stops no other's
-            planned = variants(dataset, step, group, horizon)
+            planned = variants_of(dataset, step, group, horizon)
             networks[group] = sum(each.epochs > 0 for each in planned)
             options = planned[0].options
             chunk, names = options.output_chunk_length or 1, dataset.features.groups[group]

@@ -257,7 +257,7 @@ def test_weights_are_fitted_on_the_observed_values_of_the_validation_part() -> N
     first = np.arange(VALIDATION, TEST)
     actual, forecasts = held_out(first)
     seen = (first[:, None] + np.arange(HORIZON) < TEST)[..., None]  # the last origins reach into the test part
-    expected = fit_blend(np.where(seen, actual, np.nan), forecasts)
+    expected = fit_blend(np.where(seen, actual, np.nan), forecasts, np.eye(len(forecasts))[0])
     np.testing.assert_allclose(found.weights, expected, atol=1e-6)
     assert found.is_blend
     assert not found.offsets

@@ -139,7 +139,8 @@ def test_the_defaults_of_the_steps_are_the_documented_ones() -> None:
         "train_ratio": 0.8, "validation_split": 0.2, "scale_features": True, "sequence_length": None, "epochs": 100,
         "patience": 15, "batch_size": 32, "enable_mlflow": False, "frequency": None, "season_length": None,
         "on_duplicates": "error", "missing": "interpolate", "max_gap": 24, "calendar_features": None,
-        "preset": None, "blend_baseline": None, "future_covariates": [], "holidays": None, "bounds": {},
+        "preset": None, "time_budget": None, "blend_baseline": None, "future_covariates": [], "holidays": None,
+        "bounds": {},
     }  # fmt: skip
     options = spec.training.options("default")
     assert (options.units, options.num_layers, options.dropout, options.attention_heads) == (32, 2, 0.2, 1)

@@ -50,6 +50,27 @@ def test_weights_by_hand(errors: list[list[float]], expected: list[float]) -> No
     np.testing.assert_allclose(weights_of(*errors), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("errors", "prior", "expected"),
+    [
+        # G = diag(2, 2), w = (1 - v, v): 2 (1 - v)² + 2 v² + 0.1 · 2 · 2 v² has its minimum at v = 4 / 8.8
+        ([[1, -1], [1, 1]], [1, 0], [1 - 1 / 2.2, 1 / 2.2]),
+        ([[1, -1], [1, 1]], [0.5, 0.5], [0.5, 0.5]),
+        ([[0, 0], [1, 1]], [0.5, 0.5], [1 - 0.1 / 4.2, 0.1 / 4.2]),  # 2 v² + 0.1 · 0.5 · 2 (v - 1/2)²
+        ([[1, 1], [0, 0]], [1, 0], [1 / 6, 5 / 6]),  # what is never wrong is moved to, but not wholly
+        ([[NAN, 1], [1, NAN]], [0.25, 0.75], [0.25, 0.75]),  # nothing counts
+        ([[0, 0], [0, 0]], [0.25, 0.75], [0.25, 0.75]),
+        ([[np.inf, 1], [1, 1]], [0.5, 0.5], [0, 1]),
+    ],
+)
+def test_weights_are_shrunk_towards_the_expected_ones(
+    errors: list[list[float]], prior: list[float], expected: list[float]
+) -> None:
+    forecasts = -np.array(errors, np.float64)[:, :, None]
+    found = fit_blend(np.zeros(forecasts.shape[1:]), forecasts, np.array(prior))
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("unit", [1e-30, 1e-3, 1e6, 1e30])
 def test_weights_do_not_depend_on_the_unit(unit: float) -> None:
     found = weights_of([1 * unit, 0], [0, 2 * unit])
