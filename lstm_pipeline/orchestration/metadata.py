@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from lstm_pipeline.backtesting import ENSEMBLE, Backtest
 from lstm_pipeline.forecasting import Dataset, Forecast, Published, data_notes
-from lstm_pipeline.registry import Decision, EnsembleMetadata, IndividualRecord, Version
+from lstm_pipeline.registry import Decision, EnsembleMetadata, IndividualRecord, VariantRecord, Version
 from lstm_pipeline.reporting import decision_rows, frame_rows, literal, method_name, metric_rows
 from lstm_pipeline.statistics import METRIC_NAMES, Metrics
 from lstm_pipeline.tables import describe
@@ -133,10 +133,26 @@ def model_metadata(record: IndividualRecord) -> Metadata:
         "epochs_trained": metadata.training["epochs"],
         "best_epoch": metadata.training["best_epoch"],
         "val_loss": _short(metadata.training["val_loss"]),
+        "what_was_tried": _table(_variant_rows(metadata.variants)),
         "predicted_features": _names(metadata.predicted_features),
         "model_path": dg.MetadataValue.path(record.model_path),
         "hyperparameters": metadata.hyperparameters,
     }
+
+
+def _variant_rows(variants: Sequence[VariantRecord]) -> list[dict[str, str]]:
+    """What was trained for a group, with its share of the forecast."""
+    return [
+        {
+            "model": each.label,
+            "share": f"{100 * each.share:.0f} %",
+            "validation rmse": number(each.rmse),
+            "window": "" if each.left_out else f"{each.sequence_length:,}",
+            "epochs": each.left_out or str(each.epochs),
+            "seconds": "" if each.left_out else f"{each.seconds:.1f}",
+        }
+        for each in variants
+    ]
 
 
 def version_metadata(version: Version) -> Metadata:

@@ -111,6 +111,11 @@ class VariantRecord(Record):
     seconds: Finite = 0.0
     left_out: str = ""
 
+    @property
+    def share(self) -> float:
+        """Its weight, as a mean over features."""
+        return sum(self.weights.values()) / len(self.weights) if self.weights else 0.0
+
 
 class ModelMetadata(Record):
     """Everything recorded about one group's model."""
