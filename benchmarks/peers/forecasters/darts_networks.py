@@ -7,6 +7,7 @@ standardised beforehand. The loss is the default squared error, so that there ar
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from typing import Any
@@ -81,10 +82,8 @@ def _forecast(kind: Any, options: dict[str, Any], task: Task, budget: float) -> 
         model.fit(
             TimeSeries.from_values(values[: task.validation]), val_series=TimeSeries.from_values(held), verbose=False
         )
-        try:
+        with contextlib.suppress(FileNotFoundError):  # the budget ended before the first epoch did
             model = kind.load_from_checkpoint("peer", work_dir=folder, best=True, trusted=True)
-        except FileNotFoundError:  # the budget ended before the first epoch did
-            pass
         windows = [TimeSeries.from_values(values[first - task.window : first]) for first in task.origins]
         predicted = model.predict(task.horizon, windows, verbose=False, show_warnings=False)
     note = f"{watch.ended_in:.1f} of 100 epochs" if watch.ended_in is not None else ""

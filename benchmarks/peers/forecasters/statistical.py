@@ -55,8 +55,6 @@ def _forecast(model: Any, name: str, task: Task, budget: float) -> Forecasts:
 
 def _at(model: Any, name: str, task: Task, origins: np.ndarray, length: int) -> Forecasts:
     library = StatsForecast([model], freq=1, n_jobs=1)
-    predicted: pd.DataFrame = library.forecast(
-        df=histories(task, origins, length), h=task.horizon, level=list(LEVELS)
-    )
+    predicted: pd.DataFrame = library.forecast(df=histories(task, origins, length), h=task.horizon, level=list(LEVELS))
     shape = (len(origins), task.horizon, len(task.names))
     return Forecasts(origins, by_origin(predicted, name, shape), bounds_by_origin(predicted, name, shape))
