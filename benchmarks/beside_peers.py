@@ -37,6 +37,8 @@ PUBLISHED = {"ETTh1_lookback96": 96, "ETTm1_lookback96": 96}
 QUICK_SETS, QUICK_PEERS = ("exchange_rate",), ("NLinear", "LightGBM")
 _HUNG = 40
 """Times its budget, plus ten minutes, after which a peer's process is stopped: fits and forecasts have no bound."""
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Threads that a peer's libraries would start, one for each core, beside another peer's."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,14 @@ def run_peer(fit: Fit) -> str:
         str(fit.folder / f"{fit.spec}.task.npz"), str(fit.forecasts), str(fit.seconds),
     ]  # fmt: skip
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600 + _HUNG * fit.seconds)
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **dict.fromkeys(_THREADS, "1")},
+            capture_output=True,
+            text=True,
+            timeout=600 + _HUNG * fit.seconds,
+        )
     except subprocess.TimeoutExpired as error:
         return f"stopped after {error.timeout:.0f} seconds"
     return f"failed: {done.stderr.strip().splitlines()[-1:]}" if done.returncode else ""
@@ -192,7 +201,7 @@ def tables(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _table(title: str, results: Sequence[dict[str, Any]], cell: Callable[[dict[str, Any]], str]) -> str:
-    """A row for each peer, a column for each data set; a peer on fewer origins has this project's score there beside."""
+    """A row for each peer, a column for each data set; beside a peer on fewer origins, this project on the same."""
     if not results:
         return ""
     sets, names = (list(dict.fromkeys(result[key] for result in results)) for key in ("spec", "peer"))

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-
-for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[_variable] = "1"  # before any import counts the cores
 
 from benchmarks.peers.exchange import Task
 from benchmarks.peers.forecasters import PEERS
