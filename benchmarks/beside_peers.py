@@ -35,6 +35,7 @@ from benchmarks.process import ROOT, peak
 
 PUBLISHED = {"ETTh1_lookback96": 96, "ETTm1_lookback96": 96}
 QUICK_SETS, QUICK_PEERS = ("exchange_rate",), ("NLinear", "LightGBM")
+_FEWEST_SECONDS = 60.0
 _HUNG = 40
 """Times its budget, plus ten minutes, after which a peer's process is stopped: fits and forecasts have no bound."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -110,6 +111,13 @@ def _write_exchange(job: Job, folder: Path, dataset: Any, ensemble: Any, cost: d
     ).save(folder / f"{job.spec}.reference.npz")  # fmt: skip
 
 
+def same_seconds(path: Path) -> float:
+    """The processor seconds that this project has taken for a data set, but no fewer than a peer needs to begin."""
+    from benchmarks.peer_scores import Reference
+
+    return max(_FEWEST_SECONDS, Reference.load(path).cost["processor_seconds"])
+
+
 def run_peer(fit: Fit) -> str:
     """Runs the peer's process if its forecasts are not there yet; returns what went wrong, or nothing."""
     if fit.forecasts.exists():
@@ -181,7 +189,8 @@ def measure(
                     waiting[job.spec].result()
                     print(f"{job.spec}: this project has forecast", flush=True)
                 taking_part = [name for name in names if not (name in LOCAL and job.spec in PUBLISHED)]
-                fits = [Fit(job.spec, name, folder, arguments.seconds) for name in taking_part]
+                seconds = arguments.seconds or same_seconds(folder / f"{job.spec}.reference.npz")
+                fits = [Fit(job.spec, name, folder, seconds) for name in taking_part]
                 results += list(threads.map(scored, fits))
     return results
 
@@ -237,7 +246,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one data set, two peers, ten seconds each")
     parser.add_argument("--only", nargs="+", choices=[*DEFAULTS, *PUBLISHED], metavar="NAME", help="only these sets")
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), metavar="NAME", help="only these peers")
-    parser.add_argument("--seconds", type=float, help="processor seconds that a peer may train for (default: 60)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        help=f"processor seconds that a peer may train for (default: as many as this project took, "
+        f"at least {_FEWEST_SECONDS:.0f})",
+    )
     parser.add_argument("--epochs", type=int, help="this project's epochs (default: 20, as in benchmarks.accuracy)")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes side by side")
     parser.add_argument("--keep", type=Path, help="folder for series and forecasts; what it holds is not run again")
@@ -247,11 +261,12 @@ def main() -> None:
         parser.error("LSTM_PIPELINE_DATA must name the folder with the data sets")
     if peers.interpreter() is None:
         parser.error("no .venv-peers: `make peers` makes it")
-    arguments.seconds = arguments.seconds or (10.0 if arguments.quick else 60.0)
+    arguments.seconds = arguments.seconds or (10.0 if arguments.quick else None)
     arguments.epochs = arguments.epochs or (3 if arguments.quick else 20)
     sets = arguments.only or (QUICK_SETS if arguments.quick else (*DEFAULTS, *PUBLISHED))
     names = arguments.peers or (QUICK_PEERS if arguments.quick else tuple(PEERS))
-    print(f"{machine()['processor']}, {arguments.jobs} processes side by side, {arguments.seconds:.0f} s a fit")
+    budget = f"{arguments.seconds:.0f} processor s a fit" if arguments.seconds else "as many processor s as here"
+    print(f"{machine()['processor']}, {arguments.jobs} processes side by side, {budget}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.beside_peers import tables
+from benchmarks.beside_peers import same_seconds, tables
 from benchmarks.peer_scores import Reference, own_wql, scores_of
 from benchmarks.peers.exchange import Forecasts, Task
 from lstm_pipeline.statistics import naive_forecasts
@@ -125,6 +125,14 @@ def test_this_projects_wql_is_made_of_errors_that_were_known(reference: Referenc
 def test_forecasts_of_something_else_are_refused(reference: Reference, forecasts: Forecasts, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         scores_of(reference, forecasts)
+
+
+@pytest.mark.parametrize(("taken", "budget"), [(249.0, 249.0), (19.0, 60.0)])
+def test_a_peer_has_the_seconds_that_this_project_took(
+    reference: Reference, tmp_path: Path, taken: float, budget: float
+) -> None:
+    replace(reference, cost={"processor_seconds": taken}).save(tmp_path / "reference.npz")
+    assert same_seconds(tmp_path / "reference.npz") == budget
 
 
 def test_a_table_has_this_projects_score_from_the_same_few_origins_beside() -> None:
