@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 
-.PHONY: install constraints demo test test-slow test-coverage check bench-peers ui s3 clean
+.PHONY: install constraints demo test test-slow test-coverage check peers bench-peers ui s3 clean
 
 install: $(VENV)/.installed ## everything into .venv, at the versions of constraints.txt
 
@@ -40,6 +40,9 @@ check: install ## types, style, and that every test can be imported
 bench-peers: install $(PEERS)/.installed ## speed beside Keras, torch, Darts and NeuralForecast; ARGS=--quick for a first look
 	$(BIN)/python -m benchmarks.training $(ARGS)
 	$(BIN)/python -m benchmarks.rollout $(ARGS)
+
+peers: install $(PEERS)/.installed ## accuracy beside other libraries; LSTM_PIPELINE_DATA=<folder>, ARGS=--quick for a first look
+	$(BIN)/python -m benchmarks.peers $(ARGS)
 
 # The peers never meet this project's packages. torch comes first, so that no package which needs it chooses its build.
 $(PEERS)/.installed: benchmarks/peers.txt

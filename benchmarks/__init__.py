@@ -17,7 +17,7 @@ from benchmarks import peers
 
 _PACKAGES = (
     "tensorflow", "keras", "numpy", "pyarrow", "duckdb", "s3fs", "torch", "pytorch-lightning", "darts",
-    "neuralforecast",
+    "neuralforecast", "mlforecast", "lightgbm", "statsforecast",
 )  # fmt: skip
 
 

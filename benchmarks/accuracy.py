@@ -70,7 +70,7 @@ class Job:
     rows: int | None = None
 
 
-def _written(job: Job, folder: Path) -> Path:
+def written(job: Job, folder: Path) -> Path:
     """Writes the job's spec: the one in specs/ with its horizon, seed and options changed."""
     data = yaml.safe_load((SPECS / f"{job.spec}.yaml").read_text())
     training = next(step for step in data["model_metadata"]["transformations"] if "training" in step["transform"])
@@ -104,7 +104,7 @@ def run(job: Job) -> dict[str, Any]:
     from lstm_pipeline.projects.project import load_project
 
     with tempfile.TemporaryDirectory() as folder:
-        project = load_project(_written(job, Path(folder)), folder)
+        project = load_project(written(job, Path(folder)), folder)
         step, horizon = project.spec.training, project.spec.prediction.forecast_horizon
         table = training_input(project, project.today())
         if job.rows is not None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import write_report
-from benchmarks.accuracy import BARS, DEFAULTS, LONG, PROTOCOLS, SIMPLE_BARS, SPECS, Job, _written, targets
+from benchmarks.accuracy import BARS, DEFAULTS, LONG, PROTOCOLS, SIMPLE_BARS, SPECS, Job, targets, written
 from lstm_pipeline.projects.project import load_project
 
 
@@ -21,7 +21,7 @@ def test_every_spec_is_right_with_any_horizon_seed_and_option(
     monkeypatch.setenv("LSTM_PIPELINE_DATA", str(tmp_path))
     assert load_project(SPECS / f"{name}.yaml", str(tmp_path)).name
     job = Job(name, 7, 3, (("members", 2), ("batch_size", 8)), epochs=4)
-    spec = load_project(_written(job, tmp_path), str(tmp_path)).spec
+    spec = load_project(written(job, tmp_path), str(tmp_path)).spec
     assert (spec.prediction.forecast_horizon, spec.training.random_seed, spec.training.epochs) == (7, 3, 4)
     assert (spec.training.options("default").members, spec.training.batch_size) == (2, 8)
 

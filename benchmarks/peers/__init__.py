@@ -1,4 +1,7 @@
-"""Other libraries, in an environment of their own (`make bench-peers`): nothing here imports this project."""
+"""Other libraries, in an environment of their own (`make bench-peers`, `make peers`).
+
+Nothing here imports this project, but for `__main__`, which is `benchmarks.beside_peers` under a shorter name.
+"""
 
 from __future__ import annotations
 

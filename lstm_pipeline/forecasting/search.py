@@ -93,17 +93,14 @@ class Found:
         return [*found, *(VariantRecord(label=label, left_out=reason) for label, reason in self.left_out.items())]
 
 
-def search(run: TrainingRun, group: str, lanes: int | None = None) -> Found:
+def search(run: TrainingRun, group: str) -> Found:
     """Trains the variants of a group's network and chooses their weights by the validation part.
-
-    Args:
-        lanes: how many variants are trained at once; None for one per core. Without a time budget it changes nothing.
 
     Raises:
         DataError: there are too few rows.
         TrainingError: the loss is not finite.
     """
-    planned, lanes = variants_of(run.dataset, run.step, group, run.horizon), lanes or cores()
+    planned, lanes = variants_of(run.dataset, run.step, group, run.horizon), run.lanes or cores()
     trainer = _Trainer(run, group, planned, _deadline(run, lanes))
     places = range(len(planned))
     if min(lanes, len(planned)) == 1:

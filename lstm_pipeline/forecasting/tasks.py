@@ -42,6 +42,8 @@ class TrainingRun:
         on_pause: called about once a second while networks train, and before a candidate is stored; an exception that
             it raises ends the training. None: nothing can.
         now: the date of the models; None: the time at which each is trained.
+        lanes: how many networks of a group are trained at once; None: one for each core. Without a time budget, it
+            changes no number.
     """
 
     dataset: Dataset
@@ -52,6 +54,7 @@ class TrainingRun:
     on_epoch: OnEpoch | None = None
     on_pause: Callable[[], None] | None = None
     now: dt.datetime | None = None
+    lanes: int | None = None
 
 
 def resolve_options(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> ModelOptions:

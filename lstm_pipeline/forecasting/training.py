@@ -79,14 +79,12 @@ def train_groups(run: TrainingRun, groups: Sequence[str]) -> dict[str, StoredMod
         if run.on_pause is not None:
             run.on_pause()
 
-    stoppable = replace(run, on_pause=stop_if_asked)
-
     workers = max(1, min(len(groups), cores()))
-    lanes = max(1, cores() // workers)
+    stoppable = replace(run, on_pause=stop_if_asked, lanes=max(1, cores() // workers))
 
     def trained(group: str) -> StoredModel | PipelineError:
         try:
-            return train_group(stoppable, group, lanes)
+            return train_group(stoppable, group)
         except PipelineError as error:
             return error
 
@@ -107,14 +105,11 @@ def train_groups(run: TrainingRun, groups: Sequence[str]) -> dict[str, StoredMod
     return finished
 
 
-def train_group(run: TrainingRun, group: str, lanes: int | None = None) -> StoredModel:
+def train_group(run: TrainingRun, group: str) -> StoredModel:
     """Trains one group's network, scores it one step ahead on the test part, and stores it as a candidate.
 
     The weights depend only on the data, the group's options, the seed and the group's name; with a time budget also on
     how much the machine can train in it.
-
-    Args:
-        lanes: how many networks are trained at once, if the group tries several; None for one per core.
 
     Raises:
         DataError: there are too few rows.
@@ -122,7 +117,7 @@ def train_group(run: TrainingRun, group: str, lanes: int | None = None) -> Store
     """
     from lstm_pipeline.network.persistence import save_network  # TensorFlow takes seconds to import
 
-    found = search(run, group, lanes)
+    found = search(run, group)
     leader, network = found.leader, found.network()
     metadata = _metadata(run, found)
     scores = evaluate_one_step(run.dataset, GroupModel(metadata, leader.task.scaler, network)).metrics

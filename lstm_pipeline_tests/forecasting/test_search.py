@@ -29,7 +29,7 @@ def step_of(config: dict[str, Any] | None = None, **step: Any) -> dict[str, Any]
 def found_with(folder: Path, step: dict[str, Any], table: Any = None, lanes: int = 1, **run: Any) -> Found:
     registry = Registry(Store(str(folder)), "models", "mill")
     dataset = mill_dataset(table, **step)
-    return search(TrainingRun(dataset, mill_step(**step), registry, HORIZON, "run", **run), "power", lanes)
+    return search(TrainingRun(dataset, mill_step(**step), registry, HORIZON, "run", lanes=lanes, **run), "power")
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_names_are_not_markup(name: str) -> None:
     for views in ([forecast_table(pa.table({"day": ["a"], name: [1.0]}), "day")], backtest_tables(scores, protocol)):
         assert name in printed(*views)
     console = make_console()
-    epoch = SimpleNamespace(epoch=1, epochs=3, loss=0.5, val_loss=0.25, improved=True, seconds=1.0)
+    epoch = SimpleNamespace(epoch=1, epochs=3, loss=0.5, val_loss=0.25, improved=True, seconds=1.0, label="")
     with console.capture() as captured, TrainingBars(console, [name], 3) as bars:
         bars.on_epoch(None, name, epoch)  # type: ignore[arg-type]
         bars.on_stage(None, f"retraining {name}")
