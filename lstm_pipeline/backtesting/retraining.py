@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +62,7 @@ def retrain(
     """
     options = {group: resolve_options(dataset, step, group, train_horizon) for group in dataset.features.groups}
     known = known_before(dataset, step, origin, max(map(_steps_ahead, options.values())))
-    same = step.model_copy(update={"models_config": _without_refit(options), "preset": None})
+    same = step.model_copy(update={"models_config": _as_trained(step, options)})
     with tempfile.TemporaryDirectory() as folder:
         registry = Registry(Store(folder), step.model_bucket, step.project_name)
         try:
@@ -113,6 +112,15 @@ def _steps_ahead(options: ModelOptions) -> int:
     return (options.output_chunk_length or 1) * options.rollout_steps
 
 
-def _without_refit(options: Mapping[str, ModelOptions]) -> dict[str, Any]:
-    """Options without the refit, which would train on the blank rows as well."""
-    return {group: each.model_copy(update={"refit": False}) for group, each in options.items()}
+def _as_trained(step: TrainingStep, options: Mapping[str, ModelOptions]) -> dict[str, ModelOptions]:
+    """Own options with the chunks that all rows allow, and without the refit, which would train on the blank rows."""
+    return {
+        group: step.models_config.get(group, ModelOptions()).model_copy(
+            update={
+                "refit": False,
+                "output_chunk_length": resolved.output_chunk_length,
+                "known_future": resolved.known_future,
+            }
+        )
+        for group, resolved in options.items()
+    }

@@ -16,7 +16,7 @@ from lstm_pipeline.arrays import Float64
 from lstm_pipeline.backtesting import contenders
 from lstm_pipeline.backtesting.backtest import Backtest, BacktestOptions, backtest, read_protocol
 from lstm_pipeline.backtesting.classical import STATISTICAL
-from lstm_pipeline.backtesting.retraining import known_before
+from lstm_pipeline.backtesting.retraining import known_before, retrain
 from lstm_pipeline.errors import DataError, RegistryError, TrainingError
 from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.publishing import publish
@@ -282,6 +282,19 @@ def test_refitted_networks_are_not_the_ones_that_are_scored(tmp_path: Path) -> N
     seen = Ensemble.of(project.registry, project.registry.load())
     final = roll_from(mill_dataset(), seen, found.contest.first, HORIZON).method("network")
     assert (final != found.contest.forecasts["ensemble"]).any()
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"), [(None, {"network", "linear map"}), ("documented", set())], ids=["default", "documented"]
+)
+def test_a_retraining_trains_what_a_training_does(preset: str | None, expected: set[str]) -> None:
+    """The options that the data tells are those of all rows; they do not count as the spec's own."""
+    small = {"segment_units": 4, "segment_length": 4}
+    step = mill_step(preset=preset, epochs=1, models_config=dict.fromkeys(GROUPS, small))
+    found = retrain(mill_dataset(preset=preset), step, 96, train_horizon=HORIZON, horizon=HORIZON, on_epoch=None)
+    for model in found.ensemble.models:
+        assert {variant.label for variant in model.metadata.variants} == expected
+        assert model.metadata.hyperparameters["preset"] == preset
 
 
 def test_a_failed_retraining_is_reported_in_one_clear_message(tmp_path: Path) -> None:
