@@ -9,12 +9,14 @@ import pyarrow as pa
 
 from lstm_pipeline.orchestration.metadata import (
     _calibration_metadata,
+    _variant_rows,
     dataset_metadata,
     frame_metadata,
     model_metadata,
     plotted,
 )
-from lstm_pipeline.registry import IndividualRecord
+from lstm_pipeline.orchestration.stages import shares
+from lstm_pipeline.registry import IndividualRecord, VariantRecord
 from lstm_pipeline.registry.records import CalibrationRecord, EnsembleMetadata, Offsets
 from lstm_pipeline.statistics.metrics import Metrics
 from lstm_pipeline_tests.mill import ROWS, mill_dataset, mill_table
@@ -119,3 +121,25 @@ def test_scores_of_intervals_are_shown_by_feature_and_plotted_as_means() -> None
     shown = _calibration_metadata(earlier)
     assert "wql" not in shown
     assert list(table_of(shown["interval_coverage"])[0].values()) == ["load", "0.75", "0.94"]  # type: ignore[arg-type]
+
+
+def test_what_was_tried_for_a_group_and_what_its_forecast_consists_of() -> None:
+    tried = [
+        VariantRecord(
+            label="network",
+            sequence_length=90,
+            rmse=0.5,
+            weights={"load": 0.25, "parts": 0.5},
+            epochs=20,
+            seconds=12.34,
+        ),
+        VariantRecord(label="linear map", sequence_length=1336, rmse=0.25, weights={"load": 0.75, "parts": 0.5}),
+        VariantRecord(label="features", left_out="the time budget was used up"),
+    ]
+    assert [list(row.values()) for row in _variant_rows(tried)] == [
+        ["network", "38 %", "0.5", "90", "20", "12.3"],
+        ["linear map", "62 %", "0.25", "1,336", "0", "0.0"],
+        ["features", "0 %", "–", "", "the time budget was used up", ""],
+    ]
+    assert shares(tried) == ", 62 % linear map, 38 % network"
+    assert shares([]) == ""
