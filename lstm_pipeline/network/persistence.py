@@ -7,7 +7,8 @@ from pathlib import Path
 import keras
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.network import features as features  # imported to register the package's layers, like the next four
+from lstm_pipeline.network import combination as combination  # imported to register its layers, like the next five
+from lstm_pipeline.network import features as features
 from lstm_pipeline.network import fused as fused
 from lstm_pipeline.network import layers as layers
 from lstm_pipeline.network import segments as segments

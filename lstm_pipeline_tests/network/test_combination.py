@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,23 @@ def test_a_combination_is_the_weighted_sum_and_survives_saving(tmp_path: Path) -
     loaded = load_network(tmp_path / "both.keras")
     assert loaded.name == "group"
     np.testing.assert_array_equal(loaded([window, future]).numpy(), both([window, future]).numpy())
+
+
+LOADING = """
+import sys
+from pathlib import Path
+from lstm_pipeline.network.persistence import load_network
+print(len(load_network(Path(sys.argv[1])).inputs))
+"""
+
+
+def test_a_fresh_process_loads_a_combination(tmp_path: Path) -> None:
+    """It has imported nothing but what loads networks."""
+    both = combine([network(SHORT, 1), network(LONG, 2)], np.full((2, 2), 0.5), shape(LONG), name="group")
+    save_network(both, tmp_path / "both.keras")
+    command = [sys.executable, "-c", LOADING, str(tmp_path / "both.keras")]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (found.stdout.strip(), found.returncode) == ("1", 0), found.stderr
 
 
 def test_without_a_known_future_there_is_one_input() -> None:
