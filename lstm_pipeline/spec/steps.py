@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from typing import Annotated, Literal
 
@@ -45,15 +44,6 @@ def _group(name: str) -> str:
     if name.lower() == _NEWEST_CANDIDATE:
         raise ValueError(f"expected a name other than {_NEWEST_CANDIDATE}, which is a file beside the models")
     return name
-
-
-_SHORTEST_BUDGET = dt.timedelta(seconds=1)
-
-
-def _positive(budget: dt.timedelta) -> dt.timedelta:
-    if budget < _SHORTEST_BUDGET:
-        raise ValueError("expected at least 1s")
-    return budget
 
 
 def _country(code: str) -> str:
@@ -212,7 +202,7 @@ class TrainingStep(Step):
         description="documented: exactly the documented system; accurate: several networks are trained for each group, "
         "and those that forecast the validation part best are averaged; null: the measured defaults",
     )
-    time_budget: Annotated[Duration, AfterValidator(_positive)] | None = Field(
+    time_budget: Duration | None = Field(
         None,
         description="with preset accurate: how long training may take in all, e.g. 10min; networks that it does not "
         "allow are left out; null: all are trained",
