@@ -119,6 +119,11 @@ def held_out_origins(dataset: Dataset, length: int, horizon: int, most: int, sta
     first = window_starts(dataset.filled.usable, dataset.filled.foreknowing, everything, length) + length
     begin = dataset.split.validation if start is None else start
     fitting = first[(first >= begin) & (first + horizon <= dataset.split.rows)]
-    if len(fitting) <= most:
-        return fitting
-    return np.asarray(fitting[np.linspace(0, len(fitting) - 1, most).round().astype(np.int64)], np.int64)
+    return evenly_spread(fitting, most)
+
+
+def evenly_spread(rows: Integers, most: int) -> Integers:
+    """At most so many of the rows, from the first to the last."""
+    if len(rows) <= most:
+        return rows
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)], np.int64)

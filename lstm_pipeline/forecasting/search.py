@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstm_pipeline.arrays import Float32, Float64, Integers
+from lstm_pipeline.arrays import Float32, Float64
 from lstm_pipeline.errors import PipelineError, TrainingError
-from lstm_pipeline.forecasting.tasks import TrainingRun, TrainingTask, prepare, untrained
+from lstm_pipeline.forecasting.rolling import evenly_spread
+from lstm_pipeline.forecasting.tasks import TrainingRun, TrainingTask, prepare, untrained, varied
 from lstm_pipeline.forecasting.variants import Variant, variants_of
 from lstm_pipeline.network.runtime import cores
 from lstm_pipeline.registry import VariantRecord
@@ -141,7 +142,9 @@ class _Trainer:
         options, dataset = planned[0].options, run.dataset
         chunk, names = options.output_chunk_length or 1, dataset.features.groups[group]
         starts = dataset.windows(names, dataset.sequence_length, chunk * options.rollout_steps, chunk).validation
-        self._judged = _spread(starts, MOST_JUDGED) + dataset.sequence_length
+        usual = replace(dataset, sequence_length=planned[0].sequence_length)
+        self._task = prepare(usual, run.step, group, options)  # what is read is the same for all variants
+        self._judged = evenly_spread(starts, MOST_JUDGED) + dataset.sequence_length
 
     def trained(self, place: int) -> Trained | PipelineError:
         """A variant, trained, or why it is not."""
@@ -161,7 +164,7 @@ class _Trainer:
 
         run, step = self._run, self._run.step
         dataset = replace(run.dataset, sequence_length=variant.sequence_length)
-        task = replace(prepare(dataset, step, self._group, variant.options), seed=variant.seed)
+        task = replace(varied(self._task, dataset, variant.options), seed=variant.seed)
         network = untrained(task, task.windows.train)
         log = TrainingLog()
         if variant.epochs:
@@ -188,13 +191,6 @@ class _Trainer:
             listener(self._group, replace(epoch, epoch=before + epoch.epoch, epochs=epoch.epochs * count, label=label))
 
         return report
-
-
-def _spread(starts: Integers, most: int) -> Integers:
-    """At most so many of the windows, evenly spread."""
-    if len(starts) <= most:
-        return starts
-    return np.asarray(starts[np.linspace(0, len(starts) - 1, most).round().astype(np.int64)], np.int64)
 
 
 def _record(trained: Trained, weights: Float64) -> VariantRecord:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -103,18 +103,10 @@ def prepare(dataset: Dataset, step: TrainingStep, group: str, options: ModelOpti
     from lstm_pipeline.network.architecture import Shape
     from lstm_pipeline.network.training import WindowData
 
-    length = dataset.sequence_length
     names = dataset.features.groups[group]
     scaler = dataset.scaler(options.scaler if step.scale_features else "none")
-    rows = dataset.rows(scaler)
-    columns, chunk = dataset.columns(names), options.output_chunk_length or 1
-    windows = dataset.windows(names, length, chunk * options.rollout_steps, chunk)
-    for option, other in (("window_normalization", "last"), ("highway", "shared")):
-        if getattr(options, option) == "seasonal" and length < dataset.season:
-            raise DataError(
-                f"{option}: 'seasonal' needs windows of at least one season ({counted(dataset.season, 'step')}), found "
-                f"sequence_length {length}; increase sequence_length, set season_length, or use '{other}'"
-            )
+    rows, columns = dataset.rows(scaler), dataset.columns(names)
+    windows, length = _windows(dataset, names, options), dataset.sequence_length
     data = WindowData(
         values=rows,
         targets=rows[:, columns],
@@ -125,8 +117,43 @@ def prepare(dataset: Dataset, step: TrainingStep, group: str, options: ModelOpti
         horizon=windows.horizon,
         target_columns=tuple(columns),
     )
+    chunk = options.output_chunk_length or 1
     shape = Shape(length, len(dataset.series.names), len(dataset.known), tuple(columns), chunk, dataset.season)
     return TrainingTask(group, names, options, scaler, shape, windows, data, group_seed(step.random_seed, group))
+
+
+def varied(task: TrainingTask, dataset: Dataset, options: ModelOptions) -> TrainingTask:
+    """The task of another network of the group: it reads the same rows, which are in memory once.
+
+    Args:
+        dataset: the task's, perhaps with windows of another length.
+        options: the network's resolved options, with the task's scaler and chunk.
+
+    Raises:
+        DataError: as in `prepare`.
+    """
+    windows, length = _windows(dataset, task.names, options), dataset.sequence_length
+    data = replace(
+        task.data,
+        train_starts=windows.train,
+        validation_starts=windows.validation,
+        sequence_length=length,
+        horizon=windows.horizon,
+    )
+    shape = replace(task.shape, sequence_length=length)
+    return replace(task, options=options, windows=windows, data=data, shape=shape)
+
+
+def _windows(dataset: Dataset, names: Sequence[str], options: ModelOptions) -> Windows:
+    length, chunk = dataset.sequence_length, options.output_chunk_length or 1
+    windows = dataset.windows(names, length, chunk * options.rollout_steps, chunk)
+    for option, other in (("window_normalization", "last"), ("highway", "shared")):
+        if getattr(options, option) == "seasonal" and length < dataset.season:
+            raise DataError(
+                f"{option}: 'seasonal' needs windows of at least one season ({counted(dataset.season, 'step')}), found "
+                f"sequence_length {length}; increase sequence_length, set season_length, or use '{other}'"
+            )
+    return windows
 
 
 def untrained(task: TrainingTask, starts: Integers) -> Any:

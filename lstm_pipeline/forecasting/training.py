@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lstm_pipeline.errors import PipelineError, TrainingError
 from lstm_pipeline.forecasting.dataset import Dataset
@@ -38,10 +38,6 @@ from lstm_pipeline.spec import ModelOptions, TrainingStep
 from lstm_pipeline.statistics import mean_over_features
 from lstm_pipeline.storage import to_json
 from lstm_pipeline.wording import listed
-
-if TYPE_CHECKING:
-    pass
-
 
 LIBRARIES = ("lstm-pipeline", "tensorflow", "keras", "numpy", "pandas", "scikit-learn")
 
