@@ -91,26 +91,32 @@ def written(job: Job, folder: Path) -> Path:
     return path
 
 
-def run(job: Job) -> dict[str, Any]:
-    """Trains, publishes, forecasts and scores, in a process of its own."""
+def opened(job: Job, folder: str) -> tuple[Any, Any, Any]:
+    """The job's project in a folder, its input table and its dataset; this process trains on one thread from now on."""
     from lstm_pipeline.network.runtime import configure, import_quietly
 
     import_quietly()
     configure(threads=1)
     from lstm_pipeline.forecasting.dataset import build_dataset
-    from lstm_pipeline.forecasting.ensemble import Ensemble
-    from lstm_pipeline.forecasting.publishing import publish
-    from lstm_pipeline.forecasting.training import TrainingRun, train_groups
     from lstm_pipeline.projects.inputs import training_input
     from lstm_pipeline.projects.project import load_project
 
+    project = load_project(written(job, Path(folder)), folder)
+    table = training_input(project, project.today())
+    if job.rows is not None:
+        table = table.slice(max(0, table.num_rows - job.rows))
+    return project, table, build_dataset(table, project.spec.training, project.spec.timezone)
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Trains, publishes, forecasts and scores, in a process of its own."""
+    from lstm_pipeline.forecasting.ensemble import Ensemble
+    from lstm_pipeline.forecasting.publishing import publish
+    from lstm_pipeline.forecasting.training import TrainingRun, train_groups
+
     with tempfile.TemporaryDirectory() as folder:
-        project = load_project(written(job, Path(folder)), folder)
+        project, table, dataset = opened(job, folder)
         step, horizon = project.spec.training, project.spec.prediction.forecast_horizon
-        table = training_input(project, project.today())
-        if job.rows is not None:
-            table = table.slice(max(0, table.num_rows - job.rows))
-        dataset = build_dataset(table, step, project.spec.timezone)
         began = time.perf_counter()
         models = train_groups(TrainingRun(dataset, step, project.registry, horizon, "benchmark"), project.groups)
         seconds = time.perf_counter() - began

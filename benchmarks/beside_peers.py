@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import Target, conclude, machine, peers
-from benchmarks.accuracy import DEFAULTS, Job, written
+from benchmarks.accuracy import DEFAULTS, Job, opened
 from benchmarks.peers.exchange import Forecasts, Task
 from benchmarks.peers.forecasters import LOCAL, PEERS
 from benchmarks.process import ROOT, peak
@@ -58,19 +58,11 @@ class Fit:
 
 def prepare(job: Job, folder: Path) -> None:
     """Trains and publishes this project's forecasts, and writes what peers and scores need; in a process of its own."""
-    from lstm_pipeline.network.runtime import configure, import_quietly
-
-    import_quietly()
-    configure(threads=1)
-    from lstm_pipeline.forecasting import Ensemble, TrainingRun, build_dataset, publish, train_groups
-    from lstm_pipeline.projects.inputs import training_input
-    from lstm_pipeline.projects.project import load_project
+    from lstm_pipeline.forecasting import Ensemble, TrainingRun, publish, train_groups
 
     with tempfile.TemporaryDirectory() as storage:
-        project = load_project(written(job, Path(storage)), storage)
+        project, table, dataset = opened(job, storage)
         step, horizon = project.spec.training, project.spec.prediction.forecast_horizon
-        table = training_input(project, project.today())
-        dataset = build_dataset(table, step, project.spec.timezone)
         wall, processor = time.perf_counter(), time.process_time()
         models = train_groups(TrainingRun(dataset, step, project.registry, horizon, "benchmark"), project.groups)
         version = publish(project, table, models, run_id="benchmark").version
