@@ -99,7 +99,7 @@ def _write_exchange(job: Job, folder: Path, dataset: Any, ensemble: Any, cost: d
     unit = dataset.scaler("standard").subset(names).scale
     Reference(
         tuple(names), rolled.first, tested, rolled.actual, rolled.method("seasonal_naive"), own, rolled.scale, unit,
-        np.stack(limits), cost | {"peak_mb": peak()},
+        np.stack(limits), dataset.season, cost | {"peak_mb": peak()},
     ).save(folder / f"{job.spec}.reference.npz")  # fmt: skip
 
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.exchange import LEVELS, Forecasts
-from lstm_pipeline.forecasting import RECENT_ORIGINS
-from lstm_pipeline.statistics import Held, mean_over_features, rolling_scores, score
+from lstm_pipeline.statistics import Held, mean_over_features, rolling_intervals, score
 from lstm_pipeline.statistics.interval_scores import quantile_loss
 
 
@@ -29,6 +28,7 @@ class Reference:
         scale: (P,) the unit of mase.
         unit: (P,) the training part's standard deviation.
         limits: (2, P) the smallest and the largest possible value of each feature.
+        season: steps of a season.
         cost: of this project: `seconds`, `processor_seconds` and `peak_mb`, as in `Forecasts`.
     """
 
@@ -41,17 +41,19 @@ class Reference:
     scale: np.ndarray
     unit: np.ndarray
     limits: np.ndarray
+    season: int
     cost: dict[str, float]
 
     def save(self, path: Path) -> None:
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        np.savez(path, about=json.dumps({"names": self.names, "cost": self.cost}), **arrays)
+        np.savez(path, about=json.dumps({"names": self.names, "season": self.season, "cost": self.cost}), **arrays)
 
     @staticmethod
     def load(path: Path) -> Reference:
         with np.load(path) as found:
             about = json.loads(str(found["about"]))
-            return Reference(tuple(about["names"]), cost=about["cost"], **{name: found[name] for name in _ARRAYS})
+            arrays = {name: found[name] for name in _ARRAYS}
+            return Reference(tuple(about["names"]), season=about["season"], cost=about["cost"], **arrays)
 
     def rows_of(self, origins: np.ndarray) -> np.ndarray:
         """Which of the origins these are.
@@ -126,6 +128,7 @@ def _interval_means(actual: np.ndarray, forecasts: Forecasts) -> dict[str, Any]:
 def own_wql(reference: Reference, rows: np.ndarray) -> float | None:
     """This project's wql: each interval is made of errors that were known at its origin, as in a version's record."""
     limits = (reference.limits[0], reference.limits[1])
-    held = Held(reference.actual, reference.own, reference.first, limits if np.isfinite(limits).any() else None)
-    wql = rolling_scores(held, rows, LEVELS, RECENT_ORIGINS).wql
+    known = limits if np.isfinite(limits).any() else None
+    held = Held(reference.actual, reference.own, reference.first, reference.season, known)
+    wql = rolling_intervals(held, rows, LEVELS).scores.wql
     return float(np.nanmean(wql)) if not np.isnan(wql).all() else None

@@ -31,7 +31,7 @@ def reference() -> Reference:
     seasonal = naive_forecasts(VALUES, FIRST, HORIZON, SEASON)[0]
     tested, ones = np.array([False, False, True, True]), np.ones(2)
     limits = np.stack([-np.inf * ones, np.inf * ones])
-    return Reference(("a", "b"), FIRST, tested, actual, seasonal, actual + 1, 2 * ones, 4 * ones, limits, {})
+    return Reference(("a", "b"), FIRST, tested, actual, seasonal, actual + 1, 2 * ones, 4 * ones, limits, 1, {})
 
 
 def test_the_exchange_keeps_series_origins_and_forecasts(task: Task, tmp_path: Path) -> None:

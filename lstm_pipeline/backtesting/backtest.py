@@ -255,7 +255,7 @@ def _scored(dataset: Dataset, contest: Contest, protocol: dict[str, Any], levels
     scale = dataset.error_scale[dataset.columns(contest.names)]
     compared = compare(contest, scale)
     groups: Mapping[str, Sequence[str]] = dataset.features.groups
-    table = score_table(contest, groups, scale, compared, levels)
+    table = score_table(contest, groups, scale, compared, levels, dataset.season)
     table = table.replace_schema_metadata({PROTOCOL: json.dumps(protocol)})
     return Backtest(_clock(dataset)[contest.first], contest, tuple(compared), table, protocol)
 

@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.backtesting.contenders import ENSEMBLE, Contest
-from lstm_pipeline.forecasting import RECENT_ORIGINS
 from lstm_pipeline.statistics import (
     METRIC_NAMES,
     Held,
@@ -21,7 +20,7 @@ from lstm_pipeline.statistics import (
     diebold_mariano,
     mean_over_features,
     overlapping_origins,
-    rolling_scores,
+    rolling_intervals,
     score,
 )
 
@@ -37,8 +36,6 @@ SCHEMA = pa.schema(
         ("p_value", pa.float64()),
     ]
 )
-SCORED_ORIGINS = 64
-"""Most origins whose intervals are scored: each has intervals of its own, which take milliseconds to fit."""
 
 
 def schema(levels: Sequence[int]) -> pa.Schema:
@@ -88,7 +85,7 @@ def compare(contest: Contest, scale: Float64) -> list[Comparison]:
     ]
 
 
-def interval_scores(contest: Contest, levels: Sequence[int]) -> dict[str, IntervalScores]:
+def interval_scores(contest: Contest, levels: Sequence[int], season: int) -> dict[str, IntervalScores]:
     """Method → scores of the intervals around its forecasts, each made of its errors from earlier origins alone.
 
     Every method has its intervals in the same way, so their scores can be compared. Methods that leave out origins have
@@ -96,12 +93,11 @@ def interval_scores(contest: Contest, levels: Sequence[int]) -> dict[str, Interv
     """
     if not levels:
         return {}
-    count = len(contest.first)
-    scored = np.unique(np.linspace(0, count - 1, min(SCORED_ORIGINS, count)).round().astype(np.int64))
+    scored = np.arange(len(contest.first))
     return {
-        method: rolling_scores(
-            Held(contest.actual, forecast, contest.first, contest.limits), scored, levels, RECENT_ORIGINS
-        )
+        method: rolling_intervals(
+            Held(contest.actual, forecast, contest.first, season, contest.limits), scored, levels
+        ).scores
         for method, forecast in contest.forecasts.items()
         if contest.made(method).all()
     }
@@ -113,6 +109,7 @@ def score_table(
     scale: Float64,
     compared: Sequence[Comparison],
     levels: Sequence[int] = (),
+    season: int = 1,
 ) -> pa.Table:
     """Scores by method, group, feature and lead time (`schema(levels)`).
 
@@ -124,6 +121,7 @@ def score_table(
         scale: (P,) the unit of mase.
         compared: from `compare`.
         levels: levels of the intervals to score, in percent; only rows without a lead have these scores.
+        season: steps of a season, for the intervals.
     """
     tests = {(test.method, test.feature): test for test in compared}
     rows = [row for method in contest.forecasts for row in _score_rows(contest, method, groups, scale)]
@@ -131,7 +129,7 @@ def score_table(
         test = tests.get((row["method"], row["feature"]))
         if test and row["lead"] is None and (row["feature"] is None) == (row["group"] is None):
             row |= {"relative_rmse": test.relative_rmse, "p_value": test.p_value}
-    for method, scores in interval_scores(contest, levels).items():
+    for method, scores in interval_scores(contest, levels, season).items():
         _add_interval_scores([row for row in rows if row["method"] == method and row["lead"] is None], contest, scores)
     return pa.Table.from_pylist(rows, schema=schema(levels))
 

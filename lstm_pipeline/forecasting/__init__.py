@@ -8,7 +8,7 @@ publishing, the ensemble of a version, and its forecasts. The networks themselve
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.dataset import CONSTANT, Dataset, build_dataset, training_series
 from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models, training_log
-from lstm_pipeline.forecasting.evaluation import RECENT_ORIGINS, calibrate, evaluate
+from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
 from lstm_pipeline.forecasting.history import History, known_series
 from lstm_pipeline.forecasting.issued import Author, Issue, Issued, issued_forecasts, keep_issued, read_issued
@@ -24,7 +24,6 @@ __all__ = [
     "CONSTANT",
     "MAX_ORIGINS",
     "METHODS",
-    "RECENT_ORIGINS",
     "Author",
     "Calibration",
     "Dataset",

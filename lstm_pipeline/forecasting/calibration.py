@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.registry import CalibrationRecord, Offsets
-from lstm_pipeline.statistics import BASELINES, IntervalScores, Limits, around, blend, within
+from lstm_pipeline.registry import CalibrationRecord, ErrorSizesRecord, Offsets, SizeFactors
+from lstm_pipeline.statistics import BASELINES, ErrorSizes, Intervals, IntervalScores, Limits, blend, within
 from lstm_pipeline.wording import listed
 
 METHODS = ("network", *BASELINES)
@@ -25,11 +26,14 @@ class Calibration:
     Attributes:
         names: (P,) features.
         weights: (P, M) weight of each of `METHODS` in the ensemble's forecast.
-        offsets: level in percent → lower and upper bound of its interval relative to a forecast, (H, P) each.
+        offsets: level in percent → lower and upper bound of its interval relative to a forecast, (H, P) each, in units
+            of the errors' size.
         scores: how good the intervals are on held-out values; None if there are none.
         notes: what a person should know about the intervals: few errors make them wide, or impossible.
         limits: the smallest and the largest possible value of each feature; not part of the record, as they are the
             models' own. None: there are none.
+        sizes: of the errors; None: they are the same everywhere.
+        origin: the step from which the steps of `sizes` are counted.
     """
 
     names: tuple[str, ...]
@@ -38,6 +42,8 @@ class Calibration:
     scores: IntervalScores | None = None
     notes: tuple[str, ...] = ()
     limits: Limits | None = None
+    sizes: ErrorSizes | None = None
+    origin: pd.Timestamp | None = None
 
     @staticmethod
     def none(names: Sequence[str]) -> Calibration:
@@ -58,10 +64,13 @@ class Calibration:
         """(M, B, H, P) forecasts of the methods -> (B, H, P) forecasts of the ensemble."""
         return within(blend(forecasts, self.weights), self.limits)
 
-    def interval(self, forecast: Float64, level: int) -> tuple[Float64, Float64]:
+    def interval(self, forecast: Float64, level: int, first: int) -> tuple[Float64, Float64]:
         """Lower and upper bounds of a forecast (H, P), of the same shape; NaN at lead times that were not calibrated.
 
         They always contain the forecast: if past errors were all on one side, the other bound is the forecast itself.
+
+        Args:
+            first: how many steps after `origin` the first step of the forecast is.
 
         Raises:
             RegistryError: the version has no intervals of this level.
@@ -73,10 +82,8 @@ class Calibration:
                 "prediction_intervals of the prediction step and publish again (materialise model_metadata, or run "
                 "with --only train)"
             )
-        reach = np.full((2, *forecast.shape), np.nan)
-        for side, offset in zip(reach, self.offsets[level], strict=True):
-            side[: len(offset)] = offset[: len(forecast)]
-        return around(forecast, (reach[0], reach[1]), self.limits)
+        sizes = self.sizes or ErrorSizes.alike(len(self.names))
+        return Intervals({level: self.offsets[level]}, sizes).around(forecast, first, self.limits)[level]
 
     def to_record(self) -> CalibrationRecord:
         """The record of this calibration in a version's metadata."""
@@ -92,10 +99,20 @@ class Calibration:
                 }
                 for index, name in enumerate(self.names)
             },
+            error_sizes=None
+            if self.sizes is None or self.origin is None
+            else self._sizes_record(self.sizes, self.origin),
             coverage=self._by_level(self.scores.coverage) if self.scores else {},
             interval_score=self._by_level(self.scores.interval_score) if self.scores else {},
             wql=self._by_feature(self.scores.wql) if self.scores else {},
             notes=list(self.notes),
+        )
+
+    def _sizes_record(self, sizes: ErrorSizes, origin: pd.Timestamp) -> ErrorSizesRecord:
+        columns = zip(sizes.phases.T.tolist(), sizes.edges.T.tolist(), sizes.heights.T.tolist(), strict=True)
+        factors = [SizeFactors(phases=phases, edges=edges, heights=heights) for phases, edges, heights in columns]
+        return ErrorSizesRecord(
+            season=sizes.season, origin=origin.to_pydatetime(), features=dict(zip(self.names, factors, strict=True))
         )
 
     def _by_level(self, values: Mapping[int, Float64]) -> dict[str, dict[str, float | None]]:
@@ -132,7 +149,10 @@ class Calibration:
                 for values in (record.coverage, record.interval_score)
             ]
             scores = IntervalScores(by_level[0], by_level[1], _values(record.wql, names))
-        return Calibration(tuple(names), weights, offsets, scores, tuple(record.notes))
+        sizes, origin = None, None
+        if record.error_sizes is not None:
+            sizes, origin = _sizes(record.error_sizes, names), pd.Timestamp(record.error_sizes.origin)
+        return Calibration(tuple(names), weights, offsets, scores, tuple(record.notes), None, sizes, origin)
 
 
 def _problems(record: CalibrationRecord, names: Sequence[str]) -> Iterator[str]:
@@ -156,6 +176,24 @@ def _problems(record: CalibrationRecord, names: Sequence[str]) -> Iterator[str]:
     }
     if any(set(own) != levels for own in record.intervals.values()) or len(lengths) > 1:
         yield "the intervals of its features have different levels or different numbers of steps"
+    if record.error_sizes is not None:
+        yield from _size_problems(record.error_sizes, names)
+
+
+def _size_problems(record: ErrorSizesRecord, names: Sequence[str]) -> Iterator[str]:
+    """Why a record is not the sizes of these features' errors."""
+    if set(record.features) != set(names):
+        yield f"it has error sizes of {listed(sorted(record.features))}, but the models predict {listed(sorted(names))}"
+    shapes = {(len(own.phases), len(own.edges), len(own.heights)) for own in record.features.values()}
+    if len(shapes) > 1 or any(heights != edges + 1 or phases > record.season for phases, edges, heights in shapes):
+        yield "the error sizes of its features have different numbers of phases or heights, or impossible ones"
+
+
+def _sizes(record: ErrorSizesRecord, names: Sequence[str]) -> ErrorSizes:
+    own = [record.features[name] for name in names]
+    columns = ([each.phases for each in own], [each.edges for each in own], [each.heights for each in own])
+    phases, edges, heights = (np.array(each, dtype=np.float64).T for each in columns)
+    return ErrorSizes(record.season, phases, edges, heights)
 
 
 def _texts(weights: Mapping[str, float]) -> list[str]:

@@ -194,8 +194,9 @@ class Ensemble:
             column = values[:, index]
             columns[name] = pa.array(_rounded(column) if name in integers else column)
             shown[:, index] = np.rint(column) if name in integers else column
+        first = history.series.steps_after(self.calibration.origin) if self.calibration.origin is not None else 1
         for level in intervals:
-            lower, upper = self.calibration.interval(values, level)
+            lower, upper = self.calibration.interval(values, level, first)
             bounds = np.minimum(lower, shown), np.maximum(upper, shown)
             for index, name in enumerate(self.predicted):
                 for label, bound in zip(interval_columns(name, level), bounds, strict=True):

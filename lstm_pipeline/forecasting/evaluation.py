@@ -16,14 +16,14 @@ from lstm_pipeline.forecasting.rolling import Rolled, roll_held_out
 from lstm_pipeline.network.runtime import cores
 from lstm_pipeline.statistics import (
     BASELINES,
+    RECENT_ORIGINS,
     Held,
     Metrics,
     errors_needed,
     fit_blend,
-    fit_offsets,
     independent_share,
     mean_over_features,
-    rolling_scores,
+    rolling_intervals,
     score,
     within,
 )
@@ -31,9 +31,6 @@ from lstm_pipeline.wording import listed, number, plain
 
 if TYPE_CHECKING:
     from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel
-
-RECENT_ORIGINS = 128
-"""Number of origins whose errors make an interval: the latest ones, as older errors may have had another size."""
 
 
 @dataclass(frozen=True)
@@ -137,16 +134,20 @@ def calibrate(dataset: Dataset, rolled: Rolled, *, blends: bool, levels: Sequenc
     blend = Calibration(rolled.names, weights, limits=rolled.limits)
     if not levels or not len(rolled.first):
         return blend
-    held = Held(rolled.actual, blend.blended(rolled.forecasts), rolled.first, rolled.limits)
+    last = len(dataset.series) - 1  # the step from which steps are counted
+    held = Held(rolled.actual, blend.blended(rolled.forecasts), rolled.first - last, dataset.season, rolled.limits)
     tested = np.flatnonzero(rolled.within(dataset.split.test, dataset.split.rows))
-    recent, first = held.errors[-RECENT_ORIGINS:], rolled.first[-RECENT_ORIGINS:]
+    made = rolling_intervals(held, tested, levels)
+    recent = held.errors[-RECENT_ORIGINS:] / made.latest.sizes.of(held.forecast, held.first)[-RECENT_ORIGINS:]
     return Calibration(
         rolled.names,
         weights,
-        fit_offsets(recent, first, levels),
-        rolling_scores(held, tested, levels, RECENT_ORIGINS),
-        tuple(interval_notes(recent, rolled.names, levels, first)),
+        made.latest.offsets,
+        made.scores,
+        tuple(interval_notes(recent, rolled.names, levels, held.first[-RECENT_ORIGINS:])),
         rolled.limits,
+        made.latest.sizes,
+        dataset.series.steps[last],
     )
 
 
@@ -156,7 +157,7 @@ def interval_notes(
     """Which intervals are wider, are made of the errors of several lead times, or do not exist, for want of errors.
 
     Args:
-        errors: (n, H, P) actual minus forecast, by origin, lead time and feature.
+        errors: (n, H, P) actual minus forecast, by origin, lead time and feature, in any unit.
         first: (n,) the first row that each origin forecasts; None: no two forecasts overlap.
     """
     counts = (~np.isnan(errors)).sum(axis=0)  # (H, P)

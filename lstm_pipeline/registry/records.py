@@ -6,12 +6,13 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, field_validator, model_validator
 
 from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, MODEL_FILES
 
 Metrics = dict[str, float | None]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 
 
@@ -255,12 +256,41 @@ class Offsets(Record):
     upper: list[Finite | None]
 
 
+class SizeFactors(Record):
+    """How large a feature's errors are as a multiple of the mean at the same lead time.
+
+    Attributes:
+        phases: by the phase of the season.
+        edges: the forecasts at which the next height begins, ascending.
+        heights: by the height of the forecast, one more than edges.
+    """
+
+    phases: list[Positive] = Field(min_length=1)
+    edges: list[Finite]
+    heights: list[Positive] = Field(min_length=1)
+
+
+class ErrorSizesRecord(Record):
+    """How large errors are at which time and forecast.
+
+    Attributes:
+        season: steps of a season.
+        origin: the step from which steps are counted, on the step clock.
+        features: feature → its factors.
+    """
+
+    season: Count
+    origin: NaiveDatetime
+    features: dict[str, SizeFactors]
+
+
 class CalibrationRecord(Record):
     """What was fitted on held-out forecasts: how to blend them, and how wide their intervals are.
 
     Attributes:
         blend: feature → forecast (`network`, `seasonal_naive`, `last_value`) → its weight.
-        intervals: feature → level in percent → offsets.
+        intervals: feature → level in percent → offsets, in units of the errors' size.
+        error_sizes: the errors' size; None in versions of earlier releases: 1.
         coverage: level → feature → share of held-out values inside the interval.
         interval_score: level → feature → mean interval score of held-out values, in the feature's own unit.
         wql: feature → weighted quantile loss of held-out values, over the forecast and the bounds of all levels.
@@ -269,6 +299,7 @@ class CalibrationRecord(Record):
 
     blend: dict[str, dict[str, Finite]] = {}
     intervals: dict[str, dict[str, Offsets]] = {}
+    error_sizes: ErrorSizesRecord | None = None
     coverage: dict[str, dict[str, Finite | None]] = {}
     interval_score: dict[str, dict[str, Finite | None]] = {}
     wql: dict[str, Finite | None] = {}

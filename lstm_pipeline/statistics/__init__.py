@@ -15,13 +15,12 @@ from lstm_pipeline.statistics.drift import (
     measure_drift,
     rows_to_read,
 )
+from lstm_pipeline.statistics.error_sizes import ErrorSizes
 from lstm_pipeline.statistics.interval_scores import DEFINITIONS as INTERVAL_DEFINITIONS
-from lstm_pipeline.statistics.interval_scores import Held, IntervalScores, interval_score, rolling_scores
+from lstm_pipeline.statistics.interval_scores import IntervalScores, interval_score
 from lstm_pipeline.statistics.intervals import (
     Limits,
-    around,
     errors_needed,
-    fit_offsets,
     independent_share,
     interval_columns,
     within,
@@ -32,6 +31,7 @@ from lstm_pipeline.statistics.metrics import NAMES as METRIC_NAMES
 from lstm_pipeline.statistics.metrics import Metrics, left_out, mean_over_features, naive_scale, scaled_rmse, score
 from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUAL_DEFINITIONS
 from lstm_pipeline.statistics.residuals import residual_summary
+from lstm_pipeline.statistics.rolling_intervals import RECENT_ORIGINS, Held, Intervals, rolling_intervals
 from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
 from lstm_pipeline.statistics.significance import diebold_mariano, overlapping_origins
 
@@ -40,18 +40,20 @@ __all__ = [
     "INTERVAL_DEFINITIONS",
     "METRIC_DEFINITIONS",
     "METRIC_NAMES",
+    "RECENT_ORIGINS",
     "RESIDUAL_DEFINITIONS",
     "Drift",
     "DriftReference",
+    "ErrorSizes",
     "Held",
     "IntervalScores",
+    "Intervals",
     "Level",
     "Limits",
     "LinearForm",
     "LinearMap",
     "Metrics",
     "Scaler",
-    "around",
     "blend",
     "correlated_groups",
     "diebold_mariano",
@@ -61,7 +63,6 @@ __all__ = [
     "errors_needed",
     "fit_blend",
     "fit_linear",
-    "fit_offsets",
     "fit_scaler",
     "independent_share",
     "interval_columns",
@@ -73,7 +74,7 @@ __all__ = [
     "naive_scale",
     "overlapping_origins",
     "residual_summary",
-    "rolling_scores",
+    "rolling_intervals",
     "rows_to_read",
     "scaled_rmse",
     "score",

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_pipeline.arrays import Float64, Integers
-from lstm_pipeline.statistics.intervals import Bounds, Limits, around, fit_offsets
-
-Fit = Callable[[Float64, Integers, Sequence[int]], dict[int, Bounds]]
-"""Makes the offsets of intervals from errors, as `fit_offsets` does."""
+from lstm_pipeline.arrays import Float64
+from lstm_pipeline.statistics.intervals import Bounds
 
 DEFINITIONS = {
     "coverage": "share of the values inside their interval",
@@ -61,28 +58,6 @@ def quantile_loss(actual: Float64, forecast: Float64, bounds: Mapping[int, Bound
 
 
 @dataclass(frozen=True)
-class Held:
-    """Forecasts from several origins, in time order, beside what came.
-
-    Attributes:
-        actual: (B, H, P) the observed values; NaN where nothing was observed.
-        forecast: (B, H, P).
-        first: (B,) the first row that each origin forecasts.
-        limits: lower and upper limits of the features, (P,) each; None: there are none.
-    """
-
-    actual: Float64
-    forecast: Float64
-    first: Integers
-    limits: Limits | None = None
-
-    @property
-    def errors(self) -> Float64:
-        """(B, H, P) actual minus forecast."""
-        return self.actual - self.forecast
-
-
-@dataclass(frozen=True)
 class IntervalScores:
     """Scores of intervals, by feature.
 
@@ -97,41 +72,44 @@ class IntervalScores:
     wql: Float64
 
 
-def rolling_scores(
-    held: Held, scored: Integers, levels: Sequence[int], recent: int, fit: Fit = fit_offsets
-) -> IntervalScores:
-    """Scores intervals each of which uses only errors already known at its origin.
+class IntervalTally:
+    """Scores intervals, one forecast after the other.
 
     Args:
-        held: the forecasts.
-        scored: the origins to score.
         levels: levels of the intervals in percent.
-        recent: how many of the latest complete origins each interval is based on.
-        fit: makes the intervals.
+        features: number of features (P).
     """
-    errors, first = held.errors, held.first
-    horizon, width = errors.shape[1:]
-    counts, inside, scores = (np.zeros((len(levels), width)) for _ in range(3))
-    loss, size = np.zeros(width), np.zeros(width)
-    for origin in scored:
-        known = np.flatnonzero(first + horizon <= first[origin])[-recent:]
-        if not len(known) or not levels:
-            continue
-        actual, forecast = held.actual[origin], held.forecast[origin]
-        offsets = fit(errors[known], first[known], levels)
-        bounds = {level: around(forecast, offsets[level], held.limits) for level in levels}
-        for index, (level, (lower, upper)) in enumerate(bounds.items()):
+
+    def __init__(self, levels: Sequence[int], features: int) -> None:
+        self._levels = levels
+        self._counts, self._inside, self._sums = (np.zeros((len(levels), features)) for _ in range(3))
+        self._loss, self._size = np.zeros(features), np.zeros(features)
+
+    def add(self, actual: Float64, forecast: Float64, bounds: Mapping[int, Bounds]) -> None:
+        """Adds a forecast.
+
+        Args:
+            actual, forecast: (H, P) the observed values, NaN where nothing was observed, and their forecast.
+            bounds: level → lower and upper bounds, (H, P) each; NaN where there is no interval.
+        """
+        for index, level in enumerate(self._levels):
+            lower, upper = bounds[level]
             score = interval_score(actual, lower, upper, level)
-            counts[index] += (~np.isnan(score)).sum(axis=0)
-            inside[index] += ((actual >= lower) & (actual <= upper)).sum(axis=0)
-            scores[index] += np.nansum(score, axis=0)
+            self._counts[index] += (~np.isnan(score)).sum(axis=0)
+            self._inside[index] += ((actual >= lower) & (actual <= upper)).sum(axis=0)
+            self._sums[index] += np.nansum(score, axis=0)
         losses = quantile_loss(actual, forecast, bounds)
-        loss += np.nansum(losses, axis=0)
-        size += np.where(np.isnan(losses), 0.0, np.abs(actual)).sum(axis=0, where=~np.isnan(actual))
-    coverage, means = _ratio(inside, counts), _ratio(scores, counts)
-    return IntervalScores(
-        dict(zip(levels, coverage, strict=True)), dict(zip(levels, means, strict=True)), _ratio(loss, size)
-    )
+        self._loss += np.nansum(losses, axis=0)
+        self._size += np.where(np.isnan(losses), 0.0, np.abs(actual)).sum(axis=0, where=~np.isnan(actual))
+
+    def scores(self) -> IntervalScores:
+        """The scores over all forecasts."""
+        coverage, means = _ratio(self._inside, self._counts), _ratio(self._sums, self._counts)
+        return IntervalScores(
+            dict(zip(self._levels, coverage, strict=True)),
+            dict(zip(self._levels, means, strict=True)),
+            _ratio(self._loss, self._size),
+        )
 
 
 def _ratio(numerator: Float64, denominator: Float64) -> Float64:

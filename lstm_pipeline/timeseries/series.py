@@ -49,6 +49,11 @@ class Series:
     def __len__(self) -> int:
         return len(self.steps)
 
+    def steps_after(self, step: pd.Timestamp) -> int:
+        """How many steps the one that follows the last row is after another one, which may be before the first row."""
+        row = int(self.steps.get_indexer(pd.DatetimeIndex([step]))[0])
+        return len(self) - row if row >= 0 else self.timeline.due(step, self.steps[-1])[0] + 1
+
 
 def split_plan(series: Series, covariates: Sequence[str]) -> tuple[Series, Float64]:
     """Splits off the rows at the end that are not history: those after the last observed feature.
