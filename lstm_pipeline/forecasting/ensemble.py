@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from lstm_pipeline.arrays import Float64, Integers
+from lstm_pipeline.arrays import Flags, Float64, Integers
 from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting.arguments import as_table, described, require_horizon, require_levels, require_name
 from lstm_pipeline.forecasting.calibration import Calibration
@@ -126,6 +126,15 @@ class Ensemble:
         """The smallest and the largest possible value of each predicted feature; None: there are none."""
         lower, upper = (np.concatenate(sides) for sides in zip(*(model.limits for model in self.models), strict=True))
         return (lower, upper) if np.isfinite([lower, upper]).any() else None
+
+    @property
+    def absolute(self) -> Flags:
+        """(P,) the predicted features whose networks are trained with absolute errors."""
+        flags = [
+            (model.metadata.hyperparameters.get("loss") == "mae", len(model.metadata.predicted_features))
+            for model in self.models
+        ]
+        return np.concatenate([np.full(count, flag) for flag, count in flags])
 
     @property
     def context(self) -> list[str]:

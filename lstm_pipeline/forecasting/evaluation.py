@@ -195,5 +195,5 @@ def blend_weights(dataset: Dataset, rolled: Rolled) -> Float64:
     indices = [METHODS.index(method) for method in usable]
     weights = np.zeros((len(rolled.names), len(METHODS)))
     alone = np.eye(len(usable))[0]  # naive forecasts must prove their worth
-    weights[:, indices] = fit_blend(actual, validation.forecasts[indices], alone)
+    weights[:, indices] = fit_blend(actual, validation.forecasts[indices], alone, rolled.absolute)
     return weights

@@ -34,6 +34,7 @@ class Rolled:
         forecasts: (M, B, H, P) one forecast for each of `METHODS`.
         scale: (P,) the unit of mase.
         limits: the smallest and the largest possible value of each feature; None: there are none.
+        absolute: (P,) the features whose networks are trained with absolute errors; None: no feature's are.
     """
 
     names: tuple[str, ...]
@@ -42,6 +43,7 @@ class Rolled:
     forecasts: Float64
     scale: Float64
     limits: Limits | None = None
+    absolute: Flags | None = None
 
     @property
     def horizon(self) -> int:
@@ -103,7 +105,7 @@ def roll_from(dataset: Dataset, ensemble: Ensemble, first: Integers, horizon: in
         forecasts[0] = ensemble.roll(dataset.series, dataset.filled, starts, horizon)
         forecasts[1:] = naive_forecasts(dataset.filled.values, first, horizon, dataset.season)[..., columns]
     actual = dataset.observed_values[rows][..., columns]
-    return Rolled(names, first, actual, forecasts, dataset.error_scale[columns], ensemble.limits)
+    return Rolled(names, first, actual, forecasts, dataset.error_scale[columns], ensemble.limits, ensemble.absolute)
 
 
 def held_out_origins(dataset: Dataset, length: int, horizon: int, most: int, start: int | None = None) -> Integers:

@@ -115,14 +115,16 @@ def search(run: TrainingRun, group: str) -> Found:
     left_out = {
         each.label: str(why) for each, why in zip(planned, results, strict=True) if isinstance(why, PipelineError)
     }
-    return Found(finished, _weights(finished), run.dataset.sequence_length, left_out)
+    weights = _weights(finished, absolute=planned[0].options.loss == "mae")  # as the spec's own network
+    return Found(finished, weights, run.dataset.sequence_length, left_out)
 
 
-def _weights(finished: Sequence[Trained]) -> Float64:
-    """(M, T) weights with which the forecasts of the judged windows are best; equal ones are expected."""
+def _weights(finished: Sequence[Trained], *, absolute: bool) -> Float64:
+    """(M, T) weights with the smallest squared or absolute errors of the judged windows; equal ones are expected."""
     errors = np.stack([each.errors for each in finished]).astype(np.float64)  # (M, n, C, T)
     even = np.full(len(finished), 1 / len(finished))
-    return fit_blend(np.zeros(errors.shape[1:]), errors, even).T
+    flags = np.full(errors.shape[-1], absolute)
+    return fit_blend(np.zeros(errors.shape[1:]), errors, even, flags).T
 
 
 def _deadline(run: TrainingRun, lanes: int) -> float | None:

@@ -100,7 +100,7 @@ def test_a_perfect_forecast_has_nearly_all_of_the_weight() -> None:
         def __init__(self, errors: list[float]) -> None:
             self.errors = np.array(errors, np.float32).reshape(-1, 1, 1)
 
-    weights = searching._weights([Stub([0, 0]), Stub([1, -1]), Stub([1, 1])])  # type: ignore[list-item]
+    weights = searching._weights([Stub([0, 0]), Stub([1, -1]), Stub([1, 1])], absolute=False)  # type: ignore[list-item]
     assert weights.shape == (3, 1)
     assert weights[0, 0] > 0.95
     assert weights[1, 0] == pytest.approx(weights[2, 0], abs=1e-6)

@@ -166,3 +166,37 @@ def test_a_blend_lies_between_its_forecasts(values: list[list[float]]) -> None:
     slack = 1e-9 * np.abs(forecasts).max() + 1e-300  # numbers this small have no digits to spare
     assert (found >= forecasts.min(axis=0) - slack).all()
     assert (found <= forecasts.max(axis=0) + slack).all()
+
+
+def test_absolute_errors_ignore_how_far_an_outlier_is() -> None:
+    """Forecasts of 0 and 10: the median of the values is 3, their mean 12.7."""
+    actual = np.array([2.0, 3, 3, 3, 4, 3, 3, 3, 3, 100])[:, None].repeat(2, axis=1)
+    forecasts = np.stack([np.zeros(actual.shape), np.full(actual.shape, 10.0)])
+    weights = fit_blend(actual, forecasts, absolute=np.array([True, False]))
+    np.testing.assert_allclose(weights, [[0.7, 0.3], [0, 1]], atol=1e-3)
+
+
+def test_absolute_errors_have_the_weights_of_a_search_over_all() -> None:
+    rng = np.random.default_rng(5)
+    actual = rng.standard_t(2, size=(400, 1))
+    forecasts = np.stack(
+        [actual * 0.5 + rng.standard_t(2, size=actual.shape), rng.normal(size=actual.shape), actual + 2]
+    )
+    grid = [(a, b, 1 - a - b) for a in np.linspace(0, 1, 51) for b in np.linspace(0, 1 - a, 51)]
+    errors = (actual - forecasts)[..., 0]
+    best = min(np.abs(np.array(weights) @ errors).mean() for weights in grid)
+    found = np.abs(fit_blend(actual, forecasts, absolute=np.array([True]))[0] @ errors).mean()
+    assert found <= best * 1.002
+    squares = np.abs(fit_blend(actual, forecasts)[0] @ errors).mean()
+    assert squares > found * 1.01
+
+
+def test_absolute_errors_of_perfect_and_unknown_forecasts() -> None:
+    actual = np.array([[1.0], [2], [NAN]])
+    forecasts = np.stack([actual, actual + 1])
+    flags = np.array([True])
+    np.testing.assert_allclose(fit_blend(actual, forecasts, absolute=flags), [[1, 0]], atol=1e-6)
+    nothing = np.full((2, 3, 1), NAN)
+    assert fit_blend(actual, nothing, np.array([0.0, 1]), flags).tolist() == [[0, 1]]
+    infinite = np.stack([np.full(actual.shape, np.inf), actual + 1])
+    assert fit_blend(actual, infinite, absolute=flags).tolist() == [[0, 1]]
