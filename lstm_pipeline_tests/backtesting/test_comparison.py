@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from lstm_pipeline.backtesting.comparison import SCHEMA, compare, errors_by_lead, schema, score_table
+from lstm_pipeline.backtesting.comparison import (
+    SCHEMA,
+    compare,
+    errors_by_lead,
+    interval_scores,
+    schema,
+    score_table,
+)
 from lstm_pipeline.backtesting.contenders import Contest, joined
 
 NAN = np.nan
@@ -136,11 +143,13 @@ def test_intervals_of_every_method_are_scored_by_its_own_earlier_errors() -> Non
     assert table.column_names[-3:] == ["wql", "coverage_80", "interval_score_80"]
     rows = {(row["method"], row["group"], row["feature"]): row for row in table.to_pylist() if row["lead"] is None}
     a, b, c = (rows["ensemble", group, name] for group, name in (("left", "a"), ("right", "b"), ("right", "c")))
-    # origin 9: [8, 12] and 10; origin 10: the same, as ten errors have the same ranks, and 13
+    # origin 9: [8, 12] and 10; origin 10: the same, as ten errors have the same ranks, but narrower, as 10 was inside
+    narrower = np.exp(-0.15 * 0.2)
+    outside = 4 * narrower + 10 * (3 - 2 * narrower)  # and 13
     assert (a["coverage_80"], b["coverage_80"], c["coverage_80"]) == (0.5, 0.5, 1)
-    assert a["interval_score_80"] == pytest.approx((4 + 4 + 10) / 2)
+    assert a["interval_score_80"] == pytest.approx((4 + outside) / 2)
     assert b["interval_score_80"] == pytest.approx(10 * a["interval_score_80"])
-    assert a["wql"] == pytest.approx((0.2 * 4 / 3 + (3 + 0.2 * 14) / 3) / 23)
+    assert a["wql"] == pytest.approx((0.2 * 4 / 3 + (3 + 0.2 * outside) / 3) / 23)
     assert c["wql"] is None  # only zeros came
     both = rows["ensemble", None, None]
     assert both["coverage_80"] == pytest.approx(2 / 3)
@@ -148,7 +157,31 @@ def test_intervals_of_every_method_are_scored_by_its_own_earlier_errors() -> Non
     assert both["interval_score_80"] is None  # of different units
     assert rows["ensemble", "right", None]["coverage_80"] == 0.75
     naive = rows["seasonal_naive", "left", "a"]  # its forecast is 13; the intervals reach from 8 to 12, and to it
-    assert (naive["coverage_80"], naive["interval_score_80"]) == (1, pytest.approx(5))
-    assert naive["wql"] == pytest.approx(((3 + 0.2 * 5) / 3 + (0 + 0.2 * 5) / 3) / 23)
+    assert (naive["coverage_80"], naive["interval_score_80"]) == (1, pytest.approx((5 + 5 * narrower) / 2))
+    assert naive["wql"] == pytest.approx(((3 + 0.2 * 5) / 3 + (0 + 0.2 * 5 * narrower) / 3) / 23)
     assert rows["rare", "left", "a"]["wql"] is None
     assert {row["coverage_80"] for row in table.to_pylist() if row["lead"] is not None} == {None}
+
+
+def test_the_intervals_of_every_origin_are_scored() -> None:
+    """200 origins of noise, one step each: those from the tenth on have an interval, 191 of a feature."""
+    errors = np.random.default_rng(3).normal(size=(200, 1, 2))
+    contest = Contest(("a", "b"), np.arange(50, 250), errors, {"ensemble": np.zeros(errors.shape)})
+    found = interval_scores(contest, [80], 1)["ensemble"]
+    shares = found.coverage[80] * 191
+    np.testing.assert_allclose(shares, np.rint(shares))
+    assert (np.abs(found.coverage[80] - 0.8) < 0.05).all()
+    assert interval_scores(contest, [], 1) == {}
+
+
+def test_intervals_are_scored_with_the_season_of_their_errors() -> None:
+    """Every fourth step is ten times as hard: intervals that know it are narrow at the other ones."""
+    errors = np.random.default_rng(4).normal(size=(400, 1, 1))
+    errors[2::4] *= 10
+    zeros = np.zeros(errors.shape)
+    contest = Contest(("a",), np.arange(400) + 9, errors, {"ensemble": zeros, "seasonal_naive": zeros + 1})
+    known, unknown = (interval_scores(contest, [80], season)["ensemble"].interval_score[80] for season in (4, 1))
+    assert known[0] < 0.9 * unknown[0]
+    table = score_table(contest, {"left": ("a",)}, SCALE[:1], [], [80], 4)
+    found = {row["method"]: row for row in table.to_pylist() if row["feature"] == "a" and row["lead"] is None}
+    assert found["ensemble"]["interval_score_80"] == pytest.approx(known[0])

@@ -11,13 +11,14 @@ from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble
-from lstm_pipeline.forecasting.evaluation import RECENT_ORIGINS, calibrate, evaluate
+from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
 from lstm_pipeline.forecasting.rolling import roll_held_out
 from lstm_pipeline.registry.records import CalibrationRecord, EnsembleMetadata
 from lstm_pipeline.statistics.blending import fit_blend
 from lstm_pipeline.statistics.interval_scores import IntervalScores
-from lstm_pipeline.statistics.intervals import fit_offsets, interval_columns
+from lstm_pipeline.statistics.intervals import errors_needed, interval_columns
 from lstm_pipeline.statistics.residuals import residual_summary
+from lstm_pipeline.statistics.rolling_intervals import RECENT_ORIGINS, Held, Widths, fit_intervals
 from lstm_pipeline_tests.forecasting.make_golden import INPUT, STORE
 from lstm_pipeline_tests.mill import (
     HORIZON,
@@ -143,7 +144,7 @@ def test_an_interval_is_as_long_as_the_forecast() -> None:
     calibration = Calibration(calibration.names, calibration.weights, {80: reach(3, 1.0)})
     for steps in (1, 2, 3, 5):
         values = np.full((steps, 3), 100.0)
-        lower, upper = calibration.interval(values, 80)
+        lower, upper = calibration.interval(values, 80, 1)
         expected = np.full((steps, 3), NAN)
         expected[:3] = (np.arange(1, 4) + np.arange(3)[:, None])[:steps]
         np.testing.assert_array_equal(lower, 100 - expected)
@@ -285,39 +286,67 @@ def test_the_blend_is_scored_beside_each_of_its_parts() -> None:
 
 
 def test_intervals_are_made_of_the_errors_of_all_held_out_origins() -> None:
+    """Steps are counted from the last row; the widths of 50 % learn from the third complete forecast on."""
     dataset = mill_dataset()
+    forecast = roll_held_out(dataset, zeros(dataset), HORIZON).method("network")
     found = evaluate(dataset, zeros(dataset), HORIZON, levels=(80, 50)).calibration
     first = np.arange(VALIDATION, ROWS - HORIZON + 1)
-    actual, _ = held_out(first)
+    held = Held(held_out(first)[0], forecast, first - (ROWS - 1), SEASON)
     assert list(found.offsets) == [80, 50]
+    assert found.origin == dataset.series.steps[-1]
+    widths, waiting = Widths.unknown(held, (80, 50)), []
+    covered, scores, counted = ({level: np.zeros(3) for level in (80, 50)} for _ in range(3))
+    count = 0
+    for index, start in enumerate(first):
+        known = int((first + HORIZON <= start).sum())
+        while waiting and waiting[0][0] < known:
+            past, bounds = waiting.pop(0)
+            widths = widths.after(held.actual[past], bounds)
+        if not known:
+            continue
+        if known - count >= max(1, count / 10):
+            count = known
+        own = fit_intervals(held.part(0, count), (80, 50)).scaled(widths.factors)
+        made = own.around(held.forecast[index], int(held.first[index]))
+        waiting.append((index, {level: made[level] for level in made if known >= errors_needed(level)}))
+        for level, (lower, upper) in made.items() if start >= TEST else ():
+            actual = held.actual[index]
+            covered[level] += ((actual >= lower) & (actual <= upper)).sum(axis=0)
+            outside = np.maximum(lower - actual, 0) + np.maximum(actual - upper, 0)
+            scores[level] += (upper - lower + 200 / (100 - level) * outside).sum(axis=0)
+            counted[level] += HORIZON
+    for past, bounds in waiting:
+        widths = widths.after(held.actual[past], bounds)
+    expected = fit_intervals(held, (80, 50))
+    assert found.sizes is not None
+    for name in ("season", "phases", "edges", "heights"):
+        np.testing.assert_allclose(getattr(found.sizes, name), getattr(expected.sizes, name))
     for level, offsets in found.offsets.items():
-        for side, expected in zip(offsets, fit_offsets(actual, first, [50, 80])[level], strict=True):
-            np.testing.assert_allclose(side, expected, rtol=1e-6)
-        covered, scores, counted = np.zeros(3), np.zeros(3), 0
-        for index in np.flatnonzero(first >= TEST):
-            known = first + HORIZON <= first[index]
-            lower, upper = fit_offsets(actual[known], first[known], [50, 80])[level]
-            lower, upper = np.minimum(lower, 0), np.maximum(upper, 0)  # of forecasts of 0, which they contain
-            covered += ((actual[index] >= lower) & (actual[index] <= upper)).sum(axis=0)
-            outside = np.maximum(lower - actual[index], 0) + np.maximum(actual[index] - upper, 0)
-            scores += (upper - lower + 200 / (100 - level) * outside).sum(axis=0)
-            counted += HORIZON
+        for side, own_side in zip(offsets, expected.scaled(widths.factors).offsets[level], strict=True):
+            np.testing.assert_allclose(side, own_side, rtol=1e-6)
         assert found.scores is not None
-        np.testing.assert_allclose(found.scores.coverage[level], covered / counted)
-        np.testing.assert_allclose(found.scores.interval_score[level], scores / counted, rtol=1e-6)
+        np.testing.assert_allclose(found.scores.coverage[level], covered[level] / counted[level])
+        np.testing.assert_allclose(found.scores.interval_score[level], scores[level] / counted[level], rtol=1e-6)
 
 
 def test_only_the_latest_origins_make_an_interval() -> None:
+    """Older ones have a say in how much wider it is, by one factor for each feature."""
     dataset = mill_dataset(mill_table(rows=800))
-    rolled = roll_held_out(dataset, zeros(dataset), 10)
+    rolled = roll_held_out(dataset, zeros(dataset), 7)
     assert len(rolled.first) > RECENT_ORIGINS
-    assert (rolled.first[0], rolled.first[-1]) == (512, 790)
-    found = calibrate(dataset, rolled, blends=False, levels=[80]).offsets[80]
-    expected = fit_offsets(rolled.actual[-RECENT_ORIGINS:], rolled.first[-RECENT_ORIGINS:], [80])[80]
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert (rolled.first[0], rolled.first[-1]) == (512, 793)
+    found = calibrate(dataset, rolled, blends=False, levels=[80])
+    held = Held(rolled.actual, rolled.method("network"), rolled.first - 799, SEASON)
+    expected = fit_intervals(held.part(len(rolled.first) - RECENT_ORIGINS, len(rolled.first)), [80])
     rolled.actual[:-RECENT_ORIGINS] = 1e9
-    again = calibrate(dataset, rolled, blends=False, levels=[80]).offsets[80]
-    np.testing.assert_array_equal(again, found)
+    again = calibrate(dataset, rolled, blends=False, levels=[80])
+    for made in (found, again):
+        assert made.sizes is not None
+        np.testing.assert_allclose(made.sizes.phases, expected.sizes.phases)
+        ratio = np.array(made.offsets[80]) / np.array(expected.offsets[80])  # (2, H, P)
+        np.testing.assert_allclose(ratio, np.broadcast_to(ratio[0, 0], ratio.shape))
+        assert (ratio > np.exp(-0.7001)).all()
+        assert (ratio < np.exp(1.1001)).all()
 
 
 def test_residuals_are_observed_values_minus_forecasts_of_the_test_part() -> None:

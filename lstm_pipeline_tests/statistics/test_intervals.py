@@ -10,8 +10,7 @@ from math import ceil, floor
 import numpy as np
 import pytest
 
-from lstm_pipeline.arrays import Float64, Integers
-from lstm_pipeline.statistics.interval_scores import Held, rolling_scores
+from lstm_pipeline.arrays import Float64
 from lstm_pipeline.statistics.intervals import (
     Bounds,
     around,
@@ -108,72 +107,24 @@ def test_a_wider_level_has_a_wider_interval() -> None:
 # coverage
 
 
-def rolling_coverage(
+def sliding_coverage(
     errors: Float64,
-    first: Integers,
-    scored: Integers,
+    scored: range,
     level: int,
     recent: int,
     make: Callable[[Float64, int], Bounds] = interval_offsets,
 ) -> Float64:
-    """The coverage of intervals around forecasts of 0, made of errors that count as independent."""
-    held = Held(errors, np.zeros(errors.shape), first)
-    found = rolling_scores(
-        held, scored, [level], recent, lambda known, first, levels: {each: make(known, each) for each in levels}
-    )
-    return found.coverage[level]
+    """(P,) the coverage of intervals around forecasts of 0, each made of the latest errors before its origin."""
+    inside = []
+    for origin in scored:
+        lower, upper = make(errors[max(0, origin - recent) : origin], level)
+        held = (errors[origin] >= np.minimum(lower, 0)) & (errors[origin] <= np.maximum(upper, 0))
+        inside.append(np.where(np.isnan(lower), NAN, held))
+    return np.nanmean(np.concatenate(inside), axis=0) if len(inside) else np.full(errors.shape[2], NAN)
 
 
 def normal(origins: int, horizon: int = 1, seed: int = 0) -> Float64:
     return np.random.default_rng(seed).normal(size=(origins, horizon, 2))
-
-
-def test_coverage_by_hand() -> None:
-    """Three steps per origin, one origin per step: origin 5 knows origins 0, 1 and 2."""
-    errors = np.array([0.0, 1, 2, 9, 9, 2.5, 1.5, 9])[:, None, None].repeat(3, axis=1)
-    errors[5, 0], errors[6, 2] = 0.5, NAN
-    first = np.arange(8)
-    assert rolling_coverage(errors, first, np.array([5]), 80, 10).tolist() == [1 / 3]  # only the first is within [0, 2]
-    assert rolling_coverage(errors, first, np.array([6]), 80, 10).tolist() == [1.0]  # [0, 9]; the third is missing
-    assert rolling_coverage(errors, first, np.array([5, 6]), 80, 10).tolist() == [3 / 5]
-    assert rolling_coverage(errors, first, np.array([5]), 80, 1).tolist() == [1 / 3]  # from origin 2 alone: [0, 2]
-    assert rolling_coverage(errors, first, np.array([7]), 80, 1).tolist() == [1.0]  # from origin 4 alone: [0, 9]
-    assert rolling_coverage(-errors, first, np.array([5]), 80, 1).tolist() == [1 / 3]  # [-2, 0]
-    assert rolling_coverage(errors - 9.5, first, np.array([7]), 80, 1).tolist() == [1.0]  # [-0.5, 0]
-    assert rolling_coverage(errors - 9.5, first, np.array([5]), 80, 1).tolist() == [2 / 3]  # [-7.5, 0] and -9, -7, -7
-
-
-def test_only_origins_whose_last_step_was_observed_are_known() -> None:
-    first = np.array([0, 2, 4, 6, 8])
-    errors = normal(5, horizon=4)
-    clean = rolling_coverage(errors, first, np.array([3]), 80, 10)
-    later = errors.copy()
-    later[[2, 4]] = np.nan  # origin 2 forecasts rows 4 to 7, of which 6 and 7 are unknown at row 6
-    np.testing.assert_array_equal(rolling_coverage(later, first, np.array([3]), 80, 10), clean)
-    later[[2, 4]] = 1e9
-    np.testing.assert_array_equal(rolling_coverage(later, first, np.array([3]), 80, 10), clean)
-    for known in (0, 1):  # whereas rows 2 to 5 were known
-        changed = errors.copy()
-        changed[known] = np.array([-1e9, 1e9])[[known]]
-        changed[1 - known] = -changed[known]
-        assert rolling_coverage(changed, first, np.array([3]), 80, 10).tolist() == [1, 1]
-
-
-def test_only_the_latest_known_origins_are_used() -> None:
-    first, errors = np.arange(30), normal(30)
-    clean = rolling_coverage(errors, first, np.arange(20, 30), 80, 5)
-    errors[:15] = 1e9
-    np.testing.assert_array_equal(rolling_coverage(errors, first, np.arange(20, 30), 80, 5), clean)
-    assert rolling_coverage(errors, first, np.arange(20, 30), 80, 6).tolist() != clean.tolist()
-
-
-def test_where_nothing_can_be_scored_there_is_no_coverage() -> None:
-    assert np.isnan(rolling_coverage(normal(3), np.arange(3), np.array([0]), 80, 10)).all()
-    assert np.isnan(rolling_coverage(normal(3), np.arange(3), np.array([], int), 80, 10)).all()
-    errors = normal(30)
-    errors[:, :, 1] = NAN
-    found = rolling_coverage(errors, np.arange(30), np.arange(10, 30), 80, 10)
-    assert np.isfinite(found).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("level", [50, 80, 90, 95])
@@ -181,7 +132,7 @@ def test_where_nothing_can_be_scored_there_is_no_coverage() -> None:
 def test_coverage_of_independent_errors_is_nominal(level: int, recent: int) -> None:
     """Exchangeable errors are inside with a known probability, skewed ones too."""
     errors = np.random.default_rng(7).exponential(size=(3000, 1, 2)) - np.log(2)  # as an interval contains its forecast
-    found = rolling_coverage(errors, np.arange(3000), np.arange(500, 3000), level, recent)
+    found = sliding_coverage(errors, range(500, 3000), level, recent)
     low, high = exact(recent, level)
     expected = (high - low) / (recent + 1)
     assert expected >= level / 100 - 1e-12
@@ -245,12 +196,13 @@ def test_pooled_intervals_cover_at_least_their_level(shape: tuple[int, int, int]
     assert np.concatenate(inside).mean() > 0.78
 
 
-def test_coverage_by_pooled_intervals_skips_origins_that_know_too_little() -> None:
+def test_pooled_intervals_begin_where_enough_is_known() -> None:
     errors = normal(60)
-    late = rolling_coverage(errors, np.arange(60), np.arange(39, 60), 95, 100, pooled_offsets)
-    every = rolling_coverage(errors, np.arange(60), np.arange(60), 95, 100, pooled_offsets)
+    late, every = (sliding_coverage(errors, range(begin, 60), 95, 100, pooled_offsets) for begin in (39, 1))
+    assert 0.85 < late.min() <= 1
     np.testing.assert_array_equal(late, every)
-    assert np.isnan(rolling_coverage(errors, np.arange(60), np.arange(39), 95, 100, pooled_offsets)).all()
+    for known in (1, 20, 38):
+        assert np.isnan(pooled_offsets(errors[:known], 95)).all()
 
 
 # overlapping forecasts
