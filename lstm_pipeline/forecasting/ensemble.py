@@ -258,10 +258,11 @@ class Ensemble:
         return within(self._with_constants(forecast, series, filled, starts + length), self.limits)
 
     def _with_constants(self, forecast: Float64, series: Series, filled: Filled, first: Integers) -> Float64:
-        """A forecast with the features that have never varied kept at their constant.
+        """A forecast with the features that do not vary kept where they are.
 
-        These are constant in the training rows and, with the same value, in the window that the forecast starts from. A
-        network is close to such a constant, but never exactly at it.
+        These are constant in the window that the forecast starts from, and either known to stay where they have been
+        for a whole window or, with the same value, constant in the training rows. A network is close to such a
+        constant, but never exactly at it.
 
         Args:
             forecast: (B, H, P) in the features' own units.
@@ -269,13 +270,16 @@ class Ensemble:
         """
         rows = first[:, None] - 1 - np.arange(self.metadata.sequence_length)  # (B, L), the latest first
         for model in self.models:
-            for name in model.metadata.constant_features:
-                if name not in model.metadata.predicted_features:
+            resting, constant = model.metadata.resting_features, model.metadata.constant_features
+            for name in model.metadata.predicted_features:
+                if name not in resting and name not in constant:
                     continue
                 windows = filled.values[rows, series.names.index(name)]
                 last = windows[:, 0]
                 kept = ((windows == last[:, None]) | np.isnan(windows)).all(axis=1)
-                if model.scaler.kind != "none":  # its centre is the constant of the training rows
+                if (
+                    name not in resting and model.scaler.kind != "none"
+                ):  # its centre is the constant of the training rows
                     kept &= np.isclose(last, model.scaler.subset([name]).centre, rtol=1e-9, atol=0.0)
                 column = self.predicted.index(name)
                 forecast[:, :, column] = np.where(kept[:, None], last[:, None], forecast[:, :, column])

@@ -18,6 +18,7 @@ from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.evaluation import evaluate_one_step
 from lstm_pipeline.forecasting.group_models import GroupModel
 from lstm_pipeline.forecasting.notes import data_notes
+from lstm_pipeline.forecasting.resting import resting_features
 from lstm_pipeline.forecasting.search import Found, search
 from lstm_pipeline.forecasting.tasks import TrainingRun, refitted, resolve_options
 from lstm_pipeline.network.runtime import cores
@@ -174,6 +175,7 @@ def _metadata(run: TrainingRun, found: Found) -> ModelMetadata:
         max_gap=step.max_gap,
         filled_values=dataset.filled.counts,
         constant_features=list(dataset.constant),
+        resting_features=resting_features(dataset, names, run.horizon) if step.preset != "documented" else [],
         bounds={name: BoundRecord(min=low, max=high) for name, (low, high) in dataset.bounds.items() if name in names},
         ignored_columns=dict(features.ignored),
         carried_forward=dict(dataset.filled.carried),

@@ -146,6 +146,7 @@ class ModelMetadata(Record):
     max_gap: int = Field(ge=0, le=10**9)
     filled_values: dict[str, int]
     constant_features: list[str]
+    resting_features: list[str] = []
     bounds: dict[str, BoundRecord] = {}
     random_seed: int
     library_versions: dict[str, str]
