@@ -83,13 +83,21 @@ REACH = {"lower": [-1.0, -2.0], "upper": [1.0, 2.0]}
 INTERVALS = {name: {"80": REACH} for name in BLEND}
 
 
-def calibration(blend: Any = BLEND, intervals: Any = INTERVALS, coverage: Any = None) -> Change:
-    value = {"blend": blend, "intervals": intervals, "coverage": coverage or {}}
+FACTORS = {"phases": [1.0, 2.0], "edges": [50.0], "heights": [0.5, 1.5]}
+SIZES = {"season": 7, "origin": "2024-04-17T00:00:00", "features": {name: {**FACTORS} for name in BLEND}}
+
+
+def calibration(blend: Any = BLEND, intervals: Any = INTERVALS, coverage: Any = None, sizes: Any = None) -> Change:
+    value = {"blend": blend, "intervals": intervals, "coverage": coverage or {}, "error_sizes": sizes}
 
     def change(data: dict[str, Any]) -> None:
         data["metadata"]["calibration"] = value
 
     return change
+
+
+def sized(*place: Any, to: Any) -> Change:
+    return calibration(sizes=replaced(copy.deepcopy(SIZES), place, to))
 
 
 @pytest.mark.parametrize(
@@ -150,6 +158,17 @@ def calibration(blend: Any = BLEND, intervals: Any = INTERVALS, coverage: Any = 
             "different numbers of steps",
         ),
         (VERSION, calibration(coverage={"most": {"load": 0.8}}), "found 'most'"),
+        (VERSION, sized("features", to={"load": FACTORS}), "it has error sizes of load, but the models predict heat"),
+        (VERSION, sized("features", "load", "phases", to=[1.0]), "the error sizes of its features have different"),
+        (VERSION, sized("features", "heat", "edges", to=[]), "the error sizes .* or impossible ones"),
+        (VERSION, sized("season", to=1), "the error sizes .* or impossible ones"),
+        (VERSION, sized("season", to=0), "error_sizes.season: .* greater than or equal to 1"),
+        (VERSION, sized("origin", to="yesterday"), "error_sizes.origin: "),
+        (VERSION, sized("origin", to="2024-04-17T00:00:00+02:00"), "error_sizes.origin: .* timezone"),
+        (VERSION, sized("features", "load", "phases", 0, to=0.0), "error_sizes.features.load.phases.0: .* greater"),
+        (VERSION, sized("features", "load", "heights", 1, to=-1.0), "features.load.heights.1: .* greater than 0"),
+        (VERSION, sized("features", "load", "heights", 1, to=None), "features.load.heights.1: .* valid number"),
+        (VERSION, sized("features", "load", "phases", to=[]), "features.load.phases: .* at least 1 item"),
         (VERSION, setting("metadata", "individual_models", to=[]), "individual_models: .* at least 1 item"),
         (VERSION, setting("metadata", "feature_groups", to=["warmth", "power"]), r"its groups are warmth, power"),
     ],
@@ -179,6 +198,11 @@ def test_a_signed_record_that_is_unchanged_loads(store: Path) -> None:
     with changed(store, VERSION, calibration(coverage={"80": {"load": 0.8}})):
         found = Ensemble.load(str(store), "mill").predict(pq.read_table(INPUT), 3, intervals=[80])
     assert (found["load_hi_80"] - found["load"])[:2].round(6).tolist() == [1.0, 2.0]
+    with changed(store, VERSION, calibration(sizes=SIZES)):
+        sized_ = Ensemble.load(str(store), "mill").predict(pq.read_table(INPUT), 3, intervals=[80])
+    ratio = (sized_["load_hi_80"] - found["load"]) / (found["load_hi_80"] - found["load"])
+    assert set(ratio[:2].round(6)) <= {0.5, 1.0, 1.5, 3.0}
+    assert set(ratio[:2].round(6)) != {1.0}
 
 
 # seeded mutations of every JSON file
@@ -238,7 +262,7 @@ def check(store: Path, table: pa.Table) -> None:
 def fuzz(store: Path, seeds: range) -> None:
     table = pq.read_table(INPUT)
     files = [VERSION, METADATA, SCALER, METADATA.replace("power", "warmth"), SCALER.replace("power", "warmth")]
-    with changed(store, VERSION, calibration(coverage={"80": dict.fromkeys(BLEND, 0.8)})):
+    with changed(store, VERSION, calibration(coverage={"80": dict.fromkeys(BLEND, 0.8)}, sizes=SIZES)):
         for seed in seeds:
             generator = random.Random(seed)
 
