@@ -44,6 +44,23 @@ def test_heights_by_hand() -> None:
     np.testing.assert_allclose(found.phases, [[1.0]])
 
 
+def test_phases_and_heights_are_fitted_in_turns_twice() -> None:
+    """100 errors of four kinds: two phases, forecasts of 0 (the first height) and 9 (the fourth one)."""
+    counts, kinds = np.array([[30, 10], [10, 50]]), np.array([[1.0, 2], [3, 6]])  # by phase and height
+    phase, height = (np.repeat(each.ravel(), counts.ravel()) for each in np.indices((2, 2)))
+    errors = kinds[phase, height][:, None, None]
+    forecast = np.where(height, 9.0, 0)[:, None, None]
+    found = fit_sizes(errors, forecast, 2 * np.arange(100) + phase, 2, np.ones((1, 1)))
+    mean = (counts * kinds).sum() / 100
+    phases = heights = np.ones(2)
+    for _ in range(2):
+        phases = ((counts * kinds).sum(axis=1) + 100 * mean) / ((counts * mean * heights).sum(axis=1) + 100 * mean)
+        heights = ((counts * kinds).sum(axis=0) + 100 * mean) / ((counts.T * mean * phases).sum(axis=1) + 100 * mean)
+    np.testing.assert_allclose(found.phases[:, 0], phases)
+    np.testing.assert_allclose(found.heights[[0, 3], 0], heights)
+    np.testing.assert_allclose(found.heights[[1, 2, 4, 5, 6, 7], 0], 1)
+
+
 def test_a_second_feature_in_another_unit_has_the_same_sizes() -> None:
     errors, forecast = noise(300, 3), noise(300, 3, seed=1)
     found = fit_sizes(
@@ -231,17 +248,12 @@ def test_a_lead_time_or_phase_without_errors_is_no_trouble() -> None:
     assert found.phases[0, 0] < found.phases[1:, 0].min()
 
 
-@pytest.mark.parametrize("place", ["actual", "forecast"])
-@pytest.mark.parametrize("value", [NAN, np.inf, -np.inf])
-def test_errors_that_are_not_finite_are_left_out(value: float, place: str) -> None:
+@pytest.mark.parametrize(("error", "forecast_"), [(NAN, NAN), (np.inf, -np.inf), (-np.inf, np.inf), (1e3, NAN)])
+def test_errors_and_forecasts_that_are_not_finite_are_left_out(error: float, forecast_: float) -> None:
     errors, forecast = noise(40, 1, 2), noise(40, 1, 2, 1)
     kept = np.arange(40) != 13
     expected = fit_sizes(errors[kept], forecast[kept], np.arange(40)[kept], 4, np.ones((1, 2)))
-    errors[13] = value
-    if place == "forecast":
-        forecast[13] = -value
-    else:
-        forecast[13] = NAN  # so that it has no say in the edges
+    errors[13], forecast[13] = error, forecast_
     found = fit_sizes(errors, forecast, np.arange(40), 4, np.ones((1, 2)))
     sound(found)
     np.testing.assert_allclose(found.phases, expected.phases)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lstm_pipeline.arrays import Float64, Integers
-from lstm_pipeline.statistics.error_sizes import ErrorSizes
+from lstm_pipeline.statistics.error_sizes import ErrorSizes, fit_sizes
 from lstm_pipeline.statistics.interval_scores import IntervalTally
-from lstm_pipeline.statistics.intervals import Bounds, errors_needed, fit_offsets
+from lstm_pipeline.statistics.intervals import Bounds, errors_needed, fit_offsets, independent_share
 from lstm_pipeline.statistics.rolling_intervals import (
     Held,
     Intervals,
@@ -318,6 +318,22 @@ def test_the_latest_intervals_are_of_the_latest_forecasts_and_all_that_was_learn
         for each in (actual, wide)
     ]
     np.testing.assert_allclose(widths[1] / widths[0], np.exp(0.15))  # of 80 %: 0.3 / 2 · (1 - 0)
+
+
+def test_intervals_are_made_of_errors_divided_by_their_size() -> None:
+    """Random walks, whose overlapping forecasts are alike: they count as fewer errors in both fits."""
+    walk = normal(90, seed=3)[:, 0].cumsum(axis=0)
+    first = np.arange(60) - 500
+    held = Held(walk[np.arange(60)[:, None] + 1 + np.arange(8)], walk[:60, None].repeat(8, axis=1), first, 6)
+    share = independent_share(held.errors, first)
+    assert share.min() < 0.5
+    found = fit_intervals(held, [80, 50])
+    sizes = fit_sizes(held.errors, held.forecast, first, 6, share)
+    np.testing.assert_array_equal(found.sizes.phases, sizes.phases)
+    np.testing.assert_array_equal(found.sizes.heights, sizes.heights)
+    expected = fit_offsets(held.errors / sizes.of(held.forecast, first), first, [80, 50])
+    for level, offsets in found.offsets.items():
+        np.testing.assert_array_equal(offsets, expected[level])
 
 
 def bounds_of(low: list[float], high: list[float]) -> Bounds:
