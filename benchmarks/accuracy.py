@@ -41,6 +41,8 @@ PROTOCOLS: dict[str, tuple[str, tuple[int, ...]]] = {
     "ETTh1_lookback96": ("ETTh1", LONG),
     "ETTh1_lookback720": ("ETTh1", LONG),
     "ETTh1_accurate_lookback720": ("ETTh1", LONG),
+    "ETTh1_accurate_lookback96": ("ETTh1", LONG),
+    "ETTm1_accurate_lookback96": ("ETTm1", LONG),
     "ETTm1_lookback96": ("ETTm1", LONG),
     "ETTm1_lookback720": ("ETTm1", LONG),
     "exchange_rate_published": ("exchange_rate", LONG),
