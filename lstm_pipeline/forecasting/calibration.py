@@ -187,6 +187,9 @@ def _size_problems(record: ErrorSizesRecord, names: Sequence[str]) -> Iterator[s
     shapes = {(len(own.phases), len(own.edges), len(own.heights)) for own in record.features.values()}
     if len(shapes) > 1 or any(heights != edges + 1 or phases > record.season for phases, edges, heights in shapes):
         yield "the error sizes of its features have different numbers of phases or heights, or impossible ones"
+    unordered = [name for name, own in record.features.items() if own.edges != sorted(own.edges)]
+    if unordered:
+        yield f"the edges between the heights of {listed(unordered)} must ascend"
 
 
 def _sizes(record: ErrorSizesRecord, names: Sequence[str]) -> ErrorSizes:

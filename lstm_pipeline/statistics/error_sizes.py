@@ -27,7 +27,7 @@ class ErrorSizes:
     Attributes:
         season: steps of a season; 1: there is none.
         phases: (K, P) multiple by phase; K phases of a season, of several steps each where a season has many.
-        edges: (G - 1, P) ascending: the forecasts at which the next height begins.
+        edges: (G - 1, P) ascending: the forecasts above which the next height begins.
         heights: (G, P) multiple by the height of the forecast.
     """
 

@@ -58,7 +58,7 @@ def independent_share(errors: Float64, first: Integers) -> Float64:
     not centred, because the mean of so few dependent ones says little, and negative correlations count as none.
 
     Args:
-        errors: (n, H, P) actual minus forecast, by origin, lead time and feature; NaN counts as 0.
+        errors: (n, H, P) actual minus forecast, by origin, lead time and feature; 0 where not finite.
         first: (n,) the first row that each origin forecasts, ascending.
 
     Returns:
@@ -67,7 +67,10 @@ def independent_share(errors: Float64, first: Integers) -> Float64:
     count, horizon = errors.shape[:2]
     if count < 2:
         return np.ones(errors.shape[1:])
-    spectrum = np.fft.rfft(np.nan_to_num(errors), 2 * count, axis=0)  # padded, so that the ends do not meet
+    known = np.where(np.isfinite(errors), errors, 0.0)
+    largest = np.abs(known).max(axis=0)
+    scaled = known / np.where(largest > 0, largest, 1.0)  # their squares are finite
+    spectrum = np.fft.rfft(scaled, 2 * count, axis=0)  # padded, so that the ends do not meet
     products = np.fft.irfft(spectrum * spectrum.conj(), 2 * count, axis=0)[:count]  # (n, H, P), by distance
     correlation = np.maximum(products / np.where(products[0] > 0, products[0], 1.0), 0.0)
     apart = float(np.median(np.diff(first)))

@@ -230,3 +230,14 @@ def test_sizes_are_of_the_height_of_the_forecast_itself() -> None:
     for name, reach in zip(PREDICTED, (2, 3, 40), strict=True):
         np.testing.assert_allclose(found[f"{name}_hi_80"], reach, atol=1e-4)
         np.testing.assert_allclose(found[f"{name}_lo_80"], -reach, atol=1e-4)
+
+
+@pytest.mark.parametrize("wild", [np.inf, -np.inf, 1e200, 1e300])
+def test_one_wild_forecast_leaves_the_other_errors_their_intervals(wild: float) -> None:
+    dataset = mill_dataset()
+    plain = linear_ensemble(dataset, {name: [(1, name, 1.0)] for name in PREDICTED})
+    rolled = roll_held_out(dataset, plain, 5)
+    rolled.forecasts[0, 20, 1, 0] = wild
+    record = calibrate(dataset, rolled, blends=False, levels=[80]).to_record()
+    offsets = record.intervals[PREDICTED[0]]["80"]
+    assert all(each is not None and abs(each) < 1e3 for each in (*offsets.lower, *offsets.upper))
