@@ -15,7 +15,7 @@ import pandas as pd
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.forecasting import LiveWidth, LiveWidths
 from lstm_pipeline.statistics import Widths
-from lstm_pipeline.timeseries import fixed_step, offset_of
+from lstm_pipeline.timeseries import ROWS, fixed_step, offset_of
 from lstm_pipeline.verification.scoring import PER_LEVEL, SUMS, Block
 from lstm_pipeline.verification.tally import aligned, by_age, features_of
 
@@ -69,7 +69,7 @@ def _overlapping(earlier: Sequence[Block], block: Block) -> float:
     origins = np.concatenate([earlier[-1].origins[-1:] if earlier else block.origins[:0], block.origins])
     if len(origins) < 2:
         return 1.0
-    step = fixed_step(offset_of(block.frequency))
+    step = None if block.frequency == ROWS else fixed_step(offset_of(block.frequency))
     if step is not None:
         reach = block.by_lead.shape[1] * (step / pd.Timedelta(microseconds=1))
     else:  # months and rows have no length of their own
