@@ -26,6 +26,7 @@ from lstm_pipeline.forecasting.live_widths import (
     read_live_widths,
     store_live_widths,
 )
+from lstm_pipeline.orchestration.metadata import forecast_metadata
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline_tests.mill import LENGTH, linear_ensemble
 from lstm_pipeline_tests.verification.issuing import AS_OF, NOW, project_in, row, rows, scored, write_input
@@ -177,6 +178,14 @@ def test_intervals_stay_nested_and_around_the_forecast(project: Project, noise: 
     assert (high_80 <= high_95).all()
 
 
+def test_the_metadata_of_a_forecast_say_how_wide_it_is(project: Project, noise: pa.Table, ensemble: Ensemble) -> None:
+    found = made(project, noise.slice(0, QUIET), ensemble)
+    assert "intervals" not in str(forecast_metadata(found, "date")["notes"])
+    store_live_widths(project, {"v1": [state("2024-02-01", TRIPLE)]})
+    found = made(project, noise.slice(0, QUIET), ensemble)
+    assert "80 % intervals of load are 3 times as wide as at training" in str(forecast_metadata(found, "date")["notes"])
+
+
 @pytest.mark.parametrize(("load", "said"), [(0.04, False), (0.06, True), (-0.04, False), (-0.06, True)])
 def test_only_a_difference_of_more_than_five_percent_is_said(load: float, said: bool) -> None:
     own = state("2024-01-01", load)
@@ -240,7 +249,7 @@ def test_coverage_recovers_after_errors_have_tripled(project: Project, noise: pa
     write_input(project, noise)
     found = scored(project)
     assert 0.3 < row(found)["coverage_80"] < 0.75
-    months = {key: [] for key in ("2024-03", "2024-07", "2024-08")}  # type: dict[str, list[float]]
+    months: dict[str, list[float]] = {"2024-03": [], "2024-07": [], "2024-08": []}
     actual = {name: noise[name].to_numpy() for name in ("load", "heat")}
     for issued in issued_forecasts(project):
         month = f"{issued.origin:%Y-%m}"
