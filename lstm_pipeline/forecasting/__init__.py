@@ -12,6 +12,7 @@ from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
 from lstm_pipeline.forecasting.history import History, known_series
 from lstm_pipeline.forecasting.issued import Author, Issue, Issued, issued_forecasts, keep_issued, read_issued
+from lstm_pipeline.forecasting.live_widths import LiveWidth, LiveWidths, store_live_widths
 from lstm_pipeline.forecasting.notes import data_notes, described_data
 from lstm_pipeline.forecasting.publishing import Published, promote_refused, publish, require_fit, require_refused
 from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, Rolled, held_out_origins, roll_from, roll_held_out
@@ -34,6 +35,8 @@ __all__ = [
     "History",
     "Issue",
     "Issued",
+    "LiveWidth",
+    "LiveWidths",
     "OnEpoch",
     "Published",
     "Rolled",
@@ -58,6 +61,7 @@ __all__ = [
     "roll_from",
     "roll_held_out",
     "shared_length",
+    "store_live_widths",
     "train_group",
     "train_groups",
     "training_log",

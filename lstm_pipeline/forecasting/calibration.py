@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -84,6 +84,16 @@ class Calibration:
             )
         sizes = self.sizes or ErrorSizes.alike(len(self.names))
         return Intervals({level: self.offsets[level]}, sizes).around(forecast, first, self.limits)[level]
+
+    def widened(self, factors: Mapping[int, Float64]) -> Calibration:
+        """The calibration with intervals whose widths are multiplied, nested as before.
+
+        Args:
+            factors: level → (P,) factors; levels that are left out keep their widths.
+        """
+        own = {level: factors.get(level, np.ones(len(self.names))) for level in self.offsets}
+        sizes = self.sizes or ErrorSizes.alike(len(self.names))
+        return replace(self, offsets=Intervals(self.offsets, sizes).scaled(own).offsets)
 
     def to_record(self) -> CalibrationRecord:
         """The record of this calibration in a version's metadata."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -180,12 +180,22 @@ class Ensemble:
             logger.warning("the prediction input: %s", note)
         return history
 
-    def forecast_table(self, history: History, horizon: int, intervals: Sequence[int] = ()) -> pa.Table:
+    def forecast_table(
+        self,
+        history: History,
+        horizon: int,
+        intervals: Sequence[int] = (),
+        factors: Mapping[int, Float64] | None = None,
+    ) -> pa.Table:
         """The forecast as a table: the timestamp column, every predicted feature (integers rounded), the intervals.
 
         An interval contains the forecast as it is shown, so a bound moves where rounding crosses it.
 
         The forecast of an integer feature is a column of BIGINT, or of DOUBLE if a value is beyond the range of BIGINT.
+
+        Args:
+            intervals: levels of the intervals in percent.
+            factors: level → (P,) by what the widths of its intervals are multiplied; None: they are those of training.
 
         Raises:
             RegistryError: the version has no intervals of a requested level.
@@ -204,8 +214,9 @@ class Ensemble:
             columns[name] = pa.array(_rounded(column) if name in integers else column)
             shown[:, index] = np.rint(column) if name in integers else column
         first = history.series.steps_after(self.calibration.origin) if self.calibration.origin is not None else 1
+        calibration = self.calibration if factors is None else self.calibration.widened(factors)
         for level in intervals:
-            lower, upper = self.calibration.interval(values, level, first)
+            lower, upper = calibration.interval(values, level, first)
             bounds = np.minimum(lower, shown), np.maximum(upper, shown)
             for index, name in enumerate(self.predicted):
                 for label, bound in zip(interval_columns(name, level), bounds, strict=True):

@@ -13,6 +13,7 @@ from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.history import History
+from lstm_pipeline.forecasting.live_widths import LiveWidths, known_widths
 from lstm_pipeline.projects import Project, finish
 from lstm_pipeline.statistics import interval_columns
 from lstm_pipeline.tables import conform
@@ -30,6 +31,8 @@ class Forecast:
         ensemble: the version that made the forecast.
         levels: levels of its intervals in percent.
         as_of: the run's date.
+        widths: by what its intervals were multiplied; None: they are those of training.
+        notes: what a person should know about the widths of its intervals.
     """
 
     table: pa.Table
@@ -38,6 +41,8 @@ class Forecast:
     ensemble: Ensemble
     levels: tuple[int, ...] = ()
     as_of: dt.date | None = None
+    widths: LiveWidths | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def bounds(self) -> dict[int, tuple[Float64, Float64]]:
@@ -60,6 +65,8 @@ def forecast(
     horizon: int | None = None,
 ) -> Forecast:
     """Rolls the version in use forward from the end of the transformed prediction input.
+
+    Intervals are as wide as the version's issued forecasts that have come true by then say (`live_widths`).
 
     Args:
         table: the transformed prediction input.
@@ -87,7 +94,11 @@ def forecast(
     levels = project.spec.interval_levels
     if step.prediction_intervals is None:  # the default levels, as far as the version has them
         levels = tuple(level for level in levels if level in ensemble.calibration.offsets)
-    raw = ensemble.forecast_table(history, horizon or step.forecast_horizon, levels)
+    names, widths, note = ensemble.predicted, None, None
+    if levels and ensemble.version:
+        widths, note = known_widths(project, ensemble.version, history.series.steps[-1])
+    factors = None if widths is None else widths.factors(names)
+    raw = ensemble.forecast_table(history, horizon or step.forecast_horizon, levels, factors)
     stamp = pa.scalar(predicted_at.astimezone(dt.UTC), pa.timestamp("us", tz="UTC"))
     raw = raw.append_column(PREDICTED_AT, pa.repeat(stamp, raw.num_rows))
     raw = raw.append_column(MODEL_VERSION, pa.repeat(pa.scalar(ensemble.version), raw.num_rows))
@@ -95,7 +106,8 @@ def forecast(
     finished = finish(project, product, step.output, raw, as_of)
     if product.fields is not None:
         finished = conform(finished, product.fields, what="predictions")
-    return Forecast(finished, raw, history, ensemble, levels, as_of)
+    notes = [note] if note else [] if widths is None else widths.notes(names, levels)
+    return Forecast(finished, raw, history, ensemble, levels, as_of, widths, tuple(notes))
 
 
 def _matrix(table: pa.Table, names: Sequence[str]) -> Float64:

@@ -11,7 +11,7 @@ import io
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -68,6 +68,8 @@ class Issue:
         frequency, timezone, season: of the series.
         levels: levels of its intervals in percent.
         features: feature → the model that made its forecast.
+        widths: level in percent → feature → the factor by which the widths of its intervals at training were
+            multiplied; what is left out was not changed.
     """
 
     origin: str
@@ -81,6 +83,7 @@ class Issue:
     season: int
     levels: tuple[int, ...]
     features: dict[str, Author]
+    widths: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """As JSON."""
@@ -122,6 +125,9 @@ def _problems(issue: Issue) -> Iterator[str]:
     scales = [author.scale for author in issue.features.values() if author.scale is not None]
     if not all(math.isfinite(scale) and scale > 0 for scale in scales):
         yield f"expected scales above 0, found {scales}"
+    factors = [factor for own in issue.widths.values() for factor in own.values()]
+    if not all(math.isfinite(factor) and factor > 0 for factor in factors):
+        yield f"expected factors of widths above 0, found {factors}"
     step = pd.Timestamp(issue.step)
     if pd.isna(step) or step.tzinfo is not None:
         yield f"expected the step of its origin without a time zone, found '{issue.step}'"
@@ -187,6 +193,7 @@ def keep_issued(project: Project, made: Forecast, run_id: str) -> UPath:
         season=shared.season_length,
         levels=made.levels,
         features=_authors(made.ensemble),
+        widths=made.widths.recorded(made.ensemble.predicted, made.levels) if made.widths else {},
     )
     return write_issued(project, issue, made.raw)
 

@@ -235,7 +235,7 @@ def forecast_metadata(forecast: Forecast, timestamp_col: str) -> Metadata:
         **frame_metadata(forecast.table, timestamp_col, preview=10, newest=False),
         "version": str(forecast.ensemble.version),
         "predicted_by": _table(rows),
-        "notes": _bullets(forecast.history.notes(forecast.ensemble.predicted)),
+        "notes": _bullets([*forecast.history.notes(forecast.ensemble.predicted), *forecast.notes]),
         "filled_values": sum(forecast.history.filled.counts.values()),
     }
 

@@ -41,6 +41,7 @@ class Layout:
     <model_bucket>/<project>/forecasts/origin=20240601T000000Z/v2.<run id>.parquet  a forecast as it was issued
     <model_bucket>/<project>/accuracy/scores/2024-06.parquet  scores of the forecasts issued from that month's origins
     <model_bucket>/<project>/accuracy/summary.json          how accurate forecasts have been lately
+    <model_bucket>/<project>/accuracy/widths.json           how much wider intervals have become since training
     """
 
     store: Store
@@ -152,6 +153,11 @@ class Layout:
     def accuracy(self) -> UPath:
         """How accurate issued forecasts have been lately."""
         return self._path("accuracy", "summary.json")
+
+    @property
+    def live_widths(self) -> UPath:
+        """How much wider each version's intervals have become since training. It is written at every scoring."""
+        return self._path("accuracy", "widths.json")
 
     @property
     def backtest_plot(self) -> UPath:

@@ -31,7 +31,7 @@ from lstm_pipeline.statistics.metrics import NAMES as METRIC_NAMES
 from lstm_pipeline.statistics.metrics import Metrics, left_out, mean_over_features, naive_scale, scaled_rmse, score
 from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUAL_DEFINITIONS
 from lstm_pipeline.statistics.residuals import residual_summary
-from lstm_pipeline.statistics.rolling_intervals import RECENT_ORIGINS, Held, Intervals, rolling_intervals
+from lstm_pipeline.statistics.rolling_intervals import RECENT_ORIGINS, Held, Intervals, Widths, rolling_intervals
 from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
 from lstm_pipeline.statistics.significance import diebold_mariano, overlapping_origins
 
@@ -54,6 +54,7 @@ __all__ = [
     "LinearMap",
     "Metrics",
     "Scaler",
+    "Widths",
     "blend",
     "correlated_groups",
     "diebold_mariano",

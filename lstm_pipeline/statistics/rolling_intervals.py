@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,7 +25,9 @@ from lstm_pipeline.statistics.intervals import (
 RECENT_ORIGINS = 256
 """Number of origins whose errors make an interval: the latest ones, as older errors may have had another size."""
 _STEP = 0.3
-_NARROWEST, _WIDEST = -0.7, 1.1
+_LARGEST_STEP = 2.0
+"""Of many forecasts at once. The share outside falls by at most 0.48 where the logarithm of the width of normal errors
+rises by 1, so that a larger step would go further than to the right width, and then back and forth."""
 
 
 @dataclass(frozen=True)
@@ -115,19 +118,32 @@ class Widths:
     d forecasts a horizon. Widths stay between a half and three times what the errors say.
 
     Attributes:
-        logarithms: level in percent → (P,) logarithm of the factor.
+        logarithms: level in percent → (P,) logarithm of the factor; a level that is left out has a factor of 1.
         step: g.
     """
 
+    LEAST: ClassVar[float] = -0.7
+    MOST: ClassVar[float] = 1.1
+
     logarithms: Mapping[int, Float64]
     step: float
+
+    @staticmethod
+    def step_of(overlapping: float, forecasts: int = 1) -> float:
+        """The step g for some forecasts of which the values become known together.
+
+        Args:
+            overlapping: d, how many forecasts are made in the time of one horizon.
+            forecasts: how many they are.
+        """
+        return min(_STEP * forecasts / (1 + overlapping), _LARGEST_STEP)
 
     @staticmethod
     def unknown(held: Held, levels: Sequence[int]) -> Widths:
         """The widths before anything is known of these forecasts: those that the errors say."""
         horizon, features = held.actual.shape[1:]
         apart = float(np.median(np.diff(held.first))) if len(held.first) > 1 else float(horizon)
-        return Widths({level: np.zeros(features) for level in levels}, _STEP / (1 + horizon / apart))
+        return Widths({level: np.zeros(features) for level in levels}, Widths.step_of(horizon / apart))
 
     @property
     def factors(self) -> dict[int, Float64]:
@@ -141,13 +157,25 @@ class Widths:
             actual: (H, P) the observed values; NaN where nothing was observed.
             bounds: level → its interval's bounds, (H, P) each; nothing is learned about levels that are left out.
         """
-        found = dict(self.logarithms)
+        counts = {}
         for level, (lower, upper) in bounds.items():
             known = ~np.isnan(actual) & ~np.isnan(lower)
             outside = known & ((actual < lower) | (actual > upper))
-            share = outside.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-            change = np.where(known.any(axis=0), share - (1 - level / 100), 0.0)
-            found[level] = np.clip(found[level] + self.step * change, _NARROWEST, _WIDEST)
+            counts[level] = known.sum(axis=0), outside.sum(axis=0)
+        return self.after_counts(counts)
+
+    def after_counts(self, counts: Mapping[int, tuple[Float64 | Integers, Float64 | Integers]]) -> Widths:
+        """The widths when it is known how many values fell outside.
+
+        Args:
+            counts: level → how many values have an interval and how many of them are outside it, (P,) each; nothing is
+                learned about levels that are left out and features without values.
+        """
+        found = dict(self.logarithms)
+        for level, (values, outside) in counts.items():
+            share = outside / np.maximum(values, 1)
+            change = np.where(values > 0, share - (1 - level / 100), 0.0)
+            found[level] = np.clip(found.get(level, 0.0) + self.step * change, self.LEAST, self.MOST)
         return replace(self, logarithms=found)
 
 

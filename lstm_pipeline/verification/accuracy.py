@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from lstm_pipeline.errors import DataError, RegistryError
-from lstm_pipeline.forecasting import Issue, Issued, issued_forecasts, read_issued
+from lstm_pipeline.forecasting import Issue, Issued, issued_forecasts, read_issued, store_live_widths
 from lstm_pipeline.projects import Project
 from lstm_pipeline.statistics import METRIC_NAMES, Metrics
 from lstm_pipeline.timeseries import is_sub_daily
@@ -20,6 +20,7 @@ from lstm_pipeline.verification.scores import Key, read_scores, write_scores
 from lstm_pipeline.verification.scoring import Block, gathered, score_block
 from lstm_pipeline.verification.summary import LiveSummary, store_summary, summarised
 from lstm_pipeline.verification.tally import OverTime, over_time, tally
+from lstm_pipeline.verification.widths import learned
 from lstm_pipeline.wording import counted, listed
 
 _READERS = 8
@@ -53,7 +54,7 @@ class LiveAccuracy:
 
 
 def score_issued(project: Project, *, as_of: dt.date, now: dt.datetime, afresh: bool = False) -> LiveAccuracy:
-    """Scores the issued forecasts as far as they have come true, and stores the scores and the summary.
+    """Scores the issued forecasts as far as they have come true; stores the scores, the summary and the live widths.
 
     What was scored before is not read again, unless its forecasts or the actual values that it depends on have changed
     since. Scores stay when forecasts are pruned, or when the input no longer contains their rows.
@@ -77,6 +78,7 @@ def score_issued(project: Project, *, as_of: dt.date, now: dt.datetime, afresh: 
     remarks = (*scoring.remarks, *_nothing(issued, table))
     summary = summarised(project, found, now, remarks)
     store_summary(project, summary)
+    store_live_widths(project, learned(found))
     return LiveAccuracy(table, over_time(found), summary, remarks, len(scoring.changed))
 
 

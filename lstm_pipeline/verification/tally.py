@@ -74,8 +74,8 @@ def over_time(blocks: Sequence[Block]) -> dict[str, OverTime]:
     found = {}
     for version in by_age({block.version for block in blocks}):
         own = [block for block in blocks if block.version == version]
-        names, scales = _features(own), _scales(own)
-        sums = np.concatenate([_aligned(block.by_origin, list(block.features), names) for block in own], axis=1)
+        names, scales = features_of(own), _scales(own)
+        sums = np.concatenate([aligned(block.by_origin, list(block.features), names) for block in own], axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             rmse = np.sqrt(sums[SQUARES] / sums[COUNT])
         origins = pd.DatetimeIndex(np.concatenate([block.origins for block in own]).astype("datetime64[us]"))
@@ -97,7 +97,7 @@ def tally(levels: Sequence[int], blocks: Sequence[Block]) -> pa.Table:
     """
     levels = sorted({*levels, *(level for block in blocks for level in block.levels)})
     versions = by_age({block.version for block in blocks})
-    names = _features(blocks)
+    names = features_of(blocks)
     groups = {name: author.group for block in blocks for name, author in block.features.items()}
     horizon = max((block.by_lead.shape[1] for block in blocks), default=0)
     parts, whole = [], _Sums.empty(len(levels), horizon, len(names))
@@ -131,12 +131,12 @@ class _Sums:
         return _Sums(np.zeros((_LEVELS + PER_LEVEL * levels, horizon, width)), np.zeros(width))
 
     def add(self, block: Block, levels: Sequence[int], names: Sequence[str]) -> None:
-        sums, reach = _aligned(block.by_lead, list(block.features), names), block.by_lead.shape[1]
+        sums, reach = aligned(block.by_lead, list(block.features), names), block.by_lead.shape[1]
         self.values[:SUMS, :reach] += sums[:SUMS]
         for index, level in enumerate(block.levels):
             row, own = _LEVELS + PER_LEVEL * levels.index(level), SUMS + PER_LEVEL * index
             self.values[row : row + PER_LEVEL, :reach] += sums[own : own + PER_LEVEL]
-        self.forecasts += (_aligned(block.by_origin, list(block.features), names)[COUNT] > 0).sum(axis=0)
+        self.forecasts += (aligned(block.by_origin, list(block.features), names)[COUNT] > 0).sum(axis=0)
 
     def scale(self, units: Float64) -> None:
         """Brings absolute errors to the unit of mase, where it is known."""
@@ -183,7 +183,7 @@ class _Sums:
         return frame[frame["n"] > 0]
 
 
-def _features(blocks: Sequence[Block]) -> tuple[str, ...]:
+def features_of(blocks: Sequence[Block]) -> tuple[str, ...]:
     """The features of the blocks, in the order in which they first appear."""
     return tuple(dict.fromkeys(name for block in blocks for name in block.features))
 
@@ -197,7 +197,7 @@ def _scales(blocks: Sequence[Block]) -> dict[str, float]:
     }
 
 
-def _aligned(sums: Float64, features: Sequence[str], names: Sequence[str]) -> Float64:
+def aligned(sums: Float64, features: Sequence[str], names: Sequence[str]) -> Float64:
     """(…, own features) -> (…, names), 0 for the others."""
     found = np.zeros((*sums.shape[:-1], len(names)))
     found[..., [names.index(name) for name in features]] = sums

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lstm_pipeline.forecasting.issued import issued_forecasts
+from lstm_pipeline.forecasting.live_widths import known_widths
 from lstm_pipeline.projects.project import Project
 from lstm_pipeline.registry.housekeeping import prune
 from lstm_pipeline.verification.accuracy import LiveAccuracy
@@ -45,3 +47,21 @@ def test_scores_are_those_of_the_local_disk(request: pytest.FixtureRequest, wher
     assert names == [(one.origin, one.version, one.run_id, one.size) for one in issued_forecasts(local)]
     assert len(names) == 2
     assert prune(remote.registry, 1) == []
+
+
+@pytest.mark.parametrize("where", ["on_rclone", "on_moto"])
+def test_live_widths_are_the_same_bytes(request: pytest.FixtureRequest, where: str, tmp_path: Path) -> None:
+    place: Place = request.getfixturevalue(where)
+    written = []
+    for name, storage in (("local", str(tmp_path / "storage")), ("remote", place.uri)):
+        project = project_in(tmp_path / name, storage)
+        write_input(project, rows(range(30, 35), [15.0, 18.0, 16.0, 15.0, 19.0]))
+        for day in (30, 31):
+            issue(project, f"2024-01-{day}", {"load": [18.0, 16.0, 15.0]}, bounds={80: (0.5, 0.5)})
+        scored(project)
+        written.append(project.registry.store.read(project.registry.layout.live_widths))
+        found, note = known_widths(project, "v1", pd.Timestamp("2024-02-03"))
+        assert note is None
+        assert found is not None
+        assert found.levels[80]["load"].values == 6
+    assert written[0] == written[1]
