@@ -4,6 +4,7 @@ Arrays go in and arrays, or small frozen records of them, come out. Nothing here
 projects. SciPy and scikit-learn have their home here; both are imported inside the functions that need them.
 """
 
+from lstm_pipeline.statistics.adaptive_intervals import RECENT_ORIGINS, Held, Intervals, Widths, rolling_intervals
 from lstm_pipeline.statistics.baselines import BASELINES, drift_forecasts, naive_forecasts, seasonal_rows
 from lstm_pipeline.statistics.blending import blend, fit_blend
 from lstm_pipeline.statistics.clusters import correlated_groups
@@ -31,7 +32,6 @@ from lstm_pipeline.statistics.metrics import NAMES as METRIC_NAMES
 from lstm_pipeline.statistics.metrics import Metrics, left_out, mean_over_features, naive_scale, scaled_rmse, score
 from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUAL_DEFINITIONS
 from lstm_pipeline.statistics.residuals import residual_summary
-from lstm_pipeline.statistics.rolling_intervals import RECENT_ORIGINS, Held, Intervals, Widths, rolling_intervals
 from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
 from lstm_pipeline.statistics.significance import diebold_mariano, overlapping_origins
 

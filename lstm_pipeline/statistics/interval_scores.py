@@ -33,8 +33,9 @@ def interval_score(actual: Float64, lower: Float64, upper: Float64, level: int) 
     Returns:
         An array of the same shape, in the unit of the values; NaN where one of the three is.
     """
-    outside = np.maximum(lower - actual, 0.0) + np.maximum(actual - upper, 0.0)
-    return upper - lower + 200 / (100 - level) * outside
+    with np.errstate(invalid="ignore"):  # around an infinite forecast
+        outside = np.maximum(lower - actual, 0.0) + np.maximum(actual - upper, 0.0)
+        return np.asarray(upper - lower + 200 / (100 - level) * outside)
 
 
 def quantile_loss(actual: Float64, forecast: Float64, bounds: Mapping[int, Bounds]) -> Float64:

@@ -14,11 +14,11 @@ from lstm_pipeline.forecasting.ensemble import Ensemble
 from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
 from lstm_pipeline.forecasting.rolling import roll_held_out
 from lstm_pipeline.registry.records import CalibrationRecord, EnsembleMetadata
+from lstm_pipeline.statistics.adaptive_intervals import RECENT_ORIGINS, Held, Widths, fit_intervals
 from lstm_pipeline.statistics.blending import fit_blend
 from lstm_pipeline.statistics.interval_scores import IntervalScores
 from lstm_pipeline.statistics.intervals import errors_needed, interval_columns
 from lstm_pipeline.statistics.residuals import residual_summary
-from lstm_pipeline.statistics.rolling_intervals import RECENT_ORIGINS, Held, Widths, fit_intervals
 from lstm_pipeline_tests.forecasting.make_golden import INPUT, STORE
 from lstm_pipeline_tests.mill import (
     HORIZON,

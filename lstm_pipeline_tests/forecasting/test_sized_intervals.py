@@ -15,6 +15,8 @@ import pytest
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.forecasting.calibration import Calibration
 from lstm_pipeline.forecasting.ensemble import Ensemble
+from lstm_pipeline.forecasting.evaluation import calibrate
+from lstm_pipeline.forecasting.rolling import roll_held_out
 from lstm_pipeline.registry.records import CalibrationRecord
 from lstm_pipeline.statistics.error_sizes import ErrorSizes
 from lstm_pipeline.timeseries.series import Series, build_series

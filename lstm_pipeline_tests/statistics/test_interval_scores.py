@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lstm_pipeline.statistics.adaptive_intervals import Held, rolling_intervals
 from lstm_pipeline.statistics.interval_scores import IntervalTally, interval_score, quantile_loss
-from lstm_pipeline.statistics.rolling_intervals import Held, rolling_intervals
 
 NAN = np.nan
 

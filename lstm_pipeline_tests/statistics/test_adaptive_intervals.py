@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import numpy as np
 import pytest
 
 from lstm_pipeline.arrays import Float64, Integers
-from lstm_pipeline.statistics.error_sizes import ErrorSizes, fit_sizes
-from lstm_pipeline.statistics.interval_scores import IntervalTally
-from lstm_pipeline.statistics.intervals import Bounds, errors_needed, fit_offsets, independent_share
-from lstm_pipeline.statistics.rolling_intervals import (
+from lstm_pipeline.statistics import adaptive_intervals
+from lstm_pipeline.statistics.adaptive_intervals import (
     Held,
     Intervals,
     Rolling,
@@ -19,6 +15,9 @@ from lstm_pipeline.statistics.rolling_intervals import (
     fit_intervals,
     rolling_intervals,
 )
+from lstm_pipeline.statistics.error_sizes import ErrorSizes, fit_sizes
+from lstm_pipeline.statistics.interval_scores import IntervalTally
+from lstm_pipeline.statistics.intervals import Bounds, errors_needed, fit_offsets, independent_share
 
 NAN = np.nan
 
@@ -109,7 +108,7 @@ def test_origins_that_know_too_little_are_not_scored() -> None:
 
 
 def test_intervals_are_fitted_anew_when_a_tenth_more_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    module, sizes = import_module("lstm_pipeline.statistics.rolling_intervals"), []
+    module, sizes = adaptive_intervals, []
 
     def fit(held: Held, levels: list[int]) -> Intervals:
         sizes.append((int(held.first[0]), int(held.first[-1]) + 1))
