@@ -175,7 +175,7 @@ def _metadata(run: TrainingRun, found: Found) -> ModelMetadata:
         max_gap=step.max_gap,
         filled_values=dataset.filled.counts,
         constant_features=list(dataset.constant),
-        resting_features=resting_features(dataset, names, run.horizon) if step.preset != "documented" else [],
+        resting_features=[] if step.is_documented else resting_features(dataset, names, run.horizon),
         bounds={name: BoundRecord(min=low, max=high) for name, (low, high) in dataset.bounds.items() if name in names},
         ignored_columns=dict(features.ignored),
         carried_forward=dict(dataset.filled.carried),

@@ -62,7 +62,7 @@ def variants_of(dataset: Dataset, step: TrainingStep, group: str, horizon: int) 
     options = resolve_options(dataset, step, group, horizon)
     seed = group_seed(step.random_seed, group)
     first = Variant("network", options, dataset.usual_length, step.epochs, step.batch_size, seed)
-    if step.preset == "documented":
+    if step.is_documented:
         return [first]
     own = step.options(group)
     stated = {name for name in own.model_fields_set if getattr(own, name) is not None}

@@ -32,10 +32,10 @@ def window_lengths(step: TrainingStep, season: int, training_rows: int, longest:
         return step.sequence_length, step.sequence_length
     most = training_rows // _WINDOWS_APART
     fitting = (rows for rows in (2 * season, season) if rows <= min(_LONGEST, most))
-    usual = max(USUAL_WINDOW, next(fitting, 0) if step.preset != "documented" else 0)
+    usual = max(USUAL_WINDOW, 0 if step.is_documented else next(fitting, 0))
     if longest is not None:
         return min(usual, longest), longest
-    if step.preset == "documented":
+    if step.is_documented:
         return usual, usual
     return usual, max(usual, min(_SEASONS * season, _LONGEST_LINEAR, most))
 

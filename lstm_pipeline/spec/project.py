@@ -165,7 +165,7 @@ class ProjectSpec(SpecModel):
         """Levels of the prediction intervals that a version is published with, in percent."""
         levels = self.prediction.prediction_intervals
         if levels is None:
-            return DEFAULT_INTERVALS if self.training.preset != "documented" else ()
+            return () if self.training.is_documented else DEFAULT_INTERVALS
         return tuple(levels)
 
     @property

@@ -212,17 +212,22 @@ class TrainingStep(Step):
         description="whether forecasts are blended with naive forecasts; null: true, but false with preset documented",
     )
 
+    @property
+    def is_documented(self) -> bool:
+        """Whether everything is exactly as in the documented system, unless stated."""
+        return self.preset == "documented"
+
     def options(self, group: str) -> ModelOptions:
         """The group's network options. The preset provides the values that the user did not set."""
         own = self.models_config.get(group, ModelOptions())
-        if self.preset != "documented":
-            return own
-        return ModelOptions(**DOCUMENTED | {name: getattr(own, name) for name in own.model_fields_set})
+        if self.is_documented:
+            return ModelOptions(**DOCUMENTED | {name: getattr(own, name) for name in own.model_fields_set})
+        return own
 
     @property
     def blends(self) -> bool:
         """Whether forecasts are blended with naive forecasts."""
-        return self.preset != "documented" if self.blend_baseline is None else self.blend_baseline
+        return not self.is_documented if self.blend_baseline is None else self.blend_baseline
 
 
 class PredictionStep(Step):

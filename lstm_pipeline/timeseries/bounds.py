@@ -58,7 +58,7 @@ def resolve_bounds(features: FeatureSet, training: Float64, step: TrainingStep, 
         if stated is not None:
             if stated.min is not None or stated.max is not None:
                 found[name] = (stated.min, stated.max)
-        elif step.preset != "documented" and len(values) and values.max() > 0:
+        elif not step.is_documented and len(values) and values.max() > 0:
             close = CLOSE_TO_ZERO * values.max() if name in features.integers else 0.0
             if 0 <= values.min() <= close:
                 found[name] = (0.0, None)
