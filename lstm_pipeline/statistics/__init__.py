@@ -33,7 +33,7 @@ from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUAL_DEFINITIO
 from lstm_pipeline.statistics.residuals import residual_summary
 from lstm_pipeline.statistics.rolling_intervals import RECENT_ORIGINS, Held, Intervals, rolling_intervals
 from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
-from lstm_pipeline.statistics.significance import diebold_mariano, overlapping_origins
+from lstm_pipeline.statistics.significance import diebold_mariano, holm, overlapping_origins
 
 __all__ = [
     "BASELINES",
@@ -64,6 +64,7 @@ __all__ = [
     "fit_blend",
     "fit_linear",
     "fit_scaler",
+    "holm",
     "independent_share",
     "interval_columns",
     "interval_score",
