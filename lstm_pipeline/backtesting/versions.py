@@ -88,8 +88,8 @@ def compare_versions(
     unseen = newer.unseen.intersection(older.unseen)
     _require_unseen(sides, unseen)
     horizon = min(project.spec.prediction.forecast_horizon, len(unseen))
-    origins = _origins(sides, unseen, horizon, options, len(names))
     reference = _from(newer, unseen)
+    origins = _origins(sides, unseen, horizon, options, len(names))
     contest = _contest(project, [newer, older], reference, names, (origins, horizon))
     levels = sorted(newer.levels & older.levels)
     scores = _scores(reference, contest, (first, second), levels)
@@ -125,9 +125,19 @@ def _require_unseen(sides: Sequence[Side], unseen: pd.DatetimeIndex) -> None:
 
 
 def _from(side: Side, unseen: pd.DatetimeIndex) -> Dataset:
-    """A side's dataset, split where the rows begin that neither version has seen."""
+    """A side's dataset, split where the rows begin that neither version has seen.
+
+    Raises:
+        DataError: there are too few rows before.
+    """
     rows = len(side.dataset.series)
     start = int(side.dataset.series.steps.get_indexer(unseen[:1])[0])
+    if start <= side.length:
+        raise DataError(
+            f"the unit of errors is the mean change over a season in the rows before those that neither version has "
+            f"seen, but the data begins at {side.dataset.series.steps[0]}, {counted(start, 'row')} before them; "
+            f"expected more than {counted(side.length, 'row')}: extend the input further back"
+        )
     return replace(side.dataset, split=Split(start, start, rows))
 
 

@@ -36,8 +36,10 @@ def verdict_line(found: VersionComparison) -> str:
     score, names = found.overall, {"first": found.first.name, "second": found.second.name}
     if score.same:
         return f"{names['first']} and {names['second']} forecast the same values."
-    if score.relative_rmse is None:
+    if score.relative_rmse is None and score.first.get("rmse") == 0:
         return f"{names['first']} makes no error, so there is nothing to relate that of {names['second']} to."
+    if score.relative_rmse is None:
+        return "No feature changed in the rows before, so there is no unit in which errors could be added up."
     change = 100 * (score.relative_rmse - 1)
     size = "smaller" if change < 0 else "larger"
     text = f"The error of {names['second']} is {number(abs(change))} % {size} than that of {names['first']}"
@@ -162,7 +164,7 @@ def draw_comparison(found: VersionComparison) -> bytes:
     reach = float(np.clip(np.abs(finite).max(initial=0.0), _NARROWEST, _WIDEST))
     width, height = 9.5, max(2.6, _ROW * len(scores) + 1.5)
     figure = Figure(figsize=(width, height))
-    axes = figure.add_axes((_LABELS / width, 0.62 / height, 1 - (_LABELS + 2.25) / width, 1 - 1.3 / height))
+    axes = figure.add_axes((_LABELS / width, 0.62 / height, 1 - (_LABELS + 1.85) / width, 1 - 1.3 / height))
     grid = np.ma.masked_invalid(logarithms)
     axes.set_facecolor("#d4d4d4")
     picture = axes.imshow(
@@ -171,12 +173,13 @@ def draw_comparison(found: VersionComparison) -> bytes:
     )  # fmt: skip
     axes.axhline(0.5, color="white", linewidth=3)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=min(12, max(1, found.horizon))))
-    axes.set_xlabel("lead time (steps)")
+    axes.set_xlabel("lead time (steps)", fontsize=8.5)
     _name_rows(axes, scores, found)
     bar = figure.colorbar(
         picture, cax=figure.add_axes((1 - 0.78 / width, 0.62 / height, 0.14 / width, 1 - 1.3 / height))
     )
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{np.exp(value):.3g}"))
+    bar.set_ticks([-reach, -reach / 2, 0, reach / 2, reach])
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{np.exp(value):.2g}"))
     bar.ax.tick_params(labelsize=7)
     left = len(found.features) - SHOWN_FEATURES
     more = f" (the first {SHOWN_FEATURES} of {len(found.features)} features)" if left > 0 else ""
