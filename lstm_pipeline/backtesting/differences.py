@@ -85,8 +85,8 @@ def _data(model: ModelMetadata) -> Iterator[tuple[tuple[str, str], Any]]:
     for part in ("train", "validation", "test"):
         rows = model.training_rows.get(part)
         if isinstance(rows, dict):
-            yield ("data", f"{part} rows"), rows.get("rows")
-            yield ("data", f"{part} part"), f"{rows.get('first')} to {rows.get('last')}"
+            span = f"{rows.get('first')} to {rows.get('last')}"
+            yield ("data", f"{part} rows"), f"{rows['rows']:,}, {span}" if "rows" in rows else span
     yield ("data", "fingerprint"), model.data_fingerprint[:_SHORT]
     if model.input is not None:
         yield ("data", "input rows"), model.input.rows

@@ -69,8 +69,8 @@ def _score_table(found: VersionComparison) -> Table:
         f"to {found.last_origin}, {counted(found.horizon, 'step')} each, in {counted(found.rows, 'row')} that neither "
         "has seen",
         caption=f"relative: rmse of {second} divided by that of {first}, over features in units of their mean change "
-        f"over a season; p: Diebold–Mariano test, two-sided, adjusted for the number of features and of groups (Holm); "
-        f"better: by more than chance, p below {SIGNIFICANT:g}",
+        "over a season; p: Diebold–Mariano test, two-sided, robust to autocorrelation (Lazarus et al. 2018), adjusted "
+        f"for the number of features and of groups (Holm); better: by more than chance, p below {SIGNIFICANT:g}",
         title_justify="left",
         caption_justify="left",
     )

@@ -33,7 +33,13 @@ from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUAL_DEFINITIO
 from lstm_pipeline.statistics.residuals import residual_summary
 from lstm_pipeline.statistics.rolling_intervals import RECENT_ORIGINS, Held, Intervals, rolling_intervals
 from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
-from lstm_pipeline.statistics.significance import diebold_mariano, holm, overlapping_origins
+from lstm_pipeline.statistics.significance import (
+    DieboldMariano,
+    diebold_mariano,
+    holm,
+    overlapping_origins,
+    robust_diebold_mariano,
+)
 
 __all__ = [
     "BASELINES",
@@ -42,6 +48,7 @@ __all__ = [
     "METRIC_NAMES",
     "RECENT_ORIGINS",
     "RESIDUAL_DEFINITIONS",
+    "DieboldMariano",
     "Drift",
     "DriftReference",
     "ErrorSizes",
@@ -75,6 +82,7 @@ __all__ = [
     "naive_scale",
     "overlapping_origins",
     "residual_summary",
+    "robust_diebold_mariano",
     "rolling_intervals",
     "rows_to_read",
     "scaled_rmse",

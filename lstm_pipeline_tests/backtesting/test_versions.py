@@ -137,7 +137,7 @@ def test_swapped_versions_have_the_same_result_the_other_way_round(noisy: Projec
 
 
 def test_a_clearly_better_version_is_better_by_more_than_chance(noisy: Project) -> None:
-    found = compare_versions(noisy, mill_table(), "v1", "v2")
+    found = compare_versions(noisy, mill_table(300), "v1", "v2")
     assert found.overall.relative_rmse is not None
     assert found.overall.relative_rmse < 0.5
     assert found.overall.ahead == "second"
@@ -343,11 +343,10 @@ def test_a_table_that_does_not_fit_a_version(project: Project) -> None:
         DataError, match=r"the data begins at 2024-03-17 00:00:00, 8 rows before them; expected more tha"
     ):
         compare_versions(project, ramp_table().slice(88), "v1", "v2")
-    holed = ramp_table()["heat"].to_pylist()
-    holed[90:97] = [None] * 7
-    holed[104], holed[112] = None, None
-    with pytest.raises(DataError, match="fits into the 24 rows that neither version has seen: each one needs 8 usable"):
-        compare_versions(project, with_column(ramp_table(), "heat", holed), "v1", "v2")
+    holed = ramp_table(106)["heat"].to_pylist()
+    holed[70:96] = [None] * 26  # too long to be filled, so the first window ends at row 103
+    with pytest.raises(DataError, match="fits into the 10 rows that neither version has seen: each one needs 8 usable"):
+        compare_versions(project, with_column(ramp_table(106), "heat", holed), "v1", "v2")
     with pytest.raises(DataError, match="origins and stride cannot be combined"):
         compare_versions(project, ramp_table(), "v1", "v2", BacktestOptions(origins=2, stride=2))
 
