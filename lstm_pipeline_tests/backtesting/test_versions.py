@@ -29,14 +29,18 @@ from lstm_pipeline.backtesting import (
 )
 from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
+from lstm_pipeline.network.persistence import save_network
 from lstm_pipeline.projects.project import Project
+from lstm_pipeline.registry import IndividualRecord
 from lstm_pipeline.reporting import comparison_views, draw_comparison, make_console, verdict_line
+from lstm_pipeline.storage import to_json
 from lstm_pipeline_tests.forecasting.test_champion import LAST, OF_LAST, WEEK, ramp_table
 from lstm_pipeline_tests.forecasting.test_promotion import plant, published, save
 from lstm_pipeline_tests.mill import (
     AS_OF,
     HORIZON,
     PREDICTED,
+    linear_member,
     mill_step,
     mill_table,
     poisoned,
@@ -230,6 +234,27 @@ def test_missing_values_are_not_scored(project: Project) -> None:
     found = compare_versions(project, with_column(ramp_table(), "heat", heat), "v1", "v2")
     assert of(found)["warmth", "heat"].first["rmse"] == pytest.approx(35, rel=1e-5)
     assert found.origins == 19  # no window ends with a value that was interpolated towards a later one
+
+
+def test_refitted_networks_are_not_the_ones_that_are_scored(tmp_path: Path) -> None:
+    """The network that is used forecasts the last value; the one held out from the test part, that of a week before."""
+    project = two(tmp_path, LAST, LAST)
+    dataset = build_dataset(ramp_table(), project.spec.training, "UTC")
+    for group in project.groups:
+        last, week = (linear_member(dataset, group, terms) for terms in (LAST, WEEK))
+        stored = project.registry.load("v2").models[group].record.metadata
+        options = {**stored.hyperparameters, "refit": True}
+        metadata = stored.model_copy(update={"hyperparameters": options, "run_id": "run3", "version": None})
+        folder = tmp_path / f"files-{group}"
+        folder.mkdir()
+        save_network(last.network, folder / "model.keras")
+        save_network(week.network, folder / "held_out.keras")
+        (folder / "scaler.json").write_bytes(to_json(last.scaler.to_dict()))
+        (folder / "history.json").write_bytes(to_json({"loss": [1.0], "val_loss": [1.0], "learning_rate": [0.1]}))
+        project.registry.save_candidate(IndividualRecord(metadata=metadata, model_path="", metadata_path=""), folder)
+    published(project, "run3")
+    found = compare_versions(project, ramp_table(), "v2", "v3")
+    assert [score.relative_rmse for score in found.features] == pytest.approx([RATIO] * 3, rel=1e-5)
 
 
 # versions that differ
