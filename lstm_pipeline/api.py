@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from lstm_pipeline import projects
-from lstm_pipeline.backtesting import Backtest, BacktestOptions, backtest
+from lstm_pipeline.backtesting import (
+    Backtest,
+    BacktestOptions,
+    VersionComparison,
+    backtest,
+    compare_versions,
+    require_versions,
+)
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting import TrainingRun, build_dataset, forecast, publish, shared_length, train_groups
 from lstm_pipeline.forecasting.arguments import described, require_day, require_groups, require_name
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Project(projects.Project):
-    """A project that trains, publishes, forecasts and back-tests.
+    """A project that trains, publishes, forecasts, back-tests and compares versions.
 
     Every method takes the as-of date, which `current_date()` in the spec's SQL returns: a date or text like 2025-01-31;
     by default it is today.
@@ -124,12 +131,45 @@ class Project(projects.Project):
             RegistryError: there is no such version, or it does not fit the spec.
             TrainingError: a group could not be trained anew.
         """
-        if options is not None and not isinstance(options, BacktestOptions):
-            raise DataError(f"options: expected BacktestOptions, found {described(options)}")
+        _require_options(options)
         return backtest(self, training_input(self, self._day(as_of)), options)
+
+    def compare(
+        self,
+        first: str,
+        second: str,
+        options: BacktestOptions | None = None,
+        *,
+        as_of: dt.date | None = None,
+    ) -> VersionComparison:
+        """Compares two published versions on the rows that neither has seen.
+
+        >>> project = load_project("plant.yaml")
+        >>> _ = project.train(["water"]), project.publish()
+        >>> found = project.compare("v1", "v2")
+        >>> found.overall.relative_rmse is not None
+        True
+
+        Args:
+            first, second: names of versions.
+            options: how many origins, or how far apart.
+            as_of: the as-of date.
+
+        Raises:
+            DataError: options cannot be combined, nothing is held out from both, or the input does not fit a version.
+            RegistryError: a version does not exist, or the two have nothing in common.
+        """
+        _require_options(options)
+        require_versions(self, first, second)
+        return compare_versions(self, training_input(self, self._day(as_of)), first, second, options)
 
     def _day(self, as_of: dt.date | None) -> dt.date:
         return require_day(as_of) or self.today()
+
+
+def _require_options(options: object) -> None:
+    if options is not None and not isinstance(options, BacktestOptions):
+        raise DataError(f"options: expected BacktestOptions, found {described(options)}")
 
 
 def load_project(reference: str | Path, storage: str | None = None) -> Project:

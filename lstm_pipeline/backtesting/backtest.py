@@ -29,6 +29,9 @@ from lstm_pipeline.forecasting import (
     Ensemble,
     OnEpoch,
     build_dataset,
+    evenly_spread,
+    first_evaluated,
+    first_unseen,
     held_out_origins,
     load_models,
     require_fit,
@@ -174,12 +177,10 @@ def held_out_of(dataset: Dataset, project: Project, version: Version) -> Dataset
             f"{name} has the groups {listed(models)}, but the spec has {listed(project.groups)}; train again"
         )
     require_fit(dataset, models, f"model in {name}")
+    test = first_held_out(dataset, version)
     rows_seen = [model.record.metadata.training_rows for model in models.values()]
     clock, trained, validated = _clock(dataset), *(max(rows[part]["last"] for rows in rows_seen) for part in _SEEN)
-    validation, test = (int((clock <= pd.Timestamp(last)).sum()) for last in (trained, validated))
-    evaluated = version.record.metadata.evaluation.get("rows")
-    if evaluated:  # models may be older than the version, whose blend was fitted on the rows before these
-        test = max(test, int((clock < pd.Timestamp(evaluated["first"])).sum()))
+    validation = int((clock <= pd.Timestamp(trained)).sum())
     if test >= len(clock):
         raise DataError(
             f"no rows are held out: {name} was trained and validated on rows up to {validated}, and the data ends at "
@@ -194,6 +195,18 @@ def held_out_of(dataset: Dataset, project: Project, version: Version) -> Dataset
     return dataset if split == dataset.split else with_split(dataset, project.spec.training, split)
 
 
+def first_held_out(dataset: Dataset, version: Version) -> int:
+    """The first row after all rows that a version's models were trained or validated on, or its blend was fitted on.
+
+    Models may be older than the version, and then the blend was fitted on rows that no model has seen.
+
+    Raises:
+        RegistryError: a record does not say on which rows a model was trained.
+    """
+    models = [model.record.metadata for model in version.models.values()]
+    return max(first_unseen(dataset, models), first_evaluated(dataset, version.record.metadata))
+
+
 def _length(version: Version) -> int:
     return next(iter(version.models.values())).record.metadata.sequence_length
 
@@ -202,24 +215,39 @@ def _origins(dataset: Dataset, project: Project, options: BacktestOptions, lengt
     """The chosen origins; the horizon is the prediction step's, cut to the length of the test part."""
     split = dataset.split
     horizon = min(project.spec.prediction.forecast_horizon, split.rows - split.test)
-    most = max(64, _MAX_CELLS // (horizon * len(dataset.features.predicted)))
-    default = min(MAX_ORIGINS, most) if options.stride is None else len(dataset.series)
-    first = held_out_origins(dataset, length, horizon, options.origins or default, start=split.test)
-    if options.stride is not None:
-        first = first[(first - split.test) % options.stride == 0]
+    fitting = held_out_origins(dataset, length, horizon, len(dataset.series), start=split.test)
+    first = chosen_origins(fitting, options, split.test, horizon, len(dataset.features.predicted))
     if not len(first):
         raise DataError(
             f"no origin fits into the test part ({counted(split.rows - split.test, 'row')}): each one needs "
             f"{counted(length, 'usable row')} before it and {counted(horizon, 'row')} from it on; use a shorter "
             "forecast_horizon or a larger max_gap, or extend the data"
         )
+    return Origins(first, horizon)
+
+
+def chosen_origins(fitting: Integers, options: BacktestOptions, start: int, horizon: int, features: int) -> Integers:
+    """Those of the possible origins that a user's options choose.
+
+    Args:
+        fitting: the first row of every possible origin, ascending.
+        start: the first held-out row, from which a stride is counted.
+        features: number of features that each forecast has.
+
+    Raises:
+        DataError: there are too many for the memory.
+    """
+    most = max(64, _MAX_CELLS // (horizon * features))
+    if options.stride is not None:
+        first: Integers = fitting[(fitting - start) % options.stride == 0]
+    else:
+        first = evenly_spread(fitting, options.origins or min(MAX_ORIGINS, most))
     if len(first) > most:
         raise DataError(
-            f"{counted(len(first), 'origin')} of {counted(horizon, 'step')} and "
-            f"{counted(len(dataset.features.predicted), 'feature')} do not fit into memory; expected at most "
-            f"{most:,}: give fewer origins or a longer stride"
+            f"{counted(len(first), 'origin')} of {counted(horizon, 'step')} and {counted(features, 'feature')} do not "
+            f"fit into memory; expected at most {most:,}: give fewer origins or a longer stride"
         )
-    return Origins(first, horizon)
+    return first
 
 
 def _published(dataset: Dataset, project: Project, version: Version, origins: Origins) -> Contest:

@@ -1,10 +1,10 @@
-"""Scores of a back-test, and tests of whether the ensemble beats other methods by more than chance."""
+"""Scores of a back-test, and tests of whether one method beats another by more than chance."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from lstm_pipeline.arrays import Float64
 from lstm_pipeline.backtesting.contenders import ENSEMBLE, Contest
 from lstm_pipeline.statistics import (
     METRIC_NAMES,
+    DieboldMariano,
     Held,
     IntervalScores,
     Metrics,
@@ -47,14 +48,16 @@ def schema(levels: Sequence[int]) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method compared with the ensemble, on the origins and steps that both forecast.
+    """A method compared with a reference, which is the ensemble in a back-test, on what both forecast.
 
     Attributes:
         method: the method's name.
-        feature: the feature's name; None for all features, each in units of its mean change over a season.
+        feature: the feature's name; None for several features, each in units of its mean change over a season.
         origins: number of origins.
-        relative_rmse: the method's root mean squared error divided by the ensemble's; above 1 the method is worse.
+        relative_rmse: the method's root mean squared error divided by the reference's; above 1 the method is worse.
         statistic, p_value: of the Diebold–Mariano test; None if there are too few origins for it.
+        group: the group whose features these are; None for all features, or for a single one.
+        by_lead: the relative root mean squared error of each lead time; None where the reference makes no error.
     """
 
     method: str
@@ -63,26 +66,51 @@ class Comparison:
     relative_rmse: float | None
     statistic: float | None
     p_value: float | None
+    group: str | None = None
+    by_lead: tuple[float | None, ...] = ()
 
 
-def compare(contest: Contest, scale: Float64) -> list[Comparison]:
-    """Compares every other method with the ensemble, over all features and for each feature.
+Test = Callable[[Float64, Float64, int], DieboldMariano | None]
+"""Tests losses by origin, (B,) each, of forecasts that overlap with so many following ones."""
+
+NO_GROUPS: Mapping[str, Sequence[str]] = {}
+
+
+def compare(
+    contest: Contest,
+    scale: Float64,
+    reference: str = ENSEMBLE,
+    groups: Mapping[str, Sequence[str]] = NO_GROUPS,
+    test: Test = diebold_mariano,
+) -> list[Comparison]:
+    """Compares every other method with a reference: over all features, for each group and for each feature.
 
     The loss at an origin is the mean squared error over the horizon.
 
     Args:
-        scale: (P,) the unit of mase; a feature without a positive one is left out of the comparison over all features.
+        scale: (P,) the unit of mase; a feature without a positive one is left out where several are compared.
+        reference: the method that the others are compared with.
+        groups: group → its features, for the groups to compare.
+        test: of the losses by origin.
     """
-    comparable = np.flatnonzero(scale > 0)
-    columns: dict[str | None, Sequence[int]] = {None: comparable.tolist()}
-    columns |= {name: [index] for index, name in enumerate(contest.names)}
+    comparable = np.flatnonzero(scale > 0).tolist()
     units = np.where(scale > 0, scale, 1.0)
-    others = [method for method in contest.forecasts if method != ENSEMBLE]
-    return [
-        _compare(contest, method, feature, at, units if feature is None else np.ones(len(units)))
-        for method in others
-        for feature, at in columns.items()
-    ]
+    parts: list[tuple[str | None, str | None, Sequence[int]]] = [(None, None, comparable)]
+    for own, members in groups.items():
+        parts.append((own, None, [index for index in comparable if contest.names[index] in members]))
+    parts += [(None, name, [index]) for index, name in enumerate(contest.names)]
+    losses = {method: (contest.actual - forecast) ** 2 for method, forecast in contest.forecasts.items()}
+    found = []
+    for method in contest.forecasts:
+        if method == reference:
+            continue
+        for group, feature, at in parts:
+            squares = [
+                losses[each][..., at] / (units[at] ** 2 if feature is None else 1) for each in (method, reference)
+            ]
+            compared = _compare((squares[0], squares[1]), contest, test)
+            found.append(replace(compared, method=method, feature=feature, group=group))
+    return found
 
 
 def interval_scores(contest: Contest, levels: Sequence[int], season: int) -> dict[str, IntervalScores]:
@@ -96,7 +124,7 @@ def interval_scores(contest: Contest, levels: Sequence[int], season: int) -> dic
     scored = np.arange(len(contest.first))
     return {
         method: rolling_intervals(
-            Held(contest.actual, forecast, contest.first, season, contest.limits), scored, levels
+            Held(contest.actual, forecast, contest.first, season, contest.limits_of(method)), scored, levels
         ).scores
         for method, forecast in contest.forecasts.items()
         if contest.made(method).all()
@@ -123,11 +151,11 @@ def score_table(
         levels: levels of the intervals to score, in percent; only rows without a lead have these scores.
         season: steps of a season, for the intervals.
     """
-    tests = {(test.method, test.feature): test for test in compared}
+    tests = {(test.method, test.group, test.feature): test for test in compared}
     rows = [row for method in contest.forecasts for row in _score_rows(contest, method, groups, scale)]
     for row in rows:
-        test = tests.get((row["method"], row["feature"]))
-        if test and row["lead"] is None and (row["feature"] is None) == (row["group"] is None):
+        test = tests.get((row["method"], None if row["feature"] else row["group"], row["feature"]))
+        if test and row["lead"] is None:
             row |= {"relative_rmse": test.relative_rmse, "p_value": test.p_value}
     for method, scores in interval_scores(contest, levels, season).items():
         _add_interval_scores([row for row in rows if row["method"] == method and row["lead"] is None], contest, scores)
@@ -196,18 +224,22 @@ def _by_lead(arrays: Sequence[Float64], scale: Float64, names: Sequence[str]) ->
     return [dict(zip(names, scores[lead * width : (lead + 1) * width], strict=True)) for lead in range(horizon)]
 
 
-def _compare(contest: Contest, method: str, feature: str | None, at: Sequence[int], units: Float64) -> Comparison:
-    errors = [((contest.actual - contest.forecasts[each]) / units)[..., at] ** 2 for each in (method, ENSEMBLE)]
-    both = ~np.isnan(errors[0]) & ~np.isnan(errors[1])
-    losses = [_mean_loss(np.where(both, each, np.nan)) for each in errors]
+def _compare(pair: tuple[Float64, Float64], contest: Contest, test: Test) -> Comparison:
+    """Compares two (B, H, P) squared errors."""
+    both = ~np.isnan(pair[0]) & ~np.isnan(pair[1])
+    squares = [np.where(both, each, np.nan) for each in pair]
+    losses = [_mean_loss(each) for each in squares]
     scored = both.any(axis=(1, 2))
-    test = diebold_mariano(
-        losses[0][scored], losses[1][scored], overlapping_origins(contest.first[scored], contest.horizon)
-    )
-    sums = [float(each[both].sum()) for each in errors]
-    relative = float(np.sqrt(sums[0] / sums[1])) if sums[1] > 0 else None
-    statistic, p_value = (test.statistic, test.p_value) if test else (None, None)
-    return Comparison(method, feature, int(scored.sum()), relative, statistic, p_value)
+    found = test(losses[0][scored], losses[1][scored], overlapping_origins(contest.first[scored], contest.horizon))
+    by_lead = [np.nansum(each, axis=(0, 2)) for each in squares]
+    relative = _root_ratio(float(np.sum(by_lead[0])), float(np.sum(by_lead[1])))
+    statistic, p_value = (found.statistic, found.p_value) if found else (None, None)
+    leads = tuple(_root_ratio(*pair) for pair in zip(*(each.tolist() for each in by_lead), strict=True))
+    return Comparison("", None, int(scored.sum()), relative, statistic, p_value, by_lead=leads)
+
+
+def _root_ratio(above: float, below: float) -> float | None:
+    return float(np.sqrt(above / below)) if below > 0 else None
 
 
 def _mean_loss(squares: Float64) -> Float64:

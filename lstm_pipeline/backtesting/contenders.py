@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,6 +31,7 @@ class Contest:
         actual: (B, H, P) the observed values in their own units; NaN where nothing was observed.
         forecasts: method → (B, H, P); NaN at the origins that a method leaves out.
         limits: the smallest and the largest possible value of each feature; None: there are none.
+        own_limits: method → limits of its own, in place of `limits`.
     """
 
     names: tuple[str, ...]
@@ -38,6 +39,11 @@ class Contest:
     actual: Float64
     forecasts: Mapping[str, Float64]
     limits: Limits | None = None
+    own_limits: Mapping[str, Limits | None] = field(default_factory=dict)
+
+    def limits_of(self, method: str) -> Limits | None:
+        """The limits within which a method's intervals stay."""
+        return self.own_limits.get(method, self.limits)
 
     @property
     def horizon(self) -> int:

@@ -6,6 +6,7 @@ publishing, the ensemble of a version, and its forecasts. The networks themselve
 """
 
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
+from lstm_pipeline.forecasting.champion import first_evaluated, first_unseen
 from lstm_pipeline.forecasting.dataset import CONSTANT, Dataset, build_dataset, training_series
 from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models, training_log
 from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
@@ -15,7 +16,14 @@ from lstm_pipeline.forecasting.issued import Author, Issue, Issued, issued_forec
 from lstm_pipeline.forecasting.live_widths import LiveWidth, LiveWidths, store_live_widths
 from lstm_pipeline.forecasting.notes import data_notes, described_data
 from lstm_pipeline.forecasting.publishing import Published, promote_refused, publish, require_fit, require_refused
-from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, Rolled, held_out_origins, roll_from, roll_held_out
+from lstm_pipeline.forecasting.rolling import (
+    MAX_ORIGINS,
+    Rolled,
+    evenly_spread,
+    held_out_origins,
+    roll_from,
+    roll_held_out,
+)
 from lstm_pipeline.forecasting.tasks import OnEpoch, TrainingRun, resolve_options
 from lstm_pipeline.forecasting.training import GroupsFailed, train_group, train_groups
 from lstm_pipeline.forecasting.variants import variants_of
@@ -46,6 +54,9 @@ __all__ = [
     "data_notes",
     "described_data",
     "evaluate",
+    "evenly_spread",
+    "first_evaluated",
+    "first_unseen",
     "forecast",
     "held_out_origins",
     "issued_forecasts",

@@ -185,6 +185,14 @@ def first_unseen(dataset: Dataset, models: Sequence[ModelMetadata]) -> int:
     return max(_row_after(dataset, stamp) for model in models for stamp in _seen(model))
 
 
+def first_evaluated(dataset: Dataset, version: EnsembleMetadata) -> int:
+    """The first row of the test part that a version was scored on; its blend was fitted on rows before it."""
+    rows = version.evaluation.get("rows")
+    if not isinstance(rows, dict) or "first" not in rows:
+        return 0
+    return _row_after(dataset, pd.Timestamp(rows["first"]) - pd.Timedelta(microseconds=1))
+
+
 def _judged(project: Project, dataset: Dataset, challenger: StoredModel, champions: InUse | None) -> _Case:
     rule, group = project.spec.promotion, challenger.group
     version = champions.record.version if champions else None
@@ -223,7 +231,7 @@ def _compared(
     if blends:
         start = max(start, dataset.split.test)  # a new blend is fitted on the validation part
     if calibration.is_blend:
-        start = max(start, _first_evaluated(dataset, version))  # and that of the version in use on the rows before
+        start = max(start, first_evaluated(dataset, version))  # and that of the version in use on the rows before
     if dataset.split.rows - start < FEWEST_ROWS:
         return _too_few(dataset.split.rows - start)
     horizon = min(project.spec.prediction.forecast_horizon, dataset.split.rows - dataset.split.test)
@@ -284,14 +292,6 @@ def _row_after(dataset: Dataset, stamp: pd.Timestamp) -> int:
     clock = dataset.series.timeline.wall_clock(dataset.series.steps)
     before = np.flatnonzero(clock <= stamp)
     return int(before[-1]) + 1 if len(before) else 0
-
-
-def _first_evaluated(dataset: Dataset, version: EnsembleMetadata) -> int:
-    """The first row of the test part that a version was scored on; its blend was fitted on rows before it."""
-    rows = version.evaluation.get("rows")
-    if not isinstance(rows, dict) or "first" not in rows:
-        return 0
-    return _row_after(dataset, pd.Timestamp(rows["first"]) - pd.Timedelta(microseconds=1))
 
 
 def _kept_apart(cases: Sequence[_Case]) -> list[Decision]:

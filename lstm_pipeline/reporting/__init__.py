@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         note_lines,
         versions_table,
     )
+    from lstm_pipeline.reporting.versions import comparison_views, draw_comparison, verdict_line
 
 __all__ = [
     "ReplayBar",
@@ -34,10 +35,12 @@ __all__ = [
     "authored",
     "backtest_tables",
     "comparison_tables",
+    "comparison_views",
     "coverage_line",
     "decision_rows",
     "decisions_table",
     "draw_backtest",
+    "draw_comparison",
     "draw_forecast",
     "draw_live_accuracy",
     "draw_live_leads",
@@ -53,6 +56,7 @@ __all__ = [
     "note_lines",
     "picture",
     "status_views",
+    "verdict_line",
     "versions_table",
     "write_actions",
 ]
@@ -74,6 +78,7 @@ _NAMES = {
         "note_lines",
         "versions_table",
     ),
+    "versions": ("comparison_views", "draw_comparison", "verdict_line"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 

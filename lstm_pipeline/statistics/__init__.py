@@ -33,7 +33,13 @@ from lstm_pipeline.statistics.metrics import Metrics, left_out, mean_over_featur
 from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUAL_DEFINITIONS
 from lstm_pipeline.statistics.residuals import residual_summary
 from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
-from lstm_pipeline.statistics.significance import diebold_mariano, overlapping_origins
+from lstm_pipeline.statistics.significance import (
+    DieboldMariano,
+    diebold_mariano,
+    holm,
+    overlapping_origins,
+    robust_diebold_mariano,
+)
 
 __all__ = [
     "BASELINES",
@@ -42,6 +48,7 @@ __all__ = [
     "METRIC_NAMES",
     "RECENT_ORIGINS",
     "RESIDUAL_DEFINITIONS",
+    "DieboldMariano",
     "Drift",
     "DriftReference",
     "ErrorSizes",
@@ -65,6 +72,7 @@ __all__ = [
     "fit_blend",
     "fit_linear",
     "fit_scaler",
+    "holm",
     "independent_share",
     "interval_columns",
     "interval_score",
@@ -75,6 +83,7 @@ __all__ = [
     "naive_scale",
     "overlapping_origins",
     "residual_summary",
+    "robust_diebold_mariano",
     "rolling_intervals",
     "rows_to_read",
     "scaled_rmse",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,10 +41,7 @@ def diebold_mariano(first: Float64, second: Float64, overlap: int) -> DieboldMar
     Returns:
         The result, or None if there are too few origins for that overlap or the difference never varies.
     """
-    from scipy.special import stdtr  # takes a third of a second to import
-
-    difference = first - second
-    difference = difference[~np.isnan(difference)]
+    difference = _differences(first, second)
     count, ahead = len(difference), overlap + 1
     if ahead >= count:  # the correction would be 0
         return None
@@ -52,7 +50,55 @@ def diebold_mariano(first: Float64, second: Float64, overlap: int) -> DieboldMar
     if variance <= _ROUNDING * float(np.mean(difference**2)):
         return None
     statistic = float(difference.mean() / np.sqrt(variance / count) * np.sqrt(correction))
-    return DieboldMariano(statistic, float(2 * stdtr(count - 1, -abs(statistic))))
+    return _against_student(statistic, count - 1)
+
+
+def robust_diebold_mariano(first: Float64, second: Float64, overlap: int) -> DieboldMariano | None:
+    """`diebold_mariano` for losses whose difference is autocorrelated beyond the steps that forecasts share.
+
+    A version may be ahead for weeks, in one season or kind of weather, so that many origins tell little more than one.
+    The long-run variance of n differences d is estimated by cosines, as the mean of v squares Λ(j)², Λ(j) = √(2 / n) Σ
+    d(t) cos(π j (t - 1/2) / n), t = 1 … n, and the statistic is compared with Student's t of v degrees of freedom. v =
+    0.4 n^(2/3), and at most n / (overlap + 1): the number of forecasts that do not overlap (Lazarus, Lewis, Stock &
+    Watson 2018, "HAR Inference: Recommendations for Practice").
+
+    Args:
+        first, second, overlap: as for `diebold_mariano`.
+
+    Returns:
+        The result, or None if there are too few origins for that overlap or the difference never varies.
+    """
+    difference = _differences(first, second)
+    count = len(difference)
+    if overlap + 1 >= count:
+        return None
+    freedom = max(1, min(int(0.4 * count ** (2 / 3)), count // (overlap + 1)))
+    angles = np.pi * np.arange(1, freedom + 1)[:, None] * (np.arange(count) + 0.5) / count
+    variance = float(np.mean(2 / count * (np.cos(angles) @ (difference - difference.mean())) ** 2))
+    if variance <= _ROUNDING * float(np.mean(difference**2)):
+        return None
+    return _against_student(float(difference.mean() / np.sqrt(variance / count)), freedom)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """p-values adjusted for their number (Holm 1979).
+
+    If those below 0.05 are called significant, the probability that even one of them is so by chance is at most 5 %,
+    however the tests depend on each other: features of one plant rarely err independently.
+
+    Args:
+        p_values: None where there was no test; these do not count.
+
+    Returns:
+        The adjusted values in the same order, at least as large as the given ones and at most 1.
+    """
+    known = sorted((value, index) for index, value in enumerate(p_values) if value is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (value, index) in enumerate(known):
+        largest = max(largest, min(1.0, value * (len(known) - rank)))
+        adjusted[index] = largest
+    return adjusted
 
 
 def overlapping_origins(first: Integers, horizon: int) -> int:
@@ -67,6 +113,17 @@ def overlapping_origins(first: Integers, horizon: int) -> int:
     while apart + 1 < len(first) and (first[apart + 1 :] - first[: -apart - 1]).min() < horizon:
         apart += 1
     return apart
+
+
+def _differences(first: Float64, second: Float64) -> Float64:
+    difference = first - second
+    return np.asarray(difference[~np.isnan(difference)])
+
+
+def _against_student(statistic: float, freedom: int) -> DieboldMariano:
+    from scipy.special import stdtr  # takes a third of a second to import
+
+    return DieboldMariano(statistic, float(2 * stdtr(freedom, -abs(statistic))))
 
 
 def _long_run_variance(values: Float64, lags: int) -> float:

@@ -12,6 +12,7 @@ from lstm_pipeline.backtesting.comparison import (
     score_table,
 )
 from lstm_pipeline.backtesting.contenders import Contest, joined
+from lstm_pipeline.statistics import Limits
 
 NAN = np.nan
 GROUPS = {"left": ["a"], "right": ["b", "c"]}
@@ -127,6 +128,22 @@ def test_parts_are_joined_in_order() -> None:
     assert list(joined(parts, blended=False).forecasts) == ["ensemble"]
 
 
+def test_another_reference_and_groups() -> None:
+    """a is off by 1 and 2 (ensemble) against 2 and 2; b is the same; c has no unit."""
+    found = {(each.group, each.feature): each for each in compare(FOUND, SCALE, "seasonal_naive", GROUPS)[:6]}
+    assert list(found) == [(None, None), ("left", None), ("right", None), (None, "a"), (None, "b"), (None, "c")]
+    assert {each.method for each in found.values()} == {"ensemble"}
+    assert found["left", None].relative_rmse == found[None, "a"].relative_rmse == pytest.approx(np.sqrt(5 / 8))
+    assert found["left", None].by_lead == found[None, "a"].by_lead == pytest.approx((1 / 2, 1))
+    assert found["right", None].by_lead == (1, 1)
+    assert found[None, "c"].by_lead == (None, None)
+    assert found[None, None].by_lead == pytest.approx((np.sqrt((1 / 4 + 1) / (4 / 4 + 1)), 1))
+    table = score_table(FOUND, GROUPS, SCALE, compare(FOUND, SCALE, "seasonal_naive", GROUPS)).to_pylist()
+    rows = {(row["group"], row["feature"], row["lead"]): row for row in table if row["method"] == "ensemble"}
+    assert rows["left", None, None]["relative_rmse"] == pytest.approx(np.sqrt(5 / 8))
+    assert rows["left", None, 1]["relative_rmse"] is None
+
+
 # intervals
 
 
@@ -161,6 +178,15 @@ def test_intervals_of_every_method_are_scored_by_its_own_earlier_errors() -> Non
     assert naive["wql"] == pytest.approx(((3 + 0.2 * 5) / 3 + (0 + 0.2 * 5 * narrower) / 3) / 23)
     assert rows["rare", "left", "a"]["wql"] is None
     assert {row["coverage_80"] for row in table.to_pylist() if row["lead"] is not None} == {None}
+
+
+def test_intervals_keep_within_the_limits_of_their_method() -> None:
+    errors = np.random.default_rng(3).normal(size=(60, 1, 1))
+    both = {"one": np.zeros(errors.shape), "other": np.zeros(errors.shape)}
+    own: dict[str, Limits | None] = {"other": (np.array([-0.1]), np.array([0.1]))}
+    found = interval_scores(Contest(("a",), np.arange(60), errors, both, own_limits=own), [80], 1)
+    assert found["one"].coverage[80][0] > 0.7
+    assert found["other"].coverage[80][0] < 0.2
 
 
 def test_the_intervals_of_every_origin_are_scored() -> None:
