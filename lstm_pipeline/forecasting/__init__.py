@@ -10,7 +10,8 @@ from lstm_pipeline.forecasting.dataset import CONSTANT, Dataset, build_dataset, 
 from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models, training_log
 from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
-from lstm_pipeline.forecasting.history import History, known_series
+from lstm_pipeline.forecasting.held_out import held_out_of, with_split
+from lstm_pipeline.forecasting.history import History, history_of, known_series
 from lstm_pipeline.forecasting.issued import Author, Issue, Issued, issued_forecasts, keep_issued, read_issued
 from lstm_pipeline.forecasting.live_widths import LiveWidth, LiveWidths, store_live_widths
 from lstm_pipeline.forecasting.notes import data_notes, described_data
@@ -47,7 +48,9 @@ __all__ = [
     "described_data",
     "evaluate",
     "forecast",
+    "held_out_of",
     "held_out_origins",
+    "history_of",
     "issued_forecasts",
     "keep_issued",
     "known_series",
@@ -67,4 +70,5 @@ __all__ = [
     "training_log",
     "training_series",
     "variants_of",
+    "with_split",
 ]
