@@ -73,8 +73,8 @@ def _importance_table(found: Explanation) -> Table:
     table = Table(
         title=f"What {found.version} forecasts from: {counted(importance.origins, 'held-out origin')}, "
         f"{counted(importance.horizon, 'step')} each",
-        caption="rise of the scaled rmse when an input, or a block of its lags, comes from another origin; lag 1 is the "
-        "last row, 'ahead' what is known of the steps to come; rises up to the noise are left out",
+        caption="rise of the scaled rmse when an input, or a block of its lags, comes from another origin; lag 1 is "
+        "the last row, 'ahead' what is known of the steps to come; rises up to the noise are left out",
         title_justify="left",
         caption_justify="left",
     )
@@ -101,8 +101,8 @@ def _attribution_table(attribution: Attribution) -> Table:
     """What moved one forecast."""
     table = Table(
         title=f"What moved the forecast after {attribution.origin}",
-        caption="integrated gradients of the networks' first pass, its mean over the steps, in each feature's own units; "
-        "'level' is the forecast if every input stayed at its mean over the window",
+        caption="integrated gradients of the networks' first pass, its mean over the steps, in each feature's own "
+        "units; 'level' is the forecast if every input stayed at its mean over the window",
         title_justify="left",
         caption_justify="left",
     )
