@@ -217,6 +217,8 @@ def _of_features(found: Explanation, chosen: Sequence[int]) -> Explanation:
             rise=importance.rise[at],
             error=importance.error[at],
             floor=importance.floor[at],
+            input_floor=importance.input_floor[at],
+            block_floor=importance.block_floor[at],
         ),
         attribution=replace(
             attribution,

@@ -143,7 +143,7 @@ class Explanation:
 
 
 _ARRAYS: dict[type, tuple[str, ...]] = {
-    Importance: ("rise", "error", "floor"),
+    Importance: ("rise", "error", "floor", "input_floor", "block_floor"),
     Attribution: ("values", "forecast", "baseline", "gap"),
 }
 

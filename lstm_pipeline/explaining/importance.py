@@ -36,6 +36,7 @@ class Importance:
         rise: (P, I, K) mean rise of the error over the repeats.
         error: (P,) the error of the forecasts as they are; NaN without observed values.
         floor: (P,) rises up to this one are noise.
+        input_floor, block_floor: (P,) the same for the sums by input and by block, whose noise adds up.
         horizon, origins, repeats, seed: of the measurement.
     """
 
@@ -45,6 +46,8 @@ class Importance:
     rise: Float64
     error: Float64
     floor: Float64
+    input_floor: Float64
+    block_floor: Float64
     horizon: int
     origins: int
     repeats: int
@@ -129,7 +132,9 @@ def permutation_importance(
         blocks=grid.blocks,
         rise=rise,
         error=before,
-        floor=_floor(rises),
+        floor=_floor(rises.reshape(*rises.shape[:2], -1)),
+        input_floor=_floor(rises.sum(axis=3)),
+        block_floor=_floor(rises.sum(axis=2)),
         horizon=horizon,
         origins=len(first),
         repeats=repeats,
@@ -146,11 +151,11 @@ def _donors(count: int, generator: np.random.Generator) -> Integers:
 
 
 def _floor(rises: Float64) -> Float64:
-    """(P,) what counts as noise, from the (R, P, I, K) rises."""
+    """(P,) what counts as noise, from (R, P, n) rises."""
     repeats = len(rises)
     spread = rises.std(axis=0, ddof=1) if repeats > 1 else np.zeros(rises.shape[1:])
-    pooled = np.sqrt((spread**2).mean(axis=(1, 2)) / repeats)
-    falls = -rises.mean(axis=0).min(axis=(1, 2), initial=0.0)
+    pooled = np.sqrt((spread**2).mean(axis=1) / repeats)
+    falls = -rises.mean(axis=0).min(axis=1, initial=0.0)
     return np.asarray(np.maximum(2 * pooled, falls), np.float64)
 
 

@@ -16,12 +16,13 @@ from lstm_pipeline.arrays import Float64, Integers
 from lstm_pipeline.explaining import Attribution, Explanation, Importance, WhatIf
 from lstm_pipeline.reporting.charts import ACCENT, FORECAST, PAST, to_png
 from lstm_pipeline.reporting.lettering import families, lines_of
-from lstm_pipeline.reporting.markdown import method_name
 from lstm_pipeline.wording import counted, listed, number, plain
 
 _TOP, _MOST_STEPS = 5, 12
 _MOST_FEATURES, _MOST_INPUTS = 30, 30
-_CELL, _LETTERS = 0.34, 26
+_CELL, _LETTERS = 0.34, 26  # inches of a cell, letters of a name
+_MOST_BARS, _MOST_CELLS, _PANEL = 6, 8, 2.2  # panels of bars, bars in each, inches of a row of panels
+_SLIGHT, _ROUNDING = 0.01, 1e-5
 _BLUES = LinearSegmentedColormap.from_list("blues", ["#f5f7fb", FORECAST, "#0b2a6f"])
 
 
@@ -74,7 +75,7 @@ def _importance_table(found: Explanation) -> Table:
         title=f"What {found.version} forecasts from: {counted(importance.origins, 'held-out origin')}, "
         f"{counted(importance.horizon, 'step')} each",
         caption="rise of the scaled rmse when an input, or a block of its lags, comes from another origin; lag 1 is "
-        "the last row, 'ahead' what is known of the steps to come; rises up to the noise are left out",
+        "the last row, 'ahead' what is known of the steps to come; rises that are noise are left out",
         title_justify="left",
         caption_justify="left",
     )
@@ -82,12 +83,13 @@ def _importance_table(found: Explanation) -> Table:
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for name in ("inputs", "lags", "made of"):
         table.add_column(name, overflow="fold")
+    labels = [block.label for block in importance.blocks]
     for index, feature in enumerate(importance.features):
-        floor = importance.floor[index]
-        inputs = _top(importance.by_input[index], floor, importance.inputs)
-        lags = _top(importance.by_block[index], floor, [block.label for block in importance.blocks])
-        parts = [f"{method_name(name)} {weight:.0%}" for name, weight in found.shares[feature].items()]
-        table.add_row(plain(feature), number(importance.error[index]), number(floor), inputs, lags, listed(parts))
+        inputs = _top(importance.by_input[index], importance.input_floor[index], importance.inputs)
+        lags = _top(importance.by_block[index], importance.block_floor[index], labels)
+        parts = [f"{name.replace('_', ' ')} {weight:.0%}" for name, weight in found.shares[feature].items()]
+        numbers = (number(float(values[index])) for values in (importance.error, importance.input_floor))
+        table.add_row(plain(feature), *numbers, inputs, lags, listed(parts))
     return table
 
 
@@ -100,7 +102,7 @@ def _top(values: Float64, floor: float, labels: Sequence[str]) -> str:
 def _attribution_table(attribution: Attribution) -> Table:
     """What moved one forecast."""
     table = Table(
-        title=f"What moved the forecast after {attribution.origin}",
+        title=f"What moved the forecast after {_time(attribution.origin)}",
         caption="integrated gradients of the networks' first pass, its mean over the steps, in each feature's own "
         "units; 'level' is the forecast if every input stayed at its mean over the window",
         title_justify="left",
@@ -124,8 +126,20 @@ def _attribution_table(attribution: Attribution) -> Table:
 
 def _moved(values: Float64, labels: Sequence[str]) -> str:
     """The values furthest from 0 with their sign, one on each line."""
-    order = [index for index in np.argsort(-np.abs(values), kind="stable")[:_TOP] if values[index]]
+    order = _largest(values, _TOP)
     return "\n".join(f"{plain(labels[index])} {_signed(float(values[index]))}" for index in order) or "none"
+
+
+def _largest(values: Float64, most: int) -> list[int]:
+    """The places of the values furthest from 0, without those below a hundredth of the furthest."""
+    sizes = np.abs(values)
+    order = np.argsort(-sizes, kind="stable")[:most]
+    return [int(index) for index in order if sizes[index] > _SLIGHT * sizes.max()]
+
+
+def _time(stamp: str) -> str:
+    """A time on the wall clock as a person writes it: without midnight, and with a space before the hours."""
+    return stamp.removesuffix("T00:00:00").replace("T", " ")
 
 
 def _signed(value: float) -> str:
@@ -133,61 +147,69 @@ def _signed(value: float) -> str:
 
 
 def _what_if_table(what_if: WhatIf) -> Table:
-    """The forecast with and without the changes: the first steps, and the mean of all."""
-    table = Table(title=f"What if {listed(what_if.changes)}", title_justify="left")
+    """The forecast with the changes, and how far it differs: the first steps, and the mean of all.
+
+    Features that do not change, up to the rounding of float32, are only named.
+    """
+    sizes, changes = np.abs(what_if.before).max(axis=0), np.abs(what_if.change).max(axis=0)
+    moved = np.flatnonzero(changes > _ROUNDING * np.maximum(sizes, 1e-9))
+    shown = moved[np.argsort(-changes[moved] / np.maximum(sizes[moved], 1e-9), kind="stable")][: 2 * _TOP]
+    same = [plain(name) for index, name in enumerate(what_if.features) if index not in moved]
+    table = Table(
+        title=f"What if {listed(what_if.changes)}: the forecast, and its change",
+        caption=f"unchanged: {listed(same)}" if same else None,
+        title_justify="left",
+        caption_justify="left",
+    )
     table.add_column("step", no_wrap=True)
-    shown = list(what_if.features)[: 2 * _TOP]
-    for name in shown:
-        table.add_column(plain(name), justify="right", overflow="fold")
+    for index in shown:
+        table.add_column(plain(what_if.features[index]), justify="right", overflow="fold")
     for row, step in enumerate(what_if.steps[:_MOST_STEPS]):
-        pairs = zip(what_if.after[row, : len(shown)], what_if.change[row, : len(shown)], strict=True)
-        table.add_row(step, *(f"{number(float(after))} ({_signed(float(change))})" for after, change in pairs))
+        pairs = ((float(what_if.after[row, index]), float(what_if.change[row, index])) for index in shown)
+        table.add_row(_time(step), *(f"{number(after)} ({_signed(change)})" for after, change in pairs))
     table.add_section()
-    means = what_if.change.mean(axis=0)[: len(shown)]
-    more = len(what_if.steps) - _MOST_STEPS
-    if more > 0:
-        table.add_row(f"… {more} more", *([""] * len(shown)))
-    table.add_row("mean change", *(_signed(float(mean)) for mean in means))
+    if len(what_if.steps) > _MOST_STEPS:
+        table.add_row(f"… {len(what_if.steps) - _MOST_STEPS} more", *([""] * len(shown)))
+    table.add_row("mean change", *(_signed(float(what_if.change[:, index].mean())) for index in shown))
     return table
 
 
 def draw_explanation(found: Explanation) -> bytes:
-    """Heat maps of importance by input and by lag, and what moved the forecast, as PNG.
+    """Heat maps of importance by input and by lag, and what moved the forecasts of a few features, as PNG.
 
-    The darkest cell of a feature is its most important input or lag; rises up to the noise are blank.
+    The darkest cell of a feature is its most important input or lag; rises that are noise are blank.
     """
     importance, attribution = found.importance, found.attribution
     rows = min(len(importance.features), _MOST_FEATURES)
     inputs = _most_important(importance)
-    height, blocks = _CELL * max(rows, 2), len(importance.blocks)
-    bars = min(len(attribution.features), 3)
-    left, gap, above, between = 2.0, 0.5, 1.45, 1.0
-    width = max(left + _CELL * (len(inputs) + blocks) + gap + 0.4, 9.0)
-    bar_rows = min(len(inputs), 8)
-    bar_height = 0.22 * bar_rows + 0.2
-    total = above + height + between + bar_height + 0.55
+    names, labels = [importance.inputs[index] for index in inputs], [block.label for block in importance.blocks]
+    cells, bars = len(names) + len(labels), min(len(attribution.features), _MOST_BARS)
+    left, gap, right, between = 2.0, 0.5, 0.4, 0.95
+    above = 0.62 + 0.055 * min(max(map(len, (*names, *labels))), 18)
+    panel_rows, height = -(-bars // 3), _CELL * max(rows, 2)
+    width = max(left + _CELL * cells + gap + right, 9.5)
+    total = above + height + between + _PANEL * panel_rows
     figure = Figure(figsize=(width, total))
 
     def place(x: float, y: float, wide: float, high: float) -> Axes:
         return figure.add_axes((x / width, y / total, wide / width, high / total))
 
-    bottom = total - above - height
-    share = (width - left - gap - 0.4) / (len(inputs) + blocks)
-    names = [importance.inputs[index] for index in inputs]
-    labels = [block.label for block in importance.blocks]
-    first = place(left, bottom, share * len(inputs), height)
-    second = place(left + share * len(inputs) + gap, bottom, share * blocks, height)
-    _heat(first, importance.by_input[:rows][:, inputs], importance.floor[:rows], names)
-    _heat(second, importance.by_block[:rows], importance.floor[:rows], labels)
+    bottom, share = total - above - height, (width - left - gap - right) / cells
+    first = place(left, bottom, share * len(names), height)
+    second = place(left + share * len(names) + gap, bottom, share * len(labels), height)
+    _heat(first, importance.by_input[:rows][:, inputs], importance.input_floor[:rows], names)
+    _heat(second, importance.by_block[:rows], importance.block_floor[:rows], labels)
     _write_rows(first, importance.features[:rows])
     second.set_yticks([])
     _caption(first, "input")
     _caption(second, "lag (rows before the forecast)")
-    panel = (width - 0.3) / bars
+    panel = (width - 0.2) / min(bars, 3)
     for index in range(bars):
-        axes = place(0.3 + index * panel + 1.35, 0.45, panel - 1.6, bar_height)
-        _bars(axes, attribution, index, bar_rows)
-    _write(figure, found, (bottom - between + 0.42) / total, importance.features[:rows])
+        row, column = divmod(index, 3)
+        y = _PANEL * (panel_rows - 1 - row) + 0.32
+        axes = place(0.2 + column * panel + 1.4, y, panel - 1.6, _PANEL - 0.62)
+        _bars(axes, attribution, index)
+    _write(figure, found, (bottom - 0.45) / total, importance.features[:rows])
     return to_png(figure)
 
 
@@ -233,14 +255,14 @@ def _caption(axes: Axes, text: str) -> None:
     axes.xaxis.set_label_position("bottom")
 
 
-def _bars(axes: Axes, attribution: Attribution, index: int, most: int) -> None:
-    """What the inputs add to a feature's forecast: blue up, red down."""
-    values = attribution.by_input[index]
-    order = np.argsort(-np.abs(values), kind="stable")[:most][::-1]
+def _bars(axes: Axes, attribution: Attribution, index: int) -> None:
+    """What inputs and lags add to a feature's forecast, the most first: blue up, red down."""
+    values = attribution.values[index].ravel()
+    order = _largest(values, _MOST_CELLS)[::-1]
     colours = [FORECAST if values[place] >= 0 else ACCENT for place in order]
     axes.barh(range(len(order)), values[order], color=colours, height=0.7)
-    names = ["\n".join(lines_of(attribution.inputs[place], 18, 1)) for place in order]
-    axes.set_yticks(range(len(order)), names, fontsize=7)
+    axes.set_ylim(len(order) - _MOST_CELLS - 0.5, len(order) - 0.5)
+    axes.set_yticks(range(len(order)), [_cell_name(attribution, place) for place in order], fontsize=7)
     for label in axes.get_yticklabels():
         label.set(parse_math=False, fontfamily=families())
     axes.axvline(0, color=PAST, linewidth=0.8)
@@ -253,6 +275,13 @@ def _bars(axes: Axes, attribution: Attribution, index: int, most: int) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
+def _cell_name(attribution: Attribution, place: int) -> str:
+    """`wind 4–7`: an input and a block of lags."""
+    name, block = divmod(place, len(attribution.blocks))
+    (short,) = lines_of(attribution.inputs[name], 18, 1)
+    return f"{short} {attribution.blocks[block].label}"
+
+
 def _write(figure: Figure, found: Explanation, height: float, features: Sequence[str]) -> None:
     """The headlines of the two parts."""
     importance, inches = found.importance, figure.get_figheight()
@@ -263,9 +292,8 @@ def _write(figure: Figure, found: Explanation, height: float, features: Sequence
         f"rise of the scaled rmse if the input, or the lag, comes from another of {importance.origins} held-out "
         f"origins{more}; dark: the feature's largest"
     )
-    until = (
-        f"what moved the forecast after {found.attribution.origin}, in own units: from a level window to the forecast"
-    )
+    after = _time(found.attribution.origin)
+    until = f"what moved the forecast after {after}, in own units: from a level window to the forecast"
     for text, size, y in (
         (title, 10.5, 1 - 0.08 / inches),
         (how, 8.5, 1 - 0.29 / inches),
