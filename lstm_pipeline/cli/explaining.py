@@ -46,7 +46,7 @@ def explain(spec: str, outputs: tuple[Path, ...], as_of: dt.datetime | None, **o
 
     Importance is measured on rows that the version has not seen: each input is exchanged between origins, and the rise
     of the error is what the input was worth. The explained forecast is the latest one, or the one that follows
-    --origin. With --what-if, a future covariate is changed in its plan, any other input in the last rows of the
+    --origin; without --feature, the result is kept beside the project's other data. With --what-if, a future covariate is changed in its plan, any other input in the last rows of the
     history.
     """
     for path in outputs:
@@ -81,6 +81,8 @@ def _explain(project: Project, options: ExplainOptions, as_of: dt.date, outputs:
     contents = _contents(found)
     for output in outputs:
         output.write_bytes(contents[output.suffix.lower()])
+    if options.features:  # a part of an explanation must not take the place of a whole one
+        return
     store, layout = project.registry.store, project.registry.layout
     store.write(layout.data("explanation"), contents[".parquet"])
     store.write(layout.explanation, contents[".json"])

@@ -39,6 +39,8 @@ from lstm_pipeline.registry import Version
 from lstm_pipeline.wording import counted, did_you_mean, listed
 
 USUAL_ORIGINS, _FEW = 64, 16
+_MOST_PASSES = 2**14
+"""Passes of the networks per permutation, origins times inputs times passes of a forecast: a minute or two."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,9 @@ def _importance(
 def _origins(dataset: Dataset, ensemble: Ensemble, horizon: int, wanted: int | None) -> Integers:
     """(B,) origins in the test part or, if those are few, in the validation part as well."""
     length, width = ensemble.metadata.sequence_length, len(ensemble.metadata.feature_columns)
-    most = max(_FEW, min(wanted or USUAL_ORIGINS, MOST_CELLS // (length * width)))
-    most = min(most, wanted or most)
+    passes = max(-(-horizon // model.metadata.chunk_length) for model in ensemble.models)
+    affordable = min(MOST_CELLS // (length * width), _MOST_PASSES // (width * passes))
+    most = wanted or min(USUAL_ORIGINS, max(_FEW, affordable))
     first = held_out_origins(dataset, length, horizon, most, start=dataset.split.test)
     if len(first) < min(_FEW, most):
         first = held_out_origins(dataset, length, horizon, most)
