@@ -46,8 +46,8 @@ def explain(spec: str, outputs: tuple[Path, ...], as_of: dt.datetime | None, **o
 
     Importance is measured on rows that the version has not seen: each input is exchanged between origins, and the rise
     of the error is what the input was worth. The explained forecast is the latest one, or the one that follows
-    --origin; without --feature, the result is kept beside the project's other data. With --what-if, a future covariate is changed in its plan, any other input in the last rows of the
-    history.
+    --origin. With --what-if, a future covariate is changed in its plan, any other input in the last rows of the
+    history. Without --feature, the result is kept beside the project's other data.
     """
     for path in outputs:
         if path.suffix.lower() not in _SUFFIXES:

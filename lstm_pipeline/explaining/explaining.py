@@ -222,6 +222,7 @@ def _of_features(found: Explanation, chosen: Sequence[int]) -> Explanation:
             floor=importance.floor[at],
             input_floor=importance.input_floor[at],
             block_floor=importance.block_floor[at],
+            together_rise=importance.together_rise[:, at],
         ),
         attribution=replace(
             attribution,

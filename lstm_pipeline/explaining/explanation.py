@@ -70,6 +70,10 @@ class Explanation:
             "lags": [[block.first, block.last] for block in importance.blocks],
             "importance": {
                 **{name: _plain(getattr(importance, name)) for name in _ARRAYS[Importance]},
+                "together": [
+                    {"inputs": list(names), "rise": _plain(rise)}
+                    for names, rise in zip(importance.together, importance.together_rise, strict=True)
+                ],
                 **{name: getattr(importance, name) for name in ("horizon", "origins", "repeats", "seed")},
             },
             "attribution": {
@@ -159,6 +163,9 @@ def _from_json(data: Mapping[str, Any]) -> Explanation:
     for name, values in (("rise", importance["rise"]), ("values", attribution["values"])):
         if values.shape != expected:
             raise ValueError(f"expected {name} of shape {expected}, found {values.shape}")
+    groups = importance["together"]
+    importance["together"] = tuple(tuple(group["inputs"]) for group in groups)
+    importance["together_rise"] = _array([group["rise"] for group in groups]).reshape(len(groups), len(features))
     attribution["steps"] = tuple(attribution["steps"])
     return Explanation(
         project=data["project"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ from lstm_pipeline.wording import counted
 
 OnProgress = Callable[[int, int], None]
 """Called with how many inputs and blocks are done, and how many there are."""
+
+CORRELATED, SMALLEST = 0.9, 1e-200
+"""Features with at least this correlation, up or down, are exchanged together as well."""
 
 MOST_CELLS = 2**24
 """Numbers in the windows that are rolled at a time: 64 MB in float32."""
@@ -36,6 +39,8 @@ class Importance:
         rise: (P, I, K) mean rise of the error over the repeats.
         error: (P,) the error of the forecasts as they are; NaN without observed values.
         floor: (P,) rises up to this one are noise.
+        together: inputs that move together, so that each of them alone seems to be worth little.
+        together_rise: (G, P) the rise when all lags of such inputs are exchanged at once.
         input_floor, block_floor: (P,) the same for the sums by input and by block, whose noise adds up.
         horizon, origins, repeats, seed: of the measurement.
     """
@@ -48,6 +53,8 @@ class Importance:
     floor: Float64
     input_floor: Float64
     block_floor: Float64
+    together: tuple[tuple[str, ...], ...]
+    together_rise: Float64
     horizon: int
     origins: int
     repeats: int
@@ -91,7 +98,8 @@ def permutation_importance(
 
     A block of lags of an input is taken from another origin, whole and in its order, and the forecast is made again by
     the networks and their blend with naive forecasts. No origin keeps its own block. All inputs and blocks are
-    permuted alike.
+    permuted alike. Features that are correlated are exchanged together as well, as a network that lacks one of them
+    can read it off another.
 
     What counts as noise is twice the standard error over the repeats, or the largest fall of an error if that is more:
     an input that matters makes no forecast better by being wrong (Janitza, Celik & Boulesteix 2018).
@@ -115,16 +123,21 @@ def permutation_importance(
     before = errors.of_forecast(reading.forecast(reading.windows, reading.known, reading.naive))
     rises = np.zeros((repeats, len(before), len(grid.names), len(grid.blocks)))
     cells = list(np.ndindex(len(grid.names), len(grid.blocks)))
-    together = max(1, MOST_CELLS // reading.windows.size)
+    at_once = max(1, MOST_CELLS // reading.windows.size)
     for done, (name, place) in enumerate(cells):
-        touched = reading.touched(grid, name, place)
+        touched = reading.touched(grid, [name], grid.blocks[place])
         if touched.nothing:
             continue
-        for start in range(0, repeats, together):
-            forecasts = reading.permuted(touched, donors[start : start + together])
+        for start in range(0, repeats, at_once):
+            forecasts = reading.permuted(touched, donors[start : start + at_once])
             for number, forecast in enumerate(forecasts, start):
                 rises[number, :, name, place] = errors.of_forecast(forecast) - before
         on_progress(done + 1, len(cells))
+    together, worth = _together(dataset, grid), []
+    for names in together:
+        touched = reading.touched(grid, [grid.names.index(name) for name in names], Block(0, grid.blocks[-1].last))
+        after = [errors.of_forecast(reading.permuted(touched, [donor])[0]) for donor in donors]
+        worth.append(np.mean(after, axis=0) - before)
     rise = rises.mean(axis=0)
     return Importance(
         features=tuple(ensemble.predicted),
@@ -135,6 +148,8 @@ def permutation_importance(
         floor=_floor(rises.reshape(*rises.shape[:2], -1)),
         input_floor=_floor(rises.sum(axis=3)),
         block_floor=_floor(rises.sum(axis=2)),
+        together=together,
+        together_rise=np.array(worth, np.float64).reshape(len(together), len(before)),
         horizon=horizon,
         origins=len(first),
         repeats=repeats,
@@ -148,6 +163,23 @@ def _donors(count: int, generator: np.random.Generator) -> Integers:
     donors = np.empty(count, np.int64)
     donors[order] = np.roll(order, 1)
     return donors
+
+
+def _together(dataset: Dataset, grid: Grid) -> tuple[tuple[str, ...], ...]:
+    """Groups of features whose values in the training part are correlated by at least `CORRELATED`, as chains."""
+    names = [name for name in grid.names if name in dataset.series.names]
+    values = dataset.observed_values[: dataset.split.validation][:, dataset.columns(names)]
+    centred = np.nan_to_num(values - np.nanmean(values, axis=0))
+    lengths = np.sqrt((centred**2).sum(axis=0))
+    close = np.abs(centred.T @ centred) >= CORRELATED * np.maximum(np.outer(lengths, lengths), SMALLEST)
+    group = np.arange(len(names))
+    for _ in names:  # each feature takes the smallest number of its neighbours' until no number changes
+        before, group = group, np.where(close, group, len(names)).min(axis=1, initial=len(names))
+        group = np.minimum(before, group)
+        if np.array_equal(before, group):
+            break
+    found = (tuple(names[place] for place in np.flatnonzero(group == number)) for number in np.unique(group))
+    return tuple(each for each in found if len(each) > 1)
 
 
 def _floor(rises: Float64) -> Float64:
@@ -227,17 +259,16 @@ class _Reading:
         naive = naive_forecasts(filled.values, first, horizon, season)[..., dataset.columns(ensemble.predicted)]
         return _Reading(dataset, ensemble, first, windows, known, naive)
 
-    def touched(self, grid: Grid, name: int, place: int) -> _Touched:
-        """Where an input's numbers in a block are."""
-        block = grid.blocks[place]
+    def touched(self, grid: Grid, inputs: Sequence[int], block: Block) -> _Touched:
+        """Where the inputs' numbers in a block are."""
 
         def inside(lags: Integers) -> Flags:
             return np.asarray((lags >= block.first) & (lags <= block.last))
 
-        own = np.array([feature == grid.names[name] for feature in self.ensemble.predicted])
+        own = np.array([grid.names.index(feature) in inputs for feature in self.ensemble.predicted])
         return _Touched(
-            window=inside(grid.window) & (grid.owner == name),
-            known=inside(grid.known) & (grid.known_owner == name),
+            window=inside(grid.window) & np.isin(grid.owner, inputs),
+            known=inside(grid.known) & np.isin(grid.known_owner, inputs),
             naive=inside(grid.naive)[..., None] & own,
         )
 

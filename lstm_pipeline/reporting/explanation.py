@@ -62,7 +62,8 @@ class ExplainBar:
 
 def explanation_views(found: Explanation) -> list[Table | str]:
     """The tables of an explanation, and lines about how they were made."""
-    views: list[Table | str] = [_importance_table(found), _attribution_table(found.attribution)]
+    views: list[Table | str] = [_importance_table(found), *_together_lines(found.importance)]
+    views.append(_attribution_table(found.attribution))
     if found.what_if is not None:
         views.append(_what_if_table(found.what_if))
     return [*views, *(f"note: {plain(note)}" for note in found.notes)]
@@ -91,6 +92,18 @@ def _importance_table(found: Explanation) -> Table:
         numbers = (number(float(values[index])) for values in (importance.error, importance.input_floor))
         table.add_row(plain(feature), *numbers, inputs, lags, listed(parts))
     return table
+
+
+def _together_lines(importance: Importance) -> list[str]:
+    """What correlated inputs are worth together, a line each."""
+    lines = []
+    for names, rises in zip(importance.together, importance.together_rise, strict=True):
+        order = [index for index in np.argsort(-rises)[:_TOP] if rises[index] > importance.input_floor[index]]
+        worth = [f"{plain(importance.features[index])} {number(float(rises[index]))}" for index in order]
+        lines.append(
+            f"move together, exchanged at once: {listed([plain(name) for name in names])}: {listed(worth) or 'none'}"
+        )
+    return lines
 
 
 def _top(values: Float64, floor: float, labels: Sequence[str]) -> str:

@@ -28,9 +28,9 @@ def lagged_table() -> pa.Table:
     return pa.table({"date": days, "x": x[LAG:], "y": 3 * x[:-LAG] + 0.1 * noise[1, LAG:], "z": noise[2, LAG:]})
 
 
-def lagged_dataset(**changes: Any) -> Dataset:
+def lagged_dataset(table: pa.Table | None = None, **changes: Any) -> Dataset:
     groups = {"features_to_predict": ["y"], "feature_groups": {"only": ["y"]}, "models_config": {}, "drop_cols": []}
-    return mill_dataset(lagged_table(), **{**groups, **changes})
+    return mill_dataset(lagged_table() if table is None else table, **{**groups, **changes})
 
 
 def importance_of(dataset: Dataset, ensemble: Ensemble, horizon: int = 1, **options: Any) -> Importance:
@@ -119,6 +119,21 @@ def test_the_grid_reaches_back_to_the_season_if_that_is_blended_in() -> None:
     assert grid_of(networks, 3).blocks[-1] == Block(8, 8)
     assert grid_of(Ensemble(networks.models, "v1", blend), 3).blocks[-1] == Block(16, 20)
     np.testing.assert_array_equal(grid_of(networks, 3).naive, [[20, 19, 18], [1, 1, 1]])
+
+
+def test_correlated_inputs_are_exchanged_together_as_well() -> None:
+    """`x` has a twin and the network reads half of each: each alone is worth about half of the two."""
+    table = lagged_table()
+    twin = -2 * table["x"].to_numpy() + 5  # correlated by -1
+    dataset = lagged_dataset(table.append_column("twin", pa.array(twin)))
+    ensemble = linear_ensemble(dataset, {"y": [(LAG, "x", 0.5), (LAG, "twin", -0.5)]})
+    found = importance_of(dataset, ensemble)
+    assert found.together == (("twin", "x"),)
+    alone = found.by_input[0][[found.inputs.index(name) for name in ("twin", "x")]]
+    np.testing.assert_allclose(alone[0], alone[1], rtol=1e-4)
+    whole = importance_of(dataset, linear_ensemble(dataset, {"y": [(LAG, "x", 1.0)]}))
+    np.testing.assert_allclose(found.together_rise, [[whole.by_input[0, whole.inputs.index("x")]]], rtol=1e-3)
+    assert found.together_rise[0, 0] > 1.8 * alone[0]
 
 
 def test_one_origin_is_too_few() -> None:
