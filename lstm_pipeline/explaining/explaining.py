@@ -39,7 +39,7 @@ from lstm_pipeline.registry import Version
 from lstm_pipeline.wording import counted, did_you_mean, listed
 
 USUAL_ORIGINS, _FEW = 64, 16
-_MOST_PASSES = 2**14
+_MOST_PASSES = 2**16
 """Passes of the networks per permutation, origins times inputs times passes of a forecast: a minute or two."""
 
 

@@ -198,7 +198,7 @@ def draw_explanation(found: Explanation) -> bytes:
     names, labels = [importance.inputs[index] for index in inputs], [block.label for block in importance.blocks]
     cells, bars = len(names) + len(labels), min(len(attribution.features), _MOST_BARS)
     left, gap, right, between = 2.0, 0.5, 0.4, 0.95
-    above = 0.62 + 0.055 * min(max(map(len, (*names, *labels))), 18)
+    above = 0.62 + 0.055 * min(max(map(len, (*names, *labels))), 20)
     panel_rows, height = -(-bars // 3), _CELL * max(rows, 2)
     width = max(left + _CELL * cells + gap + right, 9.5)
     total = above + height + between + _PANEL * panel_rows
@@ -243,7 +243,7 @@ def _heat(axes: Axes, values: Float64, floor: Float64, labels: Sequence[str]) ->
         colour = "white" if shares[row, column] > 0.45 else "black"
         text = f"{clear[row, column]:.2g}"
         axes.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
-    shown = ["\n".join(lines_of(label, 18, 2)) for label in labels]
+    shown = [lines_of(label, 20, 1)[0] for label in labels]
     axes.set_xticks(range(len(labels)), shown, fontsize=7, rotation=45, ha="left", rotation_mode="anchor")
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
