@@ -65,6 +65,8 @@ def explanation_views(found: Explanation) -> list[Table | str]:
     views: list[Table | str] = [_importance_table(found), *_together_lines(found.importance)]
     views.append(_attribution_table(found.attribution))
     if found.what_if is not None:
+        # not the table's title, which would be as narrow as the table
+        views.append(f"What if {plain(listed(found.what_if.changes))}: the forecast, and its change")
         views.append(_what_if_table(found.what_if))
     return [*views, *(f"note: {plain(note)}" for note in found.notes)]
 
@@ -169,9 +171,7 @@ def _what_if_table(what_if: WhatIf) -> Table:
     shown = moved[np.argsort(-changes[moved] / np.maximum(sizes[moved], 1e-9), kind="stable")][: 2 * _TOP]
     same = [plain(name) for index, name in enumerate(what_if.features) if index not in moved]
     table = Table(
-        title=f"What if {listed(what_if.changes)}: the forecast, and its change",
         caption=f"unchanged: {listed(same)}" if same else None,
-        title_justify="left",
         caption_justify="left",
     )
     table.add_column("step", no_wrap=True)
