@@ -19,7 +19,7 @@ FLOORS = (
     ("tables", "sql", "timeseries", "registry", "network"),
     ("projects",),
     ("forecasting",),
-    ("backtesting", "verification"),
+    ("backtesting", "verification", "explaining"),
     ("monitoring",),
     ("reporting",),
     ("orchestration",),

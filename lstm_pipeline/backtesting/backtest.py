@@ -21,8 +21,8 @@ from lstm_pipeline.backtesting.contenders import (
     joined,
     with_statistical,
 )
-from lstm_pipeline.backtesting.retraining import retrain, with_split
-from lstm_pipeline.errors import DataError, RegistryError
+from lstm_pipeline.backtesting.retraining import retrain
+from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting import (
     MAX_ORIGINS,
     Dataset,
@@ -30,23 +30,19 @@ from lstm_pipeline.forecasting import (
     OnEpoch,
     build_dataset,
     evenly_spread,
-    first_evaluated,
-    first_unseen,
+    held_out_of,
     held_out_origins,
     load_models,
-    require_fit,
     roll_from,
 )
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import Version
 from lstm_pipeline.statistics import overlapping_origins
-from lstm_pipeline.timeseries import Split
-from lstm_pipeline.wording import counted, listed
+from lstm_pipeline.wording import counted
 
 PROTOCOL = b"lstm_pipeline/backtest"
 """Key of the table's schema metadata that holds the protocol as JSON."""
 _MAX_CELLS = 2**24
-_SEEN = ("train", "validation")
 
 
 @dataclass(frozen=True)
@@ -160,51 +156,6 @@ def read_protocol(table: pa.Table) -> dict[str, Any]:
     """The protocol in the metadata of a back-test's table."""
     protocol: dict[str, Any] = json.loads(table.schema.metadata[PROTOCOL])
     return protocol
-
-
-def held_out_of(dataset: Dataset, project: Project, version: Version) -> Dataset:
-    """The dataset, split at the times at which the version's own training data was split.
-
-    Since that training, rows may have been added at the end of the data or dropped at its beginning.
-
-    Raises:
-        RegistryError: the version was trained on other groups, columns or another frequency.
-        DataError: the data ends with the rows that the version has seen, or no longer contains them.
-    """
-    name, models = version.record.version, version.models
-    if set(models) != set(project.groups):
-        raise RegistryError(
-            f"{name} has the groups {listed(models)}, but the spec has {listed(project.groups)}; train again"
-        )
-    require_fit(dataset, models, f"model in {name}")
-    test = first_held_out(dataset, version)
-    rows_seen = [model.record.metadata.training_rows for model in models.values()]
-    clock, trained, validated = _clock(dataset), *(max(rows[part]["last"] for rows in rows_seen) for part in _SEEN)
-    validation = int((clock <= pd.Timestamp(trained)).sum())
-    if test >= len(clock):
-        raise DataError(
-            f"no rows are held out: {name} was trained and validated on rows up to {validated}, and the data ends at "
-            f"{clock[-1].isoformat()}; give a later as-of date or train again"
-        )
-    if validation <= _length(version):
-        raise DataError(
-            f"the simpler methods need the rows that {name} was trained on (up to {trained}), but the data begins at "
-            f"{clock[0].isoformat()}; extend the input further back or train again"
-        )
-    split = Split(validation, test, len(clock))
-    return dataset if split == dataset.split else with_split(dataset, project.spec.training, split)
-
-
-def first_held_out(dataset: Dataset, version: Version) -> int:
-    """The first row after all rows that a version's models were trained or validated on, or its blend was fitted on.
-
-    Models may be older than the version, and then the blend was fitted on rows that no model has seen.
-
-    Raises:
-        RegistryError: a record does not say on which rows a model was trained.
-    """
-    models = [model.record.metadata for model in version.models.values()]
-    return max(first_unseen(dataset, models), first_evaluated(dataset, version.record.metadata))
 
 
 def _length(version: Version) -> int:

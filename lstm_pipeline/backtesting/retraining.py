@@ -22,11 +22,12 @@ from lstm_pipeline.forecasting import (
     resolve_options,
     roll_held_out,
     train_groups,
+    with_split,
 )
 from lstm_pipeline.registry import Registry
 from lstm_pipeline.spec import ModelOptions, TrainingStep
 from lstm_pipeline.storage import Store
-from lstm_pipeline.timeseries import Split, fill_gaps
+from lstm_pipeline.timeseries import Split
 
 
 @dataclass(frozen=True)
@@ -87,18 +88,6 @@ def known_before(dataset: Dataset, step: TrainingStep, origin: int, blank: int) 
     values = np.concatenate([series.values[:origin], np.zeros((blank, len(series.names)))])
     split = Split(origin - int(origin * step.validation_split), origin, origin + blank)
     return with_split(replace(dataset, series=replace(series, steps=steps, values=values)), step, split)
-
-
-def with_split(dataset: Dataset, step: TrainingStep, split: Split) -> Dataset:
-    """The dataset with another split; each part is filled again from itself and the parts before it."""
-    filled = fill_gaps(
-        dataset.series,
-        rule=step.missing,
-        max_gap=step.max_gap,
-        part_ends=split.part_ends,
-        carried=dataset.filled.carried,
-    )
-    return replace(dataset, split=split, filled=filled)
 
 
 def _calibrated(known: Dataset, ensemble: Ensemble, horizon: int, *, blends: bool) -> Calibration:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import pyarrow as pa
 
-from lstm_pipeline.backtesting.backtest import first_held_out
 from lstm_pipeline.backtesting.version_result import ComparedVersion
 from lstm_pipeline.errors import DataError, RegistryError
-from lstm_pipeline.forecasting import Dataset, known_series
+from lstm_pipeline.forecasting import Dataset, first_held_out, known_series
 from lstm_pipeline.registry import ModelMetadata, Version
 from lstm_pipeline.timeseries import FeatureSet, Split, fill_gaps, is_numeric, split_plan
 from lstm_pipeline.wording import listed

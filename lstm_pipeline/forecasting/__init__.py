@@ -6,12 +6,12 @@ publishing, the ensemble of a version, and its forecasts. The networks themselve
 """
 
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
-from lstm_pipeline.forecasting.champion import first_evaluated, first_unseen
 from lstm_pipeline.forecasting.dataset import CONSTANT, Dataset, build_dataset, training_series
 from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models, training_log
 from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
-from lstm_pipeline.forecasting.history import History, known_series
+from lstm_pipeline.forecasting.held_out import first_held_out, held_out_of, with_split
+from lstm_pipeline.forecasting.history import History, history_of, known_series
 from lstm_pipeline.forecasting.issued import Author, Issue, Issued, issued_forecasts, keep_issued, read_issued
 from lstm_pipeline.forecasting.live_widths import LiveWidth, LiveWidths, store_live_widths
 from lstm_pipeline.forecasting.notes import data_notes, described_data
@@ -55,10 +55,11 @@ __all__ = [
     "described_data",
     "evaluate",
     "evenly_spread",
-    "first_evaluated",
-    "first_unseen",
+    "first_held_out",
     "forecast",
+    "held_out_of",
     "held_out_origins",
+    "history_of",
     "issued_forecasts",
     "keep_issued",
     "known_series",
@@ -78,4 +79,5 @@ __all__ = [
     "training_log",
     "training_series",
     "variants_of",
+    "with_split",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from lstm_pipeline.arrays import Flags, Float64, Integers
+from lstm_pipeline.arrays import Flags, Float32, Float64, Integers
 from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting.arguments import as_table, described, require_horizon, require_levels, require_name
 from lstm_pipeline.forecasting.calibration import Calibration
@@ -237,7 +237,7 @@ class Ensemble:
         season = self.metadata.season_length
         naive = naive_forecasts(filled.values, np.array([len(series)]), horizon, season)[..., columns]  # (2, 1, H, P)
         blended = self.calibration.blended(np.concatenate([rolled[None], naive]))
-        kept = self._with_constants(blended, series, filled, np.array([len(series)]))
+        kept = self.with_constants(blended, series, filled, np.array([len(series)]))
         values: Float64 = within(kept, self.limits)[0]
         wrong = [self.predicted[column] for column in np.flatnonzero(~np.isfinite(values).all(axis=0))]
         if wrong:
@@ -260,15 +260,29 @@ class Ensemble:
         Returns:
             (B, H, P) forecasts of the steps after each window, in the features' own units and within their bounds.
         """
+        forecast = self.roll_windows(*self.read_windows(series, filled, starts, horizon, plan))
+        first = starts + self.metadata.sequence_length
+        return within(self.with_constants(forecast, series, filled, first), self.limits)
+
+    def read_windows(
+        self, series: Series, filled: Filled, starts: Integers, horizon: int, plan: Float64 | None = None
+    ) -> tuple[Float32, Float32]:
+        """What the networks read for a roll, whose arguments are the same.
+
+        Returns:
+            (B, L, F + K) windows with the columns `feature_columns`, and (B, H, C + K) the columns of the rows after
+            them that no network forecasts: the context, then the known columns; both in the roll's scaled units.
+        """
         shared, length = self.metadata, self.metadata.sequence_length
         inputs = NetworkInputs(series, filled, self._common, shared.calendar_features, shared.future_covariates, plan)
-        windows = inputs.windows(starts, length)  # (B, L, D)
-        known = inputs.known(starts, length, horizon, self.context, shared.season_length)  # (B, H, C + K)
-        scaled = self._rollout(windows, known)  # (B, H, P)
-        forecast = self._common.subset(self.predicted).inverse(scaled.astype(np.float64))
-        return within(self._with_constants(forecast, series, filled, starts + length), self.limits)
+        return inputs.windows(starts, length), inputs.known(starts, length, horizon, self.context, shared.season_length)
 
-    def _with_constants(self, forecast: Float64, series: Series, filled: Filled, first: Integers) -> Float64:
+    def roll_windows(self, windows: Float32, known: Float32) -> Float64:
+        """(B, H, P) the networks' own forecasts, in the features' units, from what `read_windows` returns."""
+        scaled = self._rollout(windows, known)  # (B, H, P)
+        return self._common.subset(self.predicted).inverse(scaled.astype(np.float64))
+
+    def with_constants(self, forecast: Float64, series: Series, filled: Filled, first: Integers) -> Float64:
         """A forecast with the features that do not vary kept where they are.
 
         These are constant in the window that the forecast starts from, and either known to stay where they have been

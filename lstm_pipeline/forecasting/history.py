@@ -157,6 +157,18 @@ def read_history(metadata: ModelMetadata, table: pa.Table, *, needs_season: bool
         raise DataError(
             f"the prediction input does not fit the models (trained with steps of {step}): {error}"
         ) from None
+    return history_of(metadata, series, needs_season=needs_season)
+
+
+def history_of(metadata: ModelMetadata, series: Series, *, needs_season: bool) -> History:
+    """The history that a series of all features is; its rows after the last observed one are the plan.
+
+    Args:
+        metadata, needs_season: as in `read_history`.
+
+    Raises:
+        DataError: the frequency or the values do not match the training data.
+    """
     _require_row_step(metadata, series)
     series, plan = split_plan(series, metadata.future_covariates)
     _require_frequency(series, metadata.frequency)

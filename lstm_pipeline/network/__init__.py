@@ -16,6 +16,7 @@ from lstm_pipeline.network.runtime import configure, cores, group_seed, import_q
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.architecture import Shape, build_network, start_highway
+    from lstm_pipeline.network.attribution import integrated_gradients, known_columns
     from lstm_pipeline.network.persistence import load_network, save_network
     from lstm_pipeline.network.rollout import RollModel, RollOut
     from lstm_pipeline.network.training import (
@@ -40,6 +41,8 @@ __all__ = [
     "cores",
     "group_seed",
     "import_quietly",
+    "integrated_gradients",
+    "known_columns",
     "load_network",
     "predict_steps",
     "save_network",
@@ -49,6 +52,7 @@ __all__ = [
 
 _NEED_TENSORFLOW = {
     "architecture": ("Shape", "build_network", "start_highway"),
+    "attribution": ("integrated_gradients", "known_columns"),
     "persistence": ("load_network", "save_network"),
     "rollout": ("RollModel", "RollOut"),
     "training": ("EpochReport", "TrainingLog", "TrainingSettings", "WindowData", "predict_steps", "train"),

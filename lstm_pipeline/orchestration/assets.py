@@ -24,6 +24,7 @@ from lstm_pipeline.orchestration.keys import (
     BACKTEST,
     BUCKET,
     CLEANED,
+    EXPLANATION,
     GROUPS_TAG,
     METADATA,
     PREDICTIONS,
@@ -61,6 +62,7 @@ def build_assets(project: Project) -> list[dg.AssetsDefinition | dg.AssetSpec]:
         _predictions(project),
         _forecast_accuracy(project),
         _backtest(project),
+        _explanation(project),
     ]
 
 
@@ -243,6 +245,25 @@ def _backtest(project: Project) -> dg.AssetSpec:
     )
     deps = [asset_key(project.name, name) for name in (CLEANED, METADATA)]
     return dg.AssetSpec(**_shared(project, BACKTEST, text), kinds={"parquet", "keras"}, deps=deps)
+
+
+def _explanation(project: Project) -> dg.AssetsDefinition:
+    @_asset(
+        project,
+        EXPLANATION,
+        "Which inputs and lags the version in use forecasts from, and what moved its latest forecast. No job makes it: "
+        "materialise it when you want to know.",
+        kinds={"parquet", "json"},
+        ins={CLEANED: dg.AssetIn(asset_key(project.name, CLEANED))},
+        deps=[asset_key(project.name, METADATA)],
+        required_resource_keys={"progress"},
+    )
+    def explanation(context: dg.AssetExecutionContext, cleaned_data: pa.Table) -> dg.MaterializeResult[Frame]:
+        with user_errors(context):
+            teller = stages.Teller(context.run_id, context.log, context.resources.progress)
+            return _result(stages.explain_version(project, cleaned_data, as_of_date(context, project), teller))
+
+    return explanation
 
 
 def _result(made: stages.Made) -> dg.MaterializeResult[Frame]:

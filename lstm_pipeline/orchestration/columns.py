@@ -14,6 +14,7 @@ from lstm_pipeline.orchestration.keys import (
     ACCURACY,
     BACKTEST,
     CLEANED,
+    EXPLANATION,
     METADATA,
     PREDICTIONS,
     RECENT,
@@ -68,6 +69,19 @@ _SCORE_COLUMNS = {
         name: f"{text[0].upper()}{text[1:]}."
         for name, text in (METRIC_DEFINITIONS | {"wql": INTERVAL_DEFINITIONS["wql"]}).items()
     },
+}
+
+_EXPLANATION_COLUMNS = {
+    "kind": "permutation (the rise of the scaled rmse when the input comes from another time), integrated gradients "
+    "(what it adds to one forecast), share (what a forecast is made of) or what-if.",
+    "version": "The version that is explained.",
+    "feature": "The predicted feature.",
+    "input": "The input: a feature, or the calendar.",
+    "first_lag": "The first lag of a block, in rows before the forecast; 0 is what is known of the steps to come.",
+    "last_lag": "The last lag of the block.",
+    "step": "The step that is forecast, for what-if.",
+    "value": "The rise, the amount in the feature's own units, or the weight.",
+    "floor": "Rises up to this one are noise.",
 }
 
 
@@ -167,7 +181,12 @@ def _explained(
 
     What a column is computed from is said here as well: only the commercial UI of Dagster draws the lineage of columns.
     """
-    known = {METADATA: _METADATA_COLUMNS, ACCURACY: _SCORE_COLUMNS, BACKTEST: _SCORE_COLUMNS}.get(asset)
+    known = {
+        METADATA: _METADATA_COLUMNS,
+        ACCURACY: _SCORE_COLUMNS,
+        BACKTEST: _SCORE_COLUMNS,
+        EXPLANATION: _EXPLANATION_COLUMNS,
+    }.get(asset)
     is_input = asset in (CLEANED, RECENT)
     steps = _steps_before(project, asset) if is_input else _steps_after(project, asset) if asset in _WRITTEN else []
     found, anew = {}, computed(steps)

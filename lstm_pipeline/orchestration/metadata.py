@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lstm_pipeline.backtesting import ENSEMBLE, Backtest
+from lstm_pipeline.explaining import Explanation
 from lstm_pipeline.forecasting import Dataset, Forecast, Published, data_notes
 from lstm_pipeline.registry import Decision, EnsembleMetadata, IndividualRecord, VariantRecord, Version
 from lstm_pipeline.reporting import decision_rows, frame_rows, literal, method_name, metric_rows
@@ -256,6 +257,29 @@ def backtest_metadata(result: Backtest) -> Metadata:
         "features": _table(metric_rows(features)),
         **protocol,
         **plotted("skill", features),
+    }
+
+
+def explanation_metadata(found: Explanation) -> Metadata:
+    """An explanation: the most important input and lag of each feature, and what its forecast is made of."""
+    importance, rows = found.importance, []
+    for index, feature in enumerate(importance.features):
+        row = {"feature": feature, "rmse": number(float(importance.error[index]))}
+        labels = [block.label for block in importance.blocks]
+        for name, values, floor, known in (
+            ("input", importance.by_input[index], importance.input_floor[index], importance.inputs),
+            ("lag", importance.by_block[index], importance.block_floor[index], labels),
+        ):
+            best = int(values.argmax())
+            row[name] = f"{known[best]} {number(float(values[best]))}" if values[best] > floor else "none"
+        row["made_of"] = listed([f"{part} {weight:.0%}" for part, weight in found.shares[feature].items()])
+        rows.append(row)
+    return {
+        "version": found.version,
+        "explained": _table(rows),
+        "explained_forecast_after": found.attribution.origin,
+        "origins": importance.origins,
+        "notes": _bullets(found.notes),
     }
 
 

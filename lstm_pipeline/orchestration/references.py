@@ -12,6 +12,7 @@ from lstm_pipeline.orchestration.keys import (
     ACCURACY,
     BACKTEST,
     CLEANED,
+    EXPLANATION,
     METADATA,
     PREDICTIONS,
     RECENT,
@@ -29,6 +30,7 @@ _MADE_BY = {
     PREDICTIONS: stages.make_forecast,
     ACCURACY: stages.score_forecasts,
     BACKTEST: stages.run_backtest,
+    EXPLANATION: stages.explain_version,
 }
 
 

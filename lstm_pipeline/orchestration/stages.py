@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from lstm_pipeline import reporting  # its functions are looked up when a plot i
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.backtesting import ENSEMBLE, BacktestOptions, backtest, errors_by_lead, read_protocol
 from lstm_pipeline.errors import PipelineError
+from lstm_pipeline.explaining import explain
 from lstm_pipeline.forecasting import (
     Dataset,
     TrainingRun,
@@ -42,7 +44,7 @@ from lstm_pipeline.monitoring import (
 from lstm_pipeline.orchestration import columns
 from lstm_pipeline.orchestration import metadata as show
 from lstm_pipeline.orchestration.frames import Frame, Plot, drawn
-from lstm_pipeline.orchestration.keys import ACCURACY, AS_OF_TAG, BACKTEST, CLEANED, METADATA, RECENT
+from lstm_pipeline.orchestration.keys import ACCURACY, AS_OF_TAG, BACKTEST, CLEANED, EXPLANATION, METADATA, RECENT
 from lstm_pipeline.orchestration.progress import Progress
 from lstm_pipeline.projects import Project, finish, input_preview, prediction_input, training_input
 from lstm_pipeline.registry import StoredModel, VariantRecord, metadata_table
@@ -304,6 +306,27 @@ def run_backtest(project: Project, table: pa.Table, options: BacktestOptions, as
     )
     described = columns.table_columns(project, BACKTEST, result.table)
     return _made(result.table, as_of, {**show.backtest_metadata(result), **described}, plot)
+
+
+def explain_version(project: Project, table: pa.Table, as_of: dt.date, teller: Teller) -> Made:
+    """Explains the version in use and its latest forecast.
+
+    Raises:
+        DataError: the data does not fit the version, or nothing is held out.
+        RegistryError: there is no version, or it is damaged or does not fit the spec.
+    """
+
+    def on_progress(done: int, total: int) -> None:
+        if 4 * done // total > 4 * (done - 1) // total:
+            teller.progress.on_stage(teller.log, f"exchanged {done} of {counted(total, 'block')} of inputs")
+
+    found, layout = explain(project, as_of, table=table, on_progress=on_progress), project.registry.layout
+    layout.store.write(layout.explanation, json.dumps(found.to_json(), ensure_ascii=False).encode())
+    plot = Plot(
+        "explanation", "which inputs matter", lambda: reporting.draw_explanation(found), layout.explanation_plot
+    )
+    described = columns.table_columns(project, EXPLANATION, found.table())
+    return _made(found.table(), as_of, {**show.explanation_metadata(found), **described}, plot)
 
 
 def _made(

@@ -165,6 +165,16 @@ class Layout:
         return self._path("data", "backtest.png")
 
     @property
+    def explanation(self) -> UPath:
+        """The latest explanation of a version, as JSON."""
+        return self._path("data", "explanation.json")
+
+    @property
+    def explanation_plot(self) -> UPath:
+        """Plot of the latest explanation."""
+        return self._path("data", "explanation.png")
+
+    @property
     def forecast_plot(self) -> UPath:
         """Plot of the latest forecast."""
         return self._path("data", "predictions.png")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_losses, draw_residuals
+    from lstm_pipeline.reporting.explanation import ExplainBar, draw_explanation, explanation_views
     from lstm_pipeline.reporting.live import draw_live_accuracy, draw_live_leads
     from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, literal, metric_rows, picture
     from lstm_pipeline.reporting.replay import ReplayBar, actions_table, comparison_tables, write_actions
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lstm_pipeline.reporting.versions import comparison_views, draw_comparison, verdict_line
 
 __all__ = [
+    "ExplainBar",
     "ReplayBar",
     "TrainingBars",
     "actions_table",
@@ -41,11 +43,13 @@ __all__ = [
     "decisions_table",
     "draw_backtest",
     "draw_comparison",
+    "draw_explanation",
     "draw_forecast",
     "draw_live_accuracy",
     "draw_live_leads",
     "draw_losses",
     "draw_residuals",
+    "explanation_views",
     "forecast_table",
     "frame_rows",
     "literal",
@@ -63,6 +67,7 @@ __all__ = [
 
 _NAMES = {
     "drawing": ("draw_backtest", "draw_forecast", "draw_losses", "draw_residuals"),
+    "explanation": ("ExplainBar", "draw_explanation", "explanation_views"),
     "live": ("draw_live_accuracy", "draw_live_leads"),
     "markdown": ("authored", "decision_rows", "frame_rows", "literal", "method_name", "metric_rows", "picture"),
     "replay": ("ReplayBar", "actions_table", "comparison_tables", "write_actions"),
