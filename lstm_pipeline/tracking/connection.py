@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 EXTRA = "lstm-pipeline[mlflow]"
 PATIENCE, CREATION_PATIENCE = 30.0, 120.0
 """Seconds that tracking may take at a time; MLflow takes many more to create its tables in a fresh database."""
-_DATABASE_PATIENCE, _LOCK_PATIENCE = 5.0, 20.0
+_DATABASE_PATIENCE, _LOCK_PATIENCE = 5.0, 25.0
 _QUIET_FOR = 600.0
 """Seconds for which the same problem is not told again: a training and its publication are one warning."""
 _THREAD = "lstm-pipeline-tracking"
@@ -156,9 +156,10 @@ def _connected(project: Project, uri: str) -> Tracker:
         TrackingError: MLflow is not installed, or the database cannot be used.
         Exception: whatever MLflow raises.
     """
-    client = _client(uri)
-    _require_usable(uri)
+    make = _client()
     with locked(project):  # two processes would both create the tables, or the experiment
+        _require_usable(uri)
+        client = make(uri, os.environ.get("MLFLOW_REGISTRY_URI") or uri)
         found = client.get_experiment_by_name(project.name)
         if found is None:
             made = client.create_experiment(project.name, artifact_location(uri))
@@ -168,7 +169,12 @@ def _connected(project: Project, uri: str) -> Tracker:
     return Tracker(project, client, uri, found.experiment_id)
 
 
-def _client(uri: str) -> MlflowClient:
+def _client() -> Callable[[str, str], MlflowClient]:
+    """MLflow's client, with limits on how long it tries, and without what it prints.
+
+    Raises:
+        TrackingError: it is not installed.
+    """
     for name, value in _LIMITS.items():
         os.environ.setdefault(name, value)
     try:
@@ -180,7 +186,8 @@ def _client(uri: str) -> MlflowClient:
     for handler in (*logging.getLogger("mlflow").handlers, *logging.getLogger("alembic").handlers):
         handler.addFilter(_not_tracking)
     logging.getLogger("urllib3.connectionpool").addFilter(_not_tracking)
-    return MlflowClient(uri, os.environ.get("MLFLOW_REGISTRY_URI") or uri)
+    made: Callable[[str, str], MlflowClient] = MlflowClient
+    return made
 
 
 def _not_tracking(record: logging.LogRecord) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,8 @@ URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _SQLITE = "sqlite:///"
 _LONGEST = 300
+_REASON = re.compile(r"\[Errno -?\d+\] ([\w ]+)|(\w[\w .]* timed out)")
+"""Why there is no connection, in the words of the operating system or of urllib3."""
 
 
 def tracking_uri(project: Project) -> str:
@@ -44,8 +47,16 @@ def shown(text: str, uri: str) -> str:
     """The first line of a message about a tracker, without what its address keeps secret."""
     parts = urlsplit(uri)
     secrets = {parts.password, unquote(parts.password or ""), parts.query, *map(os.environ.get, _SECRETS)}
-    line = next(iter(text.strip().splitlines()), "").replace(uri, without_credentials(uri))
+    line = _unanswered(next(iter(text.strip().splitlines()), "")).replace(uri, without_credentials(uri))
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         line = line.replace(secret, "…")
     line = without_credentials(line)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+
+
+def _unanswered(message: str) -> str:
+    """What MLflow says about a server that does not answer, without the names of its classes."""
+    if not message.startswith("API request to "):
+        return message
+    reason = _REASON.search(message)
+    return f"the server does not answer: {reason[1] or reason[2]}" if reason else message

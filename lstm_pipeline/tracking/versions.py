@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import EnsembleRecord, ModelMetadata, Version
 from lstm_pipeline.statistics import mean_over_features
-from lstm_pipeline.tracking.connection import EXTRA, Tell, Tracker, attempt, tag
+from lstm_pipeline.tracking.connection import EXTRA, Tell, Tracker, attempt, quoted, tag
 from lstm_pipeline.tracking.runs import FINISHED, PARENT, log, project_tags
 from lstm_pipeline.tracking.signature import signature_of
 
@@ -42,11 +42,9 @@ def _follow(tracker: Tracker) -> None:
 
 def _registered(tracker: Tracker, version: str) -> ModelVersion | None:
     """A version's registered model: MLflow counts versions for itself, so ours is in a tag."""
-    storage = str(tracker.project.registry.store.root)
-    for each in tracker.client.search_model_versions(f"name = '{tracker.project.name}'"):
-        if (each.tags.get(tag("version")), each.tags.get(tag("storage"))) == (version, storage):
-            return each
-    return None
+    tags = {"version": version, "storage": str(tracker.project.registry.store.root)}
+    chosen = " and ".join(f"tags.`{tag(key)}` = '{quoted(value)}'" for key, value in tags.items())
+    return next(iter(tracker.client.search_model_versions(f"name = '{tracker.project.name}' and {chosen}")), None)
 
 
 def _register(tracker: Tracker, version: Version) -> ModelVersion:

@@ -37,7 +37,9 @@ def runs(client: mlflow.MlflowClient, kind: str) -> list[Any]:
 def test_a_job_is_a_training_and_registers_its_version(
     tmp_path: Path, dagster_home: Path, client: mlflow.MlflowClient
 ) -> None:
-    assert run_project(tiny_project(tmp_path, enable_mlflow=True), predict=False, as_of=AS_OF) == "v1"
+    assert (
+        run_project(tiny_project(tmp_path, enable_mlflow=True, preset="documented"), predict=False, as_of=AS_OF) == "v1"
+    )
     (parent,) = runs(client, "training")
     groups = {run.data.tags["lstm_pipeline.group"]: run for run in runs(client, "group")}
     assert sorted(groups) == ["energy", "water"]
@@ -49,10 +51,11 @@ def test_a_job_is_a_training_and_registers_its_version(
     assert (champion.run_id, champion.tags["lstm_pipeline.version"]) == (parent.info.run_id, "v1")
 
 
+@pytest.mark.slow
 def test_the_partitions_of_a_back_fill_are_one_training(
     tmp_path: Path, dagster_home: Path, client: mlflow.MlflowClient
 ) -> None:
-    project = tiny_project(tmp_path, enable_mlflow=True)
+    project = tiny_project(tmp_path, enable_mlflow=True, preset="documented")
     with dg.DagsterInstance.ephemeral() as here:
         for partition in (None, "energy", "water"):
             materialize(here, project, "trained_model" if partition else "cleaned_data", partition)
