@@ -15,6 +15,7 @@ from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.forecasting import GroupsFailed, training_log
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import IndividualRecord, ModelMetadata, StoredModel
+from lstm_pipeline.storage import Owner
 from lstm_pipeline.tracking.connection import Tell, Tracker, attempt, tag
 from lstm_pipeline.wording import listed
 
@@ -22,6 +23,8 @@ PARENT = "mlflow.parentRunId"
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 _MOST, _MOST_METRICS = 100, 1000
 """So many options, tags and numbers, or numbers alone, does MLflow take at once."""
+_LONGEST = 5000
+"""Characters of an option or a tag that MLflow takes."""
 _BY_EPOCH = ("loss", "val_loss", "learning_rate", "seconds")
 _SHARED = ("preset", "epochs", "patience", "batch_size", "train_ratio", "validation_split", "random_seed")
 _GIT_PATIENCE = 5.0
@@ -116,22 +119,24 @@ class _Ended:
 def _begin(tracker: Tracker, training: TrackedTraining, groups: Sequence[str]) -> dict[str, str]:
     """Opens the runs of a training and of its groups; group → id of its run."""
     client, project = tracker.client, training.project
-    shared = {tag("training"): training.key, **project_tags(project)}
+    shared = {tag("training"): training.key, tag("process"): Owner.me().to_json(), **project_tags(project)}
     with tracker.alone():  # the groups of a training may begin in several processes
+        _close_dead(tracker)
         found = tracker.runs(kind="training", training=training.key)
         if found:
             parent = found[0].info.run_id
             client.update_run(parent, status=RUNNING)
+            client.set_tag(parent, tag("process"), shared[tag("process")])
         else:
-            name = f"training {time.strftime('%Y-%m-%d %H:%M')}"
             tags = {**shared, tag("kind"): "training", tag("run_id"): training.key}
+            name = time.strftime("%Y-%m-%d %H:%M")
             parent = client.create_run(tracker.experiment, tags=tags, run_name=name).info.run_id
             step = project.spec.training
             log(tracker, parent, params={name: getattr(step, name) for name in _SHARED})
-    runs = {}
-    for group in groups:
-        tags = {**shared, tag("kind"): "group", tag("group"): group, tag("run_id"): training.run_id, PARENT: parent}
-        runs[group] = client.create_run(tracker.experiment, tags=tags, run_name=group).info.run_id
+        runs = {}
+        for group in groups:
+            tags = {**shared, tag("kind"): "group", tag("group"): group, tag("run_id"): training.run_id, PARENT: parent}
+            runs[group] = client.create_run(tracker.experiment, tags=tags, run_name=group).info.run_id
     return runs
 
 
@@ -141,19 +146,36 @@ def _end(tracker: Tracker, training: TrackedTraining, ended: _Ended) -> None:
     for group, run in ended.runs.items():
         model = ended.models.get(group)
         if model is None:
-            client.set_tag(run, tag("error"), ended.reason)
+            client.set_tag(run, tag("error"), ended.reason[:_LONGEST])
             client.set_terminated(run, ended.status)
         else:
             _tell_model(tracker, run, training, model)
             client.set_terminated(run, FINISHED)
     with tracker.alone():
-        parent = tracker.runs(kind="training", training=training.key)[0].info.run_id
-        latest = {
-            run.data.tags[tag("group")]: run.info.status for run in tracker.runs(kind="group", training=training.key)
-        }
-        states = set(latest.values())
+        _close_training(tracker, training.key)
+
+
+def _close_dead(tracker: Tracker) -> None:
+    """Closes the runs of processes that have been killed, as far as that can be seen from here."""
+    dead = []
+    for run in tracker.client.search_runs([tracker.experiment], f"attributes.status = '{RUNNING}'"):
+        owner = Owner.parse(run.data.tags.get(tag("process"), ""))
+        if owner is not None and owner.is_dead:
+            dead.append(run)
+            if tag("group") in run.data.tags:
+                tracker.client.set_terminated(run.info.run_id, KILLED)
+    for key in {run.data.tags[tag("training")] for run in dead}:
+        _close_training(tracker, key)
+
+
+def _close_training(tracker: Tracker, key: str) -> None:
+    """Closes the run of a training once no group of it is training. Of a group trained twice, the last time counts."""
+    for parent in tracker.runs(kind="training", training=key):
+        groups = tracker.runs(kind="group", training=key)
+        states = set({run.data.tags[tag("group")]: run.info.status for run in groups}.values()) or {KILLED}
         if RUNNING not in states:
-            client.set_terminated(parent, next((state for state in (KILLED, FAILED) if state in states), FINISHED))
+            status = next((state for state in (KILLED, FAILED) if state in states), FINISHED)
+            tracker.client.set_terminated(parent.info.run_id, status)
 
 
 def _tell_model(tracker: Tracker, run: str, training: TrackedTraining, model: StoredModel) -> None:
@@ -192,8 +214,8 @@ def log(
     from mlflow.entities import Metric, Param, RunTag
 
     now = _milliseconds()
-    options = [Param(name, str(value)) for name, value in (params or {}).items()]
-    labels = [RunTag(name, value) for name, value in (tags or {}).items()]
+    options = [Param(name, str(value)[:_LONGEST]) for name, value in (params or {}).items()]
+    labels = [RunTag(name, value[:_LONGEST]) for name, value in (tags or {}).items()]
     numbers = [Metric(name, float(value), now, 0) for name, value in (metrics or {}).items() if value is not None]
     for first in range(0, max(len(options), len(labels), len(numbers)), _MOST):
         part = slice(first, first + _MOST)

@@ -14,6 +14,7 @@ from lstm_pipeline.statistics import mean_over_features
 from lstm_pipeline.tracking.connection import EXTRA, Tell, Tracker, attempt, quoted, tag
 from lstm_pipeline.tracking.runs import FINISHED, PARENT, log, project_tags
 from lstm_pipeline.tracking.signature import signature_of
+from lstm_pipeline.wording import number
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -58,7 +59,13 @@ def _register(tracker: Tracker, version: Version) -> ModelVersion:
         client.create_registered_model(project.name, description=project.spec.description)
     source = f"{client.get_run(run).info.artifact_uri}/{record.version}"
     tags = {tag("version"): record.version, tag("storage"): str(project.registry.store.root)}
-    return client.create_model_version(project.name, source, run, tags=tags)
+    return client.create_model_version(project.name, source, run, tags=tags, description=_described(record))
+
+
+def _described(record: EnsembleRecord) -> str:
+    """A version in a line: MLflow counts versions for itself, so ours is not to be seen elsewhere at a glance."""
+    shown = ", ".join(f"{name} {number(value)}" for name, value in record.metadata.metrics.items())
+    return f"{record.version}: {shown} rolled over the test part"
 
 
 def _save(project: Project, version: Version, folder: Path) -> None:

@@ -167,6 +167,25 @@ def test_whatever_ends_a_training_is_passed_on(project: Project, told: Told, err
     assert {run.info.status for run in [*told.runs("training"), *told.runs("group")]} == {status}
 
 
+_KILLED = """
+import os
+from lstm_pipeline.api import load_project
+from lstm_pipeline.tracking import TrackedTraining, tracked
+tracked(TrackedTraining(load_project({spec!r}, {storage!r}), "killed"), ["power"], lambda: os._exit(9))
+"""
+
+
+def test_the_runs_of_a_process_that_was_killed_are_closed_by_the_next_training(
+    project: Project, models: Models, told: Told
+) -> None:
+    code = _KILLED.format(spec=str(project.loaded.folder / "mill.yaml"), storage=project.storage)
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 9
+    assert {run.info.status for run in [*told.runs("training"), *told.runs("group")]} == {"RUNNING"}
+    tracked(TrackedTraining(project, "run1"), ["power"], lambda: {"power": models["power"]})
+    assert [run.info.status for run in told.runs("training")] == ["KILLED", "FINISHED"]
+    assert [run.info.status for run in told.runs("group")] == ["KILLED", "FINISHED"]
+
+
 def test_the_api_trains_publishes_and_tells(project: Project, told: Told) -> None:
     mine = load_project(project.loaded.folder / "mill.yaml", project.storage)
     trained = mine.train(["warmth"], as_of=AS_OF)

@@ -18,6 +18,7 @@ from lstm_pipeline.forecasting import Ensemble
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import StoredModel
 from lstm_pipeline.tracking import TrackedTraining, track_version, tracked
+from lstm_pipeline.wording import number
 from lstm_pipeline_tests.mill import HORIZON, mill_table, publish_mill, train_mill
 from lstm_pipeline_tests.tracking.conftest import Told
 
@@ -73,6 +74,9 @@ def test_a_version_belongs_to_the_training_of_its_models_and_brings_its_scores(
     assert parent.data.metrics["rolled/rmse"] == record.metrics["rmse"]
     assert parent.data.metrics["rolled/skill"] == record.evaluation["mean"]["rolled"]["skill"]
     assert parent.data.metrics["one_step/mae"] == record.evaluation["mean"]["one_step"]["mae"]
+    rmse, mae, smape = (number(record.metrics[name]) for name in ("rmse", "mae", "smape"))
+    described = f"v1: rmse {rmse}, mae {mae}, smape {smape} rolled over the test part"
+    assert told.champion().description == described
     rolled = record.feature_metrics["rolled"]
     power = told.groups()["power"].data.metrics["rolled/rmse"]
     assert power == pytest.approx((rolled["load"]["rmse"] + rolled["parts"]["rmse"]) / 2, rel=1e-12)
