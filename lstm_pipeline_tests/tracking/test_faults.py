@@ -170,6 +170,7 @@ def test_the_same_problem_is_told_again_after_a_while(
         ("http://u:pa55word@h/x?k=s3cret", "no answer of http://u:pa55word@h/x?k=s3cret", "no answer of http://h/x"),
         ("postgresql://u:pa55word@h/db", "for user u with pa55word", "for user u with …"),
         ("postgresql://u:pa%2Fss@h/db", "tried pa/ss\nand more", "tried …"),
+        ("http://h", "moved to https://other:key@elsewhere/x", "moved to https://elsewhere/x"),
         ("http://h", "x" * 400, "x" * 300 + "…"),
         (
             "http://u:pa55word@h",
