@@ -2,20 +2,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+MLFLOW := .venv-mlflow
 
-.PHONY: install constraints demo test test-slow test-coverage check peers bench-peers ui s3 clean
+.PHONY: install constraints demo test test-slow test-coverage check peers bench-peers ui mlflow-ui s3 clean
 
 install: $(VENV)/.installed ## everything into .venv, at the versions of constraints.txt
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; call make with PYTHON=<path>" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ui,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ui,dev,mlflow]'
 	@touch $@
 
 constraints: ## the newest versions that fit, into constraints.txt
 	$(PYTHON) -m venv $(VENV)-fresh
-	$(VENV)-fresh/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ui,dev]'
+	$(VENV)-fresh/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ui,dev,mlflow]'
 	$(VENV)-fresh/bin/python -m pip freeze --exclude-editable > constraints.txt
 	rm -rf $(VENV)-fresh
 
@@ -54,6 +55,18 @@ $(PEERS)/.installed: benchmarks/peers.txt
 
 ui: install ## Dagster's UI on http://localhost:3000
 	. $(BIN)/activate && dg dev
+
+# MLflow's own UI needs an older pyarrow than the pipeline has, so it lives in an environment of its own.
+mlflow-ui: $(MLFLOW)/.installed ## what MLflow has been told, on http://localhost:5000; PORT=<number> for another one
+	@if [ -z "$$MLFLOW_TRACKING_URI" ]; then test -f "$${LSTM_PIPELINE_STORAGE:-storage}/mlflow/mlflow.db" || { echo "$${LSTM_PIPELINE_STORAGE:-storage}/mlflow/mlflow.db is not there yet: train a project with enable_mlflow: true first"; exit 1; }; fi
+	MLFLOW_DISABLE_TELEMETRY=true $(MLFLOW)/bin/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --workers 1 \
+		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$${LSTM_PIPELINE_STORAGE:-storage}/mlflow/mlflow.db}"
+
+# The same MLflow as the pipeline's, or the UI would ask for its database to be migrated.
+$(MLFLOW)/.installed: constraints.txt
+	$(PYTHON) -m venv $(MLFLOW)
+	$(MLFLOW)/bin/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^mlflow-skinny==/mlflow==/p' constraints.txt)"
+	@touch $@
 
 clean: ## remove what runs have made
 	rm -rf storage .dagster

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -26,7 +26,8 @@ from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting import TrainingRun, build_dataset, forecast, publish, shared_length, train_groups
 from lstm_pipeline.forecasting.arguments import described, require_day, require_groups, require_name
 from lstm_pipeline.projects import prediction_input, training_input
-from lstm_pipeline.registry import StoredModel, Version
+from lstm_pipeline.registry import IndividualRecord, StoredModel, Version
+from lstm_pipeline.tracking import TrackedTraining, track_version, tracked
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.training import EpochReport
@@ -82,7 +83,8 @@ class Project(projects.Project):
             run_id=f"python-{uuid.uuid4()}",
             on_epoch=on_epoch,
         )
-        return train_groups(run, wanted)
+        training = TrackedTraining(self, run.run_id, draw=_drawn_losses)
+        return tracked(training, wanted, lambda: train_groups(run, wanted))
 
     def publish(self, *, as_of: dt.date | None = None) -> Version:
         """Publishes the newest models of all groups, scored together, as the next version.
@@ -99,7 +101,10 @@ class Project(projects.Project):
             RegistryError: a group has no model yet, or models do not fit the spec or each other.
         """
         table = training_input(self, self._day(as_of))
-        return publish(self, table, {}, run_id=f"python-{uuid.uuid4()}").version
+        published = publish(self, table, {}, run_id=f"python-{uuid.uuid4()}")
+        if published.is_new:
+            track_version(self)
+        return published.version
 
     def forecast(self, *, as_of: dt.date | None = None) -> pd.DataFrame:
         """Forecasts with the version in use, from the last rows of the prediction input.
@@ -170,6 +175,13 @@ class Project(projects.Project):
 def _require_options(options: object) -> None:
     if options is not None and not isinstance(options, BacktestOptions):
         raise DataError(f"options: expected BacktestOptions, found {described(options)}")
+
+
+def _drawn_losses(name: str, record: IndividualRecord, log: Mapping[str, Any]) -> bytes:
+    """The loss curve of a trained group as PNG."""
+    from lstm_pipeline.reporting import draw_losses  # matplotlib takes a second to import
+
+    return draw_losses(name, record, log)
 
 
 def load_project(reference: str | Path, storage: str | None = None) -> Project:

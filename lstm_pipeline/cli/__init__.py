@@ -19,7 +19,8 @@ import click
 from lstm_pipeline.cli.automation import simulate, status
 from lstm_pipeline.cli.comparing import compare
 from lstm_pipeline.cli.explaining import explain
-from lstm_pipeline.cli.options import as_of_option, load, with_storage
+from lstm_pipeline.cli.options import as_of_option, load, require_groups, with_storage
+from lstm_pipeline.cli.versioning import promote, rollback
 from lstm_pipeline.errors import PipelineError, SpecError
 from lstm_pipeline.wording import counted
 
@@ -115,7 +116,7 @@ def validate(spec: str, as_of: dt.datetime | None) -> None:
 def run(spec: str, only: str | None, groups: tuple[str, ...], as_of: dt.datetime | None) -> None:
     """Train SPEC's groups, publish a version and forecast."""
     project = load(spec)
-    _require_groups(project, groups)
+    require_groups(project, groups)
     if groups and only == "predict":
         raise click.BadParameter("--group selects what to train, so it cannot be combined with --only predict")
     _run(project, train=only != "predict", predict=only != "train", groups=groups or None, as_of=as_of)
@@ -192,34 +193,6 @@ def versions(spec: str) -> None:
     _report_refused(console, [refused.decision for refused in _refused(registry)])
 
 
-@cli.command(short_help="Use an older VERSION of SPEC.")
-@click.argument("spec")
-@click.argument("version")
-@with_storage
-def rollback(spec: str, version: str) -> None:
-    """Use VERSION of SPEC until something newer is published. Nothing is deleted."""
-    registry = load(spec).registry
-    before = registry.resolve()
-    registry.roll_back(version)
-    click.echo(f"in use: {registry.resolve()} (before: {before})")
-
-
-@cli.command(short_help="Publish a refused model of SPEC.")
-@click.argument("spec")
-@click.option(
-    "--group", "groups", multiple=True, required=True, help="Promote this group's candidate (can be repeated)."
-)
-@with_storage
-def promote(spec: str, groups: tuple[str, ...]) -> None:
-    """Publish the newest refused candidate of a group of SPEC, whatever the rule says.
-
-    The new version is scored on the cleaned data as it is stored.
-    """
-    project = load(spec)
-    _require_groups(project, groups)
-    _promote(project, tuple(dict.fromkeys(groups)))
-
-
 @cli.command(short_help="Remove what SPEC no longer needs.")
 @click.argument("spec")
 @click.option("--keep", type=click.IntRange(min=1), required=True, help="How many of the latest versions to keep.")
@@ -240,6 +213,8 @@ def prune(spec: str, keep: int, dry_run: bool) -> None:
     click.echo(f"{len(removals)} removals, {total / 1e6:,.1f} MB{' (nothing was removed)' if dry_run else ''}")
 
 
+cli.add_command(promote)
+cli.add_command(rollback)
 cli.add_command(status)
 cli.add_command(simulate)
 cli.add_command(compare)
@@ -273,15 +248,6 @@ def _leave(status: int) -> NoReturn:
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
-
-
-def _require_groups(project: Project, groups: tuple[str, ...]) -> None:
-    unknown = [group for group in groups if group not in project.groups]
-    if unknown:
-        raise click.BadParameter(
-            f"not in this project: {', '.join(unknown)}; its groups: {', '.join(project.groups)}",
-            param_hint="--group",
-        )
 
 
 def _run(
@@ -328,30 +294,6 @@ def _backtest(project: Project, options: BacktestOptions, as_of: dt.date | None)
         console.print(view)
     console.print(f"scores: {path}", soft_wrap=True)
     console.print(f"plot:   {layout.backtest_plot}", soft_wrap=True)
-
-
-def _promote(project: Project, groups: tuple[str, ...]) -> None:
-    import uuid
-
-    import pyarrow.parquet as pq
-
-    from lstm_pipeline.errors import RegistryError
-    from lstm_pipeline.forecasting import promote_refused, require_refused
-    from lstm_pipeline.network.runtime import import_quietly
-    from lstm_pipeline.reporting import decisions_table, make_console
-
-    layout = project.registry.layout
-    require_refused(project, groups)
-    path = layout.data("cleaned_data")
-    if not layout.store.exists(path):
-        raise RegistryError(f"there is no cleaned data to score the version on: {path} does not exist; run it first")
-    with layout.store.opening(path) as file:
-        table = pq.read_table(file)
-    import_quietly()
-    published = promote_refused(project, table, groups, run_id=f"promote-{uuid.uuid4()}")
-    console, version = make_console(), published.version.record.version
-    console.print(decisions_table(published.decisions))
-    console.print(f"in use: {version} ({layout.ensemble(version)})", soft_wrap=True)
 
 
 def _refused(registry: Registry) -> list[Refused]:

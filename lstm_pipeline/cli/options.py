@@ -43,6 +43,16 @@ def load(spec: str) -> Project:
     return load_project(spec)
 
 
+def require_groups(project: Project, groups: tuple[str, ...]) -> None:
+    """Refuses the name of a group that the project does not have."""
+    unknown = [group for group in groups if group not in project.groups]
+    if unknown:
+        raise click.BadParameter(
+            f"not in this project: {', '.join(unknown)}; its groups: {', '.join(project.groups)}",
+            param_hint="--group",
+        )
+
+
 def _storage(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     """Sets the storage root for everything that follows, Dagster's definitions included."""
     if value:

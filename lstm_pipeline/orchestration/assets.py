@@ -21,6 +21,7 @@ from lstm_pipeline.orchestration.freshness import freshness_policy
 from lstm_pipeline.orchestration.keys import (
     ACCURACY,
     AS_OF_TAG,
+    BACKFILL_TAG,
     BACKTEST,
     BUCKET,
     CLEANED,
@@ -166,7 +167,8 @@ def _trained_model(project: Project) -> dg.AssetsDefinition:
     )
     def trained_model(context: dg.AssetExecutionContext, cleaned_data: pa.Table) -> Any:
         groups = [group for group in project.groups if group in context.partition_keys]
-        teller = stages.Teller(context.run_id, context.log, context.resources.progress)
+        training = context.run.tags.get(BACKFILL_TAG)
+        teller = stages.Teller(context.run_id, context.log, context.resources.progress, training)
         context.instance.add_run_tags(context.run_id, {GROUPS_TAG: ",".join(groups)})
         with user_errors(context):
             try:

@@ -14,6 +14,8 @@ from lstm_pipeline.spec import DataProduct, DataProductInput
 from lstm_pipeline.wording import counted, listed
 
 AS_OF_TAG = "lstm_pipeline/as_of"
+BACKFILL_TAG = "dagster/backfill"
+"""Dagster's tag of the runs of one back-fill: its id."""
 GROUPS_TAG = "lstm_pipeline/groups"
 """The groups that a run trains, where they are not all, with commas between them."""
 

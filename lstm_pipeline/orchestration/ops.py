@@ -83,7 +83,8 @@ class Step:
     @property
     def teller(self) -> stages.Teller:
         """Who is told how the step goes."""
-        return stages.Teller(self.context.run_id, self.context.log, self.context.resources.progress)
+        first = self.runs()[-1]  # a run that carries another one on belongs to the same training
+        return stages.Teller(self.context.run_id, self.context.log, self.context.resources.progress, first)
 
     def read(self, asset: str) -> tuple[pa.Table, dt.date]:
         """What an earlier step has stored, and its as-of date: a run may go on after midnight."""

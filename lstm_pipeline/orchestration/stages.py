@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -47,9 +48,10 @@ from lstm_pipeline.orchestration.frames import Frame, Plot, drawn
 from lstm_pipeline.orchestration.keys import ACCURACY, AS_OF_TAG, BACKTEST, CLEANED, EXPLANATION, METADATA, RECENT
 from lstm_pipeline.orchestration.progress import Progress
 from lstm_pipeline.projects import Project, finish, input_preview, prediction_input, training_input
-from lstm_pipeline.registry import StoredModel, VariantRecord, metadata_table
+from lstm_pipeline.registry import IndividualRecord, StoredModel, VariantRecord, metadata_table
 from lstm_pipeline.spec import DataProduct, PredictionStep, TrainingStep
 from lstm_pipeline.tables import conform, from_parquet
+from lstm_pipeline.tracking import TrackedTraining, track_version, tracked
 from lstm_pipeline.verification import score_issued
 from lstm_pipeline.wording import counted, listed, number
 
@@ -71,11 +73,16 @@ class Made:
 
 @dataclass(frozen=True)
 class Teller:
-    """The run that a stage belongs to, and who is told how it goes."""
+    """The run that a stage belongs to, and who is told how it goes.
+
+    Attributes:
+        training: what the runs of one training have in common if they are several, e.g. a back-fill's id.
+    """
 
     run_id: str
     log: dg.DagsterLogManager
     progress: Progress
+    training: str | None = None
 
 
 def clean_data(project: Project, as_of: dt.date) -> Made:
@@ -132,9 +139,15 @@ def train_models(project: Project, table: pa.Table, groups: Sequence[str], telle
         run_id=teller.run_id,
         on_epoch=lambda group, report: teller.progress.on_epoch(teller.log, group, report),
     )
-    models = train_groups(run, groups)
+    training = TrackedTraining(project, teller.run_id, teller.training, _drawn_losses, teller.log.warning)
+    models = tracked(training, groups, lambda: train_groups(run, groups))
     teller.log.info(summary(models, time.monotonic() - began))
     return models
+
+
+def _drawn_losses(name: str, record: IndividualRecord, log: Mapping[str, Any]) -> bytes:
+    """The loss curve of a trained group as PNG; matplotlib is imported when the first one is drawn."""
+    return reporting.draw_losses(name, record, log)
 
 
 def announcement(project: Project, dataset: Dataset, groups: Sequence[str]) -> str:
@@ -207,6 +220,8 @@ def publish_models(
     """
     product, step = project.spec.model_metadata, project.spec.training
     published = publish(project, table, trained, run_id=run_id)
+    if published.is_new:
+        track_version(project, log.warning)
     for refused in published.refused:
         log.warning(show.refusal(refused))
     records = finish(project, product, step.output, metadata_table(published.version), as_of)

@@ -86,8 +86,6 @@ def check_training(step: TrainingStep, loc: Loc) -> Iterator[Finding]:
     if step.time_budget is not None and step.preset != "accurate":
         found = "no preset" if step.preset is None else f"preset {step.preset}"
         yield (*loc, "time_budget"), f"has an effect only with preset accurate, found {found}; add that, or remove it"
-    if step.enable_mlflow:
-        yield (*loc, "enable_mlflow"), "MLflow tracking is not available in this version; set it to false"
 
 
 def _check_groups(step: TrainingStep, groups: Mapping[str, Sequence[str]], loc: Loc) -> Iterator[Finding]:
@@ -202,8 +200,6 @@ def _check_agreement(training: TrainingStep, prediction: PredictionStep, loc: Lo
             f"expected {training.sequence_length}, as in the training step, found {prediction.sequence_length}; "
             "use the same number or remove this key",
         )
-    if prediction.enable_mlflow:
-        yield (*loc, "enable_mlflow"), "MLflow tracking is not available in this version; set it to false"
 
 
 def _only(product: DataProduct, kind: type[T]) -> tuple[int, T] | None:

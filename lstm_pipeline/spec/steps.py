@@ -157,7 +157,9 @@ class TrainingStep(Step):
     project_name: PathPart = Field(
         description="name of the project, its asset keys and its folder in the bucket; up to 128 characters"
     )
-    enable_mlflow: bool = Field(False, description="whether to track with MLflow; only false is supported")
+    enable_mlflow: bool = Field(
+        False, description="whether trainings and versions are tracked with MLflow; needs lstm-pipeline[mlflow]"
+    )
     frequency: str | None = Field(
         None,
         description="time between rows as a pandas offset, e.g. 10min, h, bh, D or MS; rows: rows follow each other "
@@ -249,7 +251,9 @@ class PredictionStep(Step):
         description="levels of the prediction intervals in percent, each from 1 to 99; null: 80 and 95, but none with "
         "preset documented",
     )
-    enable_mlflow: bool = Field(False, description="whether to track with MLflow; only false is supported")
+    enable_mlflow: bool = Field(
+        False, description="taken as it is and without effect: trainings and versions are tracked, forecasts are not"
+    )
 
 
 SqlStep = FilterStep | SelectStep

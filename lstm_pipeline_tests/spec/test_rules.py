@@ -103,12 +103,6 @@ RULES: list[tuple[list[Change], list[str]]] = [
       f"{TRAINING}.features_to_predict: 'date' is the timestamp column; it can be neither a feature nor dropped",
       f"{TRAINING}.features_to_predict: 'non_numeric_field' is also in drop_cols; remove it from one of the two"]),
     ([(f"{TRAINING}.timestamp_col", "")], [f"{TRAINING}.timestamp_col: expected non-empty text, found ''"]),
-    # options that are not supported are not silently ignored
-    *(
-        ([(f"{place}.enable_mlflow", True)],
-         [f"{place}.enable_mlflow: MLflow tracking is not available in this version; set it to false"])
-        for place in (TRAINING, PREDICTION)
-    ),
     # the chain of frames
     ([(f"{TRAINING}.input", "clean_data")],
      [f"{TRAINING}.input: no input or earlier step is named 'clean_data'. Did you mean 'cleaned_data'? Known names: "
@@ -287,6 +281,7 @@ def test_model_options(key: str, value: Any, message: str) -> None:
         ([(f"{TRAINING}.calendar_features", [])], "no calendar"),
         ([(f"{TRAINING}.calendar_features", "documented")], "the documented calendar"),
         ([(f"{PREDICTION}.version", "v10")], "a version"),
+        ([(f"{place}.enable_mlflow", True) for place in (TRAINING, PREDICTION)], "tracking"),
         ([(f"{PREDICTION}.sequence_length", REMOVED), (f"{TRAINING}.sequence_length", 30)], "length as trained"),
         ([("timezone", "Europe/Berlin"), ("name", "manufacturing_forecast")], "the same name twice"),
         ([("model_metadata.config", {"driver_cores": 2, "executor_x": True, "docker_tag": 1.5})], "cluster settings"),
