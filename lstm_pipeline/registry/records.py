@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NaiveDatetime, field_validator, model_validator
 
 from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, MODEL_FILES
 
@@ -27,6 +27,11 @@ def instant(text: str) -> dt.datetime:
     except ValueError:
         raise ValueError(f"expected a time such as 2026-01-31T12:00:00+00:00, found '{text}'") from None
     return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
+
+
+def _from_text(value: Any) -> Any:
+    """A time as JSON has it: records are read strictly, and then text is no time."""
+    return dt.datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 class Record(BaseModel):
@@ -281,7 +286,7 @@ class ErrorSizesRecord(Record):
     """
 
     season: Count
-    origin: NaiveDatetime
+    origin: Annotated[NaiveDatetime, BeforeValidator(_from_text)]
     features: dict[str, SizeFactors]
 
 
