@@ -5,7 +5,7 @@ and tests of that comparison. Metrics and significance tests live in `statistics
 `reporting`. This room is the home of statsforecast, an optional library that is imported when it is used.
 """
 
-from lstm_pipeline.backtesting.backtest import Backtest, BacktestOptions, backtest, read_protocol
+from lstm_pipeline.backtesting.backtest import Backtest, BacktestOptions, backtest, held_out_of, read_protocol
 from lstm_pipeline.backtesting.comparison import Comparison, errors_by_lead
 from lstm_pipeline.backtesting.contenders import ENSEMBLE, OnStage
 
@@ -17,5 +17,6 @@ __all__ = [
     "OnStage",
     "backtest",
     "errors_by_lead",
+    "held_out_of",
     "read_protocol",
 ]

@@ -8,13 +8,20 @@ publishing, the ensemble of a version, and its forecasts. The networks themselve
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.dataset import CONSTANT, Dataset, build_dataset, training_series
 from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models, training_log
-from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
+from lstm_pipeline.forecasting.evaluation import calibrate, evaluate, evaluate_one_step
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
 from lstm_pipeline.forecasting.history import History, known_series
 from lstm_pipeline.forecasting.issued import Author, Issue, Issued, issued_forecasts, keep_issued, read_issued
 from lstm_pipeline.forecasting.notes import data_notes, described_data
 from lstm_pipeline.forecasting.publishing import Published, promote_refused, publish, require_fit, require_refused
-from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, Rolled, held_out_origins, roll_from, roll_held_out
+from lstm_pipeline.forecasting.rolling import (
+    MAX_ORIGINS,
+    Rolled,
+    affordable_origins,
+    held_out_origins,
+    roll_from,
+    roll_held_out,
+)
 from lstm_pipeline.forecasting.tasks import OnEpoch, TrainingRun, resolve_options
 from lstm_pipeline.forecasting.training import GroupsFailed, train_group, train_groups
 from lstm_pipeline.forecasting.variants import variants_of
@@ -38,11 +45,13 @@ __all__ = [
     "Published",
     "Rolled",
     "TrainingRun",
+    "affordable_origins",
     "build_dataset",
     "calibrate",
     "data_notes",
     "described_data",
     "evaluate",
+    "evaluate_one_step",
     "forecast",
     "held_out_origins",
     "issued_forecasts",

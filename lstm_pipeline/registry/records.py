@@ -12,6 +12,8 @@ from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, MODEL_FILES
 
 Metrics = dict[str, float | None]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Step = Annotated[NaiveDatetime, BeforeValidator(lambda value: _parsed(value))]
+"""A time on the step clock, which has no time zone; text in JSON."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 
@@ -29,8 +31,8 @@ def instant(text: str) -> dt.datetime:
     return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
 
 
-def _from_text(value: Any) -> Any:
-    """A time as JSON has it: records are read strictly, and then text is no time."""
+def _parsed(value: Any) -> Any:
+    """Text as a time: strict validation, which records are read with, takes none for one."""
     return dt.datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
@@ -267,7 +269,7 @@ class SizeFactors(Record):
 
     Attributes:
         phases: by the phase of the season.
-        edges: the forecasts at which the next height begins, ascending.
+        edges: the forecasts above which the next height begins, ascending.
         heights: by the height of the forecast, one more than edges.
     """
 
@@ -286,7 +288,7 @@ class ErrorSizesRecord(Record):
     """
 
     season: Count
-    origin: Annotated[NaiveDatetime, BeforeValidator(_from_text)]
+    origin: Step
     features: dict[str, SizeFactors]
 
 

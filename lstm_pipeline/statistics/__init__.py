@@ -30,10 +30,18 @@ from lstm_pipeline.statistics.metrics import DEFINITIONS as METRIC_DEFINITIONS
 from lstm_pipeline.statistics.metrics import NAMES as METRIC_NAMES
 from lstm_pipeline.statistics.metrics import Metrics, left_out, mean_over_features, naive_scale, scaled_rmse, score
 from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUAL_DEFINITIONS
-from lstm_pipeline.statistics.residuals import residual_summary
+from lstm_pipeline.statistics.residuals import (
+    autocorrelations,
+    correlation_bound,
+    ljung_box,
+    normal_quantiles,
+    partial_autocorrelations,
+    residual_summary,
+)
 from lstm_pipeline.statistics.rolling_intervals import RECENT_ORIGINS, Held, Intervals, rolling_intervals
 from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
 from lstm_pipeline.statistics.significance import diebold_mariano, overlapping_origins
+from lstm_pipeline.statistics.strength import Stationarity, Strength, can_test_stationarity, stationarity, strength
 
 __all__ = [
     "BASELINES",
@@ -54,8 +62,13 @@ __all__ = [
     "LinearMap",
     "Metrics",
     "Scaler",
+    "Stationarity",
+    "Strength",
+    "autocorrelations",
     "blend",
+    "can_test_stationarity",
     "correlated_groups",
+    "correlation_bound",
     "diebold_mariano",
     "drift_forecasts",
     "drift_reference",
@@ -68,16 +81,21 @@ __all__ = [
     "interval_columns",
     "interval_score",
     "left_out",
+    "ljung_box",
     "mean_over_features",
     "measure_drift",
     "naive_forecasts",
     "naive_scale",
+    "normal_quantiles",
     "overlapping_origins",
+    "partial_autocorrelations",
     "residual_summary",
     "rolling_intervals",
     "rows_to_read",
     "scaled_rmse",
     "score",
     "seasonal_rows",
+    "stationarity",
+    "strength",
     "within",
 ]

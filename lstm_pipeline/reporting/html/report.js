@@ -1,0 +1,328 @@
+// Draws the report's charts as SVG: hover, zoom by drag, wheel or keys, hide series, choose a feature. No dependencies.
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const namespace = document.getElementById("namespace").namespaceURI;
+  const margin = { left: 58, right: 14, top: 10, bottom: 30 };
+  const minute = 60, hour = 3600, day = 86400;
+  const timeSteps = [1, 5, 15, 30, minute, 5 * minute, 15 * minute, 30 * minute, hour, 3 * hour, 6 * hour, 12 * hour,
+    day, 2 * day, 7 * day, 14 * day, 30 * day, 91 * day, 182 * day, 365 * day, 730 * day, 1826 * day, 3652 * day];
+
+  function element(tag, attributes, parent, text) {
+    const made = document.createElementNS(namespace, tag);
+    for (const [name, value] of Object.entries(attributes || {})) made.setAttribute(name, value);
+    if (text !== undefined) made.textContent = text;
+    if (parent) parent.appendChild(made);
+    return made;
+  }
+
+  function html(tag, className, parent, text) {
+    const made = document.createElement(tag);
+    if (className) made.className = className;
+    if (text !== undefined) made.textContent = text;
+    if (parent) parent.appendChild(made);
+    return made;
+  }
+
+  function number(value) {
+    if (value === null || value === undefined) return "–";
+    const size = Math.abs(value);
+    if (size >= 1e4 && size < 1e9) return Math.round(value).toLocaleString("en-US");
+    return String(Number(value.toPrecision(4)));
+  }
+
+  const unpackedClocks = {};
+  function clock(name) {
+    if (unpackedClocks[name]) return unpackedClocks[name];
+    const packed = data.clocks[name], times = [];
+    if (packed.n) times.push(packed.t);
+    for (const [step, count] of packed.d || [[packed.s, packed.n - 1]])
+      for (let index = 0; index < count; index++) times.push(times[times.length - 1] + step);
+    return (unpackedClocks[name] = times);
+  }
+
+  function xs(series) {
+    if (!series.clock) return series.x;
+    const times = clock(series.clock), found = [];
+    let row = series.i;
+    for (let index = 0; index < series.n; index++) {
+      found.push(times[row]);
+      row += series.d ? series.d[index] : 1;
+    }
+    return found;
+  }
+
+  function shownTime(seconds, step) {
+    const text = new Date(seconds * 1000).toISOString();
+    if (step >= 365 * day) return text.slice(0, 4);
+    if (step >= 28 * day) return text.slice(0, 7);
+    if (step >= day) return text.slice(0, 10);
+    return text.slice(5, step < minute ? 19 : 16).replace("T", " ");
+  }
+
+  function ticks(low, high, count, isTime) {
+    const rough = (high - low) / Math.max(1, count);
+    let step;
+    if (isTime) step = timeSteps.find((each) => each >= rough) || timeSteps[timeSteps.length - 1];
+    else {
+      const power = 10 ** Math.floor(Math.log10(rough || 1));
+      step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= rough * 0.999);
+    }
+    const found = [];
+    for (let at = Math.ceil(low / step) * step; at <= high + step * 1e-9; at += step)
+      found.push(isTime ? at : Number(at.toPrecision(12)));
+    return { step, at: found };
+  }
+
+  class Chart {
+    constructor(figure) {
+      this.figure = figure;
+      this.plot = figure.querySelector(".plot");
+      this.hidden = new Set();
+      this.legend = html("div", "legend", null);
+      this.plot.before(this.legend);
+      this.readout = html("p", "readout", null, "");
+      this.readout.setAttribute("aria-live", "polite");
+      this.plot.after(this.readout);
+      this.hint = "Point at the chart for values; drag to zoom. Keys: arrows, + and −, 0 for all.";
+    }
+
+    show(spec, title) {
+      this.spec = spec;
+      this.title = title;
+      this.figure.classList.toggle("empty", !spec);
+      this.plot.replaceChildren();
+      this.legend.replaceChildren();
+      this.readout.textContent = spec ? this.hint : "Nothing to draw for this feature.";
+      if (!spec) return;
+      this.series = spec.series.map((each) => ({ ...each, at: xs(each), dashed: each.colour === 4 }));
+      this.isTime = spec.series.some((each) => each.clock);
+      const all = this.series.flatMap((each) => (each.kind === "bars" ? this.barEnds(each) : each.at));
+      this.whole = [Math.min(...all), Math.max(...all)];
+      if (this.whole[0] === this.whole[1]) this.whole = [this.whole[0] - 1, this.whole[1] + 1];
+      this.first = this.whole;
+      if (spec.view) {
+        const times = clock("all");
+        this.first = [times[spec.view[0]], times[Math.min(spec.view[1], times.length - 1)]];
+        if (this.first[0] >= this.first[1]) this.first = this.whole;
+      }
+      this.view = this.first.slice();
+      this.cursor = null;
+      this.controls();
+      this.draw();
+    }
+
+    barEnds(series) {
+      return series.at.flatMap((x) => [x - series.width / 2, x + series.width / 2]);
+    }
+
+    controls() {
+      for (const series of this.series) {
+        const button = html("button", `key colour${series.colour} ${series.kind}`, this.legend, series.name);
+        button.type = "button";
+        button.setAttribute("aria-pressed", String(!this.hidden.has(series.name)));
+        button.title = "Show or hide";
+        button.addEventListener("click", () => {
+          if (!this.hidden.delete(series.name)) this.hidden.add(series.name);
+          button.setAttribute("aria-pressed", String(!this.hidden.has(series.name)));
+          this.draw();
+        });
+      }
+      const tool = (text, action) => {
+        const button = html("button", "tool", this.legend, text);
+        button.type = "button";
+        button.addEventListener("click", () => { this.view = action(); this.draw(); });
+      };
+      tool("Reset zoom", () => this.first.slice());
+      if (this.first !== this.whole) tool("Whole history", () => this.whole.slice());
+    }
+
+    scaleY(visible) {
+      let low = Infinity, high = -Infinity;
+      const take = (value) => { if (value !== null) { low = Math.min(low, value); high = Math.max(high, value); } };
+      for (const series of visible)
+        series.at.forEach((x, index) => {
+          if (x < this.view[0] || x > this.view[1]) return;
+          if (series.kind === "band") { take(series.lo[index]); take(series.hi[index]); }
+          else take(series.y[index]);
+          if (series.kind === "bars") take(0);
+        });
+      if (this.spec.zero) take(0);
+      (this.spec.levels || []).forEach(take);
+      if (low > high) [low, high] = [0, 1];
+      const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
+      return [low === 0 && this.spec.zero ? 0 : low - room, high + room];
+    }
+
+    draw() {
+      const width = Math.max(280, this.plot.clientWidth), height = this.spec.square ? Math.min(width, 380) : 270;
+      const right = width - margin.right, bottom = height - margin.bottom;
+      const visible = this.series.filter((each) => !this.hidden.has(each.name));
+      const [low, high] = this.scaleY(visible);
+      const X = (x) => margin.left + ((x - this.view[0]) / (this.view[1] - this.view[0])) * (right - margin.left);
+      const Y = (y) => bottom - ((y - low) / (high - low)) * (bottom - margin.top);
+      const focused = document.activeElement === this.svg && this.svg;
+      const svg = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", tabindex: 0, "aria-label":
+        `${this.title}. ${this.spec.series.map((each) => each.name).join(", ")}. Use the arrow keys to read values.` });
+      const clip = `clip-${this.figure.id}`;
+      const box = { x: margin.left, y: margin.top, width: right - margin.left, height: bottom - margin.top };
+      element("rect", box, element("clipPath", { id: clip }, element("defs", {}, svg)));
+      for (const at of ticks(low, high, 5, false).at) {
+        element("line", { x1: margin.left, x2: right, y1: Y(at), y2: Y(at), class: "grid" }, svg);
+        element("text", { x: margin.left - 6, y: Y(at) + 4, class: "tick end" }, svg, number(at));
+      }
+      const { step, at: places } = ticks(this.view[0], this.view[1], Math.max(2, width / 130), this.isTime);
+      for (const at of places) {
+        element("line", { x1: X(at), x2: X(at), y1: bottom, y2: bottom + 4, class: "axis" }, svg);
+        const label = this.isTime ? shownTime(at, step) : number(at);
+        const x = Math.min(Math.max(X(at), margin.left + 10), right - label.length * 2.6);
+        element("text", { x, y: bottom + 18, class: "tick" }, svg, label);
+      }
+      element("line", { x1: margin.left, x2: right, y1: bottom, y2: bottom, class: "axis" }, svg);
+      const body = element("g", { "clip-path": `url(#${clip})` }, svg);
+      for (const level of this.spec.levels || [])
+        element("line", { x1: margin.left, x2: right, y1: Y(level), y2: Y(level), class: level ? "bound" : "zero" }, body);
+      for (const mark of this.spec.marks || [])
+        element("line", { x1: X(mark), x2: X(mark), y1: margin.top, y2: bottom, class: "bound" }, body);
+      for (const series of visible) this.drawSeries(series, body, X, Y);
+      const cursor = element("line", { y1: margin.top, y2: bottom, class: "cursor", visibility: "hidden" }, body);
+      const brush = element("rect", { y: margin.top, height: bottom - margin.top, class: "brush", width: 0 }, body);
+      Object.assign(this, { svg, X, visible, cursorLine: cursor, brush, left: margin.left, right });
+      this.points = [...new Set(visible.flatMap((each) => each.at))]
+        .filter((x) => x >= this.view[0] && x <= this.view[1]).sort((a, b) => a - b);
+      this.listen(width);
+      this.plot.replaceChildren(svg);
+      if (focused) svg.focus({ preventScroll: true });
+      if (this.cursor !== null) this.read(this.cursor);
+    }
+
+    drawSeries(series, body, X, Y) {
+      const colour = `colour${series.colour}`, points = series.at.map((x, index) => [x, index]);
+      if (series.kind === "bars") {
+        for (const [x, index] of points) {
+          if (series.y[index] === null) continue;
+          const [left, end] = [X(x - series.width / 2), X(x + series.width / 2)];
+          const [top, foot] = [Y(Math.max(0, series.y[index])), Y(Math.min(0, series.y[index]))];
+          element("rect", { x: left, width: Math.max(1, end - left - 1), y: top, height: foot - top,
+            class: `bar ${colour}` }, body);
+        }
+      } else if (series.kind === "band") {
+        const known = points.filter(([, index]) => series.lo[index] !== null && series.hi[index] !== null);
+        const edge = (side) => known.map(([x, index]) => `${X(x).toFixed(1)},${Y(series[side][index]).toFixed(1)}`);
+        element("polygon", { points: [...edge("hi"), ...edge("lo").reverse()].join(" "), class: `band ${colour}` }, body);
+      } else if (series.kind === "line") {
+        let path = "", pen = "M";
+        for (const [x, index] of points) {
+          if (series.y[index] === null) { pen = "M"; continue; }
+          path += `${pen}${X(x).toFixed(1)} ${Y(series.y[index]).toFixed(1)}`;
+          pen = "L";
+        }
+        element("path", { d: path || "M0 0", class: `line ${colour}${series.dashed ? " dashed" : ""}` }, body);
+      }
+      const alone = series.kind === "line" && points.length <= 2 && !series.dashed;
+      if (series.kind === "points" || series.dots || alone)
+        for (const [x, index] of points)
+          if (series.y[index] !== null)
+            element("circle", { cx: X(x), cy: Y(series.y[index]), r: 2.6, class: `dot ${colour}` }, body);
+    }
+
+    listen(width) {
+      const at = (event) => {
+        const box = this.svg.getBoundingClientRect();
+        return ((event.clientX - box.left) / box.width) * width;
+      };
+      const unscaled = (pixel) =>
+        this.view[0] + ((pixel - this.left) / (this.right - this.left)) * (this.view[1] - this.view[0]);
+      let start = null;
+      this.svg.addEventListener("pointerdown", (event) => {
+        if (event.pointerType === "mouse" && event.button === 0) { start = at(event); this.svg.setPointerCapture(event.pointerId); }
+      });
+      this.svg.addEventListener("pointermove", (event) => {
+        this.read(this.nearest(unscaled(at(event))));
+        if (start === null) return;
+        this.brush.setAttribute("x", Math.min(start, at(event)));
+        this.brush.setAttribute("width", Math.abs(at(event) - start));
+      });
+      this.svg.addEventListener("pointerup", (event) => {
+        const ends = start === null ? [] : [unscaled(start), unscaled(at(event))].sort((a, b) => a - b);
+        const far = start !== null && Math.abs(at(event) - start) > 8;
+        start = null;
+        if (far) this.zoom(ends[0], ends[1]);
+      });
+      this.svg.addEventListener("pointerleave", () => { if (start === null) this.read(null); });
+      this.svg.addEventListener("dblclick", () => { this.view = this.first.slice(); this.draw(); });
+      this.svg.addEventListener("wheel", (event) => {
+        if (!event.ctrlKey && document.activeElement !== this.svg) return; // the page scrolls
+        event.preventDefault();
+        this.scale(event.deltaY < 0 ? 0.8 : 1.25, unscaled(at(event)));
+      }, { passive: false });
+      this.svg.addEventListener("keydown", (event) => {
+        const centre = this.cursor === null ? (this.view[0] + this.view[1]) / 2 : this.cursor;
+        const index = this.cursor === null ? -1 : this.points.indexOf(this.cursor);
+        const move = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+        if (move) this.read(this.points[Math.min(Math.max(index + move, 0), this.points.length - 1)]);
+        else if (event.key === "+" || event.key === "=") this.scale(0.7, centre);
+        else if (event.key === "-") this.scale(1.4, centre);
+        else if (event.key === "0" || event.key === "Escape") { this.view = this.first.slice(); this.draw(); }
+        else return;
+        event.preventDefault();
+      });
+    }
+
+    nearest(x) {
+      return this.points.reduce((best, each) => (best === null || Math.abs(each - x) < Math.abs(best - x) ? each : best), null);
+    }
+
+    scale(factor, centre) {
+      this.zoom(centre + (this.view[0] - centre) * factor, centre + (this.view[1] - centre) * factor);
+    }
+
+    zoom(low, high) {
+      low = Math.max(low, this.whole[0]);
+      high = Math.min(high, this.whole[1]);
+      if (high - low > (this.whole[1] - this.whole[0]) / 1e5) { this.view = [low, high]; this.draw(); }
+    }
+
+    read(x) {
+      this.cursor = x === undefined ? null : x;
+      this.cursorLine.setAttribute("visibility", this.cursor === null ? "hidden" : "visible");
+      if (this.cursor === null) { this.readout.textContent = this.hint; return; }
+      this.cursorLine.setAttribute("x1", this.X(x));
+      this.cursorLine.setAttribute("x2", this.X(x));
+      const texts = [];
+      for (const series of this.visible) {
+        const index = series.at.indexOf(x);
+        if (index < 0) continue;
+        if (series.kind !== "band") { if (series.y[index] !== null) texts.push(`${series.name} ${number(series.y[index])}`); }
+        else if (series.lo[index] !== null) texts.push(`${series.name} ${number(series.lo[index])} to ${number(series.hi[index])}`);
+      }
+      const label = this.isTime ? new Date(x * 1000).toISOString().slice(0, 16).replace("T", " ").replace(" 00:00", "") :
+        `${this.figure.dataset.x || ""} ${number(x)}`.trim();
+      this.readout.textContent = `${label}: ${texts.join(" · ") || "no value"}`;
+    }
+  }
+
+  const charts = [...document.querySelectorAll("figure[data-chart]")].map((figure) => new Chart(figure));
+  const choosers = [...document.querySelectorAll("select.feature")];
+  function choose(index) {
+    const feature = data.features[index];
+    for (const chooser of choosers) chooser.value = String(index);
+    for (const name of document.querySelectorAll(".chosen")) name.textContent = feature.name;
+    for (const row of document.querySelectorAll("tr[data-feature]"))
+      row.classList.toggle("current", row.dataset.feature === String(index));
+    for (const chart of charts) {
+      const { chart: kind, group } = chart.figure.dataset, caption = chart.figure.querySelector("figcaption b").textContent;
+      if (group !== undefined) { if (!chart.spec) chart.show(data.losses[group], `${caption}, group ${group}`); }
+      else chart.show(feature.charts[kind], `${caption}, ${feature.name}`);
+    }
+  }
+  for (const chooser of choosers) chooser.addEventListener("change", () => choose(Number(chooser.value)));
+  for (const link of document.querySelectorAll("a[data-choose]"))
+    link.addEventListener("click", () => choose(Number(link.dataset.choose)));
+  if (data.features.length) choose(0);
+  let waiting = 0;
+  addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => charts.forEach((chart) => chart.spec && chart.draw()), 150);
+  });
+})();
