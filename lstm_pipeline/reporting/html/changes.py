@@ -100,7 +100,9 @@ def _data(
         yield Row("use of columns", *("; ".join(sorted(own - other)) for own, other in (lines, lines[::-1])))
     notes = [set(each.evaluation.get("notes", ())) for each in (before, now)]
     if notes[0] != notes[1]:
-        yield Row("notes on the data", *("; ".join(sorted(own - other)) or _ABSENT for own, other in (notes, notes[::-1])))
+        yield Row(
+            "notes on the data", *("; ".join(sorted(own - other)) or _ABSENT for own, other in (notes, notes[::-1]))
+        )
 
 
 def _ranges(models: Mapping[str, ModelMetadata], part: str) -> str:

@@ -23,6 +23,7 @@ _POINTS_IN_ALL = 36_000
 _FEWEST_POINTS = 120
 _RESIDUAL_POINTS = (400, 12_000)
 _BINS = 30
+_FAR = 4.0
 _FIRST_VIEW = 4
 """How many horizons of history a forecast chart shows at first."""
 
@@ -142,11 +143,18 @@ def _held_out(held: HeldOut, name: str) -> dict[str, Chart]:
         "zero": True,
         "series": [
             {"name": METHOD_NAMES[method], "kind": "line", "colour": (1, 0, 2, 3)[index], "x": leads,
-             "y": plain(held.by_lead[method][:, column])}
+             "y": plain(held.by_lead[method][:, column]), **_far(held, method, column)}
             for index, method in enumerate(methods)
         ],
     }  # fmt: skip
     return charts
+
+
+def _far(held: HeldOut, method: str, column: int) -> dict[str, bool]:
+    """Hides a line at first that would press all others together."""
+    errors = [held.by_lead[each][:, column] for each in (ENSEMBLE, method)]
+    own, other = (float(each[np.isfinite(each)].max(initial=0.0)) for each in errors)
+    return {"hidden": True} if other > _FAR * own > 0 else {}
 
 
 def _residuals(found: Residuals, features: int) -> dict[str, Chart]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from lstm_pipeline.arrays import Float64
 from lstm_pipeline.backtesting import held_out_of
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.forecasting import (
@@ -150,9 +151,7 @@ def _before(versions: list[str], name: str) -> str | None:
     return versions[index - 1] if index else None
 
 
-def _ahead(
-    project: Project, ensemble: Ensemble, parts: _Parts, when: When, verdicts: list[Verdict]
-) -> Ahead | None:
+def _ahead(project: Project, ensemble: Ensemble, parts: _Parts, when: When, verdicts: list[Verdict]) -> Ahead | None:
     """The forecast from the end of the prediction input, and what its checks found. Nothing is stored."""
     parts.say("forecasting")
     table = parts.made("The forecast", lambda: prediction_input(project, when.as_of))
@@ -179,9 +178,7 @@ def _ahead(
     )
 
 
-def _held_out(
-    project: Project, dataset: Dataset, version: Version, published: Ensemble, say: Say
-) -> HeldOut | None:
+def _held_out(project: Project, dataset: Dataset, version: Version, published: Ensemble, say: Say) -> HeldOut | None:
     split = held_out_of(dataset, project, version)
     if any(model.record.metadata.hyperparameters.get("refit") for model in version.models.values()):
         models = load_models(project.registry, version.models, held_out=True)
@@ -208,7 +205,17 @@ def _data(dataset: Dataset, say: Say) -> Data:
         tested,
         tuple(dataset.lines()),
         dict(dataset.features.ignored),
+        tuple(
+            name for name in names if name not in dataset.constant and _rests(columns[name], dataset.sequence_length)
+        ),
     )
+
+
+def _rests(values: Float64, rows: int) -> bool:
+    """Whether the last rows all have one value."""
+    last = values[-rows:]
+    known = last[~np.isnan(last)]
+    return len(known) > 1 and not np.ptp(known)
 
 
 def _model(project: Project, version: Version, group: str) -> Model:
@@ -232,7 +239,6 @@ def _model(project: Project, version: Version, group: str) -> Model:
         metadata.library_versions,
         metadata.data_fingerprint,
         tuple(metadata.constant_features),
-        tuple(metadata.resting_features),
     )
 
 

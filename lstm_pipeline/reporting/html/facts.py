@@ -116,6 +116,7 @@ class Data:
         stationarity: feature → tests; empty without statsmodels.
         lines: what each column is used for.
         ignored: column that is not used → why.
+        resting: features that have not moved for a whole window.
     """
 
     clock: pd.DatetimeIndex
@@ -129,6 +130,7 @@ class Data:
     stationarity: Mapping[str, Stationarity]
     lines: tuple[str, ...]
     ignored: Mapping[str, str]
+    resting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,6 @@ class Model:
     libraries: Mapping[str, str]
     fingerprint: str
     constant: tuple[str, ...] = ()
-    resting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -11,7 +12,7 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lstm_pipeline.reporting.html.changes import day
 from lstm_pipeline.reporting.html.charts import payload
@@ -44,7 +45,8 @@ READINGS = {
     "qq": "On the dashed line errors are normally distributed; ends that bend away are rare, large errors.",
     "acf": "Bars beyond the dashed bounds mean that errors follow a pattern which a better model could use.",
     "pacf": "The same with the influence of shorter lags removed: a bar at lag k points to that lag alone.",
-    "loss": "Both lines should fall; where validation rises again, the network only learns its training rows by heart.",
+    "loss": "Both lines should fall; where validation rises again, the network only learns its training rows by heart. "
+    "Dashed: the epoch that was kept.",
 }
 
 
@@ -61,7 +63,9 @@ def render(facts: Facts) -> str:
 def script_safe(value: Any) -> str:
     """JSON that may stand inside a script element: no `<` or `&`, so that nothing in it can end the element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace("&", "\\u0026").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return (
+        text.replace("<", "\\u003c").replace("&", "\\u0026").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    )
 
 
 def explained(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -87,13 +91,19 @@ def explained(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def _cell(value: Any) -> str:
     number_like = isinstance(value, int | float) and not isinstance(value, bool)
-    return number(float(value)) if number_like or value is None and not isinstance(value, str) else plain(str(value))
+    return number(float(value)) if number_like or (value is None and not isinstance(value, str)) else plain(str(value))
 
 
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["breakable"] = _breakable
     return environment.from_string(_text("report.html.j2"))
+
+
+def _breakable(text: str) -> Markup:
+    """A name that may take a new line after `_`, `-`, `.` and `/`."""
+    return Markup(re.sub(r"(?<=\w[_./-])(?=\w)", "<wbr>", str(escape(text))))
 
 
 def _text(name: str) -> str:
@@ -109,7 +119,7 @@ def _page(facts: Facts) -> dict[str, Any]:
     sections = {
         "summary": "Summary", "explore": "Explore", "accuracy": "Accuracy", "residuals": residuals and "Residuals",
         "data": facts.data and "Data", "explanation": explanation and "Explanation",
-        "live": live and "Live accuracy", "changes": facts.changes and "Changes", "training": "How it was made",
+        "live": facts.live and "Live accuracy", "changes": facts.changes and "Changes", "training": "How it was made",
     }  # fmt: skip
     return {
         "title": f"Forecast report: {plain(facts.project)}",
@@ -150,19 +160,19 @@ def _subtitle(facts: Facts) -> str:
     inputs = f" and {counted(len(facts.inputs), 'other column')}" if facts.inputs else ""
     return (
         f"Version {facts.version}, published {day(facts.created)[:16]}: {counted(len(facts.features), 'feature')} in "
-        f"{counted(len(facts.groups), 'group')}, forecast from their own past{inputs}."
+        f"{counted(len(facts.groups), 'group')}, each forecast from the past of all of them{inputs}."
     )
 
 
 def _tiles(facts: Facts) -> Iterator[dict[str, str]]:
     """The first things a plant manager asks."""
     horizon = len(facts.ahead.clock) if facts.ahead is not None else facts.scored_horizon
-    reach = span(facts.frequency, horizon)
+    reach, step = span(facts.frequency, horizon), span(facts.frequency, 1)
     if facts.ahead is not None:
         first, last = _stamps(facts.ahead.clock)[0], _stamps(facts.ahead.clock)[-1]
-        text = f"{counted(horizon, 'step')} of {facts.frequency}, from {first} to {last}."
+        text = f"{counted(horizon, 'step')} of {step}, from {first} to {last}."
     else:
-        text = f"{counted(horizon, 'step')} of {facts.frequency}."
+        text = f"{counted(horizon, 'step')} of {step}."
     groups = listed([plain(group) for group in facts.groups], 4)
     yield {"head": "What is forecast", "big": f"{counted(len(facts.features), 'feature')}, {reach} ahead",
            "text": f"{text} Groups: {groups}."}  # fmt: skip
@@ -270,7 +280,7 @@ def _data(facts: Facts, data: Data) -> dict[str, Any]:
     most = sorted(filled, key=lambda name: -filled[name])
     shown = listed([f"{plain(name)} {filled[name]:,}" for name in most], 8)
     facts_of_it = [
-        ("rows", f"{len(stamps):,}, {stamps[0]} to {stamps[-1]}, one every {span(facts.frequency, 1)}"),
+        ("rows", f"{len(stamps):,}, {stamps[0]} to {stamps[-1]}, in steps of {span(facts.frequency, 1)}"),
         ("season", f"{counted(facts.season, 'step')} ({span(facts.frequency, facts.season)})"),
         ("gaps", f"{counted(data.inserted, 'step')} had no row; {data.unusable:,} rows lie in gaps too long to fill"),
         ("duplicates", f"{counted(data.duplicates, 'row')} merged"),

@@ -1,28 +1,22 @@
 // Draws the report's charts as SVG: hover, zoom by drag, wheel or keys, hide series, choose a feature. No dependencies.
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const data = JSON.parse(document.getElementById("report-data").textContent);
   const namespace = document.getElementById("namespace").namespaceURI;
   const margin = { left: 58, right: 14, top: 10, bottom: 30 };
   const minute = 60, hour = 3600, day = 86400;
   const timeSteps = [1, 5, 15, 30, minute, 5 * minute, 15 * minute, 30 * minute, hour, 3 * hour, 6 * hour, 12 * hour,
     day, 2 * day, 7 * day, 14 * day, 30 * day, 91 * day, 182 * day, 365 * day, 730 * day, 1826 * day, 3652 * day];
 
-  function element(tag, attributes, parent, text) {
-    const made = document.createElementNS(namespace, tag);
+  function make(parent, tag, attributes, text, space) {
+    const made = space ? document.createElementNS(space, tag) : document.createElement(tag);
     for (const [name, value] of Object.entries(attributes || {})) made.setAttribute(name, value);
     if (text !== undefined) made.textContent = text;
     if (parent) parent.appendChild(made);
     return made;
   }
 
-  function html(tag, className, parent, text) {
-    const made = document.createElement(tag);
-    if (className) made.className = className;
-    if (text !== undefined) made.textContent = text;
-    if (parent) parent.appendChild(made);
-    return made;
-  }
+  const element = (tag, attributes, parent, text) => make(parent, tag, attributes, text, namespace);
 
   function number(value) {
     if (value === null || value === undefined) return "–";
@@ -31,25 +25,21 @@
     return String(Number(value.toPrecision(4)));
   }
 
-  const unpackedClocks = {};
+  const clocks = {};
   function clock(name) {
-    if (unpackedClocks[name]) return unpackedClocks[name];
+    if (clocks[name]) return clocks[name];
     const packed = data.clocks[name], times = [];
     if (packed.n) times.push(packed.t);
     for (const [step, count] of packed.d || [[packed.s, packed.n - 1]])
       for (let index = 0; index < count; index++) times.push(times[times.length - 1] + step);
-    return (unpackedClocks[name] = times);
+    return (clocks[name] = times);
   }
 
   function xs(series) {
     if (!series.clock) return series.x;
-    const times = clock(series.clock), found = [];
+    const times = clock(series.clock);
     let row = series.i;
-    for (let index = 0; index < series.n; index++) {
-      found.push(times[row]);
-      row += series.d ? series.d[index] : 1;
-    }
-    return found;
+    return Array.from({ length: series.n }, (_, index) => times[index ? (row += series.d ? series.d[index - 1] : 1) : row]);
   }
 
   function shownTime(seconds, step) {
@@ -78,13 +68,12 @@
     constructor(figure) {
       this.figure = figure;
       this.plot = figure.querySelector(".plot");
-      this.hidden = new Set();
-      this.legend = html("div", "legend", null);
+      this.asked = new Map(); // series → whether the reader hid it
+      this.legend = make(null, "div", { class: "legend" });
       this.plot.before(this.legend);
-      this.readout = html("p", "readout", null, "");
-      this.readout.setAttribute("aria-live", "polite");
+      this.readout = make(null, "p", { class: "readout", "aria-live": "polite" });
       this.plot.after(this.readout);
-      this.hint = "Point at the chart for values; drag to zoom. Keys: arrows, + and −, 0 for all.";
+      this.hint = "Point for values, drag to zoom. Keys: arrows, +, −, 0.";
     }
 
     show(spec, title) {
@@ -97,7 +86,7 @@
       if (!spec) return;
       this.series = spec.series.map((each) => ({ ...each, at: xs(each), dashed: each.colour === 4 }));
       this.isTime = spec.series.some((each) => each.clock);
-      const all = this.series.flatMap((each) => (each.kind === "bars" ? this.barEnds(each) : each.at));
+      const all = this.series.flatMap((each) => each.at.flatMap((x) => [x - (each.width || 0) / 2, x + (each.width || 0) / 2]));
       this.whole = [Math.min(...all), Math.max(...all)];
       if (this.whole[0] === this.whole[1]) this.whole = [this.whole[0] - 1, this.whole[1] + 1];
       this.first = this.whole;
@@ -112,27 +101,23 @@
       this.draw();
     }
 
-    barEnds(series) {
-      return series.at.flatMap((x) => [x - series.width / 2, x + series.width / 2]);
+    isHidden(series) {
+      return this.asked.has(series.name) ? this.asked.get(series.name) : Boolean(series.hidden);
     }
 
     controls() {
       for (const series of this.series) {
-        const button = html("button", `key colour${series.colour} ${series.kind}`, this.legend, series.name);
-        button.type = "button";
-        button.setAttribute("aria-pressed", String(!this.hidden.has(series.name)));
-        button.title = "Show or hide";
+        const pressed = () => ({ "aria-pressed": String(!this.isHidden(series)) });
+        const key = { type: "button", class: `key colour${series.colour} ${series.kind}`, title: "Show or hide" };
+        const button = make(this.legend, "button", { ...key, ...pressed() }, series.name);
         button.addEventListener("click", () => {
-          if (!this.hidden.delete(series.name)) this.hidden.add(series.name);
-          button.setAttribute("aria-pressed", String(!this.hidden.has(series.name)));
+          this.asked.set(series.name, !this.isHidden(series));
+          button.setAttribute("aria-pressed", pressed()["aria-pressed"]);
           this.draw();
         });
       }
-      const tool = (text, action) => {
-        const button = html("button", "tool", this.legend, text);
-        button.type = "button";
-        button.addEventListener("click", () => { this.view = action(); this.draw(); });
-      };
+      const tool = (text, action) => make(this.legend, "button", { type: "button", class: "tool" }, text)
+        .addEventListener("click", () => { this.view = action(); this.draw(); });
       tool("Reset zoom", () => this.first.slice());
       if (this.first !== this.whole) tool("Whole history", () => this.whole.slice());
     }
@@ -157,11 +142,11 @@
     draw() {
       const width = Math.max(280, this.plot.clientWidth), height = this.spec.square ? Math.min(width, 380) : 270;
       const right = width - margin.right, bottom = height - margin.bottom;
-      const visible = this.series.filter((each) => !this.hidden.has(each.name));
+      const visible = this.series.filter((each) => !this.isHidden(each));
       const [low, high] = this.scaleY(visible);
       const X = (x) => margin.left + ((x - this.view[0]) / (this.view[1] - this.view[0])) * (right - margin.left);
       const Y = (y) => bottom - ((y - low) / (high - low)) * (bottom - margin.top);
-      const focused = document.activeElement === this.svg && this.svg;
+      const focused = this.svg && document.activeElement === this.svg;
       const svg = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", tabindex: 0, "aria-label":
         `${this.title}. ${this.spec.series.map((each) => each.name).join(", ")}. Use the arrow keys to read values.` });
       const clip = `clip-${this.figure.id}`;
@@ -233,30 +218,33 @@
       };
       const unscaled = (pixel) =>
         this.view[0] + ((pixel - this.left) / (this.right - this.left)) * (this.view[1] - this.view[0]);
+      const on = (name, action, options) => this.svg.addEventListener(name, action, options);
       let start = null;
-      this.svg.addEventListener("pointerdown", (event) => {
-        if (event.pointerType === "mouse" && event.button === 0) { start = at(event); this.svg.setPointerCapture(event.pointerId); }
+      on("pointerdown", (event) => {
+        if (event.pointerType !== "mouse" || event.button !== 0) return;
+        start = at(event);
+        this.svg.setPointerCapture(event.pointerId);
       });
-      this.svg.addEventListener("pointermove", (event) => {
+      on("pointermove", (event) => {
         this.read(this.nearest(unscaled(at(event))));
         if (start === null) return;
         this.brush.setAttribute("x", Math.min(start, at(event)));
         this.brush.setAttribute("width", Math.abs(at(event) - start));
       });
-      this.svg.addEventListener("pointerup", (event) => {
+      on("pointerup", (event) => {
         const ends = start === null ? [] : [unscaled(start), unscaled(at(event))].sort((a, b) => a - b);
         const far = start !== null && Math.abs(at(event) - start) > 8;
         start = null;
         if (far) this.zoom(ends[0], ends[1]);
       });
-      this.svg.addEventListener("pointerleave", () => { if (start === null) this.read(null); });
-      this.svg.addEventListener("dblclick", () => { this.view = this.first.slice(); this.draw(); });
-      this.svg.addEventListener("wheel", (event) => {
+      on("pointerleave", () => { if (start === null) this.read(null); });
+      on("dblclick", () => { this.view = this.first.slice(); this.draw(); });
+      on("wheel", (event) => {
         if (!event.ctrlKey && document.activeElement !== this.svg) return; // the page scrolls
         event.preventDefault();
         this.scale(event.deltaY < 0 ? 0.8 : 1.25, unscaled(at(event)));
       }, { passive: false });
-      this.svg.addEventListener("keydown", (event) => {
+      on("keydown", (event) => {
         const centre = this.cursor === null ? (this.view[0] + this.view[1]) / 2 : this.cursor;
         const index = this.cursor === null ? -1 : this.points.indexOf(this.cursor);
         const move = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -270,7 +258,7 @@
     }
 
     nearest(x) {
-      return this.points.reduce((best, each) => (best === null || Math.abs(each - x) < Math.abs(best - x) ? each : best), null);
+      return this.points.reduce((best, each) => (Math.abs(each - x) < Math.abs(best - x) ? each : best), this.points[0]);
     }
 
     scale(factor, centre) {
@@ -291,10 +279,9 @@
       this.cursorLine.setAttribute("x2", this.X(x));
       const texts = [];
       for (const series of this.visible) {
-        const index = series.at.indexOf(x);
-        if (index < 0) continue;
-        if (series.kind !== "band") { if (series.y[index] !== null) texts.push(`${series.name} ${number(series.y[index])}`); }
-        else if (series.lo[index] !== null) texts.push(`${series.name} ${number(series.lo[index])} to ${number(series.hi[index])}`);
+        const index = series.at.indexOf(x), values = (series.kind === "band" ? [series.lo, series.hi] : [series.y])
+          .map((each) => each[index]);
+        if (index >= 0 && values[0] !== null) texts.push(`${series.name} ${values.map(number).join(" to ")}`);
       }
       const label = this.isTime ? new Date(x * 1000).toISOString().slice(0, 16).replace("T", " ").replace(" 00:00", "") :
         `${this.figure.dataset.x || ""} ${number(x)}`.trim();

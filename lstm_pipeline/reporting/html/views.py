@@ -154,7 +154,7 @@ def residual_table(facts: Facts) -> Table | None:
 def data_tables(facts: Facts, data: Data) -> Iterator[Table]:
     """What each feature looks like, and which columns are not read."""
     states = {name: "constant in the training rows" for model in facts.models for name in model.constant}
-    states |= {name: "rests" for model in facts.models for name in model.resting}
+    states |= dict.fromkeys(data.resting, "at rest, and forecast to stay so")
     tested = bool(data.stationarity)
     names = [*facts.features, *(name for name in data.names if name not in facts.features)]
     rows = []
@@ -191,7 +191,7 @@ def data_tables(facts: Facts, data: Data) -> Iterator[Table]:
 
 def live_table(facts: Facts) -> Table | None:
     """How accurate issued forecasts have been; None if none was scored."""
-    if facts.live is None or not facts.live.features:
+    if facts.live is None or not any(one.forecasts for one in facts.live.features.values()):
         return None
     return Table(
         f"The latest {counted(facts.live.last, 'complete forecast')} of each feature beside the test part. "
