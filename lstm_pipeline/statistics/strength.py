@@ -1,4 +1,4 @@
-"""How much of a series is season and trend, and whether it wanders: what a person wants to know before forecasting it."""
+"""How much of a series is season and trend, and whether it returns to a level."""
 
 from __future__ import annotations
 

@@ -55,8 +55,12 @@ def _clock(facts: Facts) -> tuple[pd.DatetimeIndex, tuple[int, int]]:
     if facts.ahead is None:
         return clock, (known, known)
     past = facts.ahead.past
-    clock = clock.append(past[past > clock[-1]] if known else past)
-    return clock.append(facts.ahead.clock), (known, len(clock))
+    clock = _joined(clock, past[past > clock[-1]] if known else past)
+    return _joined(clock, facts.ahead.clock), (known, len(clock))
+
+
+def _joined(first: pd.DatetimeIndex, second: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(first.append(second))
 
 
 def _charts(facts: Facts, name: str, clock: pd.DatetimeIndex, rows: tuple[int, int]) -> dict[str, Chart]:

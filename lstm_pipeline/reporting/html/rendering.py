@@ -37,11 +37,11 @@ _SPARK_PAST = 2
 
 READINGS = {
     "forecast": "Read where the forecast goes and how wide it might miss: the shaded band is the interval.",
-    "held": "Each stretch was forecast without knowing it. The closer both lines, the better; look for peaks it misses.",
-    "lead": "How the error grows with the distance. The forecast earns its keep where its line is below the naive ones.",
+    "held": "Each stretch was forecast without knowing it. The closer both lines, the better; look for missed peaks.",
+    "lead": "How the error grows with the distance. The forecast is worth it where its line is below the naive ones.",
     "scatter": "Points on the dashed line were forecast exactly; a tilted cloud means that extremes are played down.",
-    "residuals": "What came minus the forecast one step ahead. It should scatter around 0 without a pattern or a drift.",
-    "histogram": "Narrow and centred at 0 is good; a second hump or a long tail hints at events the features do not show.",
+    "residuals": "What came minus the forecast one step ahead. It should scatter around 0 without pattern or drift.",
+    "histogram": "Narrow and centred at 0 is good; a second hump or a long tail hints at events that no feature shows.",
     "qq": "On the dashed line errors are normally distributed; ends that bend away are rare, large errors.",
     "acf": "Bars beyond the dashed bounds mean that errors follow a pattern which a better model could use.",
     "pacf": "The same with the influence of shorter lags removed: a bar at lag k points to that lag alone.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 
@@ -26,7 +28,7 @@ def thinned(values: Float64, most: int, *, recent: bool = False) -> Integers:
     old = values[: rows - tail]
     edges = np.linspace(0, len(old), max(1, (most - tail) // 2) + 1).astype(np.int64)
     kept = np.arange(rows - tail, rows).tolist()
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges.tolist()):
         part = old[begin:end]
         known = ~np.isnan(part)
         if known.any():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lstm_pipeline.arrays import Float64
 from lstm_pipeline.reporting.html.changes import day
 from lstm_pipeline.reporting.html.charts import METHOD_NAMES
 from lstm_pipeline.reporting.html.facts import Changes, Data, Facts, Row
@@ -54,20 +55,7 @@ def accuracy_tables(facts: Facts) -> Iterator[Table]:
         "By feature, over the whole horizon. Skill above 0 means smaller squared errors than the last season repeated; "
         "1 is perfect.",
         heads,
-        [
-            Line(
-                plain(name),
-                [
-                    plain(facts.group_of(name)),
-                    number((own := facts.metrics.get(name, {})).get("skill")),
-                    verdict(own.get("skill")),
-                    *(number(own.get(metric)) for metric in ("rmse", "mae", "mase", "r2")),
-                    *(number(metrics.get(name, {}).get("rmse")) for metrics in naive.values()),
-                ],
-                index,
-            )
-            for index, name in enumerate(facts.features)
-        ],
+        [Line(plain(name), _feature_cells(facts, name, naive), index) for index, name in enumerate(facts.features)],
         (0, 1, 3),
     )
     if len(facts.groups) > 1:
@@ -77,15 +65,15 @@ def accuracy_tables(facts: Facts) -> Iterator[Table]:
             [Line(plain(group), _group_cells(facts, names)) for group, names in facts.groups.items()],
         )
     if facts.baselines:
-        own: Metrics = {
+        means: Metrics = {
             name: mean(each.get(name) for each in facts.metrics.values()) for name in ("skill", "mase", "smape")
         }
-        methods = {ENSEMBLE: own, **facts.baselines}
+        methods = {ENSEMBLE: means, **facts.baselines}
         yield Table(
             "Beside simpler methods, from the same origins: means over all features. Lower mase is better.",
             ["method", "skill", "mase", "smape, %"],
             [
-                Line(METHOD_NAMES.get(name, name), [number(each.get(metric)) for metric in own])
+                Line(METHOD_NAMES.get(name, name), [number(each.get(metric)) for metric in means])
                 for name, each in methods.items()
             ],
         )
@@ -96,6 +84,17 @@ def _naive(facts: Facts) -> Mapping[str, Mapping[str, Metrics]]:
     if held is None:
         return {}
     return {METHOD_NAMES[name]: own for name, own in held.metrics.items() if name not in (ENSEMBLE, "network")}
+
+
+def _feature_cells(facts: Facts, name: str, naive: Mapping[str, Mapping[str, Metrics]]) -> list[str]:
+    own = facts.metrics.get(name, {})
+    return [
+        plain(facts.group_of(name)),
+        number(own.get("skill")),
+        verdict(own.get("skill")),
+        *(number(own.get(metric)) for metric in ("rmse", "mae", "mase", "r2")),
+        *(number(metrics.get(name, {}).get("rmse")) for metrics in naive.values()),
+    ]
 
 
 def _group_cells(facts: Facts, names: Sequence[str]) -> list[str]:
@@ -141,7 +140,7 @@ def residual_table(facts: Facts) -> Table | None:
         ]  # fmt: skip
         rows.append(Line(plain(name), cells, index))
     return Table(
-        "Residuals one step ahead. A mean far from 0 is a bias; a small p of Ljung–Box means that neighbours are alike.",
+        "Residuals one step ahead. A mean far from 0 is a bias; a small p of Ljung–Box means a pattern.",
         [
             "feature", "mean", "std", "skewness", "excess kurtosis", "p normal", "p Ljung–Box", "reading",
             "lags outside the bounds",
@@ -165,7 +164,7 @@ def data_tables(facts: Facts, data: Data) -> Iterator[Table]:
         tests = data.stationarity.get(name)
         cells = [
             f"{len(known):,}", f"{len(values) - len(known):,}", f"{data.filled.get(name, 0):,}",
-            *(number(float(each)) for each in ((known.min(), known.mean(), known.max()) if len(known) else [np.nan] * 3)),
+            *_extent(known),
             percent(strength.season if strength else None), percent(strength.trend if strength else None),
             *([number(tests.adf), number(tests.kpss)] if tests else [number(None)] * 2 if tested else []),
             states.get(name, "" if name in facts.features else "input only"),
@@ -187,6 +186,13 @@ def data_tables(facts: Facts, data: Data) -> Iterator[Table]:
             [Line(plain(name), [plain(reason)]) for name, reason in data.ignored.items()],
             (0, 1),
         )
+
+
+def _extent(known: Float64) -> list[str]:
+    """Smallest value, mean and largest value."""
+    if not len(known):
+        return [number(None)] * 3
+    return [number(float(each)) for each in (known.min(), known.mean(), known.max())]
 
 
 def live_table(facts: Facts) -> Table | None:
@@ -253,7 +259,7 @@ def _change(old: float | None, new: float | None) -> str:
 def model_tables(facts: Facts) -> Iterator[Table]:
     """The group models: rows and training, what was tried, and the weights of the blend."""
     yield Table(
-        "The group models. The test rows were not used for training, unless the model was refitted after its evaluation.",
+        "The group models. Test rows were not used for training, unless the model was refitted after its evaluation.",
         ["group", "model", "trained", "training rows", "validation rows", "test rows", "kept epoch", "seed"],
         [
             Line(

@@ -20,7 +20,7 @@ _MUCH, _CLEARLY, _SLIGHTLY = 0.3, 0.1, 0.02
 
 
 def span(frequency: str, steps: int) -> str:
-    """So many steps as a length of time, e.g. `2 weeks`, `1 day`, `90 minutes`; `5 steps` if the frequency is no span."""
+    """So many steps as a length of time, e.g. `2 weeks`, `1 day`, `90 minutes`, or `5 steps`."""
     try:
         offset = offset_of(frequency)
     except (PipelineError, ValueError):
