@@ -216,7 +216,7 @@ def _gaps(data: Data) -> str:
 def _ahead(facts: Facts, ahead: Ahead) -> dict[str, Any]:
     """The table of the next steps: the first, one in the middle, and the last."""
     horizon = len(ahead.clock)
-    steps = sorted({0, horizon // 2, horizon - 1})
+    steps = sorted({0, max(0, horizon // 2 - 1), horizon - 1})
     level = min(ahead.bounds) if ahead.bounds else None
     naive = season_words(facts.frequency, facts.season)
     stamps = _stamps(ahead.clock)
@@ -239,7 +239,7 @@ def _ahead(facts: Facts, ahead: Ahead) -> dict[str, Any]:
                 "tone": "bad" if rating == "worse" else "good" if rating.endswith("better") else "",
             }
         )
-    heads = [f"{stamps[step]}, {span(facts.frequency, step + 1)} ahead" for step in steps]
+    heads = [(f"in {span(facts.frequency, step + 1)}", stamps[step]) for step in steps]
     shaded = f" Below each forecast: where {level} of 100 values should fall." if level is not None else ""
     last = _stamps(ahead.past)[-1]
     caption = f"Each feature's latest value ({last}) and its forecast.{shaded} Choose a feature to see its chart."

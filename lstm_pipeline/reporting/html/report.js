@@ -20,9 +20,8 @@
 
   function number(value) {
     if (value === null || value === undefined) return "–";
-    const size = Math.abs(value);
-    if (size >= 1e4 && size < 1e9) return Math.round(value).toLocaleString("en-US");
-    return String(Number(value.toPrecision(4)));
+    const long = Math.abs(value) >= 1e4 && Math.abs(value) < 1e9;
+    return long ? Math.round(value).toLocaleString("en-US") : String(Number(value.toPrecision(4)));
   }
 
   const clocks = {};
@@ -44,21 +43,15 @@
 
   function shownTime(seconds, step) {
     const text = new Date(seconds * 1000).toISOString();
-    if (step >= 365 * day) return text.slice(0, 4);
-    if (step >= 28 * day) return text.slice(0, 7);
-    if (step >= day) return text.slice(0, 10);
+    if (step >= day) return text.slice(0, step >= 365 * day ? 4 : step >= 28 * day ? 7 : 10);
     return text.slice(5, step < minute ? 19 : 16).replace("T", " ");
   }
 
   function ticks(low, high, count, isTime) {
     const rough = (high - low) / Math.max(1, count);
-    let step;
-    if (isTime) step = timeSteps.find((each) => each >= rough) || timeSteps[timeSteps.length - 1];
-    else {
-      const power = 10 ** Math.floor(Math.log10(rough || 1));
-      step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= rough * 0.999);
-    }
-    const found = [];
+    const power = 10 ** Math.floor(Math.log10(rough || 1));
+    const steps = isTime ? timeSteps : [1, 2, 5, 10].map((factor) => factor * power);
+    const step = steps.find((each) => each >= rough * 0.999) || steps[steps.length - 1], found = [];
     for (let at = Math.ceil(low / step) * step; at <= high + step * 1e-9; at += step)
       found.push(isTime ? at : Number(at.toPrecision(12)));
     return { step, at: found };
@@ -86,7 +79,8 @@
       if (!spec) return;
       this.series = spec.series.map((each) => ({ ...each, at: xs(each), dashed: each.colour === 4 }));
       this.isTime = spec.series.some((each) => each.clock);
-      const all = this.series.flatMap((each) => each.at.flatMap((x) => [x - (each.width || 0) / 2, x + (each.width || 0) / 2]));
+      const half = (each) => (each.width || 0) / 2;
+      const all = this.series.flatMap((each) => each.at.flatMap((x) => [x - half(each), x + half(each)]));
       this.whole = [Math.min(...all), Math.max(...all)];
       if (this.whole[0] === this.whole[1]) this.whole = [this.whole[0] - 1, this.whole[1] + 1];
       this.first = this.whole;
@@ -128,8 +122,7 @@
       for (const series of visible)
         series.at.forEach((x, index) => {
           if (x < this.view[0] || x > this.view[1]) return;
-          if (series.kind === "band") { take(series.lo[index]); take(series.hi[index]); }
-          else take(series.y[index]);
+          for (const side of [series.lo, series.hi, series.y]) if (side) take(side[index]);
           if (series.kind === "bars") take(0);
         });
       if (this.spec.zero) take(0);
@@ -186,15 +179,15 @@
       if (series.kind === "bars") {
         for (const [x, index] of points) {
           if (series.y[index] === null) continue;
-          const [left, end] = [X(x - series.width / 2), X(x + series.width / 2)];
-          const [top, foot] = [Y(Math.max(0, series.y[index])), Y(Math.min(0, series.y[index]))];
-          element("rect", { x: left, width: Math.max(1, end - left - 1), y: top, height: foot - top,
-            class: `bar ${colour}` }, body);
+          const left = X(x - series.width / 2), width = Math.max(1, X(x + series.width / 2) - left - 1);
+          const y = Y(Math.max(0, series.y[index])), height = Y(Math.min(0, series.y[index])) - y;
+          element("rect", { x: left, width, y, height, class: `bar ${colour}` }, body);
         }
       } else if (series.kind === "band") {
         const known = points.filter(([, index]) => series.lo[index] !== null && series.hi[index] !== null);
-        const edge = (side) => known.map(([x, index]) => `${X(x).toFixed(1)},${Y(series[side][index]).toFixed(1)}`);
-        element("polygon", { points: [...edge("hi"), ...edge("lo").reverse()].join(" "), class: `band ${colour}` }, body);
+        const edge = (side) => known.map(([x, index]) => `${X(x).toFixed(1)},${Y(side[index]).toFixed(1)}`);
+        const corners = [...edge(series.hi), ...edge(series.lo).reverse()].join(" ");
+        element("polygon", { points: corners, class: `band ${colour}` }, body);
       } else if (series.kind === "line") {
         let path = "", pen = "M";
         for (const [x, index] of points) {
@@ -232,10 +225,9 @@
         this.brush.setAttribute("width", Math.abs(at(event) - start));
       });
       on("pointerup", (event) => {
-        const ends = start === null ? [] : [unscaled(start), unscaled(at(event))].sort((a, b) => a - b);
-        const far = start !== null && Math.abs(at(event) - start) > 8;
+        const ends = [start, at(event)].sort((a, b) => a - b), dragged = start !== null && ends[1] - ends[0] > 8;
         start = null;
-        if (far) this.zoom(ends[0], ends[1]);
+        if (dragged) this.zoom(...ends.map(unscaled));
       });
       on("pointerleave", () => { if (start === null) this.read(null); });
       on("dblclick", () => { this.view = this.first.slice(); this.draw(); });
@@ -261,9 +253,7 @@
       return this.points.reduce((best, each) => (Math.abs(each - x) < Math.abs(best - x) ? each : best), this.points[0]);
     }
 
-    scale(factor, centre) {
-      this.zoom(centre + (this.view[0] - centre) * factor, centre + (this.view[1] - centre) * factor);
-    }
+    scale(factor, centre) { this.zoom(...this.view.map((end) => centre + (end - centre) * factor)); }
 
     zoom(low, high) {
       low = Math.max(low, this.whole[0]);
@@ -275,8 +265,7 @@
       this.cursor = x === undefined ? null : x;
       this.cursorLine.setAttribute("visibility", this.cursor === null ? "hidden" : "visible");
       if (this.cursor === null) { this.readout.textContent = this.hint; return; }
-      this.cursorLine.setAttribute("x1", this.X(x));
-      this.cursorLine.setAttribute("x2", this.X(x));
+      for (const end of ["x1", "x2"]) this.cursorLine.setAttribute(end, this.X(x));
       const texts = [];
       for (const series of this.visible) {
         const index = series.at.indexOf(x), values = (series.kind === "band" ? [series.lo, series.hi] : [series.y])
@@ -290,26 +279,22 @@
   }
 
   const charts = [...document.querySelectorAll("figure[data-chart]")].map((figure) => new Chart(figure));
-  const choosers = [...document.querySelectorAll("select.feature")];
+  const chooser = document.getElementById("feature");
   function choose(index) {
     const feature = data.features[index];
-    for (const chooser of choosers) chooser.value = String(index);
+    chooser.value = String(index);
     for (const name of document.querySelectorAll(".chosen")) name.textContent = feature.name;
     for (const row of document.querySelectorAll("tr[data-feature]"))
       row.classList.toggle("current", row.dataset.feature === String(index));
     for (const chart of charts) {
       const { chart: kind, group } = chart.figure.dataset, caption = chart.figure.querySelector("figcaption b").textContent;
-      if (group !== undefined) { if (!chart.spec) chart.show(data.losses[group], `${caption}, group ${group}`); }
-      else chart.show(feature.charts[kind], `${caption}, ${feature.name}`);
+      if (group === undefined) chart.show(feature.charts[kind], `${caption}, ${feature.name}`);
+      else if (!chart.spec) chart.show(data.losses[group], `${caption}, group ${group}`);
     }
   }
-  for (const chooser of choosers) chooser.addEventListener("change", () => choose(Number(chooser.value)));
+  chooser.addEventListener("change", () => choose(Number(chooser.value)));
   for (const link of document.querySelectorAll("a[data-choose]"))
     link.addEventListener("click", () => choose(Number(link.dataset.choose)));
   if (data.features.length) choose(0);
-  let waiting = 0;
-  addEventListener("resize", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => charts.forEach((chart) => chart.spec && chart.draw()), 150);
-  });
+  addEventListener("resize", () => charts.forEach((chart) => chart.spec && chart.draw()));
 })();

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lstm_pipeline.arrays import Float64, Integers
 
-_RECENT = 1 / 3
+_RECENT = 1 / 2
 """The share of the points that show the latest rows in full."""
 
 

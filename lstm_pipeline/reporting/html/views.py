@@ -307,4 +307,4 @@ def model_tables(facts: Facts) -> Iterator[Table]:
 def _rows(rows: Mapping[str, object]) -> str:
     if "first" not in rows:
         return number(None)
-    return f"{rows['rows']:,}: {day(str(rows['first']))} to {day(str(rows['last']))}"
+    return f"{rows['rows']:,}: {day(str(rows['first']))[:16]} to {day(str(rows['last']))[:16]}"
