@@ -90,8 +90,9 @@ def explained(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _cell(value: Any) -> str:
-    number_like = isinstance(value, int | float) and not isinstance(value, bool)
-    return number(float(value)) if number_like or (value is None and not isinstance(value, str)) else plain(str(value))
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return number(value)
+    return plain(str(value))
 
 
 @cache
@@ -102,8 +103,8 @@ def _template() -> jinja2.Template:
 
 
 def _breakable(text: str) -> Markup:
-    """A name that may take a new line after `_`, `-`, `.` and `/`."""
-    return Markup(re.sub(r"(?<=\w[_./-])(?=\w)", "<wbr>", str(escape(text))))
+    """A name that may take a new line after `_`, `-`, `.` and `/` where a letter follows: a number may not."""
+    return Markup(re.sub(r"(?<=\w[_./-])(?=[^\W\d])", "<wbr>", str(escape(text))))
 
 
 def _text(name: str) -> str:
