@@ -19,7 +19,7 @@ ROWS, HORIZON, TEST = 200, 6, 60
 NAIVE = ("seasonal_naive", "last_value")
 
 
-def facts(names: Sequence[str] = ("load", "heat"), rows: int = ROWS, **changes: Any) -> Facts:
+def facts(names: Sequence[str] = ("load", "heat"), rows: int = ROWS, test: int = TEST, **changes: Any) -> Facts:
     """One group that predicts these features, daily, with everything that a report can have but a comparison."""
     noise = np.random.default_rng(5)
     values = 100 + noise.normal(size=(rows, len(names))).cumsum(axis=0)
@@ -28,15 +28,15 @@ def facts(names: Sequence[str] = ("load", "heat"), rows: int = ROWS, **changes: 
     forecast = np.tile(values[-1], (HORIZON, 1))
     metrics = {name: {"rmse": 2.0, "mae": 1.5, "smape": 3.0, "mase": 0.8, "r2": 0.5, "skill": 0.36} for name in names}
     held = HeldOut(
-        clock[-TEST:],
+        clock[-test:],
         tuple(names),
         20,
         HORIZON,
         dict.fromkeys(("ensemble", *NAIVE), metrics),
         {method: np.ones((HORIZON, len(names))) for method in ("ensemble", *NAIVE)},
-        values[-TEST:],
-        values[-TEST:] + 1,
-        {name: residuals_of(noise.normal(size=TEST), 7) for name in names},
+        values[-test:],
+        values[-test:] + 1,
+        {name: residuals_of(noise.normal(size=test), 7) for name in names},
     )
     data = Data(
         clock, tuple(names), values, 3, 0, dict.fromkeys(names, 3), 0,
