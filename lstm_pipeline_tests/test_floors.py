@@ -46,6 +46,7 @@ HOMES = {
     "holidays": {"timeseries", "spec"},  # spec: which countries there are
     "matplotlib": {"reporting"},
     "rich": {"reporting"},
+    "jinja2": {"reporting"},
     "click": {"cli", "orchestration"},  # dg shows its exceptions as messages
     "croniter": {"spec", "monitoring"},
 }

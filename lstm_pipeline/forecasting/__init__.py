@@ -8,7 +8,7 @@ publishing, the ensemble of a version, and its forecasts. The networks themselve
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.dataset import CONSTANT, Dataset, build_dataset, training_series
 from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models, training_log
-from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
+from lstm_pipeline.forecasting.evaluation import calibrate, evaluate, evaluate_one_step
 from lstm_pipeline.forecasting.forecast import Forecast, forecast
 from lstm_pipeline.forecasting.held_out import first_held_out, held_out_of, with_split
 from lstm_pipeline.forecasting.history import History, history_of, known_series
@@ -19,6 +19,7 @@ from lstm_pipeline.forecasting.publishing import Published, promote_refused, pub
 from lstm_pipeline.forecasting.rolling import (
     MAX_ORIGINS,
     Rolled,
+    affordable_origins,
     evenly_spread,
     held_out_origins,
     roll_from,
@@ -49,11 +50,13 @@ __all__ = [
     "Published",
     "Rolled",
     "TrainingRun",
+    "affordable_origins",
     "build_dataset",
     "calibrate",
     "data_notes",
     "described_data",
     "evaluate",
+    "evaluate_one_step",
     "evenly_spread",
     "first_held_out",
     "forecast",

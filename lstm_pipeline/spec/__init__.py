@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
     from lstm_pipeline.spec.project import DataProduct, DataProductInput, FieldSpec, FileInput, ProjectSpec
     from lstm_pipeline.spec.reading import DEFAULT_READING, MAX_ENTITY_COLUMNS, GivenTimestamps, Pivot, ReadingOptions
+    from lstm_pipeline.spec.showing import shown_spec
     from lstm_pipeline.spec.steps import (
         DEFAULT_GROUP,
         MOST_STEPS,
@@ -114,6 +115,7 @@ __all__ = [
     "read_document",
     "resolve_uri",
     "scrubbed",
+    "shown_spec",
     "shown_uri",
     "storage_uri",
     "strptime_format",
@@ -140,6 +142,7 @@ _NAMES = {
     "model_options": ("DOCUMENTED", "ModelOptions"),
     "project": ("DataProduct", "DataProductInput", "FieldSpec", "FileInput", "ProjectSpec"),
     "reading": ("DEFAULT_READING", "GivenTimestamps", "MAX_ENTITY_COLUMNS", "Pivot", "ReadingOptions"),
+    "showing": ("shown_spec",),
     "steps": (
         "Bound",
         "DEFAULT_GROUP",

@@ -31,7 +31,14 @@ from lstm_pipeline.statistics.metrics import DEFINITIONS as METRIC_DEFINITIONS
 from lstm_pipeline.statistics.metrics import NAMES as METRIC_NAMES
 from lstm_pipeline.statistics.metrics import Metrics, left_out, mean_over_features, naive_scale, scaled_rmse, score
 from lstm_pipeline.statistics.residuals import DEFINITIONS as RESIDUAL_DEFINITIONS
-from lstm_pipeline.statistics.residuals import residual_summary
+from lstm_pipeline.statistics.residuals import (
+    autocorrelations,
+    correlation_bound,
+    ljung_box,
+    normal_quantiles,
+    partial_autocorrelations,
+    residual_summary,
+)
 from lstm_pipeline.statistics.scaling import Scaler, fit_scaler
 from lstm_pipeline.statistics.significance import (
     DieboldMariano,
@@ -40,6 +47,7 @@ from lstm_pipeline.statistics.significance import (
     overlapping_origins,
     robust_diebold_mariano,
 )
+from lstm_pipeline.statistics.strength import Stationarity, Strength, can_test_stationarity, stationarity, strength
 
 __all__ = [
     "BASELINES",
@@ -61,9 +69,14 @@ __all__ = [
     "LinearMap",
     "Metrics",
     "Scaler",
+    "Stationarity",
+    "Strength",
     "Widths",
+    "autocorrelations",
     "blend",
+    "can_test_stationarity",
     "correlated_groups",
+    "correlation_bound",
     "diebold_mariano",
     "drift_forecasts",
     "drift_reference",
@@ -77,11 +90,14 @@ __all__ = [
     "interval_columns",
     "interval_score",
     "left_out",
+    "ljung_box",
     "mean_over_features",
     "measure_drift",
     "naive_forecasts",
     "naive_scale",
+    "normal_quantiles",
     "overlapping_origins",
+    "partial_autocorrelations",
     "residual_summary",
     "robust_diebold_mariano",
     "rolling_intervals",
@@ -89,5 +105,7 @@ __all__ = [
     "scaled_rmse",
     "score",
     "seasonal_rows",
+    "stationarity",
+    "strength",
     "within",
 ]

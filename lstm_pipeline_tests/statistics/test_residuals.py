@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from lstm_pipeline.arrays import Float64
-from lstm_pipeline.statistics.residuals import DEFINITIONS, Summary, residual_summary
+from lstm_pipeline.statistics.residuals import (
+    DEFINITIONS,
+    Summary,
+    autocorrelations,
+    correlation_bound,
+    ljung_box,
+    normal_quantiles,
+    partial_autocorrelations,
+    residual_summary,
+)
 
 NAN = np.nan
 
@@ -85,3 +94,71 @@ def test_residuals_that_never_vary_have_mean_and_deviation_only(value: float) ->
 def test_pairs_that_do_not_vary_have_no_autocorrelation() -> None:
     assert summary(0, 0, 0, 0, 5)["autocorrelation"] is None  # the earlier ones of the pairs never vary
     assert summary(1, 2, NAN, 3)["autocorrelation"] is None  # one pair
+
+
+def test_autocorrelations_by_hand() -> None:
+    # mean 2, deviations -2, 0, -2, 0, 4: squares 24; lag 1: 0, 0, 0, 0; lag 2: 4 + 0 - 8; lag 3: 0 + 0
+    found = autocorrelations(np.array([0.0, 2, 0, 2, 6]), 3)
+    np.testing.assert_allclose(found, [0, -4 / 24, 0], atol=1e-15)
+
+
+def test_autocorrelations_leave_out_pairs_with_a_missing_value() -> None:
+    # mean 2, deviations -2, 0, -, 0, 2: squares 8; lag 1: 0 + 0; lag 2: 0; lag 3: 0 + 0; lag 4: -4
+    found = autocorrelations(np.array([0.0, 2, NAN, 2, 4]), 9)
+    np.testing.assert_allclose(found, [0, 0, 0, -0.5], atol=1e-15)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, 2.0], [0.1] * 9, [NAN] * 5, [-1e9] * 4])
+def test_values_that_do_not_vary_have_no_autocorrelations(values: list[float]) -> None:
+    assert len(autocorrelations(np.array(values, np.float64), 4)) == 0
+
+
+def test_partial_autocorrelations_by_hand() -> None:
+    # lag 2: (r2 - r1²) / (1 - r1²); of an AR(1) with r(k) = 0.5^k it is 0
+    np.testing.assert_allclose(partial_autocorrelations(np.array([0.5, 0.4])), [0.5, 0.15 / 0.75])
+    np.testing.assert_allclose(partial_autocorrelations(np.array([0.5, 0.25, 0.125])), [0.5, 0, 0], atol=1e-15)
+
+
+def test_partial_autocorrelations_solve_the_yule_walker_equations() -> None:
+    correlations = autocorrelations(np.random.default_rng(3).normal(size=60).cumsum(), 6)
+    found = partial_autocorrelations(correlations)
+    whole = np.append(1.0, correlations)
+    for order in range(1, 7):
+        matrix = whole[np.abs(np.subtract.outer(np.arange(order), np.arange(order)))]
+        assert found[order - 1] == pytest.approx(np.linalg.solve(matrix, correlations[:order])[-1])
+
+
+def test_partial_autocorrelations_end_where_all_is_foretold() -> None:
+    found = partial_autocorrelations(np.array([1.0, 1.0, 1.0]))
+    assert found[0] == 1
+    assert np.isnan(found[1:]).all()
+
+
+def test_ljung_box_by_hand() -> None:
+    # n = 10, r = 0.5, 0.2: Q = 10 · 12 · (0.25 / 9 + 0.04 / 8) = 3.9333; with two degrees of freedom p = exp(-Q / 2)
+    assert ljung_box(np.array([0.5, 0.2]), 10) == pytest.approx(np.exp(-120 * (0.25 / 9 + 0.04 / 8) / 2))
+
+
+def test_ljung_box_needs_correlations_and_values() -> None:
+    assert ljung_box(np.empty(0), 10) is None
+    assert ljung_box(np.array([0.5, 0.2]), 2) is None
+
+
+def test_the_bound_of_a_correlation() -> None:
+    assert correlation_bound(196) == pytest.approx(0.14)
+    assert correlation_bound(0) == np.inf
+
+
+def test_quantiles_of_few_values_are_the_values() -> None:
+    theory, sample = normal_quantiles(np.array([3.0, NAN, 1.0, 2.0]))
+    np.testing.assert_array_equal(sample, [1, 2, 3])
+    # probabilities 1/6, 1/2, 5/6
+    np.testing.assert_allclose(theory, [-0.967422, 0, 0.967422], atol=1e-6)
+    assert len(normal_quantiles(np.array([NAN]))[0]) == 0
+
+
+def test_quantiles_of_many_values_are_as_many_as_wanted() -> None:
+    theory, sample = normal_quantiles(np.arange(1000.0), 4)
+    # Hazen: value number 1000 p + 0.5, counted from 1
+    np.testing.assert_allclose(sample, [124.5, 374.5, 624.5, 874.5])
+    np.testing.assert_allclose(theory, [-1.150349, -0.318639, 0.318639, 1.150349], atol=1e-6)
