@@ -18,6 +18,7 @@ import click
 
 from lstm_pipeline.cli.automation import simulate, status
 from lstm_pipeline.cli.options import as_of_option, load, with_storage
+from lstm_pipeline.cli.tuning import tune
 from lstm_pipeline.errors import PipelineError, SpecError
 from lstm_pipeline.wording import counted
 
@@ -240,6 +241,7 @@ def prune(spec: str, keep: int, dry_run: bool) -> None:
 
 cli.add_command(status)
 cli.add_command(simulate)
+cli.add_command(tune)
 
 
 def main() -> None:

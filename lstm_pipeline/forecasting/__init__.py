@@ -6,6 +6,7 @@ publishing, the ensemble of a version, and its forecasts. The networks themselve
 """
 
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
+from lstm_pipeline.forecasting.champion import error_units
 from lstm_pipeline.forecasting.dataset import CONSTANT, Dataset, build_dataset, training_series
 from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models, training_log
 from lstm_pipeline.forecasting.evaluation import calibrate, evaluate
@@ -16,7 +17,7 @@ from lstm_pipeline.forecasting.notes import data_notes, described_data
 from lstm_pipeline.forecasting.publishing import Published, promote_refused, publish, require_fit, require_refused
 from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, Rolled, held_out_origins, roll_from, roll_held_out
 from lstm_pipeline.forecasting.tasks import OnEpoch, TrainingRun, resolve_options
-from lstm_pipeline.forecasting.training import GroupsFailed, train_group, train_groups
+from lstm_pipeline.forecasting.training import GroupsFailed, train_group, train_groups, unstored_model
 from lstm_pipeline.forecasting.variants import variants_of
 from lstm_pipeline.forecasting.window_length import shared_length
 
@@ -42,6 +43,7 @@ __all__ = [
     "calibrate",
     "data_notes",
     "described_data",
+    "error_units",
     "evaluate",
     "forecast",
     "held_out_origins",
@@ -62,5 +64,6 @@ __all__ = [
     "train_groups",
     "training_log",
     "training_series",
+    "unstored_model",
     "variants_of",
 ]

@@ -6,12 +6,14 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NaiveDatetime, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NaiveDatetime, field_validator, model_validator
 
 from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, MODEL_FILES
 
 Metrics = dict[str, float | None]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Step = Annotated[NaiveDatetime, BeforeValidator(lambda value: _parsed(value))]
+"""A time on the step clock, which has no time zone; text in JSON."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 
@@ -27,6 +29,11 @@ def instant(text: str) -> dt.datetime:
     except ValueError:
         raise ValueError(f"expected a time such as 2026-01-31T12:00:00+00:00, found '{text}'") from None
     return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
+
+
+def _parsed(value: Any) -> Any:
+    """Text as a time: strict validation, which records are read with, takes none for one."""
+    return dt.datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 class Record(BaseModel):
@@ -262,7 +269,7 @@ class SizeFactors(Record):
 
     Attributes:
         phases: by the phase of the season.
-        edges: the forecasts at which the next height begins, ascending.
+        edges: the forecasts above which the next height begins, ascending.
         heights: by the height of the forecast, one more than edges.
     """
 
@@ -281,7 +288,7 @@ class ErrorSizesRecord(Record):
     """
 
     season: Count
-    origin: NaiveDatetime
+    origin: Step
     features: dict[str, SizeFactors]
 
 

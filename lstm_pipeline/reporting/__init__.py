@@ -26,13 +26,22 @@ if TYPE_CHECKING:
         note_lines,
         versions_table,
     )
+    from lstm_pipeline.reporting.tuning import (
+        TuningLines,
+        budget_lines,
+        errors_table,
+        importance_table,
+        trials_table,
+    )
 
 __all__ = [
     "ReplayBar",
     "TrainingBars",
+    "TuningLines",
     "actions_table",
     "authored",
     "backtest_tables",
+    "budget_lines",
     "comparison_tables",
     "coverage_line",
     "decision_rows",
@@ -43,8 +52,10 @@ __all__ = [
     "draw_live_leads",
     "draw_losses",
     "draw_residuals",
+    "errors_table",
     "forecast_table",
     "frame_rows",
+    "importance_table",
     "literal",
     "make_console",
     "method_name",
@@ -53,6 +64,7 @@ __all__ = [
     "note_lines",
     "picture",
     "status_views",
+    "trials_table",
     "versions_table",
     "write_actions",
 ]
@@ -74,6 +86,7 @@ _NAMES = {
         "note_lines",
         "versions_table",
     ),
+    "tuning": ("TuningLines", "budget_lines", "errors_table", "importance_table", "trials_table"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
