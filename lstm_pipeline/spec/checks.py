@@ -32,7 +32,7 @@ def check_project(spec: ProjectSpec) -> Iterator[Finding]:
     if training:
         index, step = training
         yield from check_training(step, ("model_metadata", "transformations", index))
-        yield from check_tuning(spec.tuning, list(step.feature_groups or {DEFAULT_GROUP: None}))
+        yield from check_tuning(spec.tuning, list(step.feature_groups or [DEFAULT_GROUP]))
         if re.sub(r"[-.]", "_", step.project_name) in RESERVED_NAMES:
             yield (
                 ("model_metadata", "transformations", index, "project_name"),

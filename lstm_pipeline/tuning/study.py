@@ -129,7 +129,8 @@ def ask(trial: optuna.Trial, space: Space) -> dict[str, Value]:
 
 def _suggested(trial: optuna.Trial, name: str, values: tuple[Value, ...] | Numbers) -> Value:
     if not isinstance(values, Numbers):
-        chosen: Value = trial.suggest_categorical(name, values)
+        chosen = trial.suggest_categorical(name, values)
+        assert chosen is not None
         return chosen
     if values.whole:
         return trial.suggest_int(name, int(values.low), int(values.high), log=values.log)
@@ -150,8 +151,8 @@ def importances(study: Study) -> dict[str, float]:
 class _Seeded(BaseSampler):
     """A sampler whose choice depends on the seed, the trial's number and the trials before it, and on nothing else.
 
-    So a search that goes on makes the choices that it would have made without the interruption, and processes that
-    share a search do not repeat each other's.
+    So a search that goes on after a trial makes the choices that it would have made without the break, and processes
+    that share a search do not repeat each other's.
     """
 
     def __init__(self, kind: str, seed: int) -> None:
