@@ -11,8 +11,6 @@ import click
 from lstm_pipeline.cli.options import as_of_option, load, with_storage
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from lstm_pipeline.forecasting import Dataset
     from lstm_pipeline.projects import Project
     from lstm_pipeline.tuning import Case, Finding, Plan
@@ -112,7 +110,7 @@ def _tune(project: Project, plan: Plan, options: dict[str, Any]) -> None:
         click.echo(f"{project.loaded.source} is left as it is: its own options are the best")
 
 
-def _search(console: Console, project: Project, case: Case, dataset: Dataset, plan: Plan) -> Finding:
+def _search(console: Any, project: Project, case: Case, dataset: Dataset, plan: Plan) -> Finding:
     from lstm_pipeline.reporting import TuningLines, budget_lines, errors_table, importance_table, trials_table
     from lstm_pipeline.tuning import Finding, Watcher, compare_on_test, tune, tuning_folder
 

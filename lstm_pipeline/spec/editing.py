@@ -6,7 +6,6 @@ library would reflow lists, quotes and long lines.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,7 +44,7 @@ def edited(text: str, changes: Changes) -> str:
 
 def _with(data: Any, place: Loc, value: Any) -> Any:
     """The data with one value set."""
-    changed = copy.deepcopy(data)
+    changed = _unshared(data)
     parent = changed
     for part in place[:-1]:
         if isinstance(parent, dict) and parent.get(part) is None:
@@ -53,6 +52,13 @@ def _with(data: Any, place: Loc, value: Any) -> Any:
         parent = parent[part]
     parent[place[-1]] = value
     return changed
+
+
+def _unshared(data: Any) -> Any:
+    """A copy in which values that several places share are values of their own."""
+    if isinstance(data, dict):
+        return {key: _unshared(value) for key, value in data.items()}
+    return [_unshared(value) for value in data] if isinstance(data, list) else data
 
 
 def _set(text: str, place: Loc, value: Any) -> str:
