@@ -225,7 +225,7 @@ class _Search:
     def __init__(self, case: Case, plan: Plan, study: Study, watcher: Watcher, folder: Path) -> None:
         self._case, self._plan, self._study, self._watcher, self._folder = case, plan, study, watcher, folder
         self._lock, self._stop = threading.Lock(), threading.Event()
-        self._running, self._latest = 0, threading.local()
+        self._claims: dict[int, int | None] = {}  # thread → its trial, once it has one
         self._deadline = None if plan.seconds is None else time.monotonic() + plan.seconds
         self._has_result = any(each.error is not None for each in self._tried())
         self.wanted = plan.trials
@@ -263,27 +263,33 @@ class _Search:
     def _work(self) -> None:
         while self._claimed():
             try:
-                self._study.optimize(self._objective, n_trials=1, gc_after_trial=True)
+                self._study.optimize(self._objective, n_trials=1)
             except _Stopped:
                 return
             finally:
                 with self._lock:
-                    self._running -= 1
-            self._tell()
+                    number = self._claims.pop(threading.get_ident())
+            self._tell(number)
 
     def _claimed(self) -> bool:
         """Whether one more trial is to be made; it then counts as running."""
         with self._lock:
             late = self._deadline is not None and time.monotonic() >= self._deadline and self._has_result
-            if late or self._stop.is_set() or self.finished() + self._running + self.others() >= self.wanted:
+            if late or self._stop.is_set():
                 return False
-            self._running += 1
+            ended = {each.number for each in self._tried()}  # some may be claimed still
+            running = sum(number not in ended for number in self._claims.values())
+            if len(ended) + running + self.others() >= self.wanted:
+                return False
+            self._claims[threading.get_ident()] = None
             return True
 
     def _objective(self, trial: Trial) -> float:
         from lstm_pipeline.tuning.study import EPOCHS, OWNER, PROBLEM, SECONDS, ask, requeue
 
-        began, self._latest.number = time.monotonic(), trial.number
+        began = time.monotonic()
+        with self._lock:
+            self._claims[threading.get_ident()] = trial.number
         trial.set_user_attr(OWNER, Owner.me().to_json())
         params = ask(trial, self._case.space)
         changes = self._case.space.changes(params)
@@ -346,9 +352,9 @@ class _Search:
             "" if complete else str(noted.get(PROBLEM, "")),
         )
 
-    def _tell(self) -> None:
+    def _tell(self, number: int | None) -> None:
         tried = self._tried()
-        latest = next((each for each in tried if each.number == self._latest.number), None)
+        latest = next((each for each in tried if each.number == number), None)
         if latest is None:
             return
         best = min((each for each in tried if each.error is not None), key=_error, default=None)

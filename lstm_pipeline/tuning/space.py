@@ -163,7 +163,8 @@ def _default(dataset: Dataset, step: TrainingStep, group: str, options: ModelOpt
     if step.preset != "documented":
         found |= {"highway": ["shared", "per_feature"], "window_normalization": ["last", "mean", "standard"]}
     if len(dataset.features.groups) == 1:  # other groups would have to share them
-        stated |= step.model_fields_set if step.sequence_length is None else {*step.model_fields_set, "sequence_length"}
+        stated |= {name for name in SHARED_OPTIONS if name in step.model_fields_set and getattr(step, name) is not None}
+        stated |= {"sequence_length"} if step.sequence_length is not None else set()  # perhaps by the prediction step
         usual, most = dataset.usual_length, int(_LONGEST_WINDOW * dataset.split.validation)
         found |= {"sequence_length": _up_to([usual // 2, usual, 2 * usual], most), "batch_size": [16, 32, 64]}
     return {

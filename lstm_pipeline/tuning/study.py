@@ -35,6 +35,7 @@ _SCALE_OPTIONS = ("loss", "scaler", "output_chunk_length", "rollout_steps")
 """Options that change what a validation loss is measured in: only trials that agree in them are compared by epoch."""
 
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed to be used")
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
@@ -208,7 +209,7 @@ def is_behind(losses: Mapping[int, float], others: Sequence[Mapping[int, float]]
         losses: epoch → validation loss.
         others: the same of complete trials whose losses are measured alike; fewer than three decide nothing.
     """
-    lowest = [min(loss for at, loss in each.items() if at <= epoch) for each in others if min(each, default=1) <= epoch]
+    lowest = [min(loss for at, loss in each.items() if at <= epoch) for each in others if each and min(each) <= epoch]
     lowest = [loss for loss in lowest if loss == loss]
     if len(lowest) < _FEWEST_TO_COMPARE:
         return False
