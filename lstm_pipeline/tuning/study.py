@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -42,13 +43,30 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 def storage_at(folder: Path) -> RDBStorage:
     """The file in which all searches of a project are kept. Several processes may use it at once."""
     folder.mkdir(parents=True, exist_ok=True)
-    return RDBStorage(
-        f"sqlite:///{folder / 'studies.db'}",
-        engine_kwargs={"connect_args": {"timeout": 60}},
-        heartbeat_interval=60,
-        grace_period=180,
-        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-    )
+    return _Storage(folder)
+
+
+class _Storage(RDBStorage):
+    """The file, with one worker at a time taking a queued trial.
+
+    Optuna locks the trial's row for that, which SQLite does not: two workers could take the same one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._store, self._taking = Store(str(folder)), threading.Lock()
+        super().__init__(
+            f"sqlite:///{folder / 'studies.db'}",
+            engine_kwargs={"connect_args": {"timeout": 60}},
+            heartbeat_interval=60,
+            grace_period=180,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+        )
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        if state is not TrialState.RUNNING:
+            return super().set_trial_state_values(trial_id, state, values)
+        with self._taking, self._store.locked(self._store.path("taking")):
+            return super().set_trial_state_values(trial_id, state, values)
 
 
 def open_study(folder: Path, name: str, space: Space, sampler: str, seed: int) -> Study:
@@ -120,7 +138,7 @@ def others_running(study: Study) -> int:
     """How many trials other processes work on."""
     own = Owner.me().pid
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return sum(owner is None or owner.pid != own for owner in map(_owner, running))
+    return sum(owner is not None and owner.pid != own and not owner.is_dead for owner in map(_owner, running))
 
 
 def ask(trial: optuna.Trial, space: Space) -> dict[str, Value]:

@@ -19,7 +19,7 @@ from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.projects.project import load_project
 from lstm_pipeline.tuning import outcome, searching
 from lstm_pipeline_tests.mill import mill_project, mill_spec
-from lstm_pipeline_tests.tuning.bench import without_training
+from lstm_pipeline_tests.tuning.bench import unshared, without_training
 
 GRID = {"trials": 4, "sampler": "grid", "space": {"units": [2, 3, 4], "dropout": [0.0, 0.1]}}
 
@@ -28,7 +28,7 @@ GRID = {"trials": 4, "sampler": "grid", "space": {"units": [2, 3, 4], "dropout":
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     mill_project(tmp_path)
     path = tmp_path / "mill.yaml"
-    path.write_text("# A mill.\n" + yaml.safe_dump({**mill_spec(), "tuning": GRID}, sort_keys=False))
+    path.write_text("# A mill.\n" + unshared({**mill_spec(), "tuning": GRID}))
     monkeypatch.setenv("LSTM_PIPELINE_STORAGE", str(tmp_path / "storage"))
     return path
 
@@ -97,17 +97,8 @@ def test_without_optuna(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_a_search_that_is_killed_in_the_middle_goes_on(spec: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "lstm_pipeline.cli",
-        "tune",
-        str(spec),
-        "--group",
-        "power",
-        "--as-of",
-        "2024-06-01",
-    ]
+    options = ["--group", "power", "--as-of", "2024-06-01"]
+    command = [sys.executable, "-m", "lstm_pipeline.cli", "tune", str(spec), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None
     for line in process.stdout:

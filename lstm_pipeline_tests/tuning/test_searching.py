@@ -295,3 +295,21 @@ def test_searches_are_kept_beside_the_models_or_on_this_machine(
     remote = replace(project, storage="memory://bucket/prefix")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
     assert tuning_folder(remote) == tmp_path / "dagster" / "tuning" / "models" / "mill"
+
+
+def test_a_queued_trial_is_taken_by_one_worker_alone(tmp_path: Path) -> None:
+    case = mill_case({"units": list(range(3, 15))})
+    opened = open_study(tmp_path, "power", case.space, "grid", 0)
+    study.plan_grid(opened, case.space, 12, 0)
+    taken: list[int] = []
+
+    def take() -> None:
+        other = optuna.load_study(study_name="power", storage=storage_at(tmp_path))
+        taken.extend(other.ask().number for _ in range(4))
+
+    workers = [threading.Thread(target=take) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(taken) == list(range(12))
