@@ -21,6 +21,7 @@ from lstm_pipeline.cli.comparing import compare
 from lstm_pipeline.cli.explaining import explain
 from lstm_pipeline.cli.options import as_of_option, load, require_groups, with_storage
 from lstm_pipeline.cli.report import report
+from lstm_pipeline.cli.tuning import tune
 from lstm_pipeline.cli.versioning import promote, rollback
 from lstm_pipeline.errors import PipelineError, SpecError
 from lstm_pipeline.wording import counted
@@ -221,6 +222,7 @@ cli.add_command(simulate)
 cli.add_command(compare)
 cli.add_command(explain)
 cli.add_command(report)
+cli.add_command(tune)
 
 
 def main() -> None:

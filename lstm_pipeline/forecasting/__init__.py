@@ -6,6 +6,7 @@ publishing, the ensemble of a version, and its forecasts. The networks themselve
 """
 
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
+from lstm_pipeline.forecasting.champion import error_units
 from lstm_pipeline.forecasting.dataset import CONSTANT, Dataset, build_dataset, training_series
 from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models, training_log
 from lstm_pipeline.forecasting.evaluation import calibrate, evaluate, evaluate_one_step
@@ -26,7 +27,7 @@ from lstm_pipeline.forecasting.rolling import (
     roll_held_out,
 )
 from lstm_pipeline.forecasting.tasks import OnEpoch, TrainingRun, resolve_options
-from lstm_pipeline.forecasting.training import GroupsFailed, train_group, train_groups
+from lstm_pipeline.forecasting.training import GroupsFailed, train_group, train_groups, unstored_model
 from lstm_pipeline.forecasting.variants import variants_of
 from lstm_pipeline.forecasting.window_length import shared_length
 
@@ -55,6 +56,7 @@ __all__ = [
     "calibrate",
     "data_notes",
     "described_data",
+    "error_units",
     "evaluate",
     "evaluate_one_step",
     "evenly_spread",
@@ -81,6 +83,7 @@ __all__ = [
     "train_groups",
     "training_log",
     "training_series",
+    "unstored_model",
     "variants_of",
     "with_split",
 ]

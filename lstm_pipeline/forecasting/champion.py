@@ -256,10 +256,10 @@ def _errors(dataset: Dataset, side: Contender, first: Integers, horizon: int) ->
     """(P,) scaled errors of one side."""
     rolled = roll_from(dataset, side.ensemble, first, horizon)
     forecast = Calibration(rolled.names, side.weights, limits=rolled.limits).blended(rolled.forecasts)
-    return scaled_rmse(rolled.actual, forecast, _scale(dataset, rolled))
+    return scaled_rmse(rolled.actual, forecast, error_units(dataset, rolled))
 
 
-def _scale(dataset: Dataset, rolled: Rolled) -> Float64:
+def error_units(dataset: Dataset, rolled: Rolled) -> Float64:
     """(P,) the unit of each feature's errors; see `Comparison`."""
     training = dataset.observed_values[: dataset.split.validation, dataset.columns(rolled.names)]
     observed = [values[~np.isnan(values)] for values in training.T]

@@ -135,6 +135,17 @@ def train_group(run: TrainingRun, group: str) -> StoredModel:
         return run.registry.save_candidate(record, files)
 
 
+def unstored_model(run: TrainingRun, group: str) -> GroupModel:
+    """Trains one group's network as `train_group` does, but neither scores nor stores it.
+
+    Raises:
+        DataError: there are too few rows.
+        TrainingError: the loss is not finite.
+    """
+    found = search(run, group)
+    return GroupModel(_metadata(run, found), found.leader.task.scaler, found.network())
+
+
 def _metadata(run: TrainingRun, found: Found) -> ModelMetadata:
     """The model's metadata, without its metrics and its version."""
     dataset, step = run.dataset, run.step

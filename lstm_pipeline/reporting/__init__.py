@@ -27,15 +27,24 @@ if TYPE_CHECKING:
         note_lines,
         versions_table,
     )
+    from lstm_pipeline.reporting.tuning import (
+        TuningLines,
+        budget_lines,
+        errors_table,
+        importance_table,
+        trials_table,
+    )
     from lstm_pipeline.reporting.versions import comparison_views, draw_comparison, verdict_line
 
 __all__ = [
     "ExplainBar",
     "ReplayBar",
     "TrainingBars",
+    "TuningLines",
     "actions_table",
     "authored",
     "backtest_tables",
+    "budget_lines",
     "comparison_tables",
     "comparison_views",
     "coverage_line",
@@ -49,9 +58,11 @@ __all__ = [
     "draw_live_leads",
     "draw_losses",
     "draw_residuals",
+    "errors_table",
     "explanation_views",
     "forecast_table",
     "frame_rows",
+    "importance_table",
     "literal",
     "make_console",
     "method_name",
@@ -60,6 +71,7 @@ __all__ = [
     "note_lines",
     "picture",
     "status_views",
+    "trials_table",
     "verdict_line",
     "versions_table",
     "write_actions",
@@ -84,6 +96,7 @@ _NAMES = {
         "versions_table",
     ),
     "versions": ("comparison_views", "draw_comparison", "verdict_line"),
+    "tuning": ("TuningLines", "budget_lines", "errors_table", "importance_table", "trials_table"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 

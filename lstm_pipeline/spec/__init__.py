@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from lstm_pipeline.spec.date_formats import PATTERNS, has_long_year, strptime_format
     from lstm_pipeline.spec.documents import Document, Loc, quoted, read_document
     from lstm_pipeline.spec.durations import duration_text, parse_duration
+    from lstm_pipeline.spec.editing import EditError, block_lines, edited
     from lstm_pipeline.spec.loading import LoadedSpec, load_data, load_spec
     from lstm_pipeline.spec.model_options import DOCUMENTED, ModelOptions
     from lstm_pipeline.spec.project import DataProduct, DataProductInput, FieldSpec, FileInput, ProjectSpec
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         SqlStep,
         TrainingStep,
     )
+    from lstm_pipeline.spec.tuning import SHARED_OPTIONS, Range, Tuning, is_whole
 
 __all__ = [
     "DEFAULT_GROUP",
@@ -67,6 +69,7 @@ __all__ = [
     "MAX_ENTITY_COLUMNS",
     "MOST_STEPS",
     "PATTERNS",
+    "SHARED_OPTIONS",
     "STORAGE_VARIABLE",
     "USUAL_WINDOW",
     "AccuracyRule",
@@ -82,6 +85,7 @@ __all__ = [
     "DataProductInput",
     "Document",
     "DriftRule",
+    "EditError",
     "FieldSpec",
     "FileInput",
     "FilterStep",
@@ -95,6 +99,7 @@ __all__ = [
     "PredictionStep",
     "ProjectSpec",
     "Promote",
+    "Range",
     "ReadingOptions",
     "Retrain",
     "SelectStep",
@@ -103,10 +108,14 @@ __all__ = [
     "SqlStep",
     "StepsRule",
     "TrainingStep",
+    "Tuning",
+    "block_lines",
     "check_storage",
     "duration_text",
+    "edited",
     "has_long_year",
     "home",
+    "is_whole",
     "load_data",
     "load_spec",
     "parse_duration",
@@ -138,6 +147,7 @@ _NAMES = {
     "date_formats": ("PATTERNS", "has_long_year", "strptime_format"),
     "documents": ("Document", "Loc", "quoted", "read_document"),
     "durations": ("duration_text", "parse_duration"),
+    "editing": ("EditError", "block_lines", "edited"),
     "loading": ("LoadedSpec", "load_data", "load_spec"),
     "model_options": ("DOCUMENTED", "ModelOptions"),
     "project": ("DataProduct", "DataProductInput", "FieldSpec", "FileInput", "ProjectSpec"),
@@ -154,6 +164,7 @@ _NAMES = {
         "TrainingStep",
         "USUAL_WINDOW",
     ),
+    "tuning": ("Range", "SHARED_OPTIONS", "Tuning", "is_whole"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -11,6 +11,7 @@ from lstm_pipeline.spec.documents import Loc
 from lstm_pipeline.spec.effects import Finding, check_effects
 from lstm_pipeline.spec.project import RESERVED_NAMES, DataProduct, DataProductInput, FileInput, ProjectSpec
 from lstm_pipeline.spec.steps import DEFAULT_GROUP, PredictionStep, Step, TrainingStep
+from lstm_pipeline.spec.tuning import check_tuning
 from lstm_pipeline.spec.uris import uri_problem
 from lstm_pipeline.wording import Hints, did_you_mean, listed, number
 
@@ -31,6 +32,7 @@ def check_project(spec: ProjectSpec) -> Iterator[Finding]:
     if training:
         index, step = training
         yield from check_training(step, ("model_metadata", "transformations", index))
+        yield from check_tuning(spec.tuning, list(step.feature_groups or [DEFAULT_GROUP]))
         if re.sub(r"[-.]", "_", step.project_name) in RESERVED_NAMES:
             yield (
                 ("model_metadata", "transformations", index, "project_name"),

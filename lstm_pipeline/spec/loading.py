@@ -139,6 +139,12 @@ def _replace(data: Any, invalid: InvalidValue) -> None:
     if invalid.loc[:1] and invalid.loc[0] in _ASIDE:
         data.pop(invalid.loc[0], None)  # at the first of its invalid values; no other rule looks at it
         return
+    if invalid.loc[:2] == ("tuning", "space") and len(invalid.loc) > 2:  # the option as a whole
+        space = data["tuning"].get("space", {})
+        space.pop(invalid.loc[2], None)
+        if not space:
+            data["tuning"].pop("space", None)
+        return
     *path, last = invalid.loc
     for part in path:
         data = data[part]

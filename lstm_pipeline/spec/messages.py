@@ -175,7 +175,7 @@ def _known_keys(annotation: Any, loc: Loc) -> list[str]:
     origin, args = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
         branches = [_plain(branch) for branch in args if branch is not type(None)]
-        tagged = [branch for branch in branches if loc and _tag(branch) == loc[0]]
+        tagged = [branch for branch in branches if loc and loc[0] in (_tag(branch), getattr(branch, "__name__", ""))]
         if tagged:
             return _known_keys(tagged[0], loc[1:])
         return next((keys for branch in branches if (keys := _known_keys(branch, loc))), [])

@@ -12,6 +12,7 @@ from lstm_pipeline.spec.checks_section import Checks
 from lstm_pipeline.spec.model_options import SpecModel
 from lstm_pipeline.spec.reading import ReadingOptions
 from lstm_pipeline.spec.steps import DEFAULT_INTERVALS, AnyStep, FrameName, PathPart, PredictionStep, TrainingStep
+from lstm_pipeline.spec.tuning import Tuning
 
 ColumnType = Literal["VARCHAR", "DOUBLE", "INTEGER", "BIGINT", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ"]
 
@@ -144,6 +145,7 @@ class ProjectSpec(SpecModel):
     checks: Checks = Field(
         Checks(), description="checks of data, models and forecasts: name to severity (off, warn, error) and threshold"
     )
+    tuning: Tuning = Field(Tuning(), description="how lstm-pipeline tune searches the options of each group")
     owners: list[Owner] = Field([], description="who is responsible: e-mail addresses, or teams as team:name")
     tags: dict[TagKey, TagValue] = Field({}, description="tags of the project's assets and jobs, to filter by")
     description: str | None = Field(None, description="what the project is for, shown with its assets; null: nothing")

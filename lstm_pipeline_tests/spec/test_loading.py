@@ -435,7 +435,7 @@ extra: 1
         "line 51: predictions.finalisers.input: expected the output of the regression_prediction_lstm step or of a "
         "step after it, found 'recent'",
         "line 52: extra: unknown key. Known keys: name, timezone, catalog, model_metadata, predictions, automation, "
-        "checks, owners, tags, description",
+        "checks, tuning, owners, tags, description",
     ]  # fmt: skip
 
 
