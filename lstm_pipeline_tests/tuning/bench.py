@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.network import training
@@ -80,3 +82,8 @@ def in_order(outcome: Outcome) -> list[tuple[int, dict[str, Any], float | None]]
     """The trials by number."""
     found = sorted(outcome.tried, key=lambda each: each.number)
     return [(each.number, dict(each.changes), each.error) for each in found]
+
+
+def unshared(spec: Any) -> str:
+    """A spec as YAML, without the aliases that safe_dump writes for an object that is in two places."""
+    return yaml.safe_dump(json.loads(json.dumps(spec)), sort_keys=False)
