@@ -27,6 +27,7 @@ _FAR = 4.0
 _FIRST_VIEW = 4
 """How many horizons of history a forecast chart shows at first."""
 
+_COLOURS = {ENSEMBLE: 1, "seasonal_naive": 0, "last_value": 2, "network": 3}
 METHOD_NAMES = {
     ENSEMBLE: "this version",
     "seasonal_naive": "last season repeated",
@@ -142,13 +143,13 @@ def _held_out(held: HeldOut, name: str) -> dict[str, Chart]:
             ],
         }  # fmt: skip
     leads = [*range(1, held.horizon + 1)]
-    methods = [ENSEMBLE, *(method for method in (*BASELINES, "network") if method in held.by_lead)]
+    methods = [method for method in (*BASELINES, "network", ENSEMBLE) if method in held.by_lead]  # it is drawn on top
     charts["lead"] = {
         "zero": True,
         "series": [
-            {"name": METHOD_NAMES[method], "kind": "line", "colour": (1, 0, 2, 3)[index], "x": leads,
+            {"name": METHOD_NAMES[method], "kind": "line", "colour": _COLOURS[method], "x": leads,
              "y": plain(held.by_lead[method][:, column]), **_far(held, method, column)}
-            for index, method in enumerate(methods)
+            for method in methods
         ],
     }  # fmt: skip
     return charts

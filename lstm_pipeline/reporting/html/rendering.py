@@ -142,8 +142,8 @@ def _page(facts: Facts) -> dict[str, Any]:
         "coverage_text": "Of every 100 values, an 80 % interval should hold 80. These shares were counted on rows that "
         "the intervals had not seen.",
         "residuals": residuals,
-        "residuals_text": "Errors of the networks one step ahead, over all held-out rows, as the network makes them "
-        "without the blend. What is left in them is what the model has not learned.",
+        "residuals_text": "Errors of the networks one step ahead over all held-out rows, before the blend with naive "
+        "forecasts. A pattern in them is something that the model has not learned.",
         "data": _data(facts, facts.data) if facts.data is not None else None,
         "explained": explanation,
         "live": live,

@@ -149,7 +149,7 @@
         element("line", { x1: margin.left, x2: right, y1: Y(at), y2: Y(at), class: "grid" }, svg);
         element("text", { x: margin.left - 6, y: Y(at) + 4, class: "tick end" }, svg, number(at));
       }
-      const { step, at: places } = ticks(this.view[0], this.view[1], Math.max(2, width / 130), this.isTime);
+      const { step, at: places } = ticks(this.view[0], this.view[1], Math.max(3, width / 120), this.isTime);
       for (const at of places) {
         element("line", { x1: X(at), x2: X(at), y1: bottom, y2: bottom + 4, class: "axis" }, svg);
         const label = this.isTime ? shownTime(at, step) : number(at);
