@@ -24,7 +24,7 @@ from lstm_pipeline.cli.report import report
 from lstm_pipeline.cli.tuning import tune
 from lstm_pipeline.cli.versioning import promote, rollback
 from lstm_pipeline.errors import PipelineError, SpecError
-from lstm_pipeline.wording import counted
+from lstm_pipeline.wording import counted, listed
 
 if TYPE_CHECKING:
     from lstm_pipeline.backtesting import BacktestOptions
@@ -323,11 +323,15 @@ def _report(console: Any, project: Project, version: str | None, *, train: bool,
     """Prints how good the version is, and where everything is."""
     import pyarrow.parquet as pq
 
-    from lstm_pipeline.reporting import coverage_line, forecast_table, metrics_table, note_lines
+    from lstm_pipeline.reporting import coverage_line, forecast_table, made_of, metrics_table, note_lines
 
     registry = project.registry
     record = registry.ensemble_record(version or project.spec.prediction.version)
-    for text in note_lines(record):
+    lines = note_lines(record)
+    if train and project.spec.training.preset == "accurate":
+        models = registry.load(record.version).models
+        lines += [f"group {name}: {listed(made_of(own.record.metadata.variants))}" for name, own in models.items()]
+    for text in lines:
         console.print(text, highlight=False, soft_wrap=True)
     console.print(metrics_table(record))
     if line := coverage_line(record):

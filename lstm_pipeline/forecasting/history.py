@@ -211,11 +211,13 @@ def _require_rows(metadata: ModelMetadata, series: Series, filled: Filled, needs
         )
     gap = np.flatnonzero(~filled.usable[-length:])
     if len(gap):
-        first = series.steps[len(series) - length + int(gap[0])]
+        rows = len(series) - length + gap
+        empty = np.flatnonzero(np.isnan(filled.values[rows]).any(axis=0))
+        names = [series.names[column] for column in empty]
         raise DataError(
-            f"the last {counted(length, 'step')} of the history have a gap longer than max_gap ({metadata.max_gap}): "
-            f"{counted(len(gap), 'step')} cannot be filled, the first at {first}; fix the data or end the prediction "
-            "input earlier"
+            f"the last {counted(length, 'step')} of the history have a gap longer than max_gap ({metadata.max_gap})"
+            f"{f' in {listed(names, 3)}' if names else ''}: {counted(len(gap), 'step')} cannot be filled, the first at "
+            f"{series.steps[rows[0]]}; fix the data or end the prediction input earlier"
         )
 
 

@@ -130,8 +130,9 @@ def read_live_widths(project: Project) -> dict[str, list[LiveWidths]]:
     data = from_json(store.read(path), path)
     try:
         return {str(version): [_state(state) for state in states] for version, states in data.items()}
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise RegistryError(f"{path} is damaged: {error!r}; it is written anew when forecasts are scored") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        reason = f": {error}" if type(error) is ValueError else ""  # others are worded for programmers
+        raise RegistryError(f"{path} is damaged{reason}; it is written anew when forecasts are scored") from None
 
 
 def store_live_widths(project: Project, found: Mapping[str, Sequence[LiveWidths]]) -> None:

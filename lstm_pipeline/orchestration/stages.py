@@ -48,7 +48,7 @@ from lstm_pipeline.orchestration.frames import Frame, Plot, drawn
 from lstm_pipeline.orchestration.keys import ACCURACY, AS_OF_TAG, BACKTEST, CLEANED, EXPLANATION, METADATA, RECENT
 from lstm_pipeline.orchestration.progress import Progress
 from lstm_pipeline.projects import Project, finish, input_preview, prediction_input, training_input
-from lstm_pipeline.registry import IndividualRecord, StoredModel, VariantRecord, metadata_table
+from lstm_pipeline.registry import IndividualRecord, StoredModel, metadata_table
 from lstm_pipeline.spec import DataProduct, PredictionStep, TrainingStep
 from lstm_pipeline.tables import conform, from_parquet
 from lstm_pipeline.tracking import TrackedTraining, track_version, tracked
@@ -180,17 +180,14 @@ def summary(models: Mapping[str, StoredModel], seconds: float) -> str:
         metadata = model.record.metadata
         training, rmse = metadata.training, metadata.metrics.get("one_step", {}).get("rmse")
         error = "" if rmse is None else f", test rmse one step ahead {number(rmse)}"
-        told.append(
-            f"{group}: {counted(training['epochs'], 'epoch')}, best {training['best_epoch']}, "
-            f"validation loss {number(training['val_loss'])}{error}{shares(metadata.variants)}"
-        )
+        said = [
+            f"{group}: {counted(training['epochs'], 'epoch')}",
+            f"best {training['best_epoch']}",
+            f"validation loss {number(training['val_loss'])}{error}",
+            *reporting.made_of(metadata.variants),
+        ]
+        told.append(", ".join(said))
     return f"trained {counted(len(models), 'group')} in {seconds:.1f} s ({'; '.join(told)})"
-
-
-def shares(variants: Sequence[VariantRecord]) -> str:
-    """What a group's forecast consists of, the largest part first."""
-    used = sorted((each for each in variants if each.share), key=lambda each: -each.share)
-    return "".join(f", {100 * each.share:.0f} % {each.label}" for each in used)
 
 
 def model_metadata(project: Project, model: StoredModel, log: dg.DagsterLogManager) -> show.Metadata:

@@ -14,7 +14,7 @@ Metrics = dict[str, float | None]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Step = Annotated[NaiveDatetime, BeforeValidator(lambda value: _parsed(value))]
 """A time on the step clock, which has no time zone; text in JSON."""
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 
 

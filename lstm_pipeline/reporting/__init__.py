@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_losses, draw_residuals
     from lstm_pipeline.reporting.explanation import ExplainBar, draw_explanation, explanation_views
     from lstm_pipeline.reporting.live import draw_live_accuracy, draw_live_leads
-    from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, literal, metric_rows, picture
+    from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, literal, made_of, metric_rows, picture
     from lstm_pipeline.reporting.replay import ReplayBar, actions_table, comparison_tables, write_actions
     from lstm_pipeline.reporting.status import status_views
     from lstm_pipeline.reporting.terminal import (
@@ -64,6 +64,7 @@ __all__ = [
     "frame_rows",
     "importance_table",
     "literal",
+    "made_of",
     "make_console",
     "method_name",
     "metric_rows",
@@ -81,7 +82,16 @@ _NAMES = {
     "drawing": ("draw_backtest", "draw_forecast", "draw_losses", "draw_residuals"),
     "explanation": ("ExplainBar", "draw_explanation", "explanation_views"),
     "live": ("draw_live_accuracy", "draw_live_leads"),
-    "markdown": ("authored", "decision_rows", "frame_rows", "literal", "method_name", "metric_rows", "picture"),
+    "markdown": (
+        "authored",
+        "decision_rows",
+        "frame_rows",
+        "literal",
+        "made_of",
+        "method_name",
+        "metric_rows",
+        "picture",
+    ),
     "replay": ("ReplayBar", "actions_table", "comparison_tables", "write_actions"),
     "status": ("status_views",),
     "terminal": (

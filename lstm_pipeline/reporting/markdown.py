@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lstm_pipeline.wording import number, plain
+from lstm_pipeline.wording import listed, number, plain
 
 if TYPE_CHECKING:
-    from lstm_pipeline.registry import Decision
+    from lstm_pipeline.registry import Decision, VariantRecord
 
 Row = dict[str, str]
 """Column → text."""
@@ -99,3 +99,15 @@ def _cell(value: object) -> str:
     if value is None or isinstance(value, float):
         return number(value)
     return str(value)
+
+
+def made_of(variants: Sequence[VariantRecord]) -> list[str]:
+    """What a group's forecast consists of, the largest part first, and what was not trained and why."""
+    used = sorted((each for each in variants if each.share), key=lambda each: -each.share)
+    missing: dict[str, list[str]] = {}
+    for each in variants:
+        if each.left_out:
+            missing.setdefault(each.left_out, []).append(each.label)
+    told = [f"{100 * each.share:.0f} % {each.label}" for each in used]
+    told += [f"without {listed(labels)} ({reason})" for reason, labels in missing.items()]
+    return told

@@ -15,9 +15,9 @@ from lstm_pipeline.orchestration.metadata import (
     model_metadata,
     plotted,
 )
-from lstm_pipeline.orchestration.stages import shares
 from lstm_pipeline.registry import IndividualRecord, VariantRecord
 from lstm_pipeline.registry.records import CalibrationRecord, EnsembleMetadata, Offsets
+from lstm_pipeline.reporting.markdown import made_of
 from lstm_pipeline.statistics.metrics import Metrics
 from lstm_pipeline_tests.mill import ROWS, mill_dataset, mill_table
 from lstm_pipeline_tests.stubs import metadata
@@ -141,5 +141,5 @@ def test_what_was_tried_for_a_group_and_what_its_forecast_consists_of() -> None:
         ["linear map", "62 %", "0.25", "1,336", "0", "0.0"],
         ["features", "0 %", "–", "", "the time budget was used up", ""],
     ]
-    assert shares(tried) == ", 62 % linear map, 38 % network"
-    assert shares([]) == ""
+    assert made_of(tried) == ["62 % linear map", "38 % network", "without features (the time budget was used up)"]
+    assert made_of([]) == []
