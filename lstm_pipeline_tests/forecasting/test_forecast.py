@@ -126,7 +126,7 @@ REFUSED: dict[str, tuple[Callable[[], pa.Table], str]] = {
     ),
     "a long gap before the last rows": (
         lambda: pa.concat_tables([mill_table().slice(0, 80), mill_table().slice(110)]).slice(0, 86),
-        r"have a gap longer than max_gap \(24\) in heat, load, parts, … \(4 in total\): 2 steps cannot be filled, the first at 2024-04-06",
+        r"max_gap \(24\) in heat, load, parts, … \(4 in total\): 2 steps cannot be filled, the first at 2024-04-06",
     ),
     "infinite values": (
         lambda: with_values("wind", slice(117, 118), np.inf),
