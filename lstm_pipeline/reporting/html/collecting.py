@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from lstm_pipeline.monitoring import (
 from lstm_pipeline.projects import Project, prediction_input, training_input
 from lstm_pipeline.registry import ModelMetadata, Version
 from lstm_pipeline.reporting.html.changes import changes
+from lstm_pipeline.reporting.html.explained import stored_explanation
 from lstm_pipeline.reporting.html.facts import NOTHING, Ahead, Changes, Data, Facts, HeldOut, Model, Notice
 from lstm_pipeline.reporting.html.held_out import forecast_held_out, with_calibration
 from lstm_pipeline.spec import shown_spec
@@ -57,13 +58,11 @@ class ReportOptions:
         version: the version's name; None for the one in use.
         compare: the version it is compared with; None for the one before it.
         as_of: the date that `current_date()` returns in the spec's SQL; None for today.
-        explanation: which inputs matter, if it is known; see `rendering.explained`.
     """
 
     version: str | None = None
     compare: str | None = None
     as_of: dt.date | None = None
-    explanation: Mapping[str, Any] | None = None
 
 
 class _Parts:
@@ -142,7 +141,7 @@ def collect(project: Project, options: ReportOptions | None = None, *, say: Say 
         held_out=held_out,
         live=parts.made("Live accuracy", lambda: live_accuracy(project)),
         changes=parts.made("The comparison of versions", lambda: _changes(project, version, other)) if other else None,
-        explanation=options.explanation,
+        explanation=parts.made("The explanation", lambda: stored_explanation(project, name)),
     )
 
 
