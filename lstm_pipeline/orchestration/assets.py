@@ -30,6 +30,7 @@ from lstm_pipeline.orchestration.keys import (
     METADATA,
     PREDICTIONS,
     RECENT,
+    REPORT,
     RUN_TAGS,
     TRAINED,
     TRAINING_POOL,
@@ -64,6 +65,7 @@ def build_assets(project: Project) -> list[dg.AssetsDefinition | dg.AssetSpec]:
         _forecast_accuracy(project),
         _backtest(project),
         _explanation(project),
+        _report(project),
     ]
 
 
@@ -266,6 +268,24 @@ def _explanation(project: Project) -> dg.AssetsDefinition:
             return _result(stages.explain_version(project, cleaned_data, as_of_date(context, project), teller))
 
     return explanation
+
+
+def _report(project: Project) -> dg.AssetsDefinition:
+    @_asset(
+        project,
+        REPORT,
+        "One HTML file about the version in use: forecast, accuracy, residuals, data, changes. Its path is in the "
+        "metadata; it needs no network. No job makes it: materialise it when you want to read it.",
+        kinds={"html"},
+        deps=[asset_key(project.name, name) for name in (METADATA, PREDICTIONS, EXPLANATION)],
+        required_resource_keys={"progress"},
+    )
+    def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        with user_errors(context):
+            teller = stages.Teller(context.run_id, context.log, context.resources.progress)
+            return dg.MaterializeResult(metadata=stages.write_report(project, as_of_date(context, project), teller))
+
+    return report
 
 
 def _result(made: stages.Made) -> dg.MaterializeResult[Frame]:

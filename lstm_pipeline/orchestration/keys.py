@@ -39,6 +39,7 @@ TRAINING_POOL = "lstm_pipeline_training"
 CLEANED, TRAINED, METADATA = "cleaned_data", "trained_model", "model_metadata"
 RECENT, PREDICTIONS = "recent_data", "predictions"
 ACCURACY, BACKTEST, EXPLANATION = "forecast_accuracy", "backtest", "explanation"
+REPORT = "report"
 
 TRAINING_ASSETS = (CLEANED, TRAINED, METADATA)
 FORECAST_ASSETS = (RECENT, PREDICTIONS, ACCURACY)

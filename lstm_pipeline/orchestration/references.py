@@ -16,6 +16,7 @@ from lstm_pipeline.orchestration.keys import (
     METADATA,
     PREDICTIONS,
     RECENT,
+    REPORT,
     TRAINED,
     product_of,
 )
@@ -31,6 +32,7 @@ _MADE_BY = {
     ACCURACY: stages.score_forecasts,
     BACKTEST: stages.run_backtest,
     EXPLANATION: stages.explain_version,
+    REPORT: stages.write_report,
 }
 
 

@@ -341,6 +341,25 @@ def explain_version(project: Project, table: pa.Table, as_of: dt.date, teller: T
     return _made(found.table(), as_of, {**show.explanation_metadata(found), **described}, plot)
 
 
+def write_report(project: Project, as_of: dt.date, teller: Teller) -> show.Metadata:
+    """Writes the HTML report on the version in use.
+
+    Raises:
+        RegistryError: there is no version, or it is damaged.
+    """
+    from lstm_pipeline.reporting.html import ReportOptions, collect, render  # with jinja2, which no other stage needs
+
+    facts = collect(project, ReportOptions(as_of=as_of), say=lambda text: teller.progress.on_stage(teller.log, text))
+    layout, page = project.registry.layout, render(facts).encode()
+    layout.store.write(layout.report, page)
+    return {
+        "report": dg.MetadataValue.path(str(layout.report)),
+        "version": facts.version,
+        "megabytes": round(len(page) / 1e6, 3),
+        "as_of": str(as_of),
+    }
+
+
 def _made(
     table: pa.Table, as_of: dt.date, metadata: show.Metadata, *plots: Plot, checks: tuple[Verdict, ...] = ()
 ) -> Made:

@@ -175,6 +175,11 @@ class Layout:
         return self._path("data", "explanation.png")
 
     @property
+    def report(self) -> UPath:
+        """The latest HTML report on a version."""
+        return self._path("data", "report.html")
+
+    @property
     def forecast_plot(self) -> UPath:
         """Plot of the latest forecast."""
         return self._path("data", "predictions.png")

@@ -208,12 +208,13 @@ def test_wrong_arguments(at_home: list[str], arguments: list[str], message: str)
 def test_the_asset_makes_the_same(project: Project) -> None:
     made = resources(project.storage)
     assets = [asset for asset in build_assets(project) if isinstance(asset, dg.AssetsDefinition)]
-    chosen = dg.AssetSelection.assets(*(dg.AssetKey(["mill", name]) for name in ("cleaned_data", "explanation")))
+    wanted = ("cleaned_data", "explanation", "report")
+    chosen = dg.AssetSelection.assets(*(dg.AssetKey(["mill", name]) for name in wanted))
     tags = {"lstm_pipeline/as_of": str(AS_OF)}
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize(assets, instance=instance, resources=made, tags=tags, selection=chosen)
         assert result.success
-        event = instance.get_latest_materialization_event(dg.AssetKey(["mill", "explanation"]))
+        event, report = (instance.get_latest_materialization_event(dg.AssetKey(["mill", name])) for name in wanted[1:])
     assert event is not None
     assert event.asset_materialization is not None
     metadata = event.asset_materialization.metadata
@@ -227,3 +228,8 @@ def test_the_asset_makes_the_same(project: Project) -> None:
         table = pq.read_table(file)
     assert table.equals(stored.table())
     assert stages.date_of(table) == AS_OF
+    assert report is not None
+    assert report.asset_materialization is not None
+    assert report.asset_materialization.metadata["report"].value == str(layout.report)
+    page = layout.store.read(layout.report).decode()
+    assert "Which inputs matter" in page  # what the asset before it has just found

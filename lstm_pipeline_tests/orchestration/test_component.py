@@ -21,7 +21,7 @@ from lstm_pipeline_tests.orchestration.plant import spec, write_data
 TYPE = "lstm_pipeline.ForecastProject"
 ASSETS = {
     "cleaned_data", "trained_model", "model_metadata", "recent_data", "predictions", "forecast_accuracy", "backtest",
-    "explanation",
+    "explanation", "report",
 }  # fmt: skip
 
 

@@ -31,10 +31,10 @@ def graph(definitions: dg.Definitions) -> Any:
 
 
 RUN = ("cleaned_data", "trained_model", "model_metadata", "recent_data", "predictions", "forecast_accuracy")
-ASSETS = (*RUN, "backtest", "explanation")
+ASSETS = (*RUN, "backtest", "explanation", "report")
 
 
-def test_a_project_is_eight_assets_and_its_source(tmp_path: Path) -> None:
+def test_a_project_is_nine_assets_and_its_source(tmp_path: Path) -> None:
     project = tiny_project(tmp_path)
     definitions = dg.Definitions.merge(project_definitions(project), dg.Definitions(resources=resources()))
     dg.Definitions.validate_loadable(definitions)
@@ -51,6 +51,8 @@ def test_a_project_is_eight_assets_and_its_source(tmp_path: Path) -> None:
     assert {key.path[-1] for key in parents} == {"cleaned_data", "model_metadata"}
     parents = nodes.get(dg.AssetKey(["tiny-plant", "explanation"])).parent_keys
     assert {key.path[-1] for key in parents} == {"cleaned_data", "model_metadata"}
+    parents = nodes.get(dg.AssetKey(["tiny-plant", "report"])).parent_keys
+    assert {key.path[-1] for key in parents} == {"model_metadata", "predictions", "explanation"}
 
 
 def test_jobs_and_their_tags(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_trainings_share_a_pool(tmp_path: Path) -> None:
 
 def test_materialize_all_leaves_the_backtest_out(tmp_path: Path) -> None:
     nodes = graph(project_definitions(tiny_project(tmp_path))).asset_nodes
-    assert {node.key.path[-1] for node in nodes if node.is_materializable} == {*RUN, "explanation"}
+    assert {node.key.path[-1] for node in nodes if node.is_materializable} == {*RUN, "explanation", "report"}
     (backtest,) = [node for node in nodes if node.key.path[-1] == "backtest"]
     assert "`tiny_plant_backtest`" in str(backtest.description)
 

@@ -47,7 +47,10 @@ def stored_explanation(project: Project, version: str) -> dict[str, Any] | None:
         *found.notes,
     ]
     caption = "What each feature's forecast depends on"
-    return {"lines": lines, "tables": [{"caption": caption, "columns": ["feature", "inputs", "lags", "made of"], "rows": rows}]}
+    return {
+        "lines": lines,
+        "tables": [{"caption": caption, "columns": ["feature", "inputs", "lags", "made of"], "rows": rows}],
+    }
 
 
 def _top(values: Float64, floor: float, labels: Sequence[str]) -> str:
