@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from lstm_pipeline.arrays import Float64, Integers
 from lstm_pipeline.explaining import Attribution, Explanation, Importance, WhatIf
+from lstm_pipeline.reporting.bars import TerminalBar
 from lstm_pipeline.reporting.charts import ACCENT, FORECAST, PAST, to_png
 from lstm_pipeline.reporting.lettering import families, lines_of
 from lstm_pipeline.wording import counted, listed, number, plain
@@ -26,30 +26,13 @@ _SLIGHT, _ROUNDING = 0.01, 1e-5
 _BLUES = LinearSegmentedColormap.from_list("blues", ["#f5f7fb", FORECAST, "#0b2a6f"])
 
 
-class ExplainBar:
+class ExplainBar(TerminalBar):
     """A progress bar on a terminal, otherwise a plain line after each tenth of the work."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
+        super().__init__(console)
         self._task = self._progress.add_task("explaining the forecast", total=None)
         self._told = 0
-
-    def __enter__(self) -> ExplainBar:
-        if self._console.is_terminal:
-            self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
-            self._progress.stop()
 
     def on_progress(self, done: int, total: int) -> None:
         """Shows how many inputs and blocks of lags have been exchanged."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from lstm_pipeline.reporting.bars import TerminalBar
 from lstm_pipeline.wording import counted, listed, number
 
 if TYPE_CHECKING:
@@ -23,30 +23,13 @@ _SAID = {"train": "trained", "refused": "refused", "failed": "failed", "forecast
 _DESCRIBED = {"automation": "automation", "weekly": "weekly schedule alone", "nothing": "nothing after the start"}
 
 
-class ReplayBar:
+class ReplayBar(TerminalBar):
     """A progress bar on a terminal, otherwise one plain line per day."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
+        super().__init__(console)
         self._task = self._progress.add_task("reading the inputs", total=None)
         self._number = 0
-
-    def __enter__(self) -> ReplayBar:
-        if self._console.is_terminal:
-            self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
-            self._progress.stop()
 
     def on_day(self, number: int, days: int, text: str) -> None:
         """Shows what is being done."""

@@ -7,9 +7,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import TextColumn
 from rich.table import Table
 
+from lstm_pipeline.reporting.bars import TerminalBar
 from lstm_pipeline.spec import duration_text
 from lstm_pipeline.tuning import Begun, Case, Errors, Finding, Plan, Standing, Tried, described, mean_error
 from lstm_pipeline.wording import counted, number, plain
@@ -20,29 +21,13 @@ if TYPE_CHECKING:
 SHOWN_TRIALS = 10
 
 
-class TuningLines:
+class TuningLines(TerminalBar):
     """One line for each trial, and on a terminal a bar with the epochs of those that run."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._lock = console, threading.Lock()
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
-            console=console,
-            transient=True,
-        )
+        super().__init__(console, TextColumn("{task.fields[state]}"))
+        self._lock = threading.Lock()
         self._tasks: dict[int, int] = {}
-
-    def __enter__(self) -> TuningLines:
-        if self._console.is_terminal:
-            self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
-            self._progress.stop()
 
     def on_begin(self, begun: Begun) -> None:
         """Says whether an earlier search goes on."""
