@@ -97,7 +97,7 @@ def check_version(project: Project, record: EnsembleMetadata) -> Verdicts:
         for level, own in record.calibration.coverage.items()
     }
     makers: _Makers = {
-        "skill": lambda: checks.skill(rules.skill, scores),
+        "skill": lambda: checks.skill(rules.skill, scores, record.baseline_metrics.get("network", {}).get("skill")),
         "coverage": lambda: checks.coverage(rules.coverage, shares),
     }
     return tuple(_judged(rules, makers))

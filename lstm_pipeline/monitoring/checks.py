@@ -266,11 +266,12 @@ def forecast_within_history(
     return Verdict("forecast_within_history", False, rule.severity, sentence, numbers, limits)
 
 
-def skill(rule: SkillRule, scores: Mapping[str, float | None]) -> Verdict:
+def skill(rule: SkillRule, scores: Mapping[str, float | None], alone: float | None = None) -> Verdict:
     """Whether every feature is forecast better than by the seasonal naive forecast.
 
     Args:
         scores: feature → skill over the horizon; None where it is undefined, as for a constant.
+        alone: mean skill of the networks without naive forecasts; None if these have no weight.
     """
     known = {name: score for name, score in scores.items() if score is not None}
     if not known:
@@ -288,6 +289,12 @@ def skill(rule: SkillRule, scores: Mapping[str, float | None]) -> Verdict:
         "and below, the seasonal naive forecast is as good or better: give the group more rows, another window or "
         "other options, or leave the feature out"
     )
+    mean = sum(known.values()) / len(known)
+    if alone is not None and alone > mean:
+        sentence += (
+            f". The networks alone have a mean skill of {number(alone)}, and {number(mean)} blended with naive "
+            "forecasts, perhaps because of a level shift in the validation part: try blend_baseline: false"
+        )
     return Verdict("skill", False, rule.severity, sentence, numbers, limits)
 
 

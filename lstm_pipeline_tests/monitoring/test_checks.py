@@ -139,6 +139,16 @@ def test_skill(score: float, passed: bool) -> None:
     assert checks.skill(SkillRule(above=-1.0), {"heat": score}).passed
 
 
+def test_a_blend_that_is_worse_than_the_networks_alone_is_named() -> None:
+    scores = {"load": 0.5, "heat": -2.5}  # -1 in the mean
+    better, worse, passed = (checks.skill(SkillRule(above=above), scores, alone).sentence
+                             for above, alone in ((0, -0.5), (0, -1.5), (-3, 0.9)))  # fmt: skip
+    assert "networks alone have a mean skill of -0.5, and -1 blended with naive forecasts" in better
+    assert "try blend_baseline: false" in better
+    assert "alone" not in worse
+    assert "alone" not in passed
+
+
 def test_without_a_defined_skill_there_is_nothing_to_judge() -> None:
     assert checks.skill(SkillRule(), {"constant": None}).sentence.startswith("nothing to judge")
 
