@@ -277,7 +277,8 @@ def _report(project: Project) -> dg.AssetsDefinition:
         "One HTML file about the version in use: forecast, accuracy, residuals, data, changes. Its path is in the "
         "metadata; it needs no network. No job makes it: materialise it when you want to read it.",
         kinds={"html"},
-        deps=[asset_key(project.name, name) for name in (METADATA, PREDICTIONS, EXPLANATION)],
+        # not the explanation, though it is in the report if there is one: the UI would warn that it is missing
+        deps=[asset_key(project.name, name) for name in (METADATA, PREDICTIONS)],
         required_resource_keys={"progress"},
     )
     def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:

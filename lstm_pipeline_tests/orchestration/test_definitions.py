@@ -52,7 +52,7 @@ def test_a_project_is_nine_assets_and_its_source(tmp_path: Path) -> None:
     parents = nodes.get(dg.AssetKey(["tiny-plant", "explanation"])).parent_keys
     assert {key.path[-1] for key in parents} == {"cleaned_data", "model_metadata"}
     parents = nodes.get(dg.AssetKey(["tiny-plant", "report"])).parent_keys
-    assert {key.path[-1] for key in parents} == {"model_metadata", "predictions", "explanation"}
+    assert {key.path[-1] for key in parents} == {"model_metadata", "predictions"}
 
 
 def test_jobs_and_their_tags(tmp_path: Path) -> None:
