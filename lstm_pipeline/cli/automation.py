@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lstm_pipeline.cli.options import load, with_storage
+from lstm_pipeline.cli.options import load, require_folder, with_storage
 
 if TYPE_CHECKING:
     from lstm_pipeline.projects import Project
@@ -82,8 +82,8 @@ def _simulate(project: Project, options: dict[str, Any]) -> None:
     keep, output = options["keep"], options["output"]
     if keep is not None and keep.exists() and any(keep.iterdir()):
         raise click.BadParameter(f"expected a new folder, found one with files in it: {keep}", param_hint="--keep")
-    if output is not None and not output.absolute().parent.is_dir():  # hours later would be too late
-        raise click.BadParameter(f"no such folder: {output.absolute().parent}", param_hint="-o")
+    if output is not None:
+        require_folder(output)
     days = (options["first"].date(), options["last"].date())
     asked = ReplayOptions(*days, every, compare=options["compare"], without=options["without"])
     import_quietly()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lstm_pipeline.cli.options import as_of_option, load, with_storage
+from lstm_pipeline.cli.options import as_of_option, load, require_folder, with_storage, write_output
 
 if TYPE_CHECKING:
     from lstm_pipeline.backtesting import VersionComparison
@@ -53,9 +53,9 @@ def compare(spec: str, first: str, second: str, **options: Any) -> None:
         console.print(view, highlight=False, soft_wrap=isinstance(view, str))
     for path in options["outputs"]:
         if path.suffix.lower() == ".png":
-            path.write_bytes(draw_comparison(found))
+            write_output(path, draw_comparison(found))
         else:
-            path.write_text(json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_output(path, (json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n").encode())
         console.print(f"written: {path}", highlight=False, soft_wrap=True)
 
 
@@ -76,5 +76,4 @@ def _require_writable(path: Path) -> None:
         raise click.BadParameter(
             f"expected a file name that ends in {' or '.join(_ENDINGS)}, found {path.name}", param_hint="-o"
         )
-    if not path.absolute().parent.is_dir():
-        raise click.BadParameter(f"no such folder: {path.absolute().parent}", param_hint="-o")
+    require_folder(path)

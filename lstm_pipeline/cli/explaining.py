@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lstm_pipeline.cli.options import as_of_option, load, with_storage
+from lstm_pipeline.cli.options import as_of_option, load, require_folder, with_storage, write_output
 
 if TYPE_CHECKING:
     from lstm_pipeline.explaining import ExplainOptions, Explanation
@@ -52,8 +52,7 @@ def explain(spec: str, outputs: tuple[Path, ...], as_of: dt.datetime | None, **o
     for path in outputs:
         if path.suffix.lower() not in _SUFFIXES:
             raise click.BadParameter(f"expected a name that ends in .json, .parquet or .png, found {path.name}")
-        if not path.absolute().parent.is_dir():
-            raise click.BadParameter(f"no such folder: {path.absolute().parent}", param_hint="-o")
+        require_folder(path)
     project = load(spec)
     from lstm_pipeline.explaining import ExplainOptions
 
@@ -80,7 +79,7 @@ def _explain(project: Project, options: ExplainOptions, as_of: dt.date, outputs:
         console.print(view, highlight=False, markup=False, emoji=False, soft_wrap=isinstance(view, str))
     contents = _contents(found)
     for output in outputs:
-        output.write_bytes(contents[output.suffix.lower()])
+        write_output(output, contents[output.suffix.lower()])
     if options.features:  # a part of an explanation must not take the place of a whole one
         return
     store, layout = project.registry.store, project.registry.layout

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.spec.settings import STORAGE_VARIABLE
 
 if TYPE_CHECKING:
@@ -51,6 +53,27 @@ def require_groups(project: Project, groups: tuple[str, ...]) -> None:
             f"not in this project: {', '.join(unknown)}; its groups: {', '.join(project.groups)}",
             param_hint="--group",
         )
+
+
+def require_folder(output: Path) -> None:
+    """Refuses a file to write whose folder is not there or cannot be written to: before the work, not after it."""
+    folder = output.absolute().parent
+    if not folder.is_dir():
+        raise click.BadParameter(f"no such folder: {folder}", param_hint="-o")
+    if not os.access(folder, os.W_OK):
+        raise click.BadParameter(f"the folder cannot be written to: {folder}", param_hint="-o")
+
+
+def write_output(output: Path, data: bytes) -> None:
+    """Writes a file that a user asked for with `-o`.
+
+    Raises:
+        PipelineError: the system refuses it.
+    """
+    try:
+        output.write_bytes(data)
+    except OSError as error:
+        raise PipelineError(f"{output} cannot be written: {error.strerror or error}") from None
 
 
 def _storage(context: click.Context, parameter: click.Parameter, value: str | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lstm_pipeline.cli.options import as_of_option, load, with_storage
+from lstm_pipeline.cli.options import as_of_option, load, require_folder, with_storage, write_output
 
 
 @click.command(short_help="Write an HTML report on a version of SPEC.")
@@ -28,8 +28,8 @@ def report(spec: str, version: str | None, compare: str | None, output: Path | N
     The file needs no network and no other file. Nothing in the project's storage is changed.
     """
     project = load(spec)
-    if output is not None and not output.absolute().parent.is_dir():  # before the work, not after it
-        raise click.BadParameter(f"no such folder: {output.absolute().parent}", param_hint="-o")
+    if output is not None:
+        require_folder(output)
     from lstm_pipeline.network.runtime import import_quietly
     from lstm_pipeline.reporting.html import ReportOptions, collect, render
 
@@ -41,5 +41,5 @@ def report(spec: str, version: str | None, compare: str | None, output: Path | N
     facts = collect(project, options, say=lambda text: click.echo(text, err=True))
     path = output or Path(f"{project.name}-{facts.version}.html")
     text = render(facts)
-    path.write_text(text, encoding="utf-8")
+    write_output(path, text.encode())
     click.echo(f"report: {path} ({len(text.encode()) / 1e6:.2f} MB)")

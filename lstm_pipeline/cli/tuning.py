@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,7 +36,7 @@ def tune(spec: str, **options: Any) -> None:
     best ones are scored on it. The same command goes on with a search that was stopped or killed, and may run several
     times at once. Nothing is published.
     """
-    from lstm_pipeline.tuning import require_optuna
+    from lstm_pipeline.tuning import require_optuna, require_yaml
 
     require_optuna()
     project = load(spec)
@@ -44,6 +45,8 @@ def tune(spec: str, **options: Any) -> None:
         raise click.BadParameter(
             f"not in this project: {', '.join(unknown)}; its groups: {', '.join(project.groups)}", param_hint="--group"
         )
+    if options["write"]:
+        require_yaml(Path(project.loaded.source))  # before the search, not after it
     _tune(project, _plan(project, options), options)
 
 

@@ -161,7 +161,7 @@ def _history(project: Project, ensemble: Ensemble, cleaned: pa.Table, as_of: dt.
     """What the explained forecast starts from: the prediction input, or the rows of the training input up to a date.
 
     Raises:
-        DataError: the origin is no date, or there are too few rows before it.
+        DataError: the origin is no date, is after the last row, or there are too few rows before it.
     """
     if origin is None:
         return ensemble.read_history(prediction_input(project, as_of))
@@ -174,7 +174,7 @@ def _history(project: Project, ensemble: Ensemble, cleaned: pa.Table, as_of: dt.
     except (ValueError, OverflowError):
         raise DataError(f"origin: expected a date or a time, e.g. {clock[-1].isoformat()}, found '{origin}'") from None
     last = int((clock <= stamp).sum()) - 1
-    if pd.isna(stamp) or last < metadata.sequence_length - 1:
+    if pd.isna(stamp) or last < metadata.sequence_length - 1 or stamp > clock[-1]:
         earliest = clock[min(len(clock) - 1, metadata.sequence_length - 1)].isoformat()
         raise DataError(
             f"origin: expected a time from {earliest} to {clock[-1].isoformat()}, which has a window of "

@@ -22,7 +22,7 @@ from lstm_pipeline.tuning.searching import (
     tuning_folder,
 )
 from lstm_pipeline.tuning.space import Space, candidate, space_of
-from lstm_pipeline.tuning.writing import write_options
+from lstm_pipeline.tuning.writing import require_yaml, write_options
 
 __all__ = [
     "Begun",
@@ -44,6 +44,7 @@ __all__ = [
     "mean_error",
     "plain",
     "require_optuna",
+    "require_yaml",
     "rolled_errors",
     "space_of",
     "study_name",

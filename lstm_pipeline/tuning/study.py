@@ -20,7 +20,9 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import DatabaseError
 
+from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.storage import Owner, Store
 from lstm_pipeline.tuning.space import Numbers, Space, Value
 
@@ -41,9 +43,18 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def storage_at(folder: Path) -> RDBStorage:
-    """The file in which all searches of a project are kept. Several processes may use it at once."""
+    """The file in which all searches of a project are kept. Several processes may use it at once.
+
+    Raises:
+        PipelineError: it is damaged.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    return _Storage(folder)
+    try:
+        return _Storage(folder)
+    except (DatabaseError, optuna.exceptions.StorageInternalError):
+        raise PipelineError(
+            f"{folder / 'studies.db'} is damaged, or no database of searches; move it away, and the search begins anew"
+        ) from None
 
 
 class _Storage(RDBStorage):

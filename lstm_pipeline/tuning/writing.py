@@ -15,6 +15,16 @@ from lstm_pipeline.tuning.space import Options, candidate
 _PASTE = "the file is left as it was; put the options in by hand, from best.yaml"
 
 
+def require_yaml(path: Path) -> None:
+    """Refuses a spec that options cannot be written into.
+
+    Raises:
+        PipelineError: it is not YAML.
+    """
+    if path.suffix.lower() == ".json":
+        raise PipelineError(f"{path}: options are written into YAML only, found JSON; {_PASTE}")
+
+
 def write_options(project: Project, changes: Mapping[str, Options]) -> Path:
     """Writes options into the file that holds the training step.
 
@@ -32,8 +42,7 @@ def write_options(project: Project, changes: Mapping[str, Options]) -> Path:
     """
     main = Path(project.loaded.source)
     path, place = _training_step(main, project.spec.model_metadata.model_step)
-    if path.suffix.lower() == ".json":
-        raise PipelineError(f"{path}: options are written into YAML only, found JSON; {_PASTE}")
+    require_yaml(path)
     old = path.read_bytes()
     text = old.decode("utf-8-sig")
     try:

@@ -142,6 +142,7 @@ def _until(table: pa.Table, last: str) -> Any:
         ({"features": ("wind",)}, "v1 predicts no feature 'wind'"),
         ({"changes": ("wnd=3",)}, r"there is no input 'wnd' among those of the models\. Did you mean 'wind'\?"),
         ({"origin": "soon"}, "origin: expected a date or a time, e.g. 2024-04-17T00:00:00, found 'soon'"),
+        ({"origin": "2024-04-18"}, "origin: expected a time from 2023-12-27T00:00:00 to 2024-04-17T00:00:00, which"),
         (
             {"origin": "2023-12-26"},
             "origin: expected a time from 2023-12-27T00:00:00 to 2024-04-17T00:00:00, which",

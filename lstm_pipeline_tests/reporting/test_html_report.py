@@ -13,7 +13,8 @@ import yaml
 from click.testing import CliRunner
 
 from lstm_pipeline.cli import cli
-from lstm_pipeline.errors import RegistryError
+from lstm_pipeline.cli.options import write_output
+from lstm_pipeline.errors import PipelineError, RegistryError
 from lstm_pipeline.projects.project import Project, load_project
 from lstm_pipeline.reporting.html import ReportOptions, collect, render
 from lstm_pipeline.spec import shown_spec
@@ -77,6 +78,23 @@ def test_a_missing_folder_is_told_before_the_work(mill: Project, tmp_path: Path)
     assert result.exit_code == 2
     assert "no such folder" in result.output
     assert "loading" not in result.output
+
+
+def test_a_file_that_the_system_refuses_is_one_message(mill: Project, tmp_path: Path) -> None:
+    (tmp_path / "mill.html").mkdir()
+    with pytest.raises(PipelineError, match=r"mill\.html cannot be written: Is a directory"):
+        write_output(tmp_path / "mill.html", b"")
+
+
+def test_a_damaged_explanation_is_left_out_and_said(mill: Project) -> None:
+    store, path = mill.registry.store, mill.registry.layout.explanation
+    store.write(path, b'{"bro')
+    try:
+        found = collect(mill, ReportOptions(as_of=AS_OF))
+    finally:
+        store.remove(path)
+    assert found.explanation is None
+    assert any(text.startswith("The explanation is left out: ") and "is damaged" in text for text in found.missing)
 
 
 def test_the_facts_of_a_trained_version(mill: Project) -> None:

@@ -68,6 +68,12 @@ def test_a_search_with_enough_trials_trains_nothing(tmp_path: Path, monkeypatch:
     assert made == []
 
 
+def test_a_damaged_file_of_searches_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "studies.db").write_bytes(bytes(range(256)) * 40)
+    with pytest.raises(PipelineError, match=r"studies\.db is damaged, or no database of searches; move it away"):
+        storage_at(tmp_path)
+
+
 def test_fresh_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = without_training(monkeypatch)
     searched(tmp_path, 3)

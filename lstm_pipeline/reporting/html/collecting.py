@@ -114,6 +114,9 @@ def collect(project: Project, options: ReportOptions | None = None, *, say: Say 
     record, models = version.record.metadata, {name: model.record.metadata for name, model in version.models.items()}
     if dataset is not None and not can_test_stationarity():
         parts.missing.append(NO_STATSMODELS)
+    live = parts.made("Live accuracy", lambda: live_accuracy(project))
+    changes = parts.made("The comparison of versions", lambda: _changes(project, version, other)) if other else None
+    explanation = parts.made("The explanation", lambda: stored_explanation(project, name))
     return Facts(
         project=project.name,
         description=project.spec.description or "",
@@ -139,9 +142,9 @@ def collect(project: Project, options: ReportOptions | None = None, *, say: Say 
         data=_data(dataset, say) if dataset is not None else None,
         ahead=ahead,
         held_out=held_out,
-        live=parts.made("Live accuracy", lambda: live_accuracy(project)),
-        changes=parts.made("The comparison of versions", lambda: _changes(project, version, other)) if other else None,
-        explanation=parts.made("The explanation", lambda: stored_explanation(project, name)),
+        live=live,
+        changes=changes,
+        explanation=explanation,
     )
 
 
