@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lstm_pipeline.cli.options import as_of_option, load, with_storage
+from lstm_pipeline.cli.options import as_of_option, load, require_groups, with_storage
 
 if TYPE_CHECKING:
     from lstm_pipeline.forecasting import Dataset
@@ -40,11 +40,7 @@ def tune(spec: str, **options: Any) -> None:
 
     require_optuna()
     project = load(spec)
-    unknown = [group for group in options["groups"] if group not in project.groups]
-    if unknown:
-        raise click.BadParameter(
-            f"not in this project: {', '.join(unknown)}; its groups: {', '.join(project.groups)}", param_hint="--group"
-        )
+    require_groups(project, options["groups"])
     if options["write"]:
         require_yaml(Path(project.loaded.source))  # before the search, not after it
     _tune(project, _plan(project, options), options)

@@ -8,7 +8,7 @@ TensorFlow is; charts and tables of an explanation in `reporting`.
 from lstm_pipeline.explaining.attribution import Attribution
 from lstm_pipeline.explaining.explaining import ExplainOptions, explain
 from lstm_pipeline.explaining.explanation import Explanation
-from lstm_pipeline.explaining.importance import Importance, OnProgress
+from lstm_pipeline.explaining.importance import Importance, OnProgress, above_noise
 from lstm_pipeline.explaining.lags import Block
 from lstm_pipeline.explaining.what_if import WhatIf
 
@@ -20,5 +20,6 @@ __all__ = [
     "Importance",
     "OnProgress",
     "WhatIf",
+    "above_noise",
     "explain",
 ]

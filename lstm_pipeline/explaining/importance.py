@@ -157,6 +157,12 @@ def permutation_importance(
     )
 
 
+def above_noise(values: Float64, floor: float, labels: Sequence[str], most: int) -> list[tuple[str, float]]:
+    """The labels of the largest values, those above the floor alone, the largest first."""
+    order = np.argsort(-values, kind="stable")[:most]
+    return [(labels[index], float(values[index])) for index in order if values[index] > floor]
+
+
 def _donors(count: int, generator: np.random.Generator) -> Integers:
     """(B,) the origin that each one's block comes from: a permutation that keeps none in its place."""
     order = generator.permutation(count)

@@ -82,8 +82,8 @@ class Calibration:
                 "prediction_intervals of the prediction step and publish again (materialise model_metadata, or run "
                 "with --only train)"
             )
-        sizes = self.sizes or ErrorSizes.alike(len(self.names))
-        return Intervals({level: self.offsets[level]}, sizes).around(forecast, first, self.limits)[level]
+        intervals = replace(self._intervals, offsets={level: self.offsets[level]})
+        return intervals.around(forecast, first, self.limits)[level]
 
     def widened(self, factors: Mapping[int, Float64]) -> Calibration:
         """The calibration with intervals whose widths are multiplied, nested as before.
@@ -92,8 +92,12 @@ class Calibration:
             factors: level → (P,) factors; levels that are left out keep their widths.
         """
         own = {level: factors.get(level, np.ones(len(self.names))) for level in self.offsets}
-        sizes = self.sizes or ErrorSizes.alike(len(self.names))
-        return replace(self, offsets=Intervals(self.offsets, sizes).scaled(own).offsets)
+        return replace(self, offsets=self._intervals.scaled(own).offsets)
+
+    @property
+    def _intervals(self) -> Intervals:
+        """Of all levels."""
+        return Intervals(self.offsets, self.sizes or ErrorSizes.alike(len(self.names)))
 
     def to_record(self) -> CalibrationRecord:
         """The record of this calibration in a version's metadata."""

@@ -138,13 +138,14 @@ def calibrate(dataset: Dataset, rolled: Rolled, *, blends: bool, levels: Sequenc
     held = Held(rolled.actual, blend.blended(rolled.forecasts), rolled.first - last, dataset.season, rolled.limits)
     tested = np.flatnonzero(rolled.within(dataset.split.test, dataset.split.rows))
     made = rolling_intervals(held, tested, levels)
-    recent = held.errors[-RECENT_ORIGINS:] / made.latest.sizes.of(held.forecast, held.first)[-RECENT_ORIGINS:]
+    recent = held.part(len(held.first) - RECENT_ORIGINS, len(held.first))
+    errors = recent.errors / made.latest.sizes.of(recent.forecast, recent.first)
     return Calibration(
         rolled.names,
         weights,
         made.latest.offsets,
         made.scores,
-        tuple(interval_notes(recent, rolled.names, levels, held.first[-RECENT_ORIGINS:])),
+        tuple(interval_notes(errors, rolled.names, levels, recent.first)),
         rolled.limits,
         made.latest.sizes,
         dataset.series.steps[last],

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lstm_pipeline.arrays import Float64, Integers
-from lstm_pipeline.explaining import Attribution, Explanation, Importance, WhatIf
+from lstm_pipeline.explaining import Attribution, Explanation, Importance, WhatIf, above_noise
 from lstm_pipeline.reporting.bars import TerminalBar
 from lstm_pipeline.reporting.charts import ACCENT, FORECAST, PAST, to_png
 from lstm_pipeline.reporting.lettering import families, lines_of
@@ -93,8 +93,8 @@ def _together_lines(importance: Importance) -> list[str]:
 
 def _top(values: Float64, floor: float, labels: Sequence[str]) -> str:
     """The largest values above the floor with their labels, one on each line."""
-    order = [index for index in np.argsort(-values, kind="stable")[:_TOP] if values[index] > floor]
-    return "\n".join(f"{plain(labels[index])} {number(float(values[index]))}" for index in order) or "none"
+    top = above_noise(values, floor, labels, _TOP)
+    return "\n".join(f"{plain(label)} {number(value)}" for label, value in top) or "none"
 
 
 def _attribution_table(attribution: Attribution) -> Table:

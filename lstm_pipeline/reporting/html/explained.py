@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from lstm_pipeline.arrays import Float64
-from lstm_pipeline.explaining import Explanation
+from lstm_pipeline.explaining import Explanation, above_noise
 from lstm_pipeline.projects import Project
 from lstm_pipeline.storage import from_json
 from lstm_pipeline.wording import counted, listed, number
@@ -55,5 +53,5 @@ def stored_explanation(project: Project, version: str) -> dict[str, Any] | None:
 
 def _top(values: Float64, floor: float, labels: Sequence[str]) -> str:
     """The largest values above the floor with their labels."""
-    order = [index for index in np.argsort(-values, kind="stable")[:_TOP] if values[index] > floor]
-    return listed([f"{labels[index]} {number(float(values[index]))}" for index in order]) or "none above the noise"
+    top = above_noise(values, floor, labels, _TOP)
+    return listed([f"{label} {number(value)}" for label, value in top]) or "none above the noise"
