@@ -2,9 +2,10 @@
 
     python -m benchmarks.large_plant FOLDER [--groups 1000] [--features 5] [--rows 1000] [--candidates]
 
-Everything is synthetic. `write_plant` writes hourly data of `groups` × `features` columns and a spec. `store_candidates`
-stores a model for every group as a training would, except that its networks keep the weights they start with: what
-loads, publishes and rolls models does not depend on what they learned, and a thousand trainings take hours.
+Everything is synthetic. `write_plant` writes hourly data of `groups` × `features` columns and a spec.
+`store_candidates` stores a model for every group as a training would, except that its networks keep the weights they
+start with: what loads, publishes and rolls models does not depend on what they learned, and a thousand trainings take
+hours.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _spec(name: str, named: dict[str, list[str]], changes: dict[str, Any]) -> di
         "feature_groups": named,
         "sequence_length": LENGTH,
         "epochs": 1,
-        "models_config": {group: SMALL for group in named},
+        "models_config": dict.fromkeys(named, SMALL),
         **changes,
     }
     prediction = {
