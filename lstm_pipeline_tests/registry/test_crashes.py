@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from lstm_pipeline.storage import parallel
 from lstm_pipeline.storage.store import Store
 from lstm_pipeline_tests.stubs import (
     make_registry,
@@ -24,7 +25,7 @@ from lstm_pipeline_tests.stubs import (
     tree,
 )
 
-STEPS = ("read", "write", "copy", "create", "digest", "names", "upload", "exists", "remove")
+STEPS = ("read", "find", "files", "write", "copy", "create", "digest", "names", "upload", "exists", "remove")
 
 
 class Crash(BaseException):
@@ -50,6 +51,7 @@ def crash_at(number: int, *, after: bool) -> Iterator[list[str]]:
         return call
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "WORKERS", 1)  # so that the k-th operation is the same one in every attempt
         for name in STEPS:
             patch.setattr(Store, name, crashing(name, getattr(Store, name)))
         yield made
