@@ -102,10 +102,9 @@ def _known_start(registry: Registry) -> float | None:
 
 def prepare_networks() -> None:
     """Imports TensorFlow and what trains networks, which takes seconds and belongs to no group."""
-    import lstm_pipeline.network.training
     from lstm_pipeline.network.runtime import configure
+    from lstm_pipeline.network.training import train  # noqa: F401
 
-    assert lstm_pipeline.network.training
     configure()
 
 
