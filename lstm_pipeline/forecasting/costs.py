@@ -54,6 +54,9 @@ def runs_of(count: int, per_run: int) -> list[int]:
 class Meter:
     """Measures a training, from the moment at which it is ready to train.
 
+    Seconds are those of a processor, so that it does not matter how many groups are trained at once, or what else the
+    machine does meanwhile.
+
     Only the first training of a process tells what a start costs, and only in a process that was started for its run.
 
     Args:
@@ -66,14 +69,12 @@ class Meter:
         prepare_networks()
         age, now = process_age(), time.time()
         is_fresh = began is not None and age is not None and began - (now - age) <= FRESH
-        self.start_seconds = age if is_fresh and not Meter._used else None
-        Meter._used = True
         self._cpu = time.process_time()
+        self.start_seconds = self._cpu if is_fresh and not Meter._used else None
+        Meter._used = True
 
     def costs(self, registry: Registry, models: Mapping[str, StoredModel], run_id: str) -> TrainingCosts:
-        """What the training of these groups has cost so far. Seconds are the processor's, so that it does not matter
-        how many groups were trained at once, and what else the machine did.
-        """
+        """What the training of these groups has cost so far."""
         seconds, sizes, epochs, most = time.process_time() - self._cpu, 0, 0, 1
         networks = 0
         for model in models.values():

@@ -19,7 +19,7 @@ Size = Annotated[int, Field(ge=0, le=2**50)]
 
 
 class TrainingCosts(Record):
-    """What a training cost.
+    """What a training cost. Seconds are those of a processor.
 
     Attributes:
         run_id: the run that trained.

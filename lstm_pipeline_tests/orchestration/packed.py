@@ -18,7 +18,7 @@ import dagster as dg
 
 from lstm_pipeline.orchestration.assets import build_assets
 from lstm_pipeline.orchestration.code_location import resources
-from lstm_pipeline.orchestration.keys import TRAINED, asset_key
+from lstm_pipeline.orchestration.keys import CLEANED, TRAINED, asset_key
 from lstm_pipeline.orchestration.resuming import RESUMED_TAGS
 from lstm_pipeline.projects import load_project
 from lstm_pipeline.registry.candidates import Candidates
@@ -39,15 +39,12 @@ def prepare(folder: Path) -> None:
     (folder / "home" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
 
 
-def build_job(folder: str) -> dg.JobDefinition:
-    """The job of the project's assets, as the code location has it."""
+def build_job(folder: str, asset: str) -> dg.JobDefinition:
+    """A job of one of the project's assets."""
     project = load_project(Path(folder) / "tiny.yaml", f"{folder}/storage")
-    definitions = dg.Definitions(
-        assets=build_assets(project), resources=resources(project.storage), executor=dg.in_process_executor
-    )
-    job = definitions.resolve_implicit_global_asset_job_def()
-    assert isinstance(job, dg.JobDefinition)
-    return job
+    job = dg.define_asset_job("one_asset", [asset_key("tiny-plant", asset)], executor_def=dg.in_process_executor)
+    definitions = dg.Definitions(assets=build_assets(project), jobs=[job], resources=resources(project.storage))
+    return definitions.resolve_job_def("one_asset")
 
 
 def stand_still() -> None:
@@ -87,19 +84,17 @@ def main(folder: str, action: str, point: str = "") -> None:
 
     setattr(training, "cores", lambda: 1)  # noqa: B010  # one group after the other
     arm(point)
-    options: dict[str, Any] = {"asset_selection": [asset_key("tiny-plant", TRAINED)], "tags": RANGE}
+    options: dict[str, Any] = {} if action == "clean" else {"tags": RANGE}
     with dg.DagsterInstance.from_config(f"{folder}/home") as instance:
+        made = (folder, CLEANED if action == "clean" else TRAINED)
         job = dg.build_reconstructable_job(
-            __spec__.name if __spec__ else __name__, "build_job", reconstructable_args=(folder,)
+            "lstm_pipeline_tests.orchestration.packed", "build_job", reconstructable_args=made
         )
         if action == "resume":
             (died,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
             instance.report_run_failed(died, "its process was killed")
             options["reexecution_options"] = dg.ReexecutionOptions.from_failure(died.run_id, instance)
             options["tags"] = {**RANGE, RESUMED_TAGS[0]: "true"}
-            del options["asset_selection"]
-        elif action == "clean":
-            options = {"asset_selection": [asset_key("tiny-plant", "cleaned_data")]}
         with dg.execute_job(job, instance, **options) as result:
             print("succeeded" if result.success else "failed", result.run_id, flush=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -131,8 +131,8 @@ class Process:
 
 
 @pytest.fixture(scope="module")
-def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    yield Process(tmp_path_factory.mktemp("plant"))
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Process:
+    return Process(tmp_path_factory.mktemp("plant"))
 
 
 @pytest.mark.slow
