@@ -17,6 +17,7 @@ from lstm_pipeline.forecasting.history import History, history_of, known_series
 from lstm_pipeline.forecasting.issued import Author, Issue, Issued, issued_forecasts, keep_issued, read_issued
 from lstm_pipeline.forecasting.live_widths import LiveWidth, LiveWidths, store_live_widths
 from lstm_pipeline.forecasting.notes import data_notes, described_data
+from lstm_pipeline.forecasting.planning import TrainingPlan, Wishes, plan_training
 from lstm_pipeline.forecasting.publishing import Published, promote_refused, publish, require_fit, require_refused
 from lstm_pipeline.forecasting.rolling import (
     MAX_ORIGINS,
@@ -53,7 +54,9 @@ __all__ = [
     "OnEpoch",
     "Published",
     "Rolled",
+    "TrainingPlan",
     "TrainingRun",
+    "Wishes",
     "affordable_origins",
     "build_dataset",
     "calibrate",
@@ -73,6 +76,7 @@ __all__ = [
     "keep_issued",
     "known_series",
     "load_models",
+    "plan_training",
     "promote_refused",
     "publish",
     "read_issued",

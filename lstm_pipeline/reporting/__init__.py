@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         metric_rows,
         picture,
     )
+    from lstm_pipeline.reporting.planning import plan_notes, plan_table
     from lstm_pipeline.reporting.replay import ReplayBar, actions_table, comparison_tables, write_actions
     from lstm_pipeline.reporting.status import status_views
     from lstm_pipeline.reporting.terminal import (
@@ -80,6 +81,8 @@ __all__ = [
     "metrics_table",
     "note_lines",
     "picture",
+    "plan_notes",
+    "plan_table",
     "status_views",
     "trials_table",
     "verdict_line",
@@ -101,6 +104,7 @@ _NAMES = {
         "metric_rows",
         "picture",
     ),
+    "planning": ("plan_notes", "plan_table"),
     "replay": ("ReplayBar", "actions_table", "comparison_tables", "write_actions"),
     "status": ("status_views",),
     "terminal": (
