@@ -20,6 +20,7 @@ from lstm_pipeline.cli.automation import simulate, status
 from lstm_pipeline.cli.comparing import compare
 from lstm_pipeline.cli.explaining import explain
 from lstm_pipeline.cli.options import as_of_option, load, require_groups, with_storage
+from lstm_pipeline.cli.planning import plan
 from lstm_pipeline.cli.report import report
 from lstm_pipeline.cli.tuning import tune
 from lstm_pipeline.cli.versioning import promote, rollback
@@ -223,6 +224,7 @@ cli.add_command(compare)
 cli.add_command(explain)
 cli.add_command(report)
 cli.add_command(tune)
+cli.add_command(plan)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ publishing, the ensemble of a version, and its forecasts. The networks themselve
 
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.champion import error_units
+from lstm_pipeline.forecasting.costs import FEW, Meter, groups_per_run, runs_of
 from lstm_pipeline.forecasting.dataset import CONSTANT, Dataset, build_dataset, training_series
 from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models, training_log
 from lstm_pipeline.forecasting.evaluation import calibrate, evaluate, evaluate_one_step
@@ -16,6 +17,7 @@ from lstm_pipeline.forecasting.history import History, history_of, known_series
 from lstm_pipeline.forecasting.issued import Author, Issue, Issued, issued_forecasts, keep_issued, read_issued
 from lstm_pipeline.forecasting.live_widths import LiveWidth, LiveWidths, store_live_widths
 from lstm_pipeline.forecasting.notes import data_notes, described_data
+from lstm_pipeline.forecasting.planning import TrainingPlan, Wishes, plan_training
 from lstm_pipeline.forecasting.publishing import Published, promote_refused, publish, require_fit, require_refused
 from lstm_pipeline.forecasting.rolling import (
     MAX_ORIGINS,
@@ -33,6 +35,7 @@ from lstm_pipeline.forecasting.window_length import shared_length
 
 __all__ = [
     "CONSTANT",
+    "FEW",
     "MAX_ORIGINS",
     "METHODS",
     "Author",
@@ -47,10 +50,13 @@ __all__ = [
     "Issued",
     "LiveWidth",
     "LiveWidths",
+    "Meter",
     "OnEpoch",
     "Published",
     "Rolled",
+    "TrainingPlan",
     "TrainingRun",
+    "Wishes",
     "affordable_origins",
     "build_dataset",
     "calibrate",
@@ -62,6 +68,7 @@ __all__ = [
     "evenly_spread",
     "first_held_out",
     "forecast",
+    "groups_per_run",
     "held_out_of",
     "held_out_origins",
     "history_of",
@@ -69,6 +76,7 @@ __all__ = [
     "keep_issued",
     "known_series",
     "load_models",
+    "plan_training",
     "promote_refused",
     "publish",
     "read_issued",
@@ -77,6 +85,7 @@ __all__ = [
     "resolve_options",
     "roll_from",
     "roll_held_out",
+    "runs_of",
     "shared_length",
     "store_live_widths",
     "train_group",

@@ -173,7 +173,7 @@ class _Trainer:
             settings = TrainingSettings(
                 variant.epochs, step.patience, variant.batch_size, variant.seed, deadline=self._deadline
             )
-            log = train(network, task.data, task.options, settings, self._reporter(variant), run.on_pause)
+            log = train(network, run.sampled(task.data), task.options, settings, self._reporter(variant), run.on_pause)
         first, data = self._judged, task.data
         forecasts = predict_steps(network, data.values, first - variant.sequence_length, variant.sequence_length)
         rows = first[:, None] + np.arange(task.shape.steps)

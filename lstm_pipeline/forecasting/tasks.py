@@ -44,6 +44,8 @@ class TrainingRun:
         now: the date of the models; None: the time at which each is trained.
         lanes: how many networks of a group are trained at once; None: one for each core. Without a time budget, it
             changes no number.
+        sample: how many windows are trained on in an epoch, and as much less of the validation part, where a training
+            is only to be measured; None: all.
     """
 
     dataset: Dataset
@@ -55,6 +57,18 @@ class TrainingRun:
     on_pause: Callable[[], None] | None = None
     now: dt.datetime | None = None
     lanes: int | None = None
+    sample: int | None = None
+
+    def sampled(self, data: WindowData) -> WindowData:
+        """The windows that are trained on."""
+        if self.sample is None:
+            return data
+        kept = self.sample / max(self.sample, len(data.train_starts))
+        return replace(
+            data,
+            train_starts=data.train_starts[: self.sample],
+            validation_starts=data.validation_starts[: max(1, round(kept * len(data.validation_starts)))],
+        )
 
 
 def resolve_options(dataset: Dataset, step: TrainingStep, group: str, horizon: int) -> ModelOptions:

@@ -23,6 +23,7 @@ from lstm_pipeline.orchestration.keys import (
     slug,
 )
 from lstm_pipeline.orchestration.ops import STEPS, op_name
+from lstm_pipeline.orchestration.packing import ask
 from lstm_pipeline.orchestration.progress import LogProgress, Progress
 from lstm_pipeline.orchestration.schedules import build_schedules, schedule_names
 from lstm_pipeline.orchestration.sensors import build_retraining_sensor, sensor_name
@@ -79,9 +80,12 @@ def user_projects(taken: Iterable[str] = ()) -> dg.Definitions:
     claims = _Claims(shipped)
     shown: list[dg.Definitions] = []
     broken_keys = {slug(name) for name in shipped}
-    for path in spec_files():
+    found = [(path, _loaded(path)) for path in spec_files()]
+    ask(project for _, project in found if isinstance(project, Project))
+    for path, project in found:
         try:
-            project = load_project(path)
+            if isinstance(project, SpecError):
+                raise project
             claims.check(project, path)
             shown.append(project_definitions(project))
             claims.add(project, path)
@@ -91,6 +95,13 @@ def user_projects(taken: Iterable[str] = ()) -> dg.Definitions:
             problem = Problem("", f"Dagster cannot show this project: {error}")
             shown.append(broken(path, SpecError(str(path), [problem]), _unused_key(path, broken_keys)))
     return dg.Definitions.merge(*shown) if shown else dg.Definitions()
+
+
+def _loaded(path: Path) -> Project | SpecError:
+    try:
+        return load_project(path)
+    except SpecError as error:
+        return error
 
 
 def broken(path: Path, error: SpecError, key: str | None = None) -> dg.Definitions:
