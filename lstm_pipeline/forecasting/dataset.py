@@ -113,7 +113,7 @@ class Dataset:
         wanted = sorted(names)
         for name in wanted:
             if name not in self._drift:  # once for all groups
-                column = self.observed_values[:, self.series.names.index(name)]
+                column = self.observed_values[:, self.series.positions[name]]
                 self._drift[name] = drift_reference(column, self.season)
         found = {name: self._drift[name] for name in wanted}
         return {name: reference for name, reference in found.items() if reference is not None}
@@ -124,7 +124,7 @@ class Dataset:
 
     def columns(self, names: Sequence[str]) -> list[int]:
         """The features' column indices."""
-        return [self.series.names.index(name) for name in names]
+        return self.series.columns(names)
 
     def scaler(self, kind: str) -> Scaler:
         """A scaler fitted on the observed values of the training part."""
