@@ -10,7 +10,7 @@ from typing import Any, cast
 import dagster as dg
 import pyarrow as pa
 
-from lstm_pipeline.errors import SpecError
+from lstm_pipeline.errors import SpecError, told
 from lstm_pipeline.forecasting import GroupsFailed
 from lstm_pipeline.orchestration import stages
 from lstm_pipeline.orchestration.checks import check_results, check_specs
@@ -299,7 +299,7 @@ def broken_spec_asset(name: str, error: SpecError) -> dg.AssetSpec:
     lines = textwrap.TextWrapper(
         84, initial_indent="- ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
-    problems = "\n".join(lines.fill(str(problem)) for problem in error.problems).replace("```", "'''")
+    problems = "\n".join(lines.fill(line) for line in told(error.problems)).replace("```", "'''")
     found = counted(len(error.problems), "problem")
     return dg.AssetSpec(
         key=dg.AssetKey(["broken_specs", slug(name)]),

@@ -10,7 +10,7 @@ from lstm_pipeline.arrays import Float64
 from lstm_pipeline.spec import TrainingStep
 from lstm_pipeline.timeseries.features import FeatureSet
 from lstm_pipeline.timeseries.series import Series
-from lstm_pipeline.wording import counted, number, plain
+from lstm_pipeline.wording import counted, listed, number, plain
 
 Bound = tuple[float | None, float | None]
 """The smallest and the largest possible value; None: there is none."""
@@ -73,7 +73,7 @@ def bound_lines(bounds: Mapping[str, Bound], stated: Mapping[str, object]) -> li
         f"{plain(name)} {described_bound(bound)}{'' if name in stated else ' (found in the training rows)'}"
         for name, bound in bounds.items()
     ]
-    return [f"bounds: {', '.join(shown)}"] if shown else []
+    return [f"bounds: {listed(shown)}"] if shown else []
 
 
 def described_bound(bound: Bound) -> str:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import pyarrow as pa
 
-from lstm_pipeline.errors import DataError
+from lstm_pipeline.errors import DataError, Problem, told
 from lstm_pipeline.spec import DEFAULT_GROUP, Bound, TrainingStep
 from lstm_pipeline.timeseries.calendar import calendar_names
 from lstm_pipeline.timeseries.names import input_conflicts, output_conflicts
-from lstm_pipeline.wording import Hints, listed, plain
+from lstm_pipeline.wording import Hints, counted, listed, plain
+
+MOST_GROUPS = 30
+"""Of more groups than this, a list of what columns are used for gives the names alone."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,12 @@ class FeatureSet:
         return tuple(sorted((*self.predicted, *self.context)))
 
     def lines(self) -> list[str]:
-        """What each column of the input is used for, one line per use."""
-        shown = [f"{group}: {listed(_plain(members))}" for group, members in self.groups.items()]
+        """What each column of the input is used for, one line per use; of many groups, the last are named alone."""
+        shown = [f"{group}: {listed(_plain(members))}" for group, members in islice(self.groups.items(), MOST_GROUPS)]
+        if others := list(self.groups)[MOST_GROUPS:]:
+            features = sum(len(self.groups[group]) for group in others)
+            groups = f"{counted(len(others), 'more group')} with {counted(features, 'feature')}"
+            shown.append(f"{groups}: {listed(_plain(others))}")
         covariates = set(self.covariates)
         inputs = [name for name in self.context if name not in covariates]
         if inputs:
@@ -178,9 +186,10 @@ def resolve_features(schema: pa.Schema, step: TrainingStep) -> FeatureSet:
     Raises:
         DataError: they do not fit the columns; the message lists every problem.
     """
-    problems = [f"{'.'.join(keys)}: {message}" for keys, message in feature_problems(schema, step)]
+    problems = [Problem(".".join(keys), message) for keys, message in feature_problems(schema, step)]
     if problems:
-        raise DataError("the training step does not fit its input:\n" + "\n".join(f"  - {text}" for text in problems))
+        lines = "\n".join(f"  - {line}" for line in told(problems))
+        raise DataError(f"the training step does not fit its input:\n{lines}")
     numeric = _numeric(schema, step)
     covariates = set(step.future_covariates)
     wanted = step.features_to_predict or [name for name in numeric if name not in covariates]
