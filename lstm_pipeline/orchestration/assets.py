@@ -42,6 +42,7 @@ from lstm_pipeline.orchestration.keys import (
     run_tags,
     slug,
     source_key,
+    training_only,
     write_mode,
 )
 from lstm_pipeline.orchestration.references import code_references
@@ -160,7 +161,7 @@ def _trained_model(project: Project) -> dg.AssetsDefinition:
         TRAINED,
         "One LSTM per feature group. Each sees all features and is trained to forecast its own group's.",
         kinds={"keras", "lstm"},
-        ins={CLEANED: dg.AssetIn(asset_key(project.name, CLEANED))},
+        ins={CLEANED: dg.AssetIn(asset_key(project.name, CLEANED), metadata=training_only(project))},
         partitions_def=dg.StaticPartitionsDefinition(list(project.groups)),
         # one run per group: a run launcher decides where it runs, and one group's failure stops no other
         backfill_policy=dg.BackfillPolicy.multi_run(1),
@@ -195,7 +196,7 @@ def _model_metadata(project: Project) -> dg.AssetsDefinition:
         METADATA,
         "Publishes the newest model of every group as a version.",
         kinds={"parquet", "json"},
-        ins={CLEANED: dg.AssetIn(asset_key(project.name, CLEANED))},
+        ins={CLEANED: dg.AssetIn(asset_key(project.name, CLEANED), metadata=training_only(project))},
         # not an input: which models the version takes is decided when it is this publisher's turn
         deps=[asset_key(project.name, TRAINED)],
     )

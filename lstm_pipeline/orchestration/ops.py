@@ -9,6 +9,7 @@ that a run which goes on after a failure finds it.
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -36,13 +37,17 @@ from lstm_pipeline.orchestration.keys import (
     RECENT,
     TRAIN,
     TRAINED,
+    TRAINING_ONLY,
     TRAINING_POOL,
     asset_key,
     job_name,
+    training_only,
     write_mode,
 )
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import StoredModel
+from lstm_pipeline.tables import Choice
+from lstm_pipeline.timeseries import columns_read
 from lstm_pipeline.wording import listed
 
 RESUMED_TAG = "dagster/is_resume_retry"
@@ -86,10 +91,18 @@ class Step:
         first = self.runs()[-1]  # a run that carries another one on belongs to the same training
         return stages.Teller(self.context.run_id, self.context.log, self.context.resources.progress, first)
 
-    def read(self, asset: str) -> tuple[pa.Table, dt.date]:
-        """What an earlier step has stored, and its as-of date: a run may go on after midnight."""
-        table = self.context.resources.parquet_io_manager.read(self.project.registry.layout.data(asset))
+    def read(self, asset: str, needed: Choice | None = None) -> tuple[pa.Table, dt.date]:
+        """What an earlier step has stored, and its as-of date: a run may go on after midnight.
+
+        Args:
+            needed: the columns whose values are read; None: all.
+        """
+        table = self.context.resources.parquet_io_manager.read(self.project.registry.layout.data(asset), needed)
         return table, self.given_date or stages.date_of(table) or self.project.today()
+
+    def read_training(self) -> tuple[pa.Table, dt.date]:
+        """`cleaned_data` with the values that a training reads."""
+        return self.read(CLEANED, partial(columns_read, **training_only(self.project)[TRAINING_ONLY]))
 
     def keep(self, asset: str, made: stages.Made) -> None:
         """Stores what a stage has made, as the asset's IO manager does, and reports it and its checks."""
@@ -111,7 +124,8 @@ class Step:
 
     def groups(self) -> list[str]:
         """The groups that the run trains, in the order of the spec."""
-        return [group for group in self.project.groups if group in self.config["groups"]]
+        chosen = set(self.config["groups"])
+        return [group for group in self.project.groups if group in chosen]
 
     def runs(self) -> list[str]:
         """The runs whose candidates this run takes: its own, and those of the runs that it carries on."""
@@ -139,7 +153,7 @@ def train(step: Step) -> None:
     if done:
         log.info(f"already trained in this run or in the one that it carries on: {listed(done)}")
     try:
-        trained = stages.train_models(project, step.read(CLEANED)[0], rest, step.teller) if rest else {}
+        trained = stages.train_models(project, step.read_training()[0], rest, step.teller) if rest else {}
     except GroupsFailed as error:
         _report_models(step, {**done, **error.finished})
         if error.transient:
@@ -181,7 +195,7 @@ def _carried_on(step: Step, error: GroupsFailed, trained: Mapping[str, StoredMod
 
 def publish(step: Step) -> None:
     """Publishes what the run has trained, with the models of the other groups."""
-    table, as_of = step.read(CLEANED)
+    table, as_of = step.read_training()
     trained = step.project.registry.trained_by(step.groups(), step.runs())
     run_id, log = step.context.run_id, step.context.log
     step.keep(METADATA, stages.publish_models(step.project, table, trained, as_of, run_id, log))

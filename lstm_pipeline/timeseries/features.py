@@ -207,8 +207,21 @@ def resolve_features(schema: pa.Schema, step: TrainingStep) -> FeatureSet:
 
 def _numeric(schema: pa.Schema, step: TrainingStep) -> list[str]:
     """The names of all numeric columns that can be inputs, sorted."""
-    left_out = {step.timestamp_col, *step.drop_cols}
-    return sorted(field.name for field in schema if is_numeric(field.type) and field.name not in left_out)
+    stamps = step.timestamp_col
+    return sorted(name for name in columns_read(schema, stamps, step.drop_cols) if name != stamps)
+
+
+def columns_read(schema: pa.Schema, timestamp_col: str, drop_cols: Collection[str]) -> list[str]:
+    """The columns whose values `build_dataset` reads: the timestamps, and every number that is not left out.
+
+    Of all others it reads the names and the types.
+    """
+    dropped = set(drop_cols)
+    return [
+        field.name
+        for field in schema
+        if field.name == timestamp_col or (is_numeric(field.type) and field.name not in dropped)
+    ]
 
 
 def is_numeric(kind: pa.DataType) -> bool:
