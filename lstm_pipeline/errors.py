@@ -6,6 +6,7 @@ what was expected, what was found, what to do. Any other exception is a defect o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,41 @@ class Problem:
         return f"{where}{self.place}: {self.message}" if self.place else f"{where}{self.message}"
 
 
+MOST_PROBLEMS, MOST_ALIKE = 50, 5
+"""Of more problems than these, only the first ones of each kind are told in full."""
+
+_VARIABLE = re.compile(r"'[^']*'|\d[\d.,]*")
+"""What problems of one kind differ in: the names that they quote, and numbers."""
+
+
+def told(problems: Sequence[Problem]) -> list[str]:
+    """Problems as lines. A mistake that thousands of columns share is told a few times, with the places of the others.
+
+    Of more than `MOST_PROBLEMS`, the first `MOST_ALIKE` of each kind are told in full, in their order; then comes, for
+    each kind, how many more there are and where the first of these are.
+    """
+    if len(problems) <= MOST_PROBLEMS:
+        return [str(problem) for problem in problems]
+    kinds: dict[str, list[Problem]] = {}
+    shown = []
+    for problem in problems:
+        alike = kinds.setdefault(_kind(problem.message), [])
+        alike.append(problem)
+        if len(alike) <= MOST_ALIKE:
+            shown.append(str(problem))
+    for alike in kinds.values():
+        if more := alike[MOST_ALIKE:]:
+            places = [f"line {one.line}" if one.line is not None else one.place for one in more]
+            places = list(dict.fromkeys(place for place in places if place))
+            where = f", at {', '.join(places[:20])}{', …' if len(places) > 20 else ''}" if places else ""
+            shown.append(f"{len(more):,} more like this one{where}: {alike[0].message}")
+    return shown
+
+
+def _kind(message: str) -> str:
+    return _VARIABLE.sub("", message.partition(" Did you mean ")[0].partition(" Columns: ")[0])
+
+
 class SpecError(PipelineError):
     """A project spec with one or more problems, all of them found in one pass."""
 
@@ -58,4 +94,4 @@ class SpecError(PipelineError):
         self.source = source
         self.problems = list(problems)
         count = f"{len(self.problems)} problem" + ("s" if len(self.problems) != 1 else "")
-        super().__init__("\n".join([f"{source}: {count}", *(f"  - {problem}" for problem in self.problems)]))
+        super().__init__("\n".join([f"{source}: {count}", *(f"  - {line}" for line in told(self.problems))]))

@@ -35,7 +35,7 @@ def counted(count: int, noun: str) -> str:
 def listed(names: Collection[str], most: int = 20) -> str:
     """Joins names with commas. Of more than `most` names, only the first ones and the total number are given."""
     shown = ", ".join(list(names)[:most])
-    return shown if len(names) <= most else f"{shown}, … ({len(names)} in total)"
+    return shown if len(names) <= most else f"{shown}, … ({len(names):,} in total)"
 
 
 def named(name: str) -> str:

@@ -11,6 +11,7 @@ import click
 
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.spec.settings import STORAGE_VARIABLE
+from lstm_pipeline.wording import listed
 
 if TYPE_CHECKING:
     from lstm_pipeline.projects import Project
@@ -50,7 +51,7 @@ def require_groups(project: Project, groups: tuple[str, ...]) -> None:
     unknown = [group for group in groups if group not in project.groups]
     if unknown:
         raise click.BadParameter(
-            f"not in this project: {', '.join(unknown)}; its groups: {', '.join(project.groups)}",
+            f"not in this project: {listed(unknown)}; its groups: {listed(project.groups)}",
             param_hint="--group",
         )
 

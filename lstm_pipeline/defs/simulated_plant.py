@@ -1,11 +1,13 @@
 """The demo's input, simulated so that the demo needs no one's data."""
 
+from pathlib import Path
+
 import dagster as dg
 
 from lstm_pipeline.orchestration import as_of_date, frame_metadata, slug, source_key, user_errors
 from lstm_pipeline.projects import DEMO, load_project, write_demo_data
 
-_PROJECT = load_project(DEMO)
+_PROJECT = load_project(Path(__file__).parent / DEMO / "defs.yaml")  # by its name, all specs would be read
 _PRODUCT = _PROJECT.spec.model_metadata
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from lstm_pipeline.arrays import Flags, Float32, Float64
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting.inputs import NetworkInputs
+from lstm_pipeline.forecasting.sharing import Shared
 from lstm_pipeline.forecasting.window_length import window_lengths
 from lstm_pipeline.parsing import own_zone
 from lstm_pipeline.projects import provenance_of
@@ -54,6 +55,9 @@ from lstm_pipeline.timeseries import (
 CONSTANT = 1e-12
 """A spread below this share of a column's size is rounding."""
 
+MOST_ROWS = 2
+"""How many arrays of all rows, scaled in different ways, are kept for the next group: each is as large as the data."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -72,6 +76,7 @@ class Dataset:
         notes: what was left out of the table or put in order.
         bounds: predicted feature → its smallest and largest possible value; features without bounds are left out.
         stated: the features whose bounds the spec states.
+        found: what was found out about this very dataset, so that it is not looked for again for each group.
     """
 
     features: FeatureSet
@@ -87,6 +92,9 @@ class Dataset:
     bounds: Mapping[str, Bound] = field(default_factory=dict)
     stated: Mapping[str, object] = field(default_factory=dict)
     _drift: dict[str, DriftReference | None] = field(default_factory=dict, repr=False, compare=False)
+    _large: Shared = field(default_factory=lambda: Shared(MOST_ROWS), repr=False, compare=False)
+    found: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _small: Shared = field(default_factory=lambda: Shared(32), repr=False, compare=False)
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -113,22 +121,33 @@ class Dataset:
         wanted = sorted(names)
         for name in wanted:
             if name not in self._drift:  # once for all groups
-                column = self.observed_values[:, self.series.names.index(name)]
+                column = self.observed_values[:, self.series.positions[name]]
                 self._drift[name] = drift_reference(column, self.season)
         found = {name: self._drift[name] for name in wanted}
         return {name: reference for name, reference in found.items() if reference is not None}
 
     def rows(self, scaler: Scaler) -> Float32:
-        """(N, F + K) the rows a network reads."""
-        return NetworkInputs(self.series, self.filled, scaler, self.calendar, self.features.covariates).rows
+        """(N, F + K) the rows a network reads: one array for all groups with equal scalers, which nobody may change."""
+        made = (self.series, self.filled)
+        key = (scaler.fingerprint, self.calendar, self.features.covariates)
+
+        def rows() -> Float32:
+            found = NetworkInputs(*made, scaler, self.calendar, self.features.covariates).rows
+            found.flags.writeable = False
+            return found
+
+        return self._large.get(made, key, rows)
 
     def columns(self, names: Sequence[str]) -> list[int]:
         """The features' column indices."""
-        return [self.series.names.index(name) for name in names]
+        return self.series.columns(names)
 
     def scaler(self, kind: str) -> Scaler:
         """A scaler fitted on the observed values of the training part."""
-        return fit_scaler(self.observed_values[: self.split.validation], self.series.names, kind)
+        end = self.split.validation
+        return self._small.get(
+            (self.series,), (kind, end), lambda: fit_scaler(self.observed_values[:end], self.series.names, kind)
+        )
 
     def windows(self, names: Sequence[str], length: int, horizon: int = 1, chunk: int | None = None) -> Windows:
         """Windows by part, for forecasting the rows that follow each window.
@@ -154,7 +173,11 @@ class Dataset:
     ) -> LostWindows:
         """How many of the windows missing values cost, by column; the arguments are those of `windows`."""
         read = length + horizon - (chunk or horizon)
-        return lost_windows(self.filled, self.series.names, length, horizon, read)
+        return self._small.get(
+            (self.series, self.filled),
+            (length, horizon, read),
+            lambda: lost_windows(self.filled, self.series.names, length, horizon, read),
+        )
 
     @cached_property
     def constant(self) -> tuple[str, ...]:
@@ -192,6 +215,10 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """SHA-256 of the steps, the feature names and the values."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         sha = hashlib.sha256()
         sha.update(repr((self.series.names, self.series.timeline.frequency)).encode())
         sha.update(self.series.steps.as_unit("us").asi8.tobytes())

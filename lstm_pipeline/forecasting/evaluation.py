@@ -103,10 +103,10 @@ def evaluate(
 def evaluate_one_step(dataset: Dataset, model: GroupModel) -> OneStep:
     """Scores a group model one step ahead on the test part."""
     names, first = model.metadata.predicted_features, dataset.split.test
-    columns = dataset.columns(names)
+    columns = np.array(dataset.columns(names), np.int64)
     targets, forecast = forecast_one_step(dataset, model)
-    actual = dataset.observed_values[targets][:, columns]
-    naive = dataset.filled.values[np.maximum(targets - dataset.season, 0)][:, columns]
+    actual = dataset.observed_values[np.ix_(targets, columns)]
+    naive = dataset.filled.values[np.ix_(np.maximum(targets - dataset.season, 0), columns)]
     metrics = score(actual, forecast, naive, dataset.error_scale[columns], names)
     residuals = np.full((dataset.split.rows - first, len(names)), np.nan)
     residuals[targets - first] = actual - forecast

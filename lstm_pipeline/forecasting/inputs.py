@@ -80,7 +80,7 @@ class NetworkInputs:
         columns = [
             covariates[np.minimum(rolled, last), self.covariates.index(name)]
             if name in self.covariates
-            else self.rows[repeated, self.series.names.index(name)]
+            else self.rows[repeated, self.series.positions[name]]
             for name in context
         ]
         stacked = np.stack(columns, axis=2) if columns else np.empty((*rolled.shape, 0), np.float32)
@@ -89,7 +89,7 @@ class NetworkInputs:
 
     @property
     def _columns(self) -> list[int]:
-        return [self.series.names.index(name) for name in self.covariates]
+        return self.series.columns(self.covariates)
 
     def _calendar(self, beyond: int) -> Float32:
         """(N + beyond, ·) the calendar of each step, and of the `beyond` steps after the last one."""

@@ -16,6 +16,8 @@ from lstm_pipeline.wording import counted, listed, number, plain
 
 MOST_LOST = 0.2
 """A larger share of lost windows is pointed out."""
+MOST_ALIKE = 20
+"""Of more notes of one kind only the first ones are given: with thousands of columns, the others say the same."""
 RARE = 0.1
 """A column with values in a smaller share of the rows is pointed out."""
 LATE = 0.1
@@ -27,18 +29,29 @@ STAND_IN = 1.0
 
 
 def data_notes(dataset: Dataset) -> list[str]:
-    """One sentence or two for each thing that the checks of the data found, most important first."""
+    """One sentence or two for each thing that the checks of the data found, most important first.
+
+    They are the same for all groups of a dataset, and found once.
+    """
+    if "notes" not in dataset.found:
+        dataset.found["notes"] = tuple(_data_notes(dataset))
+    return list(dataset.found["notes"])
+
+
+def _data_notes(dataset: Dataset) -> list[str]:
     lost = dataset.lost_windows(dataset.features.predicted, dataset.sequence_length)
     return [
         *_windows_note(lost),
-        *_coverage_notes(dataset),
+        *_first(_coverage_notes(dataset), "have values in few rows, start late or end early"),
         *_rhythm_note(dataset),
-        *_stand_in_notes(dataset),
+        *_first(
+            _stand_in_notes(dataset), "have an extreme that is far from all others, which may mean a missing value"
+        ),
         *empty_note(dataset.series),
         *unplanned_note(dataset.series, dataset.columns(dataset.features.predicted)),
         *_season_note(dataset),
         *_constant_note(dataset),
-        *_bound_notes(dataset),
+        *_first(_bound_notes(dataset), "are kept at 0 or above, but have later values that are negative"),
         *dataset.notes,
     ]
 
@@ -67,7 +80,24 @@ def described_data(project: Project, frame: Frame | None = None) -> list[str]:
     return [*dataset.lines(), *_as_notes(data_notes(dataset))]
 
 
-def _bound_notes(dataset: Dataset) -> Iterator[str]:
+def _first(notes: Iterable[tuple[str, str]], what: str) -> Iterator[str]:
+    """The notes on the first `MOST_ALIKE` columns, and one on all others together.
+
+    Args:
+        notes: column and note.
+        what: what the columns have in common, as a plural verb.
+    """
+    others: dict[str, None] = {}
+    for place, (name, note) in enumerate(notes):
+        if place < MOST_ALIKE:
+            yield note
+        else:
+            others[plain(name)] = None
+    if others:
+        yield f"columns besides these that {what}: {listed(others)}"
+
+
+def _bound_notes(dataset: Dataset) -> Iterator[tuple[str, str]]:
     """Features that the training rows show at zero and above, and later rows below it."""
     for name in dataset.bounds:
         if name not in dataset.stated:
@@ -76,8 +106,9 @@ def _bound_notes(dataset: Dataset) -> Iterator[str]:
             if negative:
                 later = f"{counted(negative, 'later value')} {'is' if negative == 1 else 'are'} negative"
                 yield (
+                    name,
                     f"forecasts of '{plain(name)}' are kept at 0 or above, as in the training rows, but {later}; to "
-                    f"lift the bound, set bounds: {{{plain(name)}: {{}}}}"
+                    f"lift the bound, set bounds: {{{plain(name)}: {{}}}}",
                 )
 
 
@@ -97,29 +128,31 @@ def _windows_note(lost: LostWindows) -> Iterator[str]:
         yield f"{lost.described()}; set missing: ffill or mask, raise max_gap{drop}"
 
 
-def _coverage_notes(dataset: Dataset) -> Iterator[str]:
+def _coverage_notes(dataset: Dataset) -> Iterator[tuple[str, str]]:
     """Columns with few values, and columns that start late or end early."""
     observed, series = dataset.filled.observed, dataset.series
     rows = len(series)
-    some_row = observed.any(axis=1)
+    some_rows = max(1, int(observed.any(axis=1).sum()))
     for index, name in enumerate(series.names):
         at = np.flatnonzero(observed[:, index])
-        share = len(at) / max(1, int(some_row.sum()))
+        share = len(at) / some_rows
         drop = f"drop_cols: [{plain(name)}]"
         if name in dataset.filled.carried:
             continue
         if share < RARE:
-            yield f"'{plain(name)}' has values in {share:.1%} of the rows; to leave it out, set {drop}"
+            yield name, f"'{plain(name)}' has values in {share:.1%} of the rows; to leave it out, set {drop}"
         elif at[0] > LATE * rows:
             unread = "" if dataset.filled.usable[: at[0]].any() else ", and no window can begin earlier"
             yield (
+                name,
                 f"'{plain(name)}' starts at {stamp_of(series, int(at[0]))}, row {int(at[0]) + 1:,} of {rows:,}"
-                f"{unread}; to leave it out, set {drop}"
+                f"{unread}; to leave it out, set {drop}",
             )
         elif at[-1] < (1 - LATE) * rows - 1:
             yield (
+                name,
                 f"'{plain(name)}' ends at {stamp_of(series, int(at[-1]))}, row {int(at[-1]) + 1:,} of {rows:,}; "
-                f"to leave it out, set {drop}"
+                f"to leave it out, set {drop}",
             )
 
 
@@ -129,11 +162,12 @@ def _rhythm_note(dataset: Dataset) -> Iterator[str]:
         yield f"columns with a rhythm of their own hold each value until the next one: {listed(shown)}"
 
 
-def _stand_in_notes(dataset: Dataset) -> Iterator[str]:
+def _stand_in_notes(dataset: Dataset) -> Iterator[tuple[str, str]]:
     """Values that may stand for missing ones, as -9999 does: one extreme, several times, and far from all others."""
+    constant = set(dataset.constant)
     for name, column in zip(dataset.series.names, dataset.series.values.T, strict=True):
         values = column[~np.isnan(column)]
-        if len(values) < FEWEST_STAND_INS or name in dataset.constant:
+        if len(values) < FEWEST_STAND_INS or name in constant:
             continue
         for extreme in (float(values.min()), float(values.max())):
             others = values[values != extreme]
@@ -143,9 +177,10 @@ def _stand_in_notes(dataset: Dataset) -> Iterator[str]:
             span, away = np.ptp(others), np.abs(others - extreme).min()
             if away > STAND_IN * span:
                 yield (
+                    name,
                     f"'{plain(name)}' is {number(extreme)} in {counted(count, 'row')} and far from that in all others "
                     f"({number(float(others.min()))} to {number(float(others.max()))}); if it means a missing value, "
-                    f"write missing_values: [{extreme:g}] at the input"
+                    f"write missing_values: [{extreme:g}] at the input",
                 )
 
 

@@ -27,12 +27,10 @@ def resting_features(dataset: Dataset, names: Sequence[str], horizon: int) -> li
         names: of predicted features.
         horizon: steps that are forecast.
     """
-    values = pd.DataFrame(dataset.filled.values[: dataset.split.test]).ffill().to_numpy()
-    seen = dataset.filled.observed[: dataset.split.test]
-    columns = zip(names, dataset.columns(names), strict=True)
-    return [
-        name for name, column in columns if _rests(values[:, column], seen[:, column], dataset.sequence_length, horizon)
-    ]
+    columns, end = dataset.columns(names), dataset.split.test
+    values = pd.DataFrame(dataset.filled.values[:end, columns]).ffill().to_numpy()
+    seen, length = dataset.filled.observed[:end, columns], dataset.sequence_length
+    return [name for index, name in enumerate(names) if _rests(values[:, index], seen[:, index], length, horizon)]
 
 
 def _rests(values: Float64, observed: Flags, length: int, horizon: int) -> bool:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,7 @@ def _metadata(run: TrainingRun, found: Found) -> ModelMetadata:
         filled_values=dataset.filled.counts,
         constant_features=list(dataset.constant),
         resting_features=[] if step.is_documented else resting_features(dataset, names, run.horizon),
-        bounds={name: BoundRecord(min=low, max=high) for name, (low, high) in dataset.bounds.items() if name in names},
+        bounds={name: BoundRecord(min=b[0], max=b[1]) for name in names if (b := dataset.bounds.get(name))},
         ignored_columns=dict(features.ignored),
         carried_forward=dict(dataset.filled.carried),
         row_step=dataset.row_step,
@@ -226,4 +227,9 @@ def recorded_options(step: TrainingStep, options: ModelOptions, length: int) -> 
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that a model's numbers depend on."""
+    return dict(_library_versions())
+
+
+@cache
+def _library_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in LIBRARIES} | {"python": platform.python_version()}

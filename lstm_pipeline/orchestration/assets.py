@@ -10,7 +10,7 @@ from typing import Any, cast
 import dagster as dg
 import pyarrow as pa
 
-from lstm_pipeline.errors import SpecError
+from lstm_pipeline.errors import SpecError, told
 from lstm_pipeline.forecasting import GroupsFailed
 from lstm_pipeline.orchestration import stages
 from lstm_pipeline.orchestration.checks import check_results, check_specs
@@ -43,6 +43,7 @@ from lstm_pipeline.orchestration.keys import (
     run_tags,
     slug,
     source_key,
+    training_only,
     write_mode,
 )
 from lstm_pipeline.orchestration.packing import groups_per_run
@@ -163,7 +164,7 @@ def _trained_model(project: Project) -> dg.AssetsDefinition:
         TRAINED,
         "One LSTM per feature group. Each sees all features and is trained to forecast its own group's.",
         kinds={"keras", "lstm"},
-        ins={CLEANED: dg.AssetIn(asset_key(project.name, CLEANED))},
+        ins={CLEANED: dg.AssetIn(asset_key(project.name, CLEANED), metadata=training_only(project))},
         partitions_def=dg.StaticPartitionsDefinition(list(project.groups)),
         # runs of a few groups each: a run launcher decides where they run, and one group's failure stops no other
         backfill_policy=dg.BackfillPolicy.multi_run(groups_per_run(project)),
@@ -197,7 +198,7 @@ def _model_metadata(project: Project) -> dg.AssetsDefinition:
         METADATA,
         "Publishes the newest model of every group as a version.",
         kinds={"parquet", "json"},
-        ins={CLEANED: dg.AssetIn(asset_key(project.name, CLEANED))},
+        ins={CLEANED: dg.AssetIn(asset_key(project.name, CLEANED), metadata=training_only(project))},
         # not an input: which models the version takes is decided when it is this publisher's turn
         deps=[asset_key(project.name, TRAINED)],
     )
@@ -301,7 +302,7 @@ def broken_spec_asset(name: str, error: SpecError) -> dg.AssetSpec:
     lines = textwrap.TextWrapper(
         84, initial_indent="- ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
-    problems = "\n".join(lines.fill(str(problem)) for problem in error.problems).replace("```", "'''")
+    problems = "\n".join(lines.fill(line) for line in told(error.problems)).replace("```", "'''")
     found = counted(len(error.problems), "problem")
     return dg.AssetSpec(
         key=dg.AssetKey(["broken_specs", slug(name)]),

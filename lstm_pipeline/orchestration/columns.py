@@ -22,6 +22,7 @@ from lstm_pipeline.orchestration.keys import (
     product_of,
     source_key,
 )
+from lstm_pipeline.orchestration.metadata import MAX_COLUMNS
 from lstm_pipeline.projects import Project, chain_to, step_input
 from lstm_pipeline.registry import METADATA_SCHEMA
 from lstm_pipeline.reporting import authored
@@ -89,16 +90,19 @@ def declared_columns(project: Project, asset: str) -> dict[str, Any]:
     """The columns of an asset as far as the spec says them, for its definition: they show before the first run."""
     fields = product_of(project, asset).fields if asset in _WRITTEN else None
     if fields is not None:
-        columns = [(field.name, field.column_type) for field in fields]
+        columns = [(field.name, field.column_type) for field in fields[:MAX_COLUMNS]]
     elif asset == METADATA and not _steps_after(project, asset):
         columns = describe(METADATA_SCHEMA)
     else:
         return {}
-    return {_SCHEMA: _schema(columns, _explained(project, asset, dict(columns)), fields or ())}
+    explained = _explained(project, asset, dict(columns)) if len(columns) <= MOST_COLUMNS else {}
+    return {_SCHEMA: _schema(columns, explained, fields or ())}
 
 
 def input_columns(project: Project, asset: str, table: pa.Table) -> dict[str, Any]:
     """The columns of `cleaned_data` or `recent_data`, and the columns of the input that each is computed from."""
+    if table.num_columns > MOST_COLUMNS:
+        return table_columns(project, asset, table)
     product = product_of(project, asset)
     name, steps = step_input(project, product)
     source, options = source_key(project, product, name), product.inputs[name]
@@ -117,6 +121,8 @@ def prediction_columns(project: Project, made: Forecast) -> dict[str, Any]:
     Each network reads all features, so each forecast depends on all of them: see `MOST_DEPS`.
     """
     record, table = made.ensemble.metadata, made.table
+    if table.num_columns > MOST_COLUMNS:
+        return table_columns(project, PREDICTIONS, table)
     stamp, inputs = record.timestamp_column, [record.timestamp_column, *record.series_features]
     steps = _steps_after(project, PREDICTIONS)
     brief = len(inputs) * table.num_columns > MOST_DEPS
@@ -137,7 +143,7 @@ def prediction_columns(project: Project, made: Forecast) -> dict[str, Any]:
 def table_columns(project: Project, asset: str, table: pa.Table) -> dict[str, Any]:
     """The columns of an asset's table, with what the spec or the product says about them."""
     fields = product_of(project, asset).fields if asset in _WRITTEN else None
-    columns = describe(table.schema)
+    columns = describe(table.schema)[:MAX_COLUMNS]
     numeric = {field.name: is_numeric(field.type) for field in table.schema}
     explained = _explained(project, asset, dict(columns), numeric) if len(columns) <= MOST_COLUMNS else {}
     return {_SCHEMA: _schema(columns, explained, fields or ())}
@@ -302,6 +308,4 @@ def _unique(deps: Sequence[dg.TableColumnDep]) -> list[dg.TableColumnDep]:
 
 
 def _linked(deps: Mapping[str, Sequence[dg.TableColumnDep]]) -> dict[str, Any]:
-    if len(deps) > MOST_COLUMNS:
-        return {}
     return {_LINEAGE: dg.TableColumnLineage({name: list(used) for name, used in deps.items()})}

@@ -7,6 +7,7 @@ exactly one partition has to arrive as a dict like any other number, and because
 from __future__ import annotations
 
 import io
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -18,10 +19,11 @@ from upath import UPath
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.frames import Frame, drawn
-from lstm_pipeline.orchestration.keys import BUCKET, WRITE_MODE
+from lstm_pipeline.orchestration.keys import BUCKET, TRAINING_ONLY, WRITE_MODE
 from lstm_pipeline.registry import Registry, StoredModel
 from lstm_pipeline.storage import Store
-from lstm_pipeline.tables import append_rows, from_parquet, to_parquet
+from lstm_pipeline.tables import Choice, append_rows, from_parquet, to_parquet
+from lstm_pipeline.timeseries import columns_read
 
 Context = dg.InputContext | dg.OutputContext
 
@@ -73,14 +75,17 @@ class ParquetIOManager(_ProjectIOManager):
         with self.store.writing(path) as file:
             pq.write_table(table, file, compression="zstd")
 
-    def read(self, path: UPath) -> pa.Table:
+    def read(self, path: UPath, needed: Choice | None = None) -> pa.Table:
         """Reads a table.
+
+        Args:
+            needed: the columns whose values are read; None: all. See `from_parquet`.
 
         Raises:
             RegistryError: it does not exist or cannot be read.
         """
         with self.store.opening(path) as file:
-            return from_parquet(file, path)
+            return from_parquet(file, path, needed)
 
     def _appended(self, before: bytes | None, table: pa.Table, run_id: str, path: UPath) -> bytes:
         existing = None if before is None else from_parquet(io.BytesIO(before), path)
@@ -96,9 +101,10 @@ class ParquetIOManager(_ProjectIOManager):
         return drawn(obj.plots, self.store, context.log) if isinstance(obj, Frame) else {}
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pa.Table | pd.DataFrame:
-        """Reads the frame."""
+        """Reads the frame; of a training's input, what a training reads (see `keys.training_only`)."""
+        only = (context.definition_metadata or {}).get(TRAINING_ONLY)
         with user_errors(context):
-            table = self.read(path)
+            table = self.read(path, partial(columns_read, **only) if isinstance(only, dict) else None)
         return table.to_pandas() if context.dagster_type.typing_type is pd.DataFrame else table
 
 

@@ -15,7 +15,7 @@ from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration.keys import BACKTESTING, BOTH, FORECAST, TRAIN, job_name
 from lstm_pipeline.projects import Project
 from lstm_pipeline.spec import MOST_STEPS
-from lstm_pipeline.wording import did_you_mean, listed
+from lstm_pipeline.wording import Hints, listed
 
 Config = dict[str, Any]
 
@@ -167,9 +167,11 @@ def problems(project: Project, config: Mapping[str, Any]) -> Iterator[str]:
 def _group_problems(project: Project, groups: Sequence[str]) -> Iterator[str]:
     if not groups:
         yield f"groups: expected at least one of {listed(project.groups)}, found none; leave it out for all"
+    known = dict.fromkeys(project.groups)
+    hints = Hints(known)
     for group in dict.fromkeys(groups):
-        if group not in project.groups:
-            hint = did_you_mean(group, project.groups)
+        if group not in known:
+            hint = hints(group)
             yield f"groups: expected some of {listed(project.groups)}, found '{group}'.{hint}".removesuffix(".")
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -33,6 +34,8 @@ TRAINING_TAG = "lstm_pipeline/training"
 
 BUCKET = "lstm_pipeline/bucket"
 WRITE_MODE = "lstm_pipeline/write_mode"
+TRAINING_ONLY = "lstm_pipeline/training_only"
+"""Metadata of an input of which only the values that a training reads are loaded: the arguments of `columns_read`."""
 RUN_TAGS = "lstm_pipeline/run_tags"
 """An asset's metadata: the tags that a run which materialises it should have, as JSON; see `coordinator`."""
 
@@ -78,6 +81,12 @@ def write_mode(project: Project, asset: str) -> str:
     """How an asset is written: `overwrite` or `append`. Only data products of the user's can be appended to."""
     products = (METADATA, PREDICTIONS)
     return product_of(project, asset).finalisers.write_config.mode if asset in products else "overwrite"
+
+
+def training_only(project: Project) -> dict[str, Any]:
+    """The metadata of an input that is read for training alone; the frame's other columns hold nulls."""
+    step = project.spec.training
+    return {TRAINING_ONLY: {"timestamp_col": step.timestamp_col, "drop_cols": list(step.drop_cols)}}
 
 
 def described(project: Project, text: str) -> str:

@@ -21,12 +21,16 @@ from lstm_pipeline.reporting import decision_rows, frame_rows, literal, method_n
 from lstm_pipeline.statistics import METRIC_NAMES, Metrics
 from lstm_pipeline.tables import describe
 from lstm_pipeline.verification import LiveAccuracy
-from lstm_pipeline.wording import listed, number, plain
+from lstm_pipeline.wording import counted, listed, number, plain
 
 Metadata = dict[str, Any]
 
 MAX_PLOTTED = 30
 """The most features of which the UI plots a metric each."""
+
+MAX_ROWS, MAX_PREVIEWED, MAX_COLUMNS = 200, 50, 2_000
+"""The most rows of a table, columns of a preview, and columns of a frame that are shown. The event log keeps what every
+run says: with thousands of features, each run would add megabytes to it, which no page shows well either."""
 
 
 def frame_metadata(table: pa.Table, timestamp_col: str, preview: int, *, newest: bool = True) -> Metadata:
@@ -36,18 +40,23 @@ def frame_metadata(table: pa.Table, timestamp_col: str, preview: int, *, newest:
         preview: number of rows to show.
         newest: whether they are the last rows, or the first ones.
     """
-    columns = [dg.TableColumn(name=name, type=kind) for name, kind in describe(table.schema)]
+    columns = [dg.TableColumn(name=name, type=kind) for name, kind in describe(table.schema)[:MAX_COLUMNS]]
     metadata: Metadata = {
         "dagster/row_count": table.num_rows,
         "dagster/column_schema": dg.TableSchema(columns=columns),
     }
+    if table.num_columns > len(columns):
+        metadata["columns_shown"] = f"the first {MAX_COLUMNS:,} of {counted(table.num_columns, 'column')}"
     if timestamp_col in table.column_names and table.num_rows:
         timestamps = table[timestamp_col].to_pandas()
         metadata["first"], metadata["last"] = str(timestamps.min()), str(timestamps.max())
     if preview:
         first = max(0, table.num_rows - preview) if newest else 0
-        stamped = table.select(sorted(table.column_names, key=lambda name: name != timestamp_col))
-        metadata["newest_rows" if newest else "first_rows"] = _table(frame_rows(stamped.slice(first, preview)))
+        names = sorted(table.column_names, key=lambda name: name != timestamp_col)
+        rows = frame_rows(table.select(names[:MAX_PREVIEWED]).slice(first, preview))
+        if more := names[MAX_PREVIEWED:]:
+            rows = [{**row, f"… {counted(len(more), 'more column')}": "…"} for row in rows]
+        metadata["newest_rows" if newest else "first_rows"] = _table(rows)
     return metadata
 
 
@@ -168,11 +177,11 @@ def version_metadata(version: Version) -> Metadata:
     means |= {method_name(name): metrics for name, metrics in record.baseline_metrics.items()}
     return {
         "version": record.version,
-        "metrics_rolled": _table(metric_rows(record.feature_metrics["rolled"])),
+        "metrics_rolled": _features(record.feature_metrics["rolled"]),
         "means_beside_baselines": _table(metric_rows(means, "method")),
         "decisions": _table(decision_rows(record.decisions)),
         "models": _table(rows),
-        "metrics_one_step": _table(metric_rows(record.feature_metrics["one_step"])),
+        "metrics_one_step": _features(record.feature_metrics["one_step"]),
         **_calibration_metadata(record),
         "metric_definitions": dict(record.metric_definitions),
         "evaluation_origins": _text(record.evaluation["origins"]),
@@ -254,7 +263,7 @@ def backtest_metadata(result: Backtest) -> Metadata:
     return {
         "dagster/row_count": result.table.num_rows,
         "methods": _table(metric_rows(methods, "method")),
-        "features": _table(metric_rows(features)),
+        "features": _features(features),
         **protocol,
         **plotted("skill", features),
     }
@@ -321,7 +330,7 @@ def accuracy_metadata(found: LiveAccuracy) -> Metadata:
     }
     return {
         "dagster/row_count": found.table.num_rows,
-        f"features_last_{found.summary.last}_forecasts": _table(metric_rows(features)),
+        f"features_last_{found.summary.last}_forecasts": _features(features),
         "versions": _table(metric_rows({name or "all": values for name, values in versions.items()}, "version")),
         **numbers,
         **({"version": found.summary.version} if found.summary.version else {}),
@@ -338,9 +347,28 @@ def _scores(row: Mapping[str, Any]) -> Metrics:
     return {name: row[name] for name in (*METRIC_NAMES, "relative_rmse", "p_value")}
 
 
+def _features(metrics: Mapping[str, Metrics]) -> dg.MetadataValue:
+    """The metrics of features as a table; of more than `MAX_ROWS`, those of the ones with the lowest skill."""
+    if len(metrics) <= MAX_ROWS:
+        return _table(metric_rows(metrics))
+
+    def skill(name: str) -> float:
+        found = metrics[name].get("skill")
+        return float("inf") if found is None else found
+
+    worst = sorted(metrics, key=skill)
+    return _table(metric_rows({name: metrics[name] for name in worst}))
+
+
 def _table(rows: Sequence[Mapping[str, str]]) -> dg.MetadataValue:
-    """A table for the UI. Its cells are text, because the UI would show every digit of a number."""
+    """A table for the UI. Its cells are text, because the UI would show every digit of a number.
+
+    Of more than `MAX_ROWS` rows the first ones are shown, and a last one says how many more there are.
+    """
     if not rows:
         return dg.MetadataValue.text("none")
+    if len(rows) > MAX_ROWS:
+        more = f"… {len(rows) - MAX_ROWS:,} more"
+        rows = [*rows[:MAX_ROWS], {name: "" if place else more for place, name in enumerate(rows[0])}]
     columns = [dg.TableColumn(name=name, type="string") for name in rows[0]]
     return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows], dg.TableSchema(columns=columns))

@@ -9,6 +9,7 @@ that a run which goes on after a failure finds it.
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -35,15 +36,19 @@ from lstm_pipeline.orchestration.keys import (
     PREDICTIONS,
     RECENT,
     TRAIN,
+    TRAINING_ONLY,
     TRAINING_POOL,
     asset_key,
     groups_tag,
     job_name,
+    training_only,
     write_mode,
 )
 from lstm_pipeline.orchestration.resuming import carried_on, report_models, teller_of, train_rest
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import StoredModel
+from lstm_pipeline.tables import Choice
+from lstm_pipeline.timeseries import columns_read
 from lstm_pipeline.wording import listed
 
 
@@ -84,10 +89,18 @@ class Step:
         first = carried_on(self.context)[-1]  # a run that carries another one on belongs to the same training
         return teller_of(self.context, first)
 
-    def read(self, asset: str) -> tuple[pa.Table, dt.date]:
-        """What an earlier step has stored, and its as-of date: a run may go on after midnight."""
-        table = self.context.resources.parquet_io_manager.read(self.project.registry.layout.data(asset))
+    def read(self, asset: str, needed: Choice | None = None) -> tuple[pa.Table, dt.date]:
+        """What an earlier step has stored, and its as-of date: a run may go on after midnight.
+
+        Args:
+            needed: the columns whose values are read; None: all.
+        """
+        table = self.context.resources.parquet_io_manager.read(self.project.registry.layout.data(asset), needed)
         return table, self.given_date or stages.date_of(table) or self.project.today()
+
+    def read_training(self) -> tuple[pa.Table, dt.date]:
+        """`cleaned_data` with the values that a training reads."""
+        return self.read(CLEANED, partial(columns_read, **training_only(self.project)[TRAINING_ONLY]))
 
     def keep(self, asset: str, made: stages.Made) -> None:
         """Stores what a stage has made, as the asset's IO manager does, and reports it and its checks."""
@@ -108,7 +121,8 @@ class Step:
 
     def groups(self) -> list[str]:
         """The groups that the run trains, in the order of the spec."""
-        return [group for group in self.project.groups if group in self.config["groups"]]
+        chosen = set(self.config["groups"])
+        return [group for group in self.project.groups if group in chosen]
 
 
 def clean(step: Step) -> None:
@@ -126,7 +140,7 @@ def train(step: Step) -> None:
     """
     runs = carried_on(step.context)
     try:
-        models = train_rest(step.project, step.groups(), lambda: step.read(CLEANED)[0], runs, step.teller)
+        models = train_rest(step.project, step.groups(), lambda: step.read_training()[0], runs, step.teller)
     except GroupsFailed as error:
         report_models(step.context, step.project, error.finished)
         if error.transient:
@@ -158,7 +172,7 @@ def _carried_on(step: Step, error: GroupsFailed, trained: Mapping[str, StoredMod
 
 def publish(step: Step) -> None:
     """Publishes what the run has trained, with the models of the other groups."""
-    table, as_of = step.read(CLEANED)
+    table, as_of = step.read_training()
     runs = carried_on(step.context)
     trained = step.project.registry.trained_by(step.groups(), runs)
     step.keep(METADATA, stages.publish_models(step.project, table, trained, as_of, runs, step.context.log))

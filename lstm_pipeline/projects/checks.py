@@ -222,7 +222,8 @@ class _SchemaCheck:
         if self.training_schema is None:
             return
         features = resolve_features(self.training_schema, self.project.spec.training)
-        missing = [name for name in (step.timestamp_col, *features.names) if name not in schema.names]
+        known = set(schema.names)
+        missing = [name for name in (step.timestamp_col, *features.names) if name not in known]
         if missing:
             yield (*loc, "input"), f"'{step.input}' lacks columns that the models are trained on: {listed(missing)}"
         timestamp_type = self.training_schema.field(self.project.spec.training.timestamp_col).type
@@ -252,7 +253,8 @@ def _steps_from(product: DataProduct, name: str) -> list[SqlStep]:
 
 def _feature_types(features: FeatureSet) -> dict[str, pa.DataType]:
     """Predicted feature → the type of its forecast."""
-    return {name: pa.int64() if name in features.integers else pa.float64() for name in features.predicted}
+    integers = set(features.integers)
+    return {name: pa.int64() if name in integers else pa.float64() for name in features.predicted}
 
 
 def _frequency_problems(step: TrainingStep) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,14 @@ class Scaler:
     scale: Float64
     constant: tuple[str, ...] = ()
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """The same for scalers that scale alike, whether fitted or read from a file."""
+        sha = hashlib.sha256(repr((self.kind, self.names)).encode())
+        for values in (self.centre, self.scale):
+            sha.update(np.ascontiguousarray(values, np.float64).tobytes())
+        return sha.hexdigest()
+
     def transform(self, values: Float64) -> Float64:
         """(…, F) own units → scaled."""
         return (values - self.centre) / self.scale
@@ -47,15 +57,25 @@ class Scaler:
         return scaled * self.scale + self.centre
 
     def subset(self, names: Sequence[str]) -> Scaler:
-        """The scaler of these features, in this order."""
-        at = [self.names.index(name) for name in names]
-        constant = tuple(name for name in names if name in self.constant)
+        """The scaler of these features, in this order.
+
+        Raises:
+            ValueError: it does not know one of them.
+        """
+        if tuple(names) == self.names:
+            return self
+        position = {name: index for index, name in enumerate(self.names)}
+        if unknown := [name for name in names if name not in position]:
+            raise ValueError(f"expected features of this scaler, found others: {listed(unknown)}")
+        at, flagged = [position[name] for name in names], set(self.constant)
+        constant = tuple(name for name in names if name in flagged)
         return Scaler(self.kind, tuple(names), self.centre[at], self.scale[at], constant)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-serialisable dictionary, by column name."""
+        flagged = set(self.constant)
         columns = {
-            name: {"centre": float(centre), "scale": float(scale), "constant": name in self.constant}
+            name: {"centre": float(centre), "scale": float(scale), "constant": name in flagged}
             for name, centre, scale in zip(self.names, self.centre, self.scale, strict=True)
         }
         return {"kind": self.kind, "columns": columns}

@@ -8,13 +8,14 @@ has it here, in `parsing` and in `sql`.
 
 from lstm_pipeline.tables.extents import Extent, extent_of, joined
 from lstm_pipeline.tables.files import FileSet, FoundFile
-from lstm_pipeline.tables.frames import append_rows, from_parquet, to_parquet
+from lstm_pipeline.tables.frames import Choice, append_rows, from_parquet, to_parquet
 from lstm_pipeline.tables.notes import notes_of, with_notes
 from lstm_pipeline.tables.reading import list_files, open_source, read_extents, read_table
 from lstm_pipeline.tables.schema import conform, describe, fields_problems
 from lstm_pipeline.tables.source import Reading, Source
 
 __all__ = [
+    "Choice",
     "Extent",
     "FileSet",
     "FoundFile",

@@ -77,7 +77,8 @@ class ParquetFiles:
         limit: int | None = None,
     ) -> pa.Table:
         """The columns, in the schema's order, of the rows for which `where` is true; at most the first `limit`."""
-        names = [name for name in schema.names if columns is None or name in columns]
+        wanted = None if columns is None else set(columns)
+        names = [name for name in schema.names if wanted is None or name in wanted]
         dataset = pads.FileSystemDataset(self._fragments, schema, self._format, self._fs)
         if limit is not None:
             return dataset.head(limit, columns=names, filter=where)

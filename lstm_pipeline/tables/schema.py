@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lstm_pipeline.errors import DataError, Problem
-from lstm_pipeline.wording import counted, did_you_mean, listed
+from lstm_pipeline.errors import DataError, Problem, told
+from lstm_pipeline.wording import Hints, counted, listed
 
 ARROW_TYPES: Mapping[str, pa.DataType] = {
     "VARCHAR": pa.string(),
@@ -67,17 +67,18 @@ def conform(table: pa.Table, fields: Sequence[Field], *, what: str) -> pa.Table:
         DataError: lists every missing column, every impossible conversion and, per column, the values that do not fit,
             the nulls that are not allowed and the repeated keys, with counts and the first rows (from 1).
     """
+    known = set(table.column_names)
     problems = [problem.message for problem in fields_problems(table.schema, fields)]
     columns: dict[str, pa.ChunkedArray] = {}
     for field in fields:
-        if field.name in table.column_names and _can_become(table.schema.field(field.name).type, field.column_type):
+        if field.name in known and _can_become(table.schema.field(field.name).type, field.column_type):
             column = _decoded(table.column(field.name))
             converted = _CONVERSIONS[field.column_type](column, field.column_type)
             columns[field.name] = converted
             problems += _value_problems(field, column, converted)
     problems += _key_problems(fields, columns)
     if problems:
-        lines = "\n".join(f"  - {problem}" for problem in problems)
+        lines = "\n".join(f"  - {line}" for line in told([Problem("", problem) for problem in problems]))
         count = counted(len(problems), "problem")
         raise DataError(f"{what}: the data does not fit the output schema, {count}\n{lines}")
     schema = pa.schema([pa.field(f.name, ARROW_TYPES[f.column_type], nullable=f.optional) for f in fields])
@@ -88,8 +89,10 @@ def fields_problems(schema: pa.Schema, fields: Sequence[Field]) -> list[Problem]
     """The problems that show without data: missing columns and impossible conversions. Places are `fields[i]`."""
     problems: list[Problem] = []
     first: dict[str, int] = {}
+    names = schema.names  # a new list each time it is asked
+    known, hint = set(names), Hints(names)
     for index, field in enumerate(fields):
-        message = _field_problem(schema, field)
+        message = _field_problem(schema, field) if field.name in known else _absent(field, names, hint)
         if first.setdefault(field.name.lower(), index) != index:
             message = f"column {field.name!r} is already named in fields[{first[field.name.lower()]}]"
         if message:
@@ -107,16 +110,23 @@ def describe(schema: pa.Schema) -> list[tuple[str, str]]:
 
 def _field_problem(schema: pa.Schema, field: Field) -> str:
     if field.column_type not in ARROW_TYPES:
-        return f"column {field.name!r}: unknown type {field.column_type!r}; expected one of {listed(ARROW_TYPES)}"
-    if field.name not in schema.names:
-        hint = did_you_mean(field.name, schema.names)
-        return f"column {field.name!r} is missing.{hint} Columns of the data: {listed(schema.names, 12)}"
+        return _unknown_type(field)
     found = schema.field(field.name).type
     if _can_become(found, field.column_type):
         return ""
     sql = _INSTEAD.get(field.column_type, f"cast({{0}} as {field.column_type.lower()})").format(f"`{field.name}`")
     message = f"column {field.name!r}: expected {field.column_type}, got {_type_name(found)}"
     return f"{message}; convert it in a select_expression, e.g. {sql} AS `{field.name}`"
+
+
+def _absent(field: Field, names: list[str], hint: Hints) -> str:
+    if field.column_type not in ARROW_TYPES:
+        return _unknown_type(field)
+    return f"column {field.name!r} is missing.{hint(field.name)} Columns of the data: {listed(names, 12)}"
+
+
+def _unknown_type(field: Field) -> str:
+    return f"column {field.name!r}: unknown type {field.column_type!r}; expected one of {listed(ARROW_TYPES)}"
 
 
 def _can_become(found: pa.DataType, column_type: str) -> bool:

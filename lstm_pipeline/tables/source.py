@@ -98,4 +98,5 @@ class TableSource:
         limit: int | None = None,
     ) -> pa.Table:
         """The columns that are needed, of all rows."""
-        return self._table.select([name for name in self._table.column_names if columns is None or name in columns])
+        wanted = None if columns is None else set(columns)
+        return self._table.select([name for name in self._table.column_names if wanted is None or name in wanted])

@@ -9,6 +9,7 @@ from lstm_pipeline.timeseries.calendar import ALL as CALENDAR_FEATURES
 from lstm_pipeline.timeseries.calendar import calendar_matrix, calendar_names, holiday_name
 from lstm_pipeline.timeseries.features import (
     FeatureSet,
+    columns_read,
     feature_problems,
     ignored_columns,
     is_numeric,
@@ -60,6 +61,7 @@ __all__ = [
     "build_series",
     "calendar_matrix",
     "calendar_names",
+    "columns_read",
     "common_frequency",
     "common_step",
     "feature_problems",

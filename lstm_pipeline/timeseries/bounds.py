@@ -10,7 +10,7 @@ from lstm_pipeline.arrays import Float64
 from lstm_pipeline.spec import TrainingStep
 from lstm_pipeline.timeseries.features import FeatureSet
 from lstm_pipeline.timeseries.series import Series
-from lstm_pipeline.wording import counted, number, plain
+from lstm_pipeline.wording import counted, listed, number, plain
 
 Bound = tuple[float | None, float | None]
 """The smallest and the largest possible value; None: there is none."""
@@ -22,9 +22,9 @@ CLOSE_TO_ZERO = 0.01
 def bound_problems(series: Series, step: TrainingStep) -> Iterator[tuple[str, str]]:
     """Every feature with values outside the bounds that the spec states: (feature, message)."""
     for name, bound in step.bounds.items():
-        if name not in series.names:
+        if name not in series.positions:
             continue
-        values = series.values[:, series.names.index(name)]
+        values = series.values[:, series.positions[name]]
         low = -np.inf if bound.min is None else bound.min
         high = np.inf if bound.max is None else bound.max
         outside = np.flatnonzero((values < low) | (values > high))
@@ -51,15 +51,17 @@ def resolve_bounds(features: FeatureSet, training: Float64, step: TrainingStep, 
         names: (F,) the features of its columns.
     """
     found: dict[str, Bound] = {}
+    positions = {name: index for index, name in enumerate(names)}
+    integers = set(features.integers)
     for name in features.predicted:
         stated = step.bounds.get(name)
-        values = training[:, names.index(name)]
+        values = training[:, positions[name]]
         values = values[~np.isnan(values)]
         if stated is not None:
             if stated.min is not None or stated.max is not None:
                 found[name] = (stated.min, stated.max)
         elif not step.is_documented and len(values) and values.max() > 0:
-            close = CLOSE_TO_ZERO * values.max() if name in features.integers else 0.0
+            close = CLOSE_TO_ZERO * values.max() if name in integers else 0.0
             if 0 <= values.min() <= close:
                 found[name] = (0.0, None)
     return found
@@ -71,7 +73,7 @@ def bound_lines(bounds: Mapping[str, Bound], stated: Mapping[str, object]) -> li
         f"{plain(name)} {described_bound(bound)}{'' if name in stated else ' (found in the training rows)'}"
         for name, bound in bounds.items()
     ]
-    return [f"bounds: {', '.join(shown)}"] if shown else []
+    return [f"bounds: {listed(shown)}"] if shown else []
 
 
 def described_bound(bound: Bound) -> str:

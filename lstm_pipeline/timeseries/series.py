@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,15 @@ class Series:
     def __len__(self) -> int:
         return len(self.steps)
 
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """Feature → its column. Looking names up in `names` itself is quadratic in the features."""
+        return {name: index for index, name in enumerate(self.names)}
+
+    def columns(self, names: Iterable[str]) -> list[int]:
+        """The features' column indices."""
+        return [self.positions[name] for name in names]
+
     def steps_after(self, step: pd.Timestamp) -> int:
         """How many steps the one that follows the last row is after another one, which may be before the first row."""
         row = int(self.steps.get_indexer(pd.DatetimeIndex([step]))[0])
@@ -67,12 +77,12 @@ def split_plan(series: Series, covariates: Sequence[str]) -> tuple[Series, Float
         The series up to the last row in which any other feature was observed, and (N', V) the covariates of the rows
         after it, NaN where they are not given.
     """
-    planned = np.isin(series.names, covariates)
+    planned = np.isin(np.arange(len(series.names)), series.columns(covariates))
     seen = np.flatnonzero(~np.isnan(series.values[:, ~planned]).all(axis=1))
     given = np.flatnonzero(~np.isnan(series.values).all(axis=1))
     end = int(seen[-1]) + 1 if len(seen) else len(series)
     empty = len(series) - int(given[-1]) - 1 if len(seen) else 0
-    columns = [series.names.index(name) for name in covariates]
+    columns = series.columns(covariates)
     history = replace(series, steps=series.steps[:end], values=series.values[:end], empty=empty)
     return history, series.values[end:, columns]
 
@@ -92,7 +102,8 @@ def build_series(
         DataError: null or duplicate timestamps, infinite values, timestamps off the grid, a missing column; with the
             frequency `rows`, no weekly pattern by which the rows could be continued.
     """
-    missing = [name for name in (timestamp_col, *names) if name not in table.column_names]
+    known = set(table.column_names)  # which makes a new list each time it is asked
+    missing = [name for name in (timestamp_col, *names) if name not in known]
     if missing:
         raise DataError(f"columns are missing: {listed(missing)}; found: {listed(table.column_names)}")
     if table.num_rows == 0:

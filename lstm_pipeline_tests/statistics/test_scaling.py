@@ -132,7 +132,7 @@ def test_columns_are_found_by_name() -> None:
     assert (part.centre.tolist(), part.scale.tolist()) == ([7, 0, 10], [1, 1, 20])
     assert part.inverse(np.array([[0.5, 0.5, 0.5]])).tolist() == [[7.5, 0.5, 20.0]]
     assert scaler.subset([]).names == ()
-    with pytest.raises(ValueError, match="not in tuple"):
+    with pytest.raises(ValueError, match="expected features of this scaler, found others: d"):
         scaler.subset(["d"])
 
 
