@@ -337,7 +337,7 @@ class Ensemble:
         shift += [(planned.centre - planned_own.centre) / planned_own.scale]
         target, target_common = own.subset(names), common.subset(names)
         return RollModel(
-            model=model.network,
+            model=model.source,
             columns=np.array([common.names.index(name) for name in names], np.int64),
             input_scale=np.concatenate(scale).astype(np.float32),
             input_shift=np.concatenate(shift).astype(np.float32),
