@@ -45,16 +45,16 @@ class Bank:
     Args:
         members: the networks, all of the same program.
         maps: each member's maps.
+        kept: whether all weights are kept in memory; otherwise they are read in turns, each time they are needed.
     """
 
-    def __init__(self, members: Sequence[Network], maps: Sequence[Maps]) -> None:
+    def __init__(self, members: Sequence[Network], maps: Sequence[Maps], kept: bool) -> None:
         self.program: Program = members[0].program
         self.network, self.count = self.program.network, len(members)
         self.targets = self.count * self.network.targets
         self._members, self._maps = list(members), list(maps)
-        self.in_memory = all(member.in_memory for member in members)
         self._converts = any(_changes(each.input_scale, each.input_shift) for each in maps)
-        self._kept = self._stack(0, self.count) if self.in_memory else None
+        self._kept = self._stack(0, self.count) if kept else None
         numbers = self._kept or self._stack(0, 1)
         of_any_size = tf.nest.map_structure(lambda one: tf.TensorSpec([None, *one.shape[1:]], one.dtype), numbers)
         rows = tf.TensorSpec([None, None, self.network.width], tf.float32)
@@ -130,12 +130,14 @@ class Bank:
         )
 
 
-def banks(networks: Sequence[Network], maps: Sequence[Maps]) -> tuple[list[Bank], list[int]]:
+def banks(networks: Sequence[Network], maps: Sequence[Maps], kept: bool) -> tuple[list[Bank], list[int]]:
     """The banks of several networks, and which network is each member, one bank after the other."""
     by_program: dict[int, list[int]] = {}
     for place, network in enumerate(networks):
         by_program.setdefault(id(network.program), []).append(place)
-    made = [Bank([networks[place] for place in own], [maps[place] for place in own]) for own in by_program.values()]
+    made = [
+        Bank([networks[place] for place in own], [maps[place] for place in own], kept) for own in by_program.values()
+    ]
     return made, [place for own in by_program.values() for place in own]
 
 
@@ -149,7 +151,7 @@ def first_steps(networks: Sequence[Network], values: FloatArray, starts: IntArra
     """
     rows = tf.constant(values, tf.float32)
     found: list[Float32] = [np.empty(0, np.float32)] * len(networks)
-    made, places = banks(networks, [unchanged(network) for network in networks])
+    made, places = banks(networks, [_unchanged(network) for network in networks], kept=False)
     places_left = iter(places)
     for bank in made:
         at_once = inference_batch(bank.network.sequence_length, bank.network.width)
@@ -162,7 +164,7 @@ def first_steps(networks: Sequence[Network], values: FloatArray, starts: IntArra
     return found
 
 
-def unchanged(network: Network) -> Maps:
+def _unchanged(network: Network) -> Maps:
     """The maps of a network that reads and forecasts common units."""
     width, targets = network.program.network.width, network.program.network.targets
     ones, zeros = np.ones(max(width, targets), np.float32), np.zeros(max(width, targets), np.float32)

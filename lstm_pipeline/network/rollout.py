@@ -14,8 +14,10 @@ import tensorflow as tf
 
 from lstm_pipeline.network.bank import Bank, Maps, banks
 from lstm_pipeline.network.batches import FloatArray, IntArray, inference_batch
-from lstm_pipeline.network.runtime import cores
+from lstm_pipeline.network.runtime import available_memory, cores
 from lstm_pipeline.network.shelf import Network, as_network
+
+_LARGEST, _SHARE = 2**30, 0.25
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class RollOut:
     """Several groups' networks as one: from windows to the rows that follow them.
 
     Networks of the same program are one bank. Compiled on the first call, once for any number of origins and steps.
-    Where the weights do not fit into memory, only the passes are compiled, and in each of them the weights are read in
-    turns.
+    Where the weights do not fit into 1 GB or a quarter of the memory that is left, only the passes are compiled, and in
+    each of them the weights are read in turns.
 
     Args:
         models: the groups' networks; no column is predicted by more than one of them.
@@ -60,12 +62,13 @@ class RollOut:
         self._sequence_length = _sequence_length(models, networks, width)
         self._known_count = len(known_columns)
         self._width = width
-        self._banks, places = banks(networks, [_maps(model) for model in models])
+        size = 4 * sum(sum(network.program.sizes) for network in networks)
+        self._in_memory = size <= min(_LARGEST, _SHARE * available_memory())
+        self._banks, places = banks(networks, [_maps(model) for model in models], self._in_memory)
         by_bank = [models[place].columns for place in places]
         self._order = np.argsort(np.concatenate([*by_bank, known_columns]).astype(np.int64))
         self._shown = _places_of_columns(models, places)
         self._stride = math.gcd(*(bank.network.steps for bank in self._banks))
-        self._in_memory = all(bank.in_memory for bank in self._banks)
         self._roll = tf.function(
             self._steps,
             input_signature=[

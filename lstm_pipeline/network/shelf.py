@@ -17,9 +17,9 @@ import numpy as np
 from lstm_pipeline.network.gradients import without_gradients
 from lstm_pipeline.network.persistence import load_network
 from lstm_pipeline.network.programs import Constants, Layout, Program, Weights, outline, read_archive
-from lstm_pipeline.network.runtime import available_memory, configure
+from lstm_pipeline.network.runtime import configure
 
-_LARGEST, _SHARE = 2**30, 0.25
+_IN_MEMORY = 2**26
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +41,6 @@ class Network:
     stored: Weights | Path
     packed: bytes = b""
     shelf: Any = field(default=None, repr=False)
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether its weights are in memory."""
-        return not isinstance(self.stored, Path)
 
     def weights(self) -> Weights:
         """(n,) its weights."""
@@ -75,15 +70,12 @@ def as_network(model: keras.Model | Network) -> Network:
 class Shelf:
     """Reads networks, several at a time if asked to. Each program is built once.
 
-    Weights are kept in memory up to a budget. Those of all further networks are written to a temporary folder, which
-    exists as long as one of its networks.
-
-    Args:
-        budget: bytes; None: a quarter of the memory that is available, at most 1 GB.
+    The weights of an ordinary ensemble are kept in memory. Beyond 64 MB they are written to a temporary folder, which
+    exists as long as one of its networks, because whoever uses them makes a copy, and may use a few at a time.
     """
 
-    def __init__(self, budget: int | None = None) -> None:
-        self._left = min(_LARGEST, int(_SHARE * available_memory())) if budget is None else budget
+    def __init__(self) -> None:
+        self._left = _IN_MEMORY
         self._programs: dict[str, tuple[Program, Layout] | None] = {}
         self._lock = threading.Lock()
         self._folder: tempfile.TemporaryDirectory[str] | None = None

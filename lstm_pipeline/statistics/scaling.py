@@ -48,14 +48,8 @@ class Scaler:
 
     def subset(self, names: Sequence[str]) -> Scaler:
         """The scaler of these features, in this order."""
-        if tuple(names) == self.names:
-            return self
-        places = {name: place for place, name in enumerate(self.names)}
-        missing = next((name for name in names if name not in places), None)
-        if missing is not None:
-            raise ValueError(f"the scaler has no column '{missing}'")
-        at, constants = [places[name] for name in names], set(self.constant)
-        constant = tuple(name for name in names if name in constants)
+        at = [self.names.index(name) for name in names]
+        constant = tuple(name for name in names if name in self.constant)
         return Scaler(self.kind, tuple(names), self.centre[at], self.scale[at], constant)
 
     def to_dict(self) -> dict[str, Any]:
