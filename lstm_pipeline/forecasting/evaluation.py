@@ -102,9 +102,9 @@ def evaluate_one_step(dataset: Dataset, models: Sequence[GroupModel]) -> list[On
     found = []
     for model, (targets, forecast) in zip(models, forecast_one_step(dataset, models), strict=True):
         names, first = model.metadata.predicted_features, dataset.split.test
-        columns = dataset.columns(names)
-        actual = dataset.observed_values[targets][:, columns]
-        naive = dataset.filled.values[np.maximum(targets - dataset.season, 0)][:, columns]
+        columns = np.array(dataset.columns(names), np.int64)
+        actual = dataset.observed_values[np.ix_(targets, columns)]
+        naive = dataset.filled.values[np.ix_(np.maximum(targets - dataset.season, 0), columns)]
         metrics = score(actual, forecast, naive, dataset.error_scale[columns], names)
         residuals = np.full((dataset.split.rows - first, len(names)), np.nan)
         residuals[targets - first] = actual - forecast
