@@ -21,6 +21,8 @@ MAX_ORIGINS = 512
 _FEWEST_ORIGINS = 64
 _MAX_PASSES = 2048
 _MAX_CELLS = 2**24
+_MAX_FORECASTS = 2**19
+"""Most forecasts of single features: with thousands of features, fewer origins say enough about the ensemble."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def roll_held_out(dataset: Dataset, ensemble: Ensemble, horizon: int, most: int 
 def affordable_origins(ensemble: Ensemble, horizon: int) -> int:
     """The largest number of origins whose forecasts fit into memory and take seconds; at most `MAX_ORIGINS`."""
     passes = max(-(-horizon // member.metadata.chunk_length) for member in ensemble.models)
-    affordable = min(_MAX_CELLS // (horizon * len(ensemble.predicted)), _MAX_PASSES // passes)
+    features = len(ensemble.predicted)
+    affordable = min(_MAX_CELLS // (horizon * features), _MAX_PASSES // passes, _MAX_FORECASTS // features)
     return min(MAX_ORIGINS, max(_FEWEST_ORIGINS, affordable))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +55,7 @@ class Bank:
         self.targets = self.count * self.network.targets
         self._members, self._maps = list(members), list(maps)
         self._converts = any(_changes(each.input_scale, each.input_shift) for each in maps)
+        self._at_once = max(1, _PART // (4 * max(1, sum(self.program.sizes))))
         self._kept = self._stack(0, self.count) if kept else None
         numbers = self._kept or self._stack(0, 1)
         of_any_size = tf.nest.map_structure(lambda one: tf.TensorSpec([None, *one.shape[1:]], one.dtype), numbers)
@@ -74,9 +76,7 @@ class Bank:
             return self._forecasts(rows, self._kept)
         at_once = inference_batch(self.network.sequence_length, self.network.width)
         batches = [rows[first : first + at_once] for first in range(0, max(1, len(rows)), at_once)]
-        forecasts = [
-            tf.concat([self.forecasts(batch, stack) for batch in batches], axis=0) for stack in self.stacks()
-        ]
+        forecasts = [tf.concat([self.forecasts(batch, stack) for batch in batches], axis=0) for stack in self.stacks()]
         return tf.concat(forecasts, axis=-1)
 
     def stacks(self) -> Iterator[Stack]:
@@ -84,9 +84,8 @@ class Bank:
         if self._kept is not None:
             yield self._kept
             return
-        at_once = max(1, _PART // (4 * max(1, sum(self.program.sizes))))
-        for first in range(0, self.count, at_once):
-            yield self._stack(first, min(self.count, first + at_once))
+        for first in range(0, self.count, self._at_once):
+            yield self._stack(first, min(self.count, first + self._at_once))
 
     def _forecasts(self, rows: tf.Tensor, stack: Stack) -> tf.Tensor:
         """Rows (B, ·, D) -> (B, C, G · T)."""
@@ -114,13 +113,10 @@ class Bank:
 
     def _stack(self, first: int, last: int) -> Stack:
         members, maps = self._members[first:last], self._maps[first:last]
-        weights = np.empty((len(members), sum(self.program.sizes)), np.float32)
-        for row, member in zip(weights, members, strict=True):
-            row[:] = member.weights()
         constants = zip(*(member.constants for member in members), strict=True)
         scales, shifts, map_of = _distinct(maps if self._converts else [])
         return Stack(
-            tf.constant(weights),
+            self._weights(first, last),
             tuple(tf.constant(np.stack(each)) for each in constants),
             tf.constant(map_of if self._converts else np.zeros(len(members)), tf.int32),
             tf.constant(scales, tf.float32),
@@ -128,6 +124,29 @@ class Bank:
             tf.constant(np.stack([each.output_scale for each in maps]), tf.float32),
             tf.constant(np.stack([each.output_shift for each in maps]), tf.float32),
         )
+
+    def _weights(self, first: int, last: int) -> tf.Tensor:
+        """(G, n) the weights of the members from `first` to `last` - 1, without a second copy of all of them."""
+        size = sum(self.program.sizes)
+        if last - first <= self._at_once:
+            return tf.constant(_joined(self._members[first:last], size))
+        stacked = tf.Variable(tf.zeros([last - first, size]), trainable=False)
+        for part in range(0, last - first, self._at_once):
+            end = min(last - first, part + self._at_once)
+            stacked[part:end].assign(_joined(self._members[first + part : first + end], size))
+        return stacked.read_value()  # the variable's own memory
+
+
+def _joined(members: Sequence[Network], size: int) -> Float32:
+    """(G, n) weights of members, read by several threads."""
+    weights = np.empty((len(members), size), np.float32)
+
+    def read(place: int) -> None:
+        weights[place] = members[place].weights()
+
+    with ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(read, range(len(members))))
+    return weights
 
 
 def banks(networks: Sequence[Network], maps: Sequence[Maps], kept: bool) -> tuple[list[Bank], list[int]]:

@@ -86,7 +86,9 @@ class FeatureNetwork(MemberConstants):
     def _order(self, features: int) -> Any:
         """(F,) the features that are not forecast, then those that are."""
         targets = tf.convert_to_tensor(self.constant("targets"), tf.int32)
-        places = tf.tensor_scatter_nd_update(tf.range(features), targets[:, None], features + tf.range(len(self.targets)))
+        places = tf.tensor_scatter_nd_update(
+            tf.range(features), targets[:, None], features + tf.range(len(self.targets))
+        )
         return tf.argsort(places)
 
     def _mix(self, features: Any, training: bool) -> Any:

@@ -62,7 +62,9 @@ class Program:
 
     def __call__(self, rows: tf.Tensor, weights: tf.Tensor, constants: Sequence[tf.Tensor]) -> tf.Tensor:
         """A member's forecast: rows as for `Steps`, (n,) weights and its constants -> (B, C, T)."""
-        parts = [tf.reshape(part, shape) for part, shape in zip(tf.split(weights, self.sizes), self.shapes, strict=True)]
+        parts = [
+            tf.reshape(part, shape) for part, shape in zip(tf.split(weights, self.sizes), self.shapes, strict=True)
+        ]
         variables = zip(self.network.model.weights, parts, strict=True)
         places: list[Place] = [(id(layer), attribute) for _, layer, attribute in self._slots]
         own = dict(zip(places, constants, strict=True))
