@@ -20,6 +20,7 @@ from lstm_pipeline.forecasting.calibration import Calibration
 from lstm_pipeline.forecasting.group_models import GroupModel, load_models, training_log
 from lstm_pipeline.forecasting.history import Extreme, History, read_history
 from lstm_pipeline.forecasting.inputs import NetworkInputs
+from lstm_pipeline.forecasting.units import common_scaler, roll_models
 from lstm_pipeline.registry import (
     CalibrationRecord,
     ModelMetadata,
@@ -322,7 +323,7 @@ class Ensemble:
     @cached_property
     def _common(self) -> Scaler:
         """The scaler whose units a roll uses: the first group model's."""
-        return self.models[0].scaler
+        return common_scaler(self.models)
 
     @cached_property
     def _rollout(self) -> RollOut:
@@ -331,42 +332,7 @@ class Ensemble:
         features, width = self.metadata.series_features, len(self.metadata.feature_columns)
         places = _places(features)
         known = [*(places[name] for name in self.context), *range(len(features), width)]
-        models, maps = [], _InputMaps(self._common, self.metadata)
-        for model in self.models:
-            own, common = model.scaler, self._common
-            columns = np.array([places[name] for name in model.metadata.predicted_features], np.int64)
-            input_scale, input_shift = maps.of(own)
-            models.append(
-                RollModel(
-                    model=model.source,
-                    columns=columns,
-                    input_scale=input_scale,
-                    input_shift=input_shift,
-                    output_scale=(own.scale[columns] / common.scale[columns]).astype(np.float32),
-                    output_shift=((own.centre - common.centre)[columns] / common.scale[columns]).astype(np.float32),
-                )
-            )
-        return RollOut(models, np.array(known, np.int64), width)
-
-
-class _InputMaps:
-    """The affine maps from the roll's units to those of models, for scalers of the same features."""
-
-    def __init__(self, common: Scaler, metadata: ModelMetadata) -> None:
-        self._common, self._calendar = common, len(metadata.calendar_features)
-        places = _places(common.names)
-        self._planned = [places[name] for name in metadata.future_covariates]
-        self._known: dict[int, tuple[Float32, Float32]] = {}
-
-    def of(self, own: Scaler) -> tuple[Float32, Float32]:
-        """(F + K,) scale and shift of each column of a row."""
-        if id(own) not in self._known:  # models often share a scaler
-            scale, shift = self._common.scale / own.scale, (self._common.centre - own.centre) / own.scale
-            ones = np.ones(self._calendar)
-            columns = [scale, ones, scale[self._planned]], [shift, 0 * ones, shift[self._planned]]
-            whole = [np.concatenate(each).astype(np.float32) for each in columns]
-            self._known[id(own)] = whole[0], whole[1]
-        return self._known[id(own)]
+        return RollOut(roll_models(self.models), np.array(known, np.int64), width)
 
 
 def _places(names: Sequence[str]) -> dict[str, int]:

@@ -20,7 +20,6 @@ from lstm_pipeline.timeseries import require_frequency
 from lstm_pipeline.timeseries.calendar import unknown_calendar
 from lstm_pipeline.wording import listed
 
-
 _READERS = 8
 """Models that are read from the store at a time: most of the time passes waiting for it."""
 

@@ -63,7 +63,7 @@ class Bank:
         self.forecasts = tf.function(self._forecasts, input_signature=[rows, of_any_size])
 
     def rows(self, window: tf.Tensor, future: tf.Tensor) -> tf.Tensor:
-        """Window (B, L, D), known columns of the C - 1 rows after it (B, C - 1, K) -> the rows that the members read."""
+        """Window (B, L, D), known columns of the C - 1 rows after it (B, C - 1, K) -> the rows that are read."""
         known = self.network.known
         if not known:
             return window
@@ -72,7 +72,7 @@ class Bank:
 
     def __call__(self, rows: tf.Tensor) -> tf.Tensor:
         """Rows (B, ·, D) in common units -> (B, C, G · T) in common units, one member after the other."""
-        if not tf.executing_eagerly():
+        if self._kept is not None and not tf.executing_eagerly():
             return self._forecasts(rows, self._kept)
         at_once = inference_batch(self.network.sequence_length, self.network.width)
         batches = [rows[first : first + at_once] for first in range(0, max(1, len(rows)), at_once)]
