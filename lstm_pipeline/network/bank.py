@@ -56,8 +56,9 @@ class Bank:
         self._members, self._maps = list(members), list(maps)
         self._converts = any(_changes(each.input_scale, each.input_shift) for each in maps)
         self._at_once = max(1, _PART // (4 * max(1, sum(self.program.sizes))))
-        self._kept = self._stack(0, self.count) if kept else None
-        numbers = self._kept or self._stack(0, 1)
+        self._kept: list[Stack] = []
+        self._kept += self.stacks() if kept else []
+        numbers = self._kept[0] if kept else self._stack(0, 1)
         of_any_size = tf.nest.map_structure(lambda one: tf.TensorSpec([None, *one.shape[1:]], one.dtype), numbers)
         rows = tf.TensorSpec([None, None, self.network.width], tf.float32)
         self.forecasts = tf.function(self._forecasts, input_signature=[rows, of_any_size])
@@ -72,17 +73,19 @@ class Bank:
 
     def __call__(self, rows: tf.Tensor) -> tf.Tensor:
         """Rows (B, ·, D) in common units -> (B, C, G · T) in common units, one member after the other."""
-        if self._kept is not None and not tf.executing_eagerly():
-            return self._forecasts(rows, self._kept)
-        at_once = inference_batch(self.network.sequence_length, self.network.width)
-        batches = [rows[first : first + at_once] for first in range(0, max(1, len(rows)), at_once)]
-        forecasts = [tf.concat([self.forecasts(batch, stack) for batch in batches], axis=0) for stack in self.stacks()]
-        return tf.concat(forecasts, axis=-1)
+        if tf.executing_eagerly():
+            at_once = inference_batch(self.network.sequence_length, self.network.width)
+            batches = [rows[first : first + at_once] for first in range(0, max(1, len(rows)), at_once)]
+            parts = [tf.concat([self.forecasts(batch, stack) for batch in batches], axis=0) for stack in self.stacks()]
+        else:
+            forecasts = self.forecasts if len(self._kept) > 1 else self._forecasts  # a program is traced once
+            parts = [forecasts(rows, stack) for stack in self._kept]
+        return tf.ensure_shape(tf.concat(parts, axis=-1), [None, self.network.steps, self.targets])
 
     def stacks(self) -> Iterator[Stack]:
-        """The members in turns, as many as are read from files at once."""
-        if self._kept is not None:
-            yield self._kept
+        """The members in parts: those that are kept, or each part read from its files when it is needed."""
+        if self._kept:
+            yield from self._kept
             return
         for first in range(0, self.count, self._at_once):
             yield self._stack(first, min(self.count, first + self._at_once))
@@ -116,7 +119,7 @@ class Bank:
         constants = zip(*(member.constants for member in members), strict=True)
         scales, shifts, map_of = _distinct(maps if self._converts else [])
         return Stack(
-            self._weights(first, last),
+            tf.constant(_joined(members, sum(self.program.sizes))),
             tuple(tf.constant(np.stack(each)) for each in constants),
             tf.constant(map_of if self._converts else np.zeros(len(members)), tf.int32),
             tf.constant(scales, tf.float32),
@@ -124,17 +127,6 @@ class Bank:
             tf.constant(np.stack([each.output_scale for each in maps]), tf.float32),
             tf.constant(np.stack([each.output_shift for each in maps]), tf.float32),
         )
-
-    def _weights(self, first: int, last: int) -> tf.Tensor:
-        """(G, n) the weights of the members from `first` to `last` - 1, without a second copy of all of them."""
-        size = sum(self.program.sizes)
-        if last - first <= self._at_once:
-            return tf.constant(_joined(self._members[first:last], size))
-        stacked = tf.Variable(tf.zeros([last - first, size]), trainable=False)
-        for part in range(0, last - first, self._at_once):
-            end = min(last - first, part + self._at_once)
-            stacked[part:end].assign(_joined(self._members[first + part : first + end], size))
-        return stacked.read_value()  # the variable's own memory
 
 
 def _joined(members: Sequence[Network], size: int) -> Float32:
