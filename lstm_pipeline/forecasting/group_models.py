@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from lstm_pipeline.statistics import Limits, Scaler
 from lstm_pipeline.timeseries import require_frequency
 from lstm_pipeline.timeseries.calendar import unknown_calendar
 from lstm_pipeline.wording import listed
+
+if TYPE_CHECKING:
+    from lstm_pipeline.network.shelf import Shelf
 
 _READERS = 8
 """Models that are read from the store at a time: most of the time passes waiting for it."""
@@ -59,22 +62,25 @@ class GroupModel:
         return np.array(lower, np.float64), np.array(upper, np.float64)
 
 
-def load_models(registry: Registry, models: Mapping[str, StoredModel], *, held_out: bool = False) -> list[GroupModel]:
+def load_models(
+    registry: Registry, models: Mapping[str, StoredModel], *, held_out: bool = False, shelf: Shelf | None = None
+) -> list[GroupModel]:
     """Loads the networks and scalers of stored models.
 
     Args:
         models: group → model.
         held_out: load the networks that have not seen the test part, to score them.
+        shelf: reads the networks; one that has read others already knows their programs.
 
     Raises:
         RegistryError: a file is missing, altered or damaged, or contradicts the model's metadata.
     """
-    shelf, scalers = _shelf().Shelf(), _Scalers(registry)
+    reader, scalers = new_shelf() if shelf is None else shelf, _Scalers(registry)
 
     def load(model: StoredModel) -> GroupModel:
         metadata = model.record.metadata
         with registry.model_file(model, held_out) as path:
-            network = shelf.read(path)
+            network = reader.read(path)
         problem = next(_problems(metadata, network.program.network), None)
         if problem:
             raise RegistryError(f"{model.folder / METADATA} is inconsistent: {problem}; train the group again")
@@ -87,6 +93,12 @@ def load_models(registry: Registry, models: Mapping[str, StoredModel], *, held_o
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def new_shelf() -> Shelf:
+    """Reads networks for several calls of `load_models`."""
+    made: Shelf = _shelf().Shelf()
+    return made
 
 
 def _shelf() -> ModuleType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,20 @@ class Rolled:
         """The flagged origins alone."""
         return replace(
             self, first=self.first[origins], actual=self.actual[origins], forecasts=self.forecasts[:, origins]
+        )
+
+    def of(self, names: Sequence[str]) -> Rolled:
+        """Some of the features alone."""
+        places = {name: place for place, name in enumerate(self.names)}
+        at = [places[name] for name in names]
+        return replace(
+            self,
+            names=tuple(names),
+            actual=self.actual[..., at],
+            forecasts=self.forecasts[..., at],
+            scale=self.scale[at],
+            limits=None if self.limits is None else (self.limits[0][at], self.limits[1][at]),
+            absolute=None if self.absolute is None else self.absolute[at],
         )
 
     def score(self, forecast: Float64) -> dict[str, Metrics]:
