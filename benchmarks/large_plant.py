@@ -114,9 +114,9 @@ def _spec(name: str, named: dict[str, list[str]], changes: dict[str, Any]) -> di
 @contextmanager
 def _without_training() -> Iterator[None]:
     """Networks keep the weights they start with, and nothing is compiled to score them."""
-    from lstm_pipeline.network import training
+    from lstm_pipeline.network import bank, training
 
-    real = training.train, training.predict_steps
+    real = training.train, training.predict_steps, bank.first_steps
 
     def no_training(*_: Any, **__: Any) -> training.TrainingLog:
         log = training.TrainingLog()
@@ -127,11 +127,14 @@ def _without_training() -> Iterator[None]:
         _, steps, targets = network.outputs[0].shape
         return np.zeros((len(starts), steps, targets), np.float32)
 
-    training.train, training.predict_steps = no_training, no_forecast  # type: ignore[assignment]
+    def no_first_steps(networks: Any, values: Any, starts: Sequence[int]) -> Any:
+        return [no_forecast(each.program.network.model, values, starts)[:, 0] for each in networks]
+
+    training.train, training.predict_steps, bank.first_steps = no_training, no_forecast, no_first_steps  # type: ignore[assignment]
     try:
         yield
     finally:
-        training.train, training.predict_steps = real
+        training.train, training.predict_steps, bank.first_steps = real
 
 
 def store_candidates(project: Project, run_id: str, table: pa.Table | None = None) -> None:

@@ -29,6 +29,7 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 HOMES = {
     "tensorflow": {"network"},
     "keras": {"network"},
+    "h5py": {"network"},
     "dagster": {"orchestration", "definitions", "defs"},
     "pydantic": {"spec", "registry", "orchestration"},  # records are models too; Dagster's config is made of them
     "yaml": {"spec", "orchestration"},

@@ -7,23 +7,37 @@ them. The rule of promotion (`automation.promote`) then decides group by group.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from lstm_pipeline.arrays import Flags, Float64, Integers
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.forecasting.calibration import Calibration
+from lstm_pipeline.forecasting.company import Company
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import SHARED_SETTINGS, Ensemble, load_models
 from lstm_pipeline.forecasting.evaluation import blend_weights
+from lstm_pipeline.forecasting.group_models import new_shelf
 from lstm_pipeline.forecasting.rolling import Rolled, affordable_origins, held_out_origins, roll_from
+from lstm_pipeline.forecasting.unseen import first_evaluated, first_unseen
 from lstm_pipeline.projects import Project
-from lstm_pipeline.registry import DamagedRecord, Decision, EnsembleMetadata, InUse, ModelMetadata, StoredModel
+from lstm_pipeline.registry import (
+    CalibrationRecord,
+    DamagedRecord,
+    Decision,
+    EnsembleMetadata,
+    InUse,
+    StoredModel,
+)
 from lstm_pipeline.spec.automation import Promote
 from lstm_pipeline.statistics import scaled_rmse
 from lstm_pipeline.wording import counted, listed, number
+
+if TYPE_CHECKING:
+    from lstm_pipeline.network.shelf import Shelf
 
 FEWEST_ROWS = 20
 """Rows that a comparison needs. The rmse over n independent errors has a relative standard error of 1 / √(2n): 16 % at
@@ -50,10 +64,18 @@ class Contender:
     Attributes:
         ensemble: the group's model alone; of a refitted model, the held-out network.
         weights: (P, M) weights of the blend.
+        company: of other groups' models on the same side; None: it is rolled by itself.
     """
 
     ensemble: Ensemble
     weights: Float64
+    company: Company | None = None
+
+    def roll(self, dataset: Dataset, first: Integers, horizon: int) -> Rolled:
+        """Its forecasts from the given origins, as in `roll_from`."""
+        if self.company is None:
+            return roll_from(dataset, self.ensemble, first, horizon)
+        return self.company.roll(dataset, self.ensemble, first, horizon)
 
 
 @dataclass(frozen=True)
@@ -84,6 +106,51 @@ class _Case:
 
     decision: Decision
     outdated: bool = False
+
+
+@dataclass(frozen=True)
+class _Match:
+    """What all pairs have in common.
+
+    Attributes:
+        in_use: the version in use; None: there is none.
+        shelf: reads the networks.
+    """
+
+    project: Project
+    dataset: Dataset
+    in_use: InUse | None
+    shelf: Shelf
+
+    def load(self, model: StoredModel) -> Ensemble:
+        """A group's model alone, held out.
+
+        Raises:
+            RegistryError: it cannot be read.
+        """
+        return Ensemble(load_models(self.project.registry, {model.group: model}, held_out=True, shelf=self.shelf))
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """That of the version in use, with all of its features; None: it has no blend.
+
+        Raises:
+            RegistryError: it does not cover them.
+        """
+        record = self.in_use.record.metadata.calibration if self.in_use else CalibrationRecord()
+        return Calibration.from_record(record, list(record.blend)) if record.blend else None
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A new model and the one in use, which can be compared from row `start` on."""
+
+    challenger: StoredModel
+    new: Ensemble
+    old: Ensemble
+    calibration: Calibration
+    start: int
+    version: EnsembleMetadata
 
 
 def judge(
@@ -121,7 +188,15 @@ def judge(
             *by_hand,
             *(_unknown(rule, model, f"the version in use is damaged ({error})") for model in judged.values()),
         ]
-    cases = [_judged(project, dataset, model, champions) for model in judged.values()]
+    cases: list[_Case] = []
+    groups, match = list(judged), _Match(project, dataset, champions, new_shelf())
+    widest = max((len(model.record.metadata.predicted_features) for model in judged.values()), default=1)
+    at_once = Company.size(project.spec.prediction.forecast_horizon, widest)
+    for begin in range(0, len(groups), at_once):
+        part = [_pair(match, judged[group]) for group in groups[begin : begin + at_once]]
+        pairs = [pair for pair in part if isinstance(pair, _Pair)]
+        sides = Company([pair.new for pair in pairs]), Company([pair.old for pair in pairs])
+        cases += [_judged(project, dataset, pair, sides) if isinstance(pair, _Pair) else pair for pair in part]
     return [*by_hand, *_kept_apart(cases)]
 
 
@@ -174,27 +249,9 @@ def verdict(rule: Promote, found: Comparison) -> tuple[bool, str]:
     return fair, f"its error is {'not ' if fair else ''}{allowed}: {errors}"
 
 
-def first_unseen(dataset: Dataset, models: Sequence[ModelMetadata]) -> int:
-    """The first row after all rows that any of these models was trained or validated on.
-
-    Rows are found by their timestamps: since a training, rows may have been added, or dropped at the beginning.
-
-    Raises:
-        RegistryError: a model's record does not say on which rows it was trained.
-    """
-    return max(_row_after(dataset, stamp) for model in models for stamp in _seen(model))
-
-
-def first_evaluated(dataset: Dataset, version: EnsembleMetadata) -> int:
-    """The first row of the test part that a version was scored on; its blend was fitted on rows before it."""
-    rows = version.evaluation.get("rows")
-    if not isinstance(rows, dict) or "first" not in rows:
-        return 0
-    return _row_after(dataset, pd.Timestamp(rows["first"]) - pd.Timedelta(microseconds=1))
-
-
-def _judged(project: Project, dataset: Dataset, challenger: StoredModel, champions: InUse | None) -> _Case:
-    rule, group = project.spec.promotion, challenger.group
+def _pair(match: _Match, challenger: StoredModel) -> _Pair | _Case:
+    """A new model beside the one in use, or the decision if they are not compared."""
+    rule, group, champions = match.project.spec.promotion, challenger.group, match.in_use
     version = champions.record.version if champions else None
     try:
         champion = champions.model(group) if champions else None
@@ -207,54 +264,56 @@ def _judged(project: Project, dataset: Dataset, challenger: StoredModel, champio
         if getattr(new, name) != getattr(old, name):
             reason = f"the model in use was trained with another {name}"
             return _Case(_unknown(rule, challenger, reason, version), outdated=True)
-    found = _compared(project, dataset, challenger, champion, champions)
-    if isinstance(found, str):
-        return _Case(_unknown(rule, challenger, found, version))
-    return _Case(_decision(rule, challenger, verdict(rule, found), found, version=version))
+    found = _opponents(match, challenger, champion, champions.record.metadata)
+    return _Case(_unknown(rule, challenger, found, version)) if isinstance(found, str) else found
 
 
-def _compared(
-    project: Project, dataset: Dataset, challenger: StoredModel, champion: StoredModel, in_use: InUse
-) -> Comparison | str:
-    """Compares two stored models on the rows that are new to both, or says why that is impossible."""
-    version = in_use.record.metadata
+def _opponents(match: _Match, challenger: StoredModel, champion: StoredModel, version: EnsembleMetadata) -> _Pair | str:
+    """Two stored models and the first row that is new to both, or why they cannot be compared."""
+    dataset = match.dataset
     try:
         start = first_unseen(dataset, [challenger.record.metadata, champion.record.metadata])
-        old = Ensemble(load_models(project.registry, {champion.group: champion}, held_out=True))
-        calibration = Calibration.from_record(version.calibration, _predicted(version, old))
+        old = match.load(champion)
+        calibration = match.calibration or Calibration.from_record(version.calibration, old.predicted)
     except RegistryError as error:  # every file of the model has just been read, so the store is not the reason
         return f"the model in use cannot be scored: {error}"
-    new = Ensemble(load_models(project.registry, {challenger.group: challenger}, held_out=True))
+    new = match.load(challenger)
     if not set(old.predicted) <= set(calibration.names):
         return f"the calibration of {version.version} does not have the features {listed(old.predicted)}"
-    blends = project.spec.training.blends
-    if blends:
+    if match.project.spec.training.blends:
         start = max(start, dataset.split.test)  # a new blend is fitted on the validation part
     if calibration.is_blend:
         start = max(start, first_evaluated(dataset, version))  # and that of the version in use on the rows before
     if dataset.split.rows - start < FEWEST_ROWS:
         return _too_few(dataset.split.rows - start)
+    return _Pair(challenger, new, old, calibration, start, version)
+
+
+def _judged(project: Project, dataset: Dataset, pair: _Pair, sides: tuple[Company, Company]) -> _Case:
+    """The decision on a new model after a comparison."""
+    rule, version = project.spec.promotion, pair.version.version
     horizon = min(project.spec.prediction.forecast_horizon, dataset.split.rows - dataset.split.test)
-    weights = _fitted(dataset, new, horizon) if blends else Calibration.none(new.predicted).weights
-    indices = [calibration.names.index(name) for name in old.predicted]
-    return compare(dataset, Contender(new, weights), Contender(old, calibration.weights[indices]), start, horizon)
+    new = Contender(pair.new, Calibration.none(pair.new.predicted).weights, sides[0])
+    if project.spec.training.blends:
+        new = replace(new, weights=_fitted(dataset, new, horizon))
+    places = {name: place for place, name in enumerate(pair.calibration.names)}
+    old = Contender(pair.old, pair.calibration.weights[[places[name] for name in pair.old.predicted]], sides[1])
+    found = compare(dataset, new, old, pair.start, horizon)
+    if isinstance(found, str):
+        return _Case(_unknown(rule, pair.challenger, found, version))
+    return _Case(_decision(rule, pair.challenger, verdict(rule, found), found, version=version))
 
 
-def _predicted(version: EnsembleMetadata, champion: Ensemble) -> list[str]:
-    """Every feature that a version predicts, as its calibration names them."""
-    return list(version.calibration.blend) or champion.predicted
-
-
-def _fitted(dataset: Dataset, ensemble: Ensemble, horizon: int) -> Float64:
+def _fitted(dataset: Dataset, side: Contender, horizon: int) -> Float64:
     """(P, M) weights of a new model's blend, fitted on the validation part as in an evaluation."""
-    length = ensemble.metadata.sequence_length
-    first = held_out_origins(dataset, length, horizon, affordable_origins(ensemble, horizon))
-    return blend_weights(dataset, roll_from(dataset, ensemble, first[first < dataset.split.test], horizon))
+    length = side.ensemble.metadata.sequence_length
+    first = held_out_origins(dataset, length, horizon, affordable_origins(side.ensemble, horizon))
+    return blend_weights(dataset, side.roll(dataset, first[first < dataset.split.test], horizon))
 
 
 def _errors(dataset: Dataset, side: Contender, first: Integers, horizon: int) -> Float64:
     """(P,) scaled errors of one side."""
-    rolled = roll_from(dataset, side.ensemble, first, horizon)
+    rolled = side.roll(dataset, first, horizon)
     forecast = Calibration(rolled.names, side.weights, limits=rolled.limits).blended(rolled.forecasts)
     return scaled_rmse(rolled.actual, forecast, error_units(dataset, rolled))
 
@@ -269,29 +328,6 @@ def error_units(dataset: Dataset, rolled: Rolled) -> Float64:
 
 def _mean_size(values: Float64) -> float:
     return float(np.abs(values).mean())
-
-
-def _seen(model: ModelMetadata) -> list[pd.Timestamp]:
-    """The last timestamp of each part that a model was trained or validated on.
-
-    Raises:
-        RegistryError: the record does not have them.
-    """
-    parts = [model.training_rows.get(part) for part in ("train", "validation")]
-    try:
-        stamps = [pd.Timestamp(part["last"]) for part in parts if part is not None]
-    except (KeyError, TypeError, ValueError):
-        stamps = []
-    if not stamps or pd.isna(pd.Series(stamps)).any():
-        raise RegistryError(f"the record of model '{model.model_name}' does not say on which rows it was trained")
-    return stamps
-
-
-def _row_after(dataset: Dataset, stamp: pd.Timestamp) -> int:
-    """The first row after a time on the wall clock; where the clock is set back, the later of two possible rows."""
-    clock = dataset.series.timeline.wall_clock(dataset.series.steps)
-    before = np.flatnonzero(clock <= stamp)
-    return int(before[-1]) + 1 if len(before) else 0
 
 
 def _kept_apart(cases: Sequence[_Case]) -> list[Decision]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from lstm_pipeline.forecasting.calibration import Calibration
 from lstm_pipeline.forecasting.group_models import GroupModel, load_models, training_log
 from lstm_pipeline.forecasting.history import Extreme, History, read_history
 from lstm_pipeline.forecasting.inputs import NetworkInputs
+from lstm_pipeline.forecasting.units import common_scaler, roll_models
 from lstm_pipeline.registry import (
     CalibrationRecord,
     ModelMetadata,
@@ -62,7 +64,7 @@ class Ensemble:
         self.version = version
         self.models = list(models)
         require_agreement([model.metadata for model in models])
-        repeated = sorted({name for name in self.predicted if self.predicted.count(name) > 1})
+        repeated = sorted(name for name, count in Counter(self.predicted).items() if count > 1)
         if repeated:
             raise RegistryError(
                 f"expected each feature to be predicted by one model, found several for {listed(repeated)}"
@@ -116,12 +118,12 @@ class Ensemble:
         """The first group model's metadata: frequency, columns and window are the same for all of them."""
         return self.models[0].metadata
 
-    @property
+    @cached_property
     def predicted(self) -> list[str]:
         """Predicted features, group by group."""
         return [name for model in self.models for name in model.metadata.predicted_features]
 
-    @property
+    @cached_property
     def limits(self) -> Limits | None:
         """The smallest and the largest possible value of each predicted feature; None: there are none."""
         lower, upper = (np.concatenate(sides) for sides in zip(*(model.limits for model in self.models), strict=True))
@@ -136,10 +138,11 @@ class Ensemble:
         ]
         return np.concatenate([np.full(count, flag) for flag, count in flags])
 
-    @property
+    @cached_property
     def context(self) -> list[str]:
         """Features that are inputs only; a roll extends them by their seasonal naive forecast."""
-        return [name for name in self.metadata.series_features if name not in self.predicted]
+        predicted = set(self.predicted)
+        return [name for name in self.metadata.series_features if name not in predicted]
 
     def predict(
         self, frame: pd.DataFrame | pa.Table, horizon: int = 30, *, intervals: Sequence[int] = ()
@@ -233,7 +236,8 @@ class Ensemble:
         series, filled = history.series, history.filled
         read = history.last(self.metadata.sequence_length)
         rolled = self.roll(read.series, read.filled, np.array([0]), horizon, history.plan)  # (1, H, P)
-        columns = [series.names.index(name) for name in self.predicted]
+        places = _places(series.names)
+        columns = [places[name] for name in self.predicted]
         season = self.metadata.season_length
         naive = naive_forecasts(filled.values, np.array([len(series)]), horizon, season)[..., columns]  # (2, 1, H, P)
         blended = self.calibration.blended(np.concatenate([rolled[None], naive]))
@@ -294,56 +298,45 @@ class Ensemble:
             first: (B,) the first row that each window forecasts.
         """
         rows = first[:, None] - 1 - np.arange(self.metadata.sequence_length)  # (B, L), the latest first
-        for model in self.models:
-            resting, constant = model.metadata.resting_features, model.metadata.constant_features
-            for name in model.metadata.predicted_features:
-                if name not in resting and name not in constant:
-                    continue
-                windows = filled.values[rows, series.names.index(name)]
-                last = windows[:, 0]
-                kept = ((windows == last[:, None]) | np.isnan(windows)).all(axis=1)
-                if (
-                    name not in resting and model.scaler.kind != "none"
-                ):  # its centre is the constant of the training rows
-                    kept &= np.isclose(last, model.scaler.subset([name]).centre, rtol=1e-9, atol=0.0)
-                column = self.predicted.index(name)
-                forecast[:, :, column] = np.where(kept[:, None], last[:, None], forecast[:, :, column])
+        places = _places(series.names) if self._may_rest else {}
+        for column, name, model, rests in self._may_rest:
+            windows = filled.values[rows, places[name]]
+            last = windows[:, 0]
+            kept = ((windows == last[:, None]) | np.isnan(windows)).all(axis=1)
+            if not rests and model.scaler.kind != "none":  # its centre is the constant of the training rows
+                kept &= np.isclose(last, model.scaler.subset([name]).centre, rtol=1e-9, atol=0.0)
+            forecast[:, :, column] = np.where(kept[:, None], last[:, None], forecast[:, :, column])
         return forecast
+
+    @cached_property
+    def _may_rest(self) -> list[tuple[int, str, GroupModel, bool]]:
+        """Predicted features that may not vary: column, name, model, and whether they stay where they have been."""
+        found, column = [], 0
+        for model in self.models:
+            resting, constant = set(model.metadata.resting_features), set(model.metadata.constant_features)
+            for name in model.metadata.predicted_features:
+                if name in resting or name in constant:
+                    found.append((column, name, model, name in resting))
+                column += 1
+        return found
 
     @cached_property
     def _common(self) -> Scaler:
         """The scaler whose units a roll uses: the first group model's."""
-        return self.models[0].scaler
+        return common_scaler(self.models)
 
     @cached_property
     def _rollout(self) -> RollOut:
         from lstm_pipeline.network.rollout import RollOut
 
         features, width = self.metadata.series_features, len(self.metadata.feature_columns)
-        known = [*(features.index(name) for name in self.context), *range(len(features), width)]
-        return RollOut([self._roll_model(model) for model in self.models], np.array(known, np.int64), width)
+        places = _places(features)
+        known = [*(places[name] for name in self.context), *range(len(features), width)]
+        return RollOut(roll_models(self.models), np.array(known, np.int64), width)
 
-    def _roll_model(self, model: GroupModel) -> Any:
-        """A group model with the affine maps from the roll's units to its own and back."""
-        from lstm_pipeline.network.rollout import RollModel
 
-        common, own = self._common, model.scaler
-        names = model.metadata.predicted_features
-        ones = np.ones(len(model.metadata.calendar_features))
-        planned = common.subset(model.metadata.future_covariates)
-        planned_own = own.subset(model.metadata.future_covariates)
-        scale = [common.scale / own.scale, ones, planned.scale / planned_own.scale]
-        shift = [(common.centre - own.centre) / own.scale, 0 * ones]
-        shift += [(planned.centre - planned_own.centre) / planned_own.scale]
-        target, target_common = own.subset(names), common.subset(names)
-        return RollModel(
-            model=model.network,
-            columns=np.array([common.names.index(name) for name in names], np.int64),
-            input_scale=np.concatenate(scale).astype(np.float32),
-            input_shift=np.concatenate(shift).astype(np.float32),
-            output_scale=(target.scale / target_common.scale).astype(np.float32),
-            output_shift=((target.centre - target_common.centre) / target_common.scale).astype(np.float32),
-        )
+def _places(names: Sequence[str]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(names)}
 
 
 _HARMLESS = 1e12

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ from lstm_pipeline.arrays import Float64, Integers
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.rolling import Rolled, roll_held_out
-from lstm_pipeline.network.runtime import cores
 from lstm_pipeline.statistics import (
     BASELINES,
     RECENT_ORIGINS,
@@ -81,8 +79,7 @@ def evaluate(
         blends: whether the networks' forecasts are blended with naive ones.
         levels: levels of the intervals in percent.
     """
-    with ThreadPoolExecutor(cores()) as pool:
-        one_step = list(pool.map(lambda model: evaluate_one_step(dataset, model), ensemble.models))
+    one_step = evaluate_one_step(dataset, ensemble.models)
     metrics = {name: each.metrics[name] for each in one_step for name in each.metrics}
     residuals = {name: each.residuals[name] for each in one_step for name in each.residuals}
     split = dataset.split
@@ -100,32 +97,61 @@ def evaluate(
     return Evaluation({"one_step": metrics, "rolled": by_feature}, baselines, calibration, residuals, protocol)
 
 
-def evaluate_one_step(dataset: Dataset, model: GroupModel) -> OneStep:
-    """Scores a group model one step ahead on the test part."""
-    names, first = model.metadata.predicted_features, dataset.split.test
-    columns = np.array(dataset.columns(names), np.int64)
-    targets, forecast = forecast_one_step(dataset, model)
-    actual = dataset.observed_values[np.ix_(targets, columns)]
-    naive = dataset.filled.values[np.ix_(np.maximum(targets - dataset.season, 0), columns)]
-    metrics = score(actual, forecast, naive, dataset.error_scale[columns], names)
-    residuals = np.full((dataset.split.rows - first, len(names)), np.nan)
-    residuals[targets - first] = actual - forecast
-    return OneStep(metrics, dict(zip(names, residuals.T, strict=True)))
+def evaluate_one_step(dataset: Dataset, models: Sequence[GroupModel]) -> list[OneStep]:
+    """Scores group models one step ahead on the test part."""
+    found = []
+    for model, (targets, forecast) in zip(models, forecast_one_step(dataset, models), strict=True):
+        names, first = model.metadata.predicted_features, dataset.split.test
+        columns = np.array(dataset.columns(names), np.int64)
+        actual = dataset.observed_values[np.ix_(targets, columns)]
+        naive = dataset.filled.values[np.ix_(np.maximum(targets - dataset.season, 0), columns)]
+        metrics = score(actual, forecast, naive, dataset.error_scale[columns], names)
+        residuals = np.full((dataset.split.rows - first, len(names)), np.nan)
+        residuals[targets - first] = actual - forecast
+        found.append(OneStep(metrics, dict(zip(names, residuals.T, strict=True))))
+    return found
 
 
-def forecast_one_step(dataset: Dataset, model: GroupModel) -> tuple[Integers, Float64]:
+def forecast_one_step(dataset: Dataset, models: Sequence[GroupModel]) -> list[tuple[Integers, Float64]]:
     """Forecasts each row of the test part from the window before it.
 
     Returns:
-        (n,) the row numbers and (n, P) their forecasts in the features' own units.
+        Of each model the (n,) row numbers, and their (n, P) forecasts in the features' own units.
     """
-    from lstm_pipeline.network.training import predict_steps  # TensorFlow takes seconds to import
+    from lstm_pipeline.network.bank import first_steps  # TensorFlow takes seconds to import
+    from lstm_pipeline.network.shelf import as_network
 
-    metadata = model.metadata
-    names, length = metadata.predicted_features, metadata.sequence_length
-    starts = dataset.windows(names, length, metadata.chunk_length).test
-    scaled = predict_steps(model.network, dataset.rows(model.scaler), starts, length)[:, 0]  # the chunk's first step
-    return starts + length, within(model.scaler.subset(names).inverse(scaled.astype(np.float64)), model.limits)
+    starts = _test_starts(dataset, models)
+    alike: dict[tuple[object, ...], list[int]] = {}  # models that read the same rows
+    for place, model in enumerate(models):
+        scaler = model.scaler
+        key = scaler.centre.tobytes(), scaler.scale.tobytes(), scaler.names, model.metadata.sequence_length
+        alike.setdefault(key, []).append(place)
+    found: list[tuple[Integers, Float64]] = [(np.empty(0, np.int64), np.empty((0, 0)))] * len(models)
+    for places in alike.values():
+        read = np.unique(np.concatenate([starts[place] for place in places]))
+        networks = [as_network(models[place].source) for place in places]
+        rows = dataset.rows(models[places[0]].scaler)
+        for place, scaled in zip(places, first_steps(networks, rows, read), strict=True):
+            model = models[place]
+            own = scaled[np.searchsorted(read, starts[place])].astype(np.float64)
+            forecast = model.scaler.subset(model.metadata.predicted_features).inverse(own)
+            found[place] = starts[place] + model.metadata.sequence_length, within(forecast, model.limits)
+    return found
+
+
+def _test_starts(dataset: Dataset, models: Sequence[GroupModel]) -> list[Integers]:
+    """Of each model the (n,) first rows of its windows in the test part."""
+    known: dict[tuple[int, int, bytes], Integers] = {}
+    starts = []
+    for model in models:
+        record = model.metadata
+        names, length, chunk = record.predicted_features, record.sequence_length, record.chunk_length
+        key = length, chunk, dataset.filled.observed[:, dataset.columns(names)].any(axis=1).tobytes()
+        if key not in known:
+            known[key] = dataset.windows(names, length, chunk).test
+        starts.append(known[key])
+    return starts
 
 
 def calibrate(dataset: Dataset, rolled: Rolled, *, blends: bool, levels: Sequence[int]) -> Calibration:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pandas as pd
 
 from lstm_pipeline.errors import DataError, RegistryError
-from lstm_pipeline.forecasting.champion import first_evaluated, first_unseen
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.publishing import require_fit
+from lstm_pipeline.forecasting.unseen import first_evaluated, first_unseen
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import Version
 from lstm_pipeline.spec import TrainingStep

@@ -74,7 +74,8 @@ class History:
         Args:
             predicted: names of the predicted features.
         """
-        columns = [self.series.names.index(name) for name in predicted]
+        places = {name: place for place, name in enumerate(self.series.names)}
+        columns = [places[name] for name in predicted]
         return [*empty_note(self.series), *unplanned_note(self.series, columns)]
 
     def require_plan(self, names: Sequence[str], horizon: int) -> None:
@@ -140,8 +141,8 @@ def read_history(metadata: ModelMetadata, table: pa.Table, *, needs_season: bool
     Raises:
         DataError: columns, frequency or values do not match the training data.
     """
-    names = metadata.series_features
-    absent = [name for name in (metadata.timestamp_column, *names) if name not in table.column_names]
+    names, given = metadata.series_features, set(table.column_names)
+    absent = [name for name in (metadata.timestamp_column, *names) if name not in given]
     if absent:
         raise DataError(
             f"the prediction input lacks columns that the models were trained on: {listed(absent)}; "

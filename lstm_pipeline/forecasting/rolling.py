@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ MAX_ORIGINS = 512
 _FEWEST_ORIGINS = 64
 _MAX_PASSES = 2048
 _MAX_CELLS = 2**24
+_MAX_FORECASTS = 2**19
+"""Most forecasts of single features: with thousands of features, fewer origins say enough about the ensemble."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,20 @@ class Rolled:
             self, first=self.first[origins], actual=self.actual[origins], forecasts=self.forecasts[:, origins]
         )
 
+    def of(self, names: Sequence[str]) -> Rolled:
+        """Some of the features alone."""
+        places = {name: place for place, name in enumerate(self.names)}
+        at = [places[name] for name in names]
+        return replace(
+            self,
+            names=tuple(names),
+            actual=self.actual[..., at],
+            forecasts=self.forecasts[..., at],
+            scale=self.scale[at],
+            limits=None if self.limits is None else (self.limits[0][at], self.limits[1][at]),
+            absolute=None if self.absolute is None else self.absolute[at],
+        )
+
     def score(self, forecast: Float64) -> dict[str, Metrics]:
         """Feature → metrics of a forecast (B, H, P) from the same origins."""
         return score(self.actual, forecast, self.method("seasonal_naive"), self.scale, self.names)
@@ -85,7 +102,8 @@ def roll_held_out(dataset: Dataset, ensemble: Ensemble, horizon: int, most: int 
 def affordable_origins(ensemble: Ensemble, horizon: int) -> int:
     """The largest number of origins whose forecasts fit into memory and take seconds; at most `MAX_ORIGINS`."""
     passes = max(-(-horizon // member.metadata.chunk_length) for member in ensemble.models)
-    affordable = min(_MAX_CELLS // (horizon * len(ensemble.predicted)), _MAX_PASSES // passes)
+    features = len(ensemble.predicted)
+    affordable = min(_MAX_CELLS // (horizon * features), _MAX_PASSES // passes, _MAX_FORECASTS // features)
     return min(MAX_ORIGINS, max(_FEWEST_ORIGINS, affordable))
 
 

@@ -118,7 +118,7 @@ def train_group(run: TrainingRun, group: str) -> StoredModel:
     found = search(run, group)
     leader, network = found.leader, found.network()
     metadata = _metadata(run, found)
-    scores = evaluate_one_step(run.dataset, GroupModel(metadata, leader.task.scaler, network)).metrics
+    scores = evaluate_one_step(run.dataset, [GroupModel(metadata, leader.task.scaler, network)])[0].metrics
     metrics = {"metrics": {"one_step": mean_over_features(scores)}, "feature_metrics": {"one_step": scores}}
     record = IndividualRecord(metadata=metadata.model_copy(update=metrics), model_path="", metadata_path="")
     with tempfile.TemporaryDirectory() as folder:

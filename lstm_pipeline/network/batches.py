@@ -14,6 +14,7 @@ IntArray = npt.NDArray[np.integer[Any]]
 
 _LARGEST_BATCH = 64  # 128 takes 5% longer, 512 takes 15%: the batch no longer fits in the cache
 _ATTENTION_CELLS = 2**24  # 64 MB per head in float32
+_ROW_CELLS = 2**24  # 64 MB of inputs
 
 
 def gather_windows(values: tf.Tensor, starts: tf.Tensor, sequence_length: int) -> tf.Tensor:
@@ -57,9 +58,11 @@ class Steps:
         return [tf.reshape(output, [-1, self.steps, self.targets]) for output in outputs]
 
 
-def inference_batch(sequence_length: int) -> int:
-    """How many windows to pass through a network at once, without gradients.
+def inference_batch(sequence_length: int, width: int = 1) -> int:
+    """How many windows (L, D) to pass through a network at once, without gradients.
 
-    Attention compares every step with every other step, so the batch size for long windows is limited by L².
+    Attention compares every step with every other step, so the batch size for long windows is limited by L², and for
+    thousands of columns by L · D.
     """
-    return int(np.clip(_ATTENTION_CELLS // sequence_length**2, 16, _LARGEST_BATCH))
+    by_attention = max(16, _ATTENTION_CELLS // sequence_length**2)
+    return int(np.clip(_ROW_CELLS // (sequence_length * width), 1, min(by_attention, _LARGEST_BATCH)))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from lstm_pipeline.network.architecture import Shape
 from lstm_pipeline.network.batches import FloatArray, Steps
+from lstm_pipeline.network.constants import MemberConstants
 
 
 def combine(networks: Sequence[keras.Model], weights: FloatArray, shape: Shape, *, name: str) -> keras.Model:
@@ -65,7 +65,7 @@ class LatestRows(keras.layers.Layer):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
-class WeightedSum(keras.layers.Layer):  # type: ignore[misc]
+class WeightedSum(MemberConstants):
     """The weighted sum of M forecasts: M times (B, C, T) -> (B, C, T).
 
     The weights are no variables: they are chosen, not trained.
@@ -74,13 +74,15 @@ class WeightedSum(keras.layers.Layer):  # type: ignore[misc]
         weights: M lists of T weights.
     """
 
+    member_constants: ClassVar = {"mixture": "weights"}
+
     def __init__(self, weights: list[list[float]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.mixture = weights
 
     def call(self, forecasts: list[Any]) -> Any:
-        weights = np.asarray(self.mixture, np.float32)  # (M, T)
-        return tf.add_n([forecast * share for forecast, share in zip(forecasts, weights, strict=True)])
+        weights = tf.convert_to_tensor(self.constant("mixture"), tf.float32)  # (M, T)
+        return tf.add_n([forecast * weights[place] for place, forecast in enumerate(forecasts)])
 
     def compute_output_shape(self, shapes: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         return shapes[0]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
 from lstm_pipeline.network import fused
+from lstm_pipeline.network.constants import MemberConstants
 
 _START_TOKENS = 2
 
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
-class FeatureNetwork(keras.layers.Layer):  # type: ignore[misc]
+class FeatureNetwork(MemberConstants):
     """xLSTM-Mixer (Kraus et al. 2024) with a plain LSTM: corrects the forecast of each feature by those of the others.
 
     The rows of a feature, usually its linear forecast, are embedded and are one step of a sequence over the features,
@@ -38,6 +39,8 @@ class FeatureNetwork(keras.layers.Layer):  # type: ignore[misc]
     Returns:
         (B, C, T)
     """
+
+    member_constants: ClassVar = {"targets": "targets"}
 
     def __init__(
         self, steps: int, targets: list[int], units: int, dropout: float, seeds: list[int], **kwargs: Any
@@ -74,12 +77,19 @@ class FeatureNetwork(keras.layers.Layer):  # type: ignore[misc]
         self.project.build((None, len(self.targets), 2 * self.units))
 
     def call(self, series: Any, training: bool = False) -> Any:
-        others = [feature for feature in range(series.shape[-1]) if feature not in self.targets]
-        ordered = tf.gather(series, [*others, *self.targets], axis=-1)  # (B, M, F)
+        ordered = tf.gather(series, self._order(series.shape[-1]), axis=-1)  # (B, M, F)
         embedded = self.embed(tf.transpose(ordered, [0, 2, 1]))  # (B, M, F) -> (B, F, U)
         both = self._mix(tf.concat([embedded, tf.reverse(embedded, [-1])], axis=0), training)  # (2B, T, U)
         rows = self.project(tf.concat(tf.split(both, 2), axis=-1))  # (B, T, 2U) -> (B, T, C)
         return tf.transpose(rows, [0, 2, 1])
+
+    def _order(self, features: int) -> Any:
+        """(F,) the features that are not forecast, then those that are."""
+        targets = tf.convert_to_tensor(self.constant("targets"), tf.int32)
+        places = tf.tensor_scatter_nd_update(
+            tf.range(features), targets[:, None], features + tf.range(len(self.targets))
+        )
+        return tf.argsort(places)
 
     def _mix(self, features: Any, training: bool) -> Any:
         """Each target with what the LSTM knows after it: (B, F, U) -> (B, T, U)."""

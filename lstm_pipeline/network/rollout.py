@@ -12,9 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from lstm_pipeline.network.batches import FloatArray, IntArray, Steps, inference_batch
-from lstm_pipeline.network.gradients import without_gradients
-from lstm_pipeline.network.runtime import cores
+from lstm_pipeline.network.bank import Bank, Maps, banks
+from lstm_pipeline.network.batches import FloatArray, IntArray, inference_batch
+from lstm_pipeline.network.runtime import available_memory, cores
+from lstm_pipeline.network.shelf import Network, as_network
+
+_LARGEST, _SHARE = 2**30, 0.25
 
 
 @dataclass(frozen=True)
@@ -22,13 +25,14 @@ class RollModel:
     """A group's network and the units it was trained in.
 
     Attributes:
-        model: (B, L, D) -> (B, C, T), as built by `build_network`; C, the steps per pass, may differ between groups.
+        model: (B, L, D) -> (B, C, T), as built by `build_network`, or one that a `Shelf` has read; C, the steps per
+            pass, may differ between groups.
         columns: (T,) the columns of a row that the network predicts.
         input_scale, input_shift: (D,) common units · scale + shift = the units of the network's inputs.
         output_scale, output_shift: (T,) the network's outputs · scale + shift = common units.
     """
 
-    model: keras.Model
+    model: keras.Model | Network
     columns: IntArray
     input_scale: FloatArray
     input_shift: FloatArray
@@ -39,7 +43,9 @@ class RollModel:
 class RollOut:
     """Several groups' networks as one: from windows to the rows that follow them.
 
-    Compiled on the first call, once for any number of origins and steps.
+    Networks of the same program are one bank. Compiled on the first call, once for any number of origins and steps.
+    Where the weights do not fit into 1 GB or a quarter of the memory that is left, only the passes are compiled, and in
+    each of them the weights are read in turns.
 
     Args:
         models: the groups' networks; no column is predicted by more than one of them.
@@ -51,12 +57,18 @@ class RollOut:
     """
 
     def __init__(self, models: Sequence[RollModel], known_columns: IntArray, width: int) -> None:
-        self._order = _column_order(models, known_columns, width)
-        self._sequence_length = _sequence_length(models, width)
+        _require_partition(models, known_columns, width)
+        networks = [as_network(model.model) for model in models]
+        self._sequence_length = _sequence_length(models, networks, width)
         self._known_count = len(known_columns)
         self._width = width
-        self._models = [_CompiledModel(model) for model in models]
-        self._stride = math.gcd(*(model.steps for model in self._models))
+        size = 4 * sum(sum(network.program.sizes) for network in networks)
+        self._in_memory = size <= min(_LARGEST, _SHARE * available_memory())
+        self._banks, places = banks(networks, [_maps(model) for model in models], self._in_memory)
+        by_bank = [models[place].columns for place in places]
+        self._order = np.argsort(np.concatenate([*by_bank, known_columns]).astype(np.int64))
+        self._shown = _places_of_columns(models, places)
+        self._stride = math.gcd(*(bank.network.steps for bank in self._banks))
         self._roll = tf.function(
             self._steps,
             input_signature=[
@@ -83,7 +95,9 @@ class RollOut:
             raise ValueError(f"expected windows (B, {self._sequence_length}, {self._width}), got {windows.shape}")
         if known.ndim != 3 or known.shape[0] != len(windows) or known.shape[2] != self._known_count:
             raise ValueError(f"expected known values ({len(windows)}, H, {self._known_count}), got {known.shape}")
-        chunk = inference_batch(self._sequence_length)
+        if not self._in_memory:  # all windows at once, so that each pass reads the weights once
+            return np.asarray(self._steps(tf.constant(windows, tf.float32), tf.constant(known, tf.float32)))
+        chunk = inference_batch(self._sequence_length, self._width)
 
         def roll(first: int) -> npt.NDArray[np.float32]:
             part = (tf.constant(rows[first : first + chunk], tf.float32) for rows in (windows, known))
@@ -95,95 +109,83 @@ class RollOut:
     def _steps(self, window: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
         """(B, L, D), (B, H, K) -> (B, H, P).
 
-        Each network makes a new forecast when its last one is used up. The roll advances by the greatest common
-        divisor of the networks' steps (S), which is usually the number they all have.
+        Each bank makes new forecasts when its last ones are used up. The roll advances by the greatest common divisor
+        of the networks' steps (S), which is usually the number they all have.
         """
         horizon, stride = tf.shape(known)[1], self._stride
-        longest = max(model.steps for model in self._models)
+        longest = max(bank.network.steps for bank in self._banks)
         known = tf.concat([known, tf.repeat(known[:, -1:], longest, axis=1)], axis=1)  # the last pass may exceed H
         pieces = tf.TensorArray(tf.float32, size=-(-horizon // stride))
-        chunks = [tf.zeros([tf.shape(window)[0], model.steps, model.targets]) for model in self._models]
+        chunks = [tf.zeros([tf.shape(window)[0], bank.network.steps, bank.targets]) for bank in self._banks]
         for piece in tf.range(-(-horizon // stride)):
             step = piece * stride
-            chunks = [self._forecast(*pair, window, known, step) for pair in zip(self._models, chunks, strict=True)]
-            places = [step % model.steps for model in self._models]
+            chunks = [self._forecast(*pair, window, known, step) for pair in zip(self._banks, chunks, strict=True)]
+            places = [step % bank.network.steps for bank in self._banks]
             used = [chunk[:, place : place + stride] for chunk, place in zip(chunks, places, strict=True)]
-            predicted = tf.concat(used, axis=-1)  # (B, S, P)
+            predicted = tf.concat(used, axis=-1)  # (B, S, P) one bank after the other
             pieces = pieces.write(piece, predicted)
-            rows = tf.concat([predicted, known[:, step : step + stride]], axis=-1)  # (B, S, P + K) in the models' order
+            rows = tf.concat([predicted, known[:, step : step + stride]], axis=-1)  # (B, S, P + K)
             rows = tf.gather(rows, self._order, axis=-1)  # (B, S, D) in the order of columns
             window = tf.concat([window, rows], axis=1)[:, -self._sequence_length :]  # (B, L, D)
             window = tf.ensure_shape(window, [None, self._sequence_length, self._width])
         rolled = tf.transpose(pieces.stack(), [1, 0, 2, 3])  # (H / S, B, S, P) -> (B, H / S, S, P)
-        return tf.reshape(rolled, [tf.shape(window)[0], -1, rolled.shape[-1]])[:, :horizon]
+        rolled = tf.reshape(rolled, [tf.shape(window)[0], -1, rolled.shape[-1]])[:, :horizon]
+        return tf.gather(rolled, self._shown, axis=-1)  # in the models' order
 
     def _forecast(
-        self, model: _CompiledModel, chunk: tf.Tensor, window: tf.Tensor, known: tf.Tensor, step: tf.Tensor
+        self, bank: Bank, chunk: tf.Tensor, window: tf.Tensor, known: tf.Tensor, step: tf.Tensor
     ) -> tf.Tensor:
-        """The network's forecast in use at a step, (B, C, T): the last one, or a new one if that is used up."""
+        """The bank's forecasts in use at a step, (B, C, G · T): the last ones, or new ones if those are used up."""
 
         def new_chunk() -> tf.Tensor:
             # the calendar of the first forecast step is in the last row of the window
-            future = known[:, step : step + model.steps - 1]
-            return model(window, future)
+            future = known[:, step : step + bank.network.steps - 1]
+            return bank(bank.rows(window, future))
 
-        if model.steps == self._stride:
+        if bank.network.steps == self._stride:
             return new_chunk()
-        return tf.cond(step % model.steps == 0, new_chunk, lambda: chunk)
+        return tf.cond(step % bank.network.steps == 0, new_chunk, lambda: chunk)
 
 
-class _CompiledModel:
-    """A network as a function of tensors in common units."""
-
-    def __init__(self, model: RollModel) -> None:
-        self._network = Steps(model.model)
-        self.steps, self.targets = self._network.steps, self._network.targets
-        self._input_scale = tf.constant(model.input_scale, tf.float32)
-        self._input_shift = tf.constant(model.input_shift, tf.float32)
-        self._output_scale = tf.constant(model.output_scale, tf.float32)
-        self._output_shift = tf.constant(model.output_shift, tf.float32)
-
-    def __call__(self, window: tf.Tensor, future: tf.Tensor) -> tf.Tensor:
-        """Window (B, L, D), known columns of the C - 1 rows after it (B, C - 1, K) -> (B, C, T)."""
-        rows = window
-        if self._network.known:  # the last known columns; no other column of a future row is read
-            calendar = future[..., -self._network.known :]
-            unread = self._network.width - self._network.known
-            rows = tf.concat([window, tf.pad(calendar, [[0, 0], [0, 0], [unread, 0]])], axis=1)
-        with without_gradients():
-            outputs = self._network(rows * self._input_scale + self._input_shift, training=False)[0]
-        return outputs * self._output_scale + self._output_shift
+def _maps(model: RollModel) -> Maps:
+    return Maps(model.input_scale, model.input_shift, model.output_scale, model.output_shift)
 
 
-def _column_order(models: Sequence[RollModel], known_columns: IntArray, width: int) -> IntArray:
-    """The position of each column of a row among the predicted columns followed by the known ones: (D,)."""
+def _places_of_columns(models: Sequence[RollModel], places: Sequence[int]) -> IntArray:
+    """Where the predicted columns of the models, one after the other, are if the models come in another order: (P,)."""
+    counts = [len(model.columns) for model in models]
+    first = np.cumsum([0, *counts])
+    return np.argsort(np.concatenate([np.arange(first[place], first[place + 1]) for place in places]))
+
+
+def _require_partition(models: Sequence[RollModel], known_columns: IntArray, width: int) -> None:
+    """Checks that every column of a row is either predicted by one model or known."""
     columns = np.concatenate([*(model.columns for model in models), known_columns]).astype(np.int64)
     if sorted(columns.tolist()) != list(range(width)):
         raise ValueError(
             f"expected every column from 0 to {width - 1} exactly once among the predicted and the known columns, "
             f"got {columns.tolist()}"
         )
-    return np.argsort(columns)
 
 
-def _sequence_length(models: Sequence[RollModel], width: int) -> int:
+def _sequence_length(models: Sequence[RollModel], networks: Sequence[Network], width: int) -> int:
     """The window length that all networks share; also checks that each network fits its description."""
     if not models:
         raise ValueError("expected at least one model, got none")
-    length = Steps(models[0].model).sequence_length
-    for model in models:
-        network = Steps(model.model)
+    length = networks[0].program.network.sequence_length
+    for model, found in zip(models, networks, strict=True):
+        network = found.program.network
         shapes = (network.sequence_length, network.width), (network.targets,)
         expected = (length, width), (len(model.columns),)
         if shapes != expected:
             raise ValueError(
-                f"{model.model.name}: expected a network {expected[0]} -> {expected[1]}, got {shapes[0]} -> {shapes[1]}"
+                f"{found.name}: expected a network {expected[0]} -> {expected[1]}, got {shapes[0]} -> {shapes[1]}"
             )
         for name, count in (("input", width), ("output", len(model.columns))):
             scale, shift = getattr(model, f"{name}_scale"), getattr(model, f"{name}_shift")
             if scale.shape != (count,) or shift.shape != (count,):
                 raise ValueError(
-                    f"{model.model.name}: expected {name} scale and shift of shape ({count},), got {scale.shape} "
+                    f"{found.name}: expected {name} scale and shift of shape ({count},), got {scale.shape} "
                     f"and {shift.shape}"
                 )
     return length

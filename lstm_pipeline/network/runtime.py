@@ -7,9 +7,11 @@ import hashlib
 import logging
 import os
 import threading
+from pathlib import Path
 
 _lock = threading.Lock()
 _configured = False
+_USUAL_MEMORY = 2**32  # where the system does not say how much there is
 
 
 def configure(threads: int | None = None) -> None:
@@ -56,6 +58,25 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """Bytes of memory that this process may still take: what the system has left, and a container's limit."""
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        free = 1024 * int(lines["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):  # not Linux
+        return _USUAL_MEMORY
+    limit, used = (_number_in(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
+    return free if limit is None or used is None else max(0, min(free, limit - used))
+
+
+def _number_in(path: Path) -> int | None:
+    """The number in a file of the kernel; None: there is no such file, or no limit."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _set_threads(threads: int) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
 from lstm_pipeline.network import fused
+from lstm_pipeline.network.constants import MemberConstants
 
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
-class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
+class SegmentNetwork(MemberConstants):
     """SegRNN (Lin et al. 2023) with an LSTM: reads each feature separately, all with the same weights.
 
     A window is cut into segments; each is projected to the LSTM's width and is one of its steps. The state after the
@@ -39,6 +40,8 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
     Returns:
         (B, C, T)
     """
+
+    member_constants: ClassVar = {"targets": "targets"}
 
     def __init__(
         self,
@@ -96,15 +99,15 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
             self.take_up.build((None, read, self.units))
 
     def call(self, series: Any, training: bool = False) -> Any:
-        read = series if self.context else tf.gather(series, self.targets, axis=-1)  # (B, L, F)
+        read = series if self.context else tf.gather(series, self.constant("targets"), axis=-1)  # (B, L, F)
         features, targets = read.shape[-1], len(self.targets)
         by_feature = tf.transpose(read[:, -self.in_segments * self.segment_length :], [0, 2, 1])  # (B, F, S · w)
         segments = tf.reshape(by_feature, [-1, self.in_segments, self.segment_length])  # (B · F, S, w)
         _, output, carry = self.lstm(self.embed(segments))  # (B · F, U)
         if self.context:
             output, carry = (tf.reshape(state, [-1, features, self.units]) for state in (output, carry))
-            output = tf.gather(output, self.targets, axis=1) + self._context(output)  # (B, T, U)
-            carry = tf.gather(carry, self.targets, axis=1)
+            output = tf.gather(output, self.constant("targets"), axis=1) + self._context(output)  # (B, T, U)
+            carry = tf.gather(carry, self.constant("targets"), axis=1)
             output, carry = (tf.reshape(state, [-1, self.units]) for state in (output, carry))  # (B · T, U)
         decoded = self.drop(self._decode(output, carry), training=training)  # (B, T, M, U)
         rows = tf.reshape(self.project(decoded), [-1, targets, self.out_segments * self.out_length])
@@ -114,7 +117,7 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
         """What attention adds to the states of the targets: (B, F, U) -> (B, T, U)."""
         names = tf.convert_to_tensor(self.feature)[None]  # (1, F, U - U/2)
         named = tf.concat([states, tf.repeat(names, tf.shape(states)[0], axis=0)], axis=-1)
-        queries = self.ask(tf.gather(named, self.targets, axis=1))  # (B, T, U)
+        queries = self.ask(tf.gather(named, self.constant("targets"), axis=1))  # (B, T, U)
         scores = tf.matmul(queries, self.key(named), transpose_b=True) / self.units**0.5  # (B, T, F)
         return self.take_up(tf.matmul(tf.nn.softmax(scores), self.answer(named)))
 
@@ -132,7 +135,7 @@ class SegmentNetwork(keras.layers.Layer):  # type: ignore[misc]
     def _queries(self) -> Any:
         """The embedding of each segment of each target: (T, M, U)."""
         names = tf.convert_to_tensor(self.feature)
-        names = tf.gather(names, self.targets) if self.context else names  # (T, U - U/2)
+        names = tf.gather(names, self.constant("targets")) if self.context else names  # (T, U - U/2)
         feature = tf.repeat(names[:, None], self.out_segments, axis=1)  # (T, M, U - U/2)
         position = tf.repeat(tf.convert_to_tensor(self.position)[None], len(self.targets), axis=0)  # (T, M, U/2)
         return tf.concat([position, feature], axis=-1)

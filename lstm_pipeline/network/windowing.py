@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from lstm_pipeline.network.constants import MemberConstants
 
 _SMALLEST_SPREAD = 1e-5  # as in RevIN; squared units
 
@@ -68,12 +70,14 @@ class NormalizeWindow(_Windowing):
 
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
-class RestoreLevel(_Windowing):
+class RestoreLevel(_Windowing, MemberConstants):
     """Restores the level and spread of the window on a forecast: (B, C, T), (B, L, D) -> (B, C, T).
 
     Args:
         target_columns: (T,) the columns of the window that are forecast.
     """
+
+    member_constants: ClassVar = {"target_columns": "target_columns"}
 
     def __init__(self, kind: str, feature_count: int, season: int, target_columns: list[int], **kwargs: Any) -> None:
         super().__init__(kind, feature_count, season, **kwargs)
@@ -81,10 +85,10 @@ class RestoreLevel(_Windowing):
 
     def call(self, forecast: Any, window: Any) -> Any:
         level = self.level(window, window.shape[1], forecast.shape[1])  # (B, C or 1, F)
-        spread = self.spread(window)
+        spread, targets = self.spread(window), self.constant("target_columns")
         if self.kind == "standard":
-            spread = tf.gather(spread, self.target_columns, axis=-1)
-        return forecast * spread + tf.gather(level, self.target_columns, axis=-1)
+            spread = tf.gather(spread, targets, axis=-1)
+        return forecast * spread + tf.gather(level, targets, axis=-1)
 
     def compute_output_shape(
         self, forecast_shape: tuple[int | None, ...], window_shape: tuple[int | None, ...]
@@ -96,15 +100,17 @@ class RestoreLevel(_Windowing):
 
 
 @keras.saving.register_keras_serializable(package="lstm_pipeline")
-class Columns(keras.layers.Layer):  # type: ignore[misc]
+class Columns(MemberConstants):
     """Selects columns: (B, L, D) -> (B, L, T)."""
+
+    member_constants: ClassVar = {"columns": "columns"}
 
     def __init__(self, columns: list[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.columns = list(columns)
 
     def call(self, window: Any) -> Any:
-        return tf.gather(window, self.columns, axis=-1)
+        return tf.gather(window, self.constant("columns"), axis=-1)
 
     def compute_output_shape(self, window_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*window_shape[:-1], len(self.columns))

@@ -95,7 +95,7 @@ def test_what_is_scored_is_within_the_bounds() -> None:
     ensemble = bounded(dataset, FALLING, {"load": (0, None)})
     rolled = roll_held_out(dataset, ensemble, HORIZON)
     assert rolled.method("network")[..., 0].min() == 0
-    one_step = forecast_one_step(dataset, ensemble.models[0])[1]
+    one_step = forecast_one_step(dataset, ensemble.models)[0][1]
     assert one_step[:, 0].max() == 0  # of `load`; all are negative without the bound
     found = evaluate(dataset, ensemble, HORIZON, levels=(80,))
     tested = rolled.at(rolled.within(dataset.split.test, dataset.split.rows))

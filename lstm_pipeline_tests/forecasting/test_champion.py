@@ -15,9 +15,10 @@ import pytest
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.forecasting.calibration import METHODS
-from lstm_pipeline.forecasting.champion import Comparison, Contender, compare, first_unseen, verdict
+from lstm_pipeline.forecasting.champion import Comparison, Contender, compare, verdict
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble
+from lstm_pipeline.forecasting.unseen import first_unseen
 from lstm_pipeline.spec.automation import Promote
 from lstm_pipeline.statistics import scaled_rmse
 from lstm_pipeline_tests.mill import (

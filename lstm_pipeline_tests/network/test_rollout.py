@@ -118,7 +118,7 @@ def test_known_values_belong_to_the_row_of_their_step():
 
 
 def test_many_origins_at_once_are_the_same_as_one_by_one(monkeypatch):
-    monkeypatch.setattr(rollout, "inference_batch", lambda length: 3)  # chunks of 3, 3 and 1
+    monkeypatch.setattr(rollout, "inference_batch", lambda *_: 3)  # chunks of 3, 3 and 1
     members, _, known_columns = two_members()
     roll = RollOut(members, known_columns, 5)
     windows = GENERATOR.normal(size=(7, LENGTH, 5)).astype(np.float32)

@@ -71,7 +71,7 @@ def test_losses_by_hand_over_all_observed_targets(name):
 
 
 def test_validation_averages_exactly_over_a_last_partial_batch(monkeypatch):
-    monkeypatch.setattr(training, "inference_batch", lambda length: 3)  # 8 windows: 3 + 3 + 2
+    monkeypatch.setattr(training, "inference_batch", lambda *_: 3)  # 8 windows: 3 + 3 + 2
     data, weights = with_gaps(tiny_data()), random_weights()
     history = train_tiny(tiny_options(**STILL), linear_network(weights), data)
     assert history.val_loss[0] == pytest.approx(numpy_loss(data, weights, data.validation_starts, np.square), rel=1e-5)

@@ -72,8 +72,8 @@ def forecast_held_out(
     say("forecasting every held-out row one step ahead")
     residuals = {
         name: residuals_of(values, dataset.season)
-        for model in ensemble.models
-        for name, values in evaluate_one_step(dataset, model).residuals.items()
+        for each in evaluate_one_step(dataset, ensemble.models)
+        for name, values in each.residuals.items()
     }
     rows = slice(split.test, split.rows)
     return HeldOut(
