@@ -90,7 +90,7 @@ def test_everything_then_one_group(project: Project) -> None:
     pinned = {m.model_name: m.version for m in project.registry.ensemble_record("v2").metadata.individual_models}
     assert pinned == {"energy": "v1", "water": "v2"}
     after = stored(project)
-    frames = ("cleaned_data.parquet", "model_metadata.parquet", "latest.json")
+    frames = ("cleaned_data.parquet", "model_metadata.parquet", "latest.json", "training_costs.json")
     assert {path: sha for path, sha in before.items() if not path.endswith(frames)}.items() <= after.items()
     assert "models/tiny-plant/models/energy/v2/model.keras" not in after
 
