@@ -7,7 +7,6 @@ one of several rivals wins; no path leads out of the root.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import hashlib
 import json
 import shutil
@@ -29,6 +28,10 @@ _BLOCK = 1 << 20
 
 PATIENCE = 120.0
 """Seconds to wait for rivals: longer than the lock of a dead process lasts."""
+
+
+MOST_LINES = 200
+"""Entries of a list or an object in JSON that get a line each: nobody reads thousands, and writing them takes long."""
 
 
 class NoFolderError(RegistryError):
@@ -199,25 +202,13 @@ class Store:
                     f"{free / 1e6:,.1f} MB; free some, run `lstm-pipeline prune`, or use another folder"
                 )
 
-    def private_files(self, folder: UPath) -> list[UPath]:
-        """Temporary files and locks at any depth of a folder, which `names` does not show.
-
-        Those of living processes are among them: their age tells them from left-overs.
-        """
-        with self._faults(folder, "listed"):
-            try:
-                found = folder.fs.find(folder.path)
-            except (FileNotFoundError, NotADirectoryError):
-                return []
-        root = len(str(self.root.path))
-        keys = [str(path)[root:].lstrip("/").split("/") for path in found]
-        private = {tuple(key[: index + 1]) for key in keys for index, part in enumerate(key) if PRIVATE.fullmatch(part)}
-        return [self.path(*key) for key in sorted(private)]
-
-    def files(self, folder: UPath) -> list[StoredFile]:
+    def files(self, folder: UPath, *, private: bool = False) -> list[StoredFile]:
         """Every file at any depth of a folder, in the order of their paths; empty if the folder does not exist.
 
         It takes one listing, or one request for a thousand files of an object store, and reads nothing.
+
+        Args:
+            private: with temporary files and locks, which are else left out.
 
         Raises:
             NoFolderError: there is a file in its place.
@@ -225,7 +216,7 @@ class Store:
         with self._faults(folder, "listed"):
             try:
                 if self.local:
-                    return sorted(walked(str(folder.path), ()))
+                    return sorted(walked(str(folder.path), private=private))
                 found = folder.fs.find(folder.path, detail=True)
             except FileNotFoundError:
                 return []
@@ -243,13 +234,7 @@ class Store:
             )
             for path, entry in found.items()
         ]
-        return sorted(file for file in files if not any(PRIVATE.fullmatch(part) for part in file.parts))
-
-    def written(self, path: UPath) -> dt.datetime | None:
-        """When the newest file in a folder was written, in UTC; None if it holds no file."""
-        with self._faults(path, "read"):
-            found = path.fs.find(path.path, detail=True).values()
-        return max((time_of(entry) for entry in found), default=None)
+        return sorted(file for file in files if private or not any(map(PRIVATE.fullmatch, file.parts)))
 
     def remove_all(self, path: UPath) -> None:
         """Removes a file, or a folder with everything in it."""
@@ -349,8 +334,23 @@ def sha256(data: bytes) -> str:
 
 
 def to_json(data: Any) -> bytes:
-    """JSON as it is stored: readable, keys in their order, NaN refused."""
-    return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """JSON as it is stored: readable, keys in their order, NaN refused; what has very many entries is on one line."""
+    return (_lines(data, "\n") + "\n").encode()
+
+
+def _lines(value: Any, end: str) -> str:
+    """A value as JSON, indented below `end`, the line end of its last line."""
+    if isinstance(value, dict | list) and 0 < len(value) <= MOST_LINES:
+        inner = end + "  "
+        if isinstance(value, list):
+            return "[" + ",".join(inner + _lines(item, inner) for item in value) + end + "]"
+        named = (f"{_on_one_line(str(key))}: {_lines(item, inner)}" for key, item in value.items())
+        return "{" + ",".join(inner + line for line in named) + end + "}"
+    return _on_one_line(value)
+
+
+def _on_one_line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def from_json(data: bytes, path: object) -> Any:
