@@ -158,7 +158,7 @@ class Candidates:
         """
         if pointer.published is not None or pointer.refused:
             return False
-        return not self._store.exists(self._layout.refused(group, pointer.run_id))
+        return self._store.find(self._layout.refused(group, pointer.run_id)) is None
 
     def mark_published(self, group: str, run_id: str, version: str) -> None:
         """Notes that a candidate is in a version, unless a newer candidate has taken its place."""

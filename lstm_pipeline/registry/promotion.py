@@ -153,10 +153,13 @@ class Promotion:
             for attempt in range(ATTEMPTS):
                 time.sleep(random.uniform(0, BACK_OFF) * attempt)
                 earlier = self._repeats.published(run, lost_turn=attempt > 0)
+                self._make_good(earlier)
                 new = {group: model for group, model in trained.items() if not earlier.has(model)}
                 proposal = self._propose(groups, new)
-                if earlier.version and not proposal.challengers:
-                    return self._repeated(earlier)
+                if earlier.versions and not proposal.challengers:
+                    version = self._versions.load(earlier.versions[0].version)
+                    decided = list(version.record.metadata.decisions)
+                    return Publication(version, decided, is_new=False, repeated=True)
                 decisions = decide(proposal.challengers, self.in_use) if decide and proposal.challengers else []
                 still_mine = partial(self._still_mine, held, proposal, new)
                 done = self._carry_out(proposal, decisions, score, run, still_mine)
@@ -264,28 +267,19 @@ class Promotion:
         """Notes which candidates a version has: group → run that trained it."""
         each(lambda group: self._candidates.mark_published(group, models[group], version), models, "noting promotions")
 
-    def _repeated(self, earlier: Earlier) -> Publication:
-        """What an earlier attempt published, with the notes that it may not have come to."""
-        assert earlier.version is not None
-        version = self._versions.load(earlier.version)
-        metadata = version.record.metadata
-        own = {
-            pinned.model_name: pinned.run_id
-            for pinned in metadata.individual_models
-            if pinned.version == metadata.version
-        }
-        self._mark_published(metadata.version, own)
+    def _make_good(self, earlier: Earlier) -> None:
+        """Notes what became of the models of earlier attempts, which may have died before they did."""
         published = self._published_by_run()
-        self._mark_refused(
-            [
+        for pins in earlier.versions:
+            new = [pinned for pinned in pins.individual_models if pinned.version == pins.version]
+            self._mark_published(pins.version, {pinned.model_name: pinned.run_id for pinned in new})
+            refused = [
                 decision
-                for decision in metadata.decisions
-                if not decision.promoted
-                and (decision.group, decision.run_id) not in published
-                and self._candidates.pending_run(decision.group) == decision.run_id
+                for decision in pins.decisions
+                if not decision.promoted and (decision.group, decision.run_id) not in published
             ]
-        )
-        return Publication(version, list(metadata.decisions), is_new=False, repeated=True)
+            waiting = each(lambda one: self._candidates.pending_run(one.group) == one.run_id, refused)
+            self._mark_refused([decision for decision, waits in zip(refused, waiting, strict=True) if waits])
 
     def _publish(
         self,

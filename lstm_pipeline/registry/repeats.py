@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from lstm_pipeline.registry.models import DamagedRecord, StoredModel
+from lstm_pipeline.registry.records import Pins
 from lstm_pipeline.registry.versions import Versions
 
 
@@ -21,21 +23,25 @@ class PublishingRun:
     repeats: tuple[str, ...] = ()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Earlier:
     """What the attempts before a run have published.
 
     Attributes:
-        version: the newest version that one of them published; None if there is none.
-        judged: (group, training run) of every model that one of their versions has, or that they refused.
+        versions: that they published, the newest first.
     """
 
-    version: str | None = None
-    judged: set[tuple[str, str]] = field(default_factory=set)
+    versions: list[Pins]
+
+    @cached_property
+    def _judged(self) -> set[tuple[str, str]]:
+        """(group, training run) of every model that one of the versions has, or that was refused for it."""
+        pinned = {(model.model_name, model.run_id) for pins in self.versions for model in pins.individual_models}
+        return pinned | {(decision.group, decision.run_id) for pins in self.versions for decision in pins.decisions}
 
     def has(self, model: StoredModel) -> bool:
         """Whether an earlier attempt has decided about a model."""
-        return (model.group, model.run_id) in self.judged
+        return (model.group, model.run_id) in self._judged
 
 
 class Repeats:
@@ -51,16 +57,12 @@ class Repeats:
             lost_turn: another publisher took this one's turn. It may be a run that repeats this one, because this one
                 was paused for so long that it was taken for dead.
         """
-        found = Earlier()
+        found: list[Pins] = []
         if not run.repeats and not lost_turn:
-            return found
+            return Earlier(found)
         for version in reversed(self._versions.names()):
             with suppress(DamagedRecord):  # what cannot be read was not published by a run that is being repeated now
                 pins = self._versions.pins(version)
-                attempts = {pins.run_id, *pins.repeats}
-                if attempts.isdisjoint(run.repeats) and run.run_id not in pins.repeats:
-                    continue
-                found.version = found.version or version
-                found.judged |= {(pinned.model_name, pinned.run_id) for pinned in pins.individual_models}
-                found.judged |= {(decision.group, decision.run_id) for decision in pins.decisions}
-        return found
+                if run.run_id in pins.repeats or not {pins.run_id, *pins.repeats}.isdisjoint(run.repeats):
+                    found.append(pins)
+        return Earlier(found)

@@ -58,8 +58,11 @@ class ObjectFiles:
             path.fs.put_file(str(complete), path.path)
 
     def read(self, path: UPath) -> bytes:
-        """A file's content as of one moment: of a file that is being replaced, either the old or the new content."""
-        return b"".join(self.pieces(path))
+        """A file's content in one request: of a file that is being replaced, either the old or the new content."""
+        if not hasattr(path.fs, "call_s3"):
+            return bytes(path.fs.cat_file(path.path))
+        content, _, _ = self._get(path, {})
+        return content
 
     def pieces(self, path: UPath) -> Iterator[bytes]:
         """A file's content in pieces, all as of the same moment. A file of one piece takes one request.
@@ -69,14 +72,18 @@ class ObjectFiles:
             FileExpired: it was replaced after its first piece had been read.
         """
         if not hasattr(path.fs, "call_s3"):
-            yield path.fs.cat_file(path.path)
+            yield self.read(path)
             return
-        bucket, key, _ = path.fs.split_path(path.path)
         start, size, etag = 0, 1, ""
         while start < size:
-            piece, size, etag = sync(path.fs.loop, _get_piece, path.fs, (bucket, key), start, etag)
+            wanted = {"Range": f"bytes={start}-{start + PIECE - 1}", **({"IfMatch": etag} if etag else {})}
+            piece, size, etag = self._get(path, wanted)
             yield piece
             start += len(piece)
+
+    def _get(self, path: UPath, wanted: dict[str, str]) -> tuple[bytes, int, str]:
+        bucket, key, _ = path.fs.split_path(path.path)
+        return sync(path.fs.loop, _get_piece, path.fs, bucket, key, wanted)  # type: ignore[no-any-return]
 
     def remove(self, path: UPath) -> None:
         """Removes a file, if it exists."""
@@ -250,20 +257,17 @@ def _get_with_etag(path: UPath) -> tuple[bytes | None, str | None]:
         return None, None
 
 
-async def _get_piece(fs: Any, place: tuple[str, str], start: int, etag: str) -> tuple[bytes, int, str]:
-    """A piece of an object, read again if it breaks off; the size and the entity tag of the whole object.
+async def _get_piece(fs: Any, bucket: str, key: str, wanted: dict[str, str]) -> tuple[bytes, int, str]:
+    """An object or a piece of it, read again if it breaks off; the size and the entity tag of the whole object.
 
     Args:
-        place: bucket and key.
-        etag: which the object must still have; empty for the first piece.
+        wanted: which range, and which entity tag the object must still have; empty for the whole object.
     """
     from s3fs.core import _error_wrapper
     from s3fs.utils import FileExpired
 
-    wanted = {"Range": f"bytes={start}-{start + PIECE - 1}", **({"IfMatch": etag} if etag else {})}
-
     async def attempt() -> tuple[bytes, int, str]:
-        answer = await fs._call_s3("get_object", Bucket=place[0], Key=place[1], **wanted)
+        answer = await fs._call_s3("get_object", Bucket=bucket, Key=key, **wanted)
         async with answer["Body"] as body:
             piece: bytes = await body.read()
         size = str(answer.get("ContentRange", "")).rpartition("/")[2]
@@ -272,10 +276,10 @@ async def _get_piece(fs: Any, place: tuple[str, str], start: int, etag: str) -> 
     try:
         return await _error_wrapper(attempt, retries=fs.retries)  # type: ignore[no-any-return]
     except OSError as error:
-        if _code(error) in ("InvalidRange", "416"):  # what a store says of an empty object
-            return b"", 0, etag
-        if etag and _failed_condition(error):
-            raise FileExpired(filename="/".join(place), e_tag=etag) from error
+        if "Range" in wanted and _code(error) in ("InvalidRange", "416"):  # what a store says of an empty object
+            return b"", 0, ""
+        if "IfMatch" in wanted and _failed_condition(error):
+            raise FileExpired(filename=f"{bucket}/{key}", e_tag=wanted["IfMatch"]) from error
         raise
 
 

@@ -28,12 +28,6 @@ from lstm_pipeline_tests.stubs import (
 STEPS = ("read", "find", "files", "write", "copy", "create", "digest", "names", "upload", "exists", "remove")
 
 
-@pytest.fixture(autouse=True)
-def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the k-th operation is the same one in every attempt."""
-    monkeypatch.setattr(parallel, "WORKERS", 1)
-
-
 class Crash(BaseException):
     """No `except` of the package may catch it, as it cannot catch a power cut."""
 
@@ -57,6 +51,7 @@ def crash_at(number: int, *, after: bool) -> Iterator[list[str]]:
         return call
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "WORKERS", 1)  # so that the k-th operation is the same one in every attempt
         for name in STEPS:
             patch.setattr(Store, name, crashing(name, getattr(Store, name)))
         yield made

@@ -33,6 +33,7 @@ from lstm_pipeline.orchestration.keys import BUCKET as BUCKET_KEY
 from lstm_pipeline.orchestration.keys import WRITE_MODE
 from lstm_pipeline.orchestration.runs import run_project
 from lstm_pipeline.projects.project import load_project
+from lstm_pipeline.registry import tables
 from lstm_pipeline.storage import disk
 from lstm_pipeline.storage.store import Store
 from lstm_pipeline_tests.stubs import BUCKET, GROUPS, PROJECT, SCORE, make_registry, publish, refusing, save_candidate
@@ -64,6 +65,12 @@ def save(uri: str) -> None:
 
 def publish_candidates(uri: str) -> None:
     publish(make_registry(uri))
+
+
+def publish_long_record(uri: str) -> None:
+    """A version with a file of tables beside its record."""
+    tables.SHORT = 10
+    publish_candidates(uri)
 
 
 def refuse_power(uri: str) -> None:
