@@ -1,4 +1,4 @@
-"""A publisher or a worker killed (SIGKILL) at its work, and its run done again: nothing is half, nothing comes twice."""
+"""A publisher or a worker is killed (SIGKILL) and its run done again: nothing is half, and nothing comes twice."""
 
 from __future__ import annotations
 
