@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,7 +84,8 @@ class ModelFiles:
     def __init__(self, store: Store, layout: Layout) -> None:
         self.store = store
         self.layout = layout
-        self._parsed: dict[str, Any] = {}
+        self._parsed: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
 
     def load(self, folder: UPath) -> StoredModel:
         """The model whose files are in a folder.
@@ -136,12 +139,13 @@ class ModelFiles:
         path = model.folder / name
         content = self.store.read(path)
         digest = sha256(content)
-        found = self._parsed.get(digest)
-        if found is None:
-            found = from_json(content, path)
-            while len(self._parsed) >= PARSED_KEPT:
-                self._parsed.pop(next(iter(self._parsed)), None)
-            self._parsed[digest] = found
+        with self._lock:
+            found = self._parsed.get(digest)
+            if found is None:
+                found = self._parsed[digest] = from_json(content, path)
+            self._parsed.move_to_end(digest)
+            while len(self._parsed) > PARSED_KEPT:
+                self._parsed.popitem(last=False)
         return found
 
     @contextmanager

@@ -269,6 +269,8 @@ class Promotion:
 
     def _make_good(self, earlier: Earlier) -> None:
         """Notes what became of the models of earlier attempts, which may have died before they did."""
+        if not earlier.versions:
+            return
         published = self._published_by_run()
         for pins in earlier.versions:
             new = [pinned for pinned in pins.individual_models if pinned.version == pins.version]
