@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,7 +79,7 @@ class TrainingPlan:
     Attributes:
         dataset: the data.
         kinds: the kinds of groups, those with the most groups first.
-        measured: how many of them were measured; the others are taken to be like these on average.
+        measured: how many of them were measured; the others are reckoned from these.
         seconds_most, seconds: of a group on average, if all epochs are trained, and with the epochs that are expected.
         epochs: that a network is expected to take, and the most that it can.
         known_epochs: whether the former is what an earlier training took.
@@ -163,10 +163,11 @@ def plan_training(project: Project, dataset: Dataset, wishes: Wishes) -> Trainin
     measured_before = known.start_seconds if known else None
     start = measured_before or (wishes.start or (lambda: START_SECONDS))()
     found = _measure(project, dataset, kinds, wishes.say)
-    measured = [kind for kind in kinds if kind.groups in found]
-    most = _mean(measured, lambda kind: found[kind.groups].seconds([each.epochs for each in kind.networks]))
+    count_measured = len(found)
+    found |= {kind.groups: _guessed(dataset, kind, kinds, found) for kind in kinds if kind.groups not in found}
+    most = _mean(kinds, lambda kind: found[kind.groups].seconds([each.epochs for each in kind.networks]))
     expected = _mean(
-        measured, lambda kind: found[kind.groups].seconds([each.epochs * (share or 1.0) for each in kind.networks])
+        kinds, lambda kind: found[kind.groups].seconds([each.epochs * (share or 1.0) for each in kind.networks])
     )
     most, expected = _within_budget(step, most, count), _within_budget(step, expected, count)
     chosen = wishes.per_run or step.groups_per_run
@@ -176,7 +177,7 @@ def plan_training(project: Project, dataset: Dataset, wishes: Wishes) -> Trainin
     return TrainingPlan(
         dataset=dataset,
         kinds=kinds,
-        measured=len(measured),
+        measured=count_measured,
         seconds_most=most,
         seconds=expected,
         epochs=(step.epochs * (share or 1.0), step.epochs),
@@ -187,7 +188,7 @@ def plan_training(project: Project, dataset: Dataset, wishes: Wishes) -> Trainin
         better=now if chosen is None and now != per_run else None,
         workers=wishes.workers or cores(),
         memory=memory and max(memory, known.peak_bytes if known else 0),
-        size=int(_mean(measured, lambda kind: float(found[kind.groups].size)) * count),
+        size=int(_mean(kinds, lambda kind: float(found[kind.groups].size)) * count),
     )
 
 
@@ -240,6 +241,26 @@ def _measure(
     return found
 
 
+def _guessed(
+    dataset: Dataset, kind: Kind, kinds: Sequence[Kind], found: Mapping[tuple[str, ...], Measured]
+) -> Measured:
+    """What a kind takes that was not measured: epochs by the operations of their networks, the rest as the others."""
+    known = [each for each in kinds if each.groups in found]
+    seconds = sum(sum(found[each.groups].epoch) for each in known)
+    rate = seconds / sum(sum(_epoch_operations(dataset, each)) for each in known)
+    return Measured(
+        fixed=_mean(known, lambda each: found[each.groups].fixed),
+        epoch=tuple(rate * operations for operations in _epoch_operations(dataset, kind)),
+        refits=any(network.options.refit for network in kind.networks),
+        size=int(_mean(known, lambda each: float(found[each.groups].size))),
+    )
+
+
+def _epoch_operations(dataset: Dataset, kind: Kind) -> list[float]:
+    pairs = zip(kind.networks, kind.windows, strict=True)
+    return [_operations(dataset, network) * count for network, count in pairs]
+
+
 def measure_kind(project: Project, dataset: Dataset, kind: Kind) -> Measured:
     """Trains a group for a few epochs of a few batches, with everything around it, and stores it in a folder that goes.
 
@@ -287,10 +308,22 @@ def _short(step: TrainingStep) -> TrainingStep:
 
 def _batches(dataset: Dataset, network: Variant) -> int:
     """How many batches of a network are measured: as many as take a second or two."""
+    return int(min(_MOST_BATCHES, max(_FEWEST_BATCHES, _WORK / (_operations(dataset, network) * network.batch_size))))
+
+
+def _operations(dataset: Dataset, network: Variant) -> float:
+    """About how many floating point operations a network takes to learn from a window: those of its LSTM layers."""
     options, width = network.options, len(dataset.series.names) + len(dataset.known)
-    units = options.units * (2 if options.bidirectional else 1) * options.num_layers
-    cells = network.batch_size * network.sequence_length * (width + options.segment_units) * (units + 8)
-    return int(min(_MOST_BATCHES, max(_FEWEST_BATCHES, _WORK / (24 * cells))))
+    chosen, ways = options.chosen_network, 2 if options.bidirectional else 1
+    steps, products = network.sequence_length, 0.0
+    if chosen in ("joint", "both"):
+        first, later = width + options.units, (ways + 1) * options.units
+        products += steps * ways * options.units * (first + (options.num_layers - 1) * later)
+    if chosen in ("segments", "both", "segments_and_features"):
+        products += steps * width * options.segment_units * (1 + options.segment_units / options.segment_length)
+    if chosen in ("features", "segments_and_features"):
+        products += width * options.feature_units * (steps + options.feature_units)
+    return 24 * options.members * max(products, float(steps * width))  # four gates; forwards, and twice backwards
 
 
 def _mean(kinds: Sequence[Kind], value: Callable[[Kind], float]) -> float:

@@ -19,6 +19,7 @@ from lstm_pipeline.errors import PipelineError, TrainingError
 from lstm_pipeline.forecasting.rolling import evenly_spread
 from lstm_pipeline.forecasting.tasks import TrainingRun, TrainingTask, prepare, untrained, varied
 from lstm_pipeline.forecasting.variants import Variant, variants_of
+from lstm_pipeline.network.gradients import forgotten_gradients
 from lstm_pipeline.network.runtime import cores
 from lstm_pipeline.registry import VariantRecord
 from lstm_pipeline.statistics import fit_blend
@@ -154,7 +155,8 @@ class _Trainer:
         if place and variant.epochs and self._deadline is not None and time.monotonic() >= self._deadline:
             return TrainingError("the time budget was used up")
         try:
-            return self._train(variant)
+            with forgotten_gradients():
+                return self._train(variant)
         except PipelineError as error:
             return error
         finally:

@@ -12,6 +12,7 @@ import numpy as np
 from lstm_pipeline.arrays import Float64, Integers
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.forecasting.dataset import Dataset
+from lstm_pipeline.network.gradients import forgotten_gradients
 from lstm_pipeline.network.runtime import group_seed
 from lstm_pipeline.registry import Registry
 from lstm_pipeline.spec import ModelOptions, TrainingStep
@@ -220,5 +221,6 @@ def refitted(task: TrainingTask, batch_size: int, log: TrainingLog, on_pause: Ca
     if not log.best_epoch:  # a linear map
         return network
     settings = TrainingSettings(log.best_epoch, None, batch_size, task.seed, rates=log.learning_rate)
-    train(network, data, task.options, settings, on_pause=on_pause)
+    with forgotten_gradients():
+        train(network, data, task.options, settings, on_pause=on_pause)
     return network

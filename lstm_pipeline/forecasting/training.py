@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import importlib.metadata
 import platform
 import tempfile
@@ -85,6 +86,8 @@ def train_groups(run: TrainingRun, groups: Sequence[str]) -> dict[str, StoredMod
             return train_group(stoppable, group)
         except PipelineError as error:
             return error
+        finally:
+            gc.collect()  # networks and their graphs are circles, megabytes each, which Python would keep for a while
 
     with ThreadPoolExecutor(max_workers=workers) as pool:
         try:

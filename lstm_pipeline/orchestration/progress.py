@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from lstm_pipeline.monitoring import Verdict
     from lstm_pipeline.network.training import EpochReport
 
-LINES = 20
-"""At most so many log lines per group: the event log is kept for ever."""
+LINES, LINES_IN_ALL = 20, 400
+"""About so many log lines per group, and of all groups of a run at most: the event log is kept for ever."""
 
 
 class Progress(Protocol):
@@ -33,10 +33,13 @@ class LogProgress(dg.ConfigurableResource[Any]):
     """Writes some of the epochs of a training to the run's log."""
 
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+    _groups: set[str] = PrivateAttr(default_factory=set)
 
     def on_epoch(self, log: dg.DagsterLogManager, group: str, report: EpochReport) -> None:
-        """Logs the first epoch, the last, and some evenly spread between them."""
-        every = max(1, report.epochs // LINES)
+        """Logs the first epoch, the last, and some evenly spread between them: the fewer, the more groups there are."""
+        self._groups.add(group)
+        lines = min(LINES, max(1, LINES_IN_ALL // len(self._groups)))
+        every = max(1, report.epochs // lines)
         if report.epoch % every and report.epoch not in (1, report.epochs):
             return
         best = ", best so far" if report.improved else ""

@@ -56,6 +56,9 @@ from lstm_pipeline.tracking import TrackedTraining, track_version, tracked
 from lstm_pipeline.verification import score_issued
 from lstm_pipeline.wording import counted, listed, number
 
+MOST_TOLD = 20
+"""Groups that the line about a finished training tells of."""
+
 
 @dataclass(frozen=True)
 class Made:
@@ -192,6 +195,8 @@ def summary(models: Mapping[str, StoredModel], seconds: float) -> str:
             *reporting.made_of(metadata.variants),
         ]
         told.append(", ".join(said))
+    if len(told) > MOST_TOLD:
+        told = [*told[:MOST_TOLD], "…"]
     return f"trained {counted(len(models), 'group')} in {seconds:.1f} s ({'; '.join(told)})"
 
 

@@ -52,7 +52,8 @@ def plan_notes(plan: TrainingPlan) -> list[str]:
         )
     if plan.measured < len(plan.kinds):
         notes.append(
-            f"{plan.measured} of {len(plan.kinds)} kinds of groups were measured; the others are taken to be like them."
+            f"{plan.measured} of {len(plan.kinds)} kinds of groups were measured, as many as time allowed; the "
+            "others are reckoned from their size."
         )
     if plan.better is not None:
         notes.append(

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from lstm_pipeline.cli import cli
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.forecasting import TrainingPlan
+from lstm_pipeline.forecasting import TrainingPlan, planning
 from lstm_pipeline.forecasting.planning import Measured, Wishes, kinds_of, plan_training
 from lstm_pipeline.reporting import plan_notes, plan_table
 from lstm_pipeline_tests.forecasting.test_costs import costs
@@ -66,7 +66,8 @@ def test_what_is_said() -> None:
     assert "groups_per_run: 8" in notes
 
 
-def test_a_tiny_project(tmp_path: Path) -> None:
+def test_a_tiny_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "PATIENCE", 600.0)
     project = tiny_project(tmp_path, epochs=10)
     dataset = built(project)
     kinds = kinds_of(project, dataset)
@@ -81,10 +82,16 @@ def test_a_tiny_project(tmp_path: Path) -> None:
     assert 10_000 < plan.size < 10**7
 
     project.registry.keep_costs(costs(4.0, 1.0).model_copy(update={"epochs": 5.0, "most_epochs": 10}))
+    monkeypatch.setattr(planning, "measure_kind", lambda *_: Measured(3.0, (0.5,), False, 10**6))
     again = plan_training(project, dataset, Wishes(per_run=2))
     assert (again.epochs, again.known_epochs, again.start_seconds) == ((5.0, 10), True, 4.0)
-    assert again.seconds < again.seconds_most
-    assert again.runs == [2]
+    assert (again.seconds, again.seconds_most) == (3 + 5 * 0.5, 3 + 10 * 0.5)
+    assert (again.runs, again.size) == ([2], 2 * 10**6)
+
+    monkeypatch.setattr(planning, "PATIENCE", -1.0)
+    short = plan_training(project, dataset, Wishes())
+    assert short.measured == 1  # the first kind in any case
+    assert "1 of 2 kinds of groups were measured" in " ".join(plan_notes(short))
 
 
 def built(project: Any) -> Any:

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from lstm_pipeline.network import fused, layers
-from lstm_pipeline.network.gradients import gradients_wanted, without_gradients
+from lstm_pipeline.network.gradients import forgotten_gradients, gradients_wanted, without_gradients
 from lstm_pipeline.network.persistence import load_network, save_network
 from lstm_pipeline.network.rollout import RollModel, RollOut
 from lstm_pipeline.network.training import predict_steps
@@ -107,3 +107,30 @@ def test_no_graph_outlives_the_network_that_was_loaded(tmp_path: Path) -> None:
     for _ in range(3):
         forecast(path)
     assert graphs() == before
+
+
+def test_what_a_trace_registers_is_forgotten_and_still_runs() -> None:
+    from tensorflow.python.framework import ops
+
+    def names() -> set[str]:
+        return {name for name in ops.gradient_registry.list() if name.startswith("CustomGradient-")}
+
+    @tf.custom_gradient
+    def doubled(x: tf.Tensor) -> Any:
+        return 2 * x, lambda upstream: 3 * upstream  # another gradient than TensorFlow's own
+
+    def slope(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = doubled(x)
+        return tape.gradient(y, x)
+
+    before = names()
+    with forgotten_gradients():
+        compiled = tf.function(slope)
+        assert float(compiled(tf.constant(5.0))) == 3.0
+        assert len(names() - before) == 1
+    assert names() == before
+    assert float(compiled(tf.constant(7.0))) == 3.0
+    assert float(tf.function(slope)(tf.constant(7.0))) == 3.0  # outside, as ever
+    assert len(names() - before) == 1

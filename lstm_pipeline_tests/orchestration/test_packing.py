@@ -18,6 +18,7 @@ from lstm_pipeline.orchestration.coordinator import partitions_of
 from lstm_pipeline.orchestration.packing import ask, groups_per_run
 from lstm_pipeline.projects import Project, load_project
 from lstm_pipeline.registry import Registry
+from lstm_pipeline.storage import to_json
 from lstm_pipeline_tests.forecasting.test_costs import costs
 from lstm_pipeline_tests.orchestration.plant import spec
 
@@ -82,7 +83,7 @@ def test_a_measurement_is_read_strictly(tmp_path: Path, name: str, value: Any) -
     found = costs(10.0, 2.0)
     registry.keep_costs(found)
     assert registry.costs() == found
-    registry.keep_costs(found.model_copy(update={name: value}))
+    registry.store.write(registry.layout.costs, to_json({**found.to_json(), name: value}))
     assert registry.costs() is None
 
 
