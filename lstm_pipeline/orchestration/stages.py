@@ -55,6 +55,9 @@ from lstm_pipeline.tracking import TrackedTraining, track_version, tracked
 from lstm_pipeline.verification import score_issued
 from lstm_pipeline.wording import counted, listed, number
 
+MOST_TOLD = 20
+"""Of more groups, a log's line about a training tells of the first ones."""
+
 
 @dataclass(frozen=True)
 class Made:
@@ -187,7 +190,8 @@ def summary(models: Mapping[str, StoredModel], seconds: float) -> str:
             *reporting.made_of(metadata.variants),
         ]
         told.append(", ".join(said))
-    return f"trained {counted(len(models), 'group')} in {seconds:.1f} s ({'; '.join(told)})"
+    more = f"; … {len(told) - MOST_TOLD:,} more" if len(told) > MOST_TOLD else ""
+    return f"trained {counted(len(models), 'group')} in {seconds:.1f} s ({'; '.join(told[:MOST_TOLD])}{more})"
 
 
 def model_metadata(project: Project, model: StoredModel, log: dg.DagsterLogManager) -> show.Metadata:

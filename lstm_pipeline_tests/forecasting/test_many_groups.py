@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -47,9 +46,8 @@ class Counted(str):
 
 
 @pytest.fixture(autouse=True)
-def _from_zero() -> Iterator[None]:
+def _from_zero() -> None:
     Counted.compared = 0
-    yield
 
 
 def plant(groups: int, **changes: Any) -> tuple[pa.Table, TrainingStep]:
