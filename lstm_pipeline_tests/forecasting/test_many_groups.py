@@ -57,9 +57,9 @@ def plant(groups: int, **changes: Any) -> tuple[pa.Table, TrainingStep]:
     columns |= {name: noise.normal(size=ROWS) for members in named.values() for name in members}
     step = TrainingStep.model_validate(
         {
-            "transform": "regression_training_lstm", "input": "hours", "output": "model_metadata", "timestamp_col": "at",
-            "model_bucket": "models", "project_name": "plant", "feature_groups": named, "sequence_length": 4,
-            "epochs": 1, "models_config": dict.fromkeys(named, TINY), "preset": "documented", **changes,
+            "transform": "regression_training_lstm", "input": "hours", "output": "model_metadata",
+            "timestamp_col": "at", "model_bucket": "models", "project_name": "plant", "feature_groups": named,
+            "sequence_length": 4, "epochs": 1, "models_config": dict.fromkeys(named, TINY), "preset": "documented", **changes,
         }
     )  # fmt: skip
     counted = {Counted(group): [*map(Counted, members)] for group, members in named.items()}
