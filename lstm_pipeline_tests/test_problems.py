@@ -15,6 +15,7 @@ def test_of_many_alike_the_first_are_told_and_the_others_counted_with_their_plac
         Problem(f"models_config.u{n}", f"is no group. Did you mean 'v{n}'? Known groups: v", n) for n in range(1000)
     ]
     other = Problem("epochs", "expected at least 1, found 0", 500)
+    unknown[700] = Problem("models_config.u700", "is no group. Known groups: v", 700)  # no hint, yet of this kind
     problems = [*unknown[:500], other, *unknown[500:]]
     lines = str(SpecError("plant.yaml", problems)).splitlines()
     assert lines[0] == "plant.yaml: 1001 problems"

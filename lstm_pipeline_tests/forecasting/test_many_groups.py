@@ -59,7 +59,8 @@ def plant(groups: int, **changes: Any) -> tuple[pa.Table, TrainingStep]:
         {
             "transform": "regression_training_lstm", "input": "hours", "output": "model_metadata",
             "timestamp_col": "at", "model_bucket": "models", "project_name": "plant", "feature_groups": named,
-            "sequence_length": 4, "epochs": 1, "models_config": dict.fromkeys(named, TINY), "preset": "documented", **changes,
+            "sequence_length": 4, "epochs": 1, "models_config": dict.fromkeys(named, TINY),
+            "preset": "documented", **changes,
         }
     )  # fmt: skip
     counted = {Counted(group): [*map(Counted, members)] for group, members in named.items()}
