@@ -84,7 +84,8 @@ def told(problems: Sequence[Problem]) -> list[str]:
 
 
 def _kind(message: str) -> str:
-    return _VARIABLE.sub("", message.partition(" Did you mean ")[0].partition(" Columns: ")[0])
+    """A message without names, numbers, a hint and a list of what is known."""
+    return _VARIABLE.sub("", re.split(r" (?:Did you mean|Columns:|Known \w+:) ", message)[0])
 
 
 class SpecError(PipelineError):

@@ -57,7 +57,7 @@ from lstm_pipeline.verification import score_issued
 from lstm_pipeline.wording import counted, listed, number
 
 MOST_TOLD = 20
-"""Groups that the line about a finished training tells of."""
+"""Of more groups, a log's line about a training tells of the first ones."""
 
 
 @dataclass(frozen=True)
@@ -195,9 +195,8 @@ def summary(models: Mapping[str, StoredModel], seconds: float) -> str:
             *reporting.made_of(metadata.variants),
         ]
         told.append(", ".join(said))
-    if len(told) > MOST_TOLD:
-        told = [*told[:MOST_TOLD], "…"]
-    return f"trained {counted(len(models), 'group')} in {seconds:.1f} s ({'; '.join(told)})"
+    more = f"; … {len(told) - MOST_TOLD:,} more" if len(told) > MOST_TOLD else ""
+    return f"trained {counted(len(models), 'group')} in {seconds:.1f} s ({'; '.join(told[:MOST_TOLD])}{more})"
 
 
 def model_metadata(project: Project, model: StoredModel, log: dg.DagsterLogManager) -> show.Metadata:

@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lstm_pipeline.reporting.terminal import SHOWN_ROWS
 from lstm_pipeline.spec import duration_text
 from lstm_pipeline.wording import counted, number
 
@@ -67,11 +68,14 @@ def _lines(status: Status) -> Iterator[tuple[str, str]]:
 
 
 def _accuracy(status: Status) -> Table:
-    table = Table(title="Live error beside the error on the test part (rmse)", title_justify="left")
+    worst = sorted(status.accuracy, key=lambda one: -(one.ratio or 0.0))[:SHOWN_ROWS]
+    shown = status.accuracy if len(status.accuracy) <= SHOWN_ROWS else worst
+    more = "" if shown is status.accuracy else f": the {SHOWN_ROWS} largest ratios of {len(status.accuracy):,}"
+    table = Table(title=f"Live error beside the error on the test part (rmse){more}", title_justify="left")
     table.add_column("feature", overflow="fold")
     for name in ("group", "forecasts", "live", "test", "ratio", "limit"):
         table.add_column(name, justify="left" if name == "group" else "right")
-    for one in status.accuracy:
+    for one in shown:
         numbers = (number(value) for value in (one.live, one.test, one.ratio, one.limit))
         table.add_row(one.feature, one.group, str(one.forecasts), *numbers)
     return table
@@ -80,8 +84,10 @@ def _accuracy(status: Status) -> Table:
 def _sentences(title: str, sentences: tuple[str, ...]) -> Table:
     table = Table(title=title, title_justify="left", show_header=False)
     table.add_column(overflow="fold")
-    for sentence in sentences:
+    for sentence in sentences[:SHOWN_ROWS]:
         table.add_row(sentence)
+    if len(sentences) > SHOWN_ROWS:
+        table.add_row(f"… {len(sentences) - SHOWN_ROWS:,} more")
     return table
 
 

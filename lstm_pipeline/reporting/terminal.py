@@ -27,11 +27,17 @@ if TYPE_CHECKING:
     from lstm_pipeline.registry import Decision, EnsembleRecord, Metrics
 
 SHOWN_COLUMNS = 7
+SHOWN_ROWS = 40
+"""Of more features or models than this, a table shows those that do worst, or the first ones."""
+SHOWN_MODELS, SHOWN_BARS = 8, 10
 WIDTH_WITHOUT_TERMINAL = 140
 
 
 class TrainingBars:
     """One progress bar per group on a terminal, otherwise one plain line per epoch.
+
+    Of more than `SHOWN_ROWS` groups, only the ones that train now have bars, below one of all groups: redrawing a
+    thousand bars would take a core.
 
     Args:
         groups: the groups to train; their bars appear before the first epoch has ended.
@@ -53,7 +59,13 @@ class TrainingBars:
             TimeRemainingColumn(),
             console=console,
         )
-        self._tasks = {group: self._progress.add_task(group, total=epochs, state="waiting") for group in groups}
+        many = len(groups) > SHOWN_ROWS
+        self._all = self._progress.add_task("groups begun", total=len(groups), state="", visible=many)
+        self._tasks = {
+            group: self._progress.add_task(group, total=epochs, state="waiting", visible=not many) for group in groups
+        }
+        self._shown: dict[str, None] | None = {} if many else None
+        self._begun: set[str] = set()
 
     def __enter__(self) -> TrainingBars:
         if self._console.is_terminal and self._tasks:
@@ -71,11 +83,26 @@ class TrainingBars:
             if self._console.is_terminal:
                 state = f"{report.label}  {losses}" if report.label else losses
                 self._progress.update(self._tasks[group], completed=report.epoch, total=report.epochs, state=state)
+                self._show(group)
                 return
             best = "  best so far" if report.improved else ""
             label = f" ({report.label})" if report.label else ""
             line = f"{group}{label}: epoch {report.epoch}/{report.epochs}  {losses}  {report.seconds:.1f} s{best}"
             self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def _show(self, group: str) -> None:
+        """Of many groups, shows the bars of those that were heard of last."""
+        if self._shown is None:
+            return
+        self._begun.add(group)
+        self._progress.update(self._all, completed=len(self._begun))
+        self._shown.pop(group, None)
+        self._shown[group] = None
+        self._progress.update(self._tasks[group], visible=True)
+        while len(self._shown) > SHOWN_BARS:
+            first = next(iter(self._shown))
+            del self._shown[first]
+            self._progress.update(self._tasks[first], visible=False)
 
     def on_stage(self, log: Any, text: str) -> None:
         """Shows a line of text about a stage that takes long, or about methods that are left out."""
@@ -93,16 +120,31 @@ def metrics_table(record: EnsembleRecord) -> Table:
     evaluation = metadata.evaluation
     rolled = metadata.feature_metrics["rolled"]
     horizon, origins = counted(evaluation["horizon"], "step"), counted(evaluation["origins"], "origin")
-    table = Table(title=f"Rolled over {horizon} from {origins} in the test part", title_justify="left")
+    shown, more = _worst(rolled)
+    table = Table(title=f"Rolled over {horizon} from {origins} in the test part{more}", title_justify="left")
     names = metric_order(METRIC_NAMES)
     _columns(table, "feature", names)
-    for feature, metrics in rolled.items():
+    for feature in shown:
+        metrics = rolled[feature]
         table.add_row(plain(feature), *(number(metrics.get(name)) for name in names))
     table.add_section()
     means: dict[str, Metrics] = {"mean": evaluation["mean"]["rolled"], **metadata.baseline_metrics}
     for label, metrics in means.items():
         table.add_row(method_name(label), *(number(metrics.get(name)) for name in names))
     return table
+
+
+def _worst(features: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], str]:
+    """The features that a table shows, and what its title adds: of many, those with the lowest skill."""
+    if len(features) <= SHOWN_ROWS:
+        return list(features), ""
+
+    def skill(name: str) -> float:
+        found = features[name].get("skill")
+        return math.inf if found is None else float(found)
+
+    shown = sorted(features, key=skill)[:SHOWN_ROWS]
+    return shown, f": the {SHOWN_ROWS} with the lowest skill of {counted(len(features), 'feature')}"
 
 
 def note_lines(record: EnsembleRecord) -> list[str]:
@@ -179,12 +221,16 @@ def backtest_tables(table: pa.Table, protocol: Mapping[str, Any]) -> list[Table]
         if row["group"] is None:
             numbers = (number(row[name]) for name in (*scored, "relative_rmse", "p_value", "origins"))
             methods.add_row(row["method"], *numbers)
-    features = Table(title="By feature: the ensemble, and the best other method", title_justify="left")
+    scores: dict[str, dict[str, dict[str, Any]]] = {}  # feature → method → row
+    for row in rows:
+        if row["feature"] is not None:
+            scores.setdefault(row["feature"], {})[row["method"]] = row
+    shown, more = _worst({name: found[ENSEMBLE] for name, found in scores.items()})
+    features = Table(title=f"By feature: the ensemble, and the best other method{more}", title_justify="left")
     _columns(features, "feature", ("skill", "rmse", "best other", "its rmse", "relative", "p"))
-    scores = {(row["method"], row["feature"]): row for row in rows if row["feature"] is not None}
-    for name in dict.fromkeys(feature for _, feature in scores):
-        own = scores[ENSEMBLE, name]
-        others = [row for (method, feature), row in scores.items() if feature == name and method != ENSEMBLE]
+    for name in shown:
+        own = scores[name][ENSEMBLE]
+        others = [row for method, row in scores[name].items() if method != ENSEMBLE]
         best = min(others, key=lambda row: math.inf if row["relative_rmse"] is None else row["relative_rmse"])
         compared = (number(best[key]) for key in ("rmse", "relative_rmse", "p_value"))
         features.add_row(plain(name), number(own["skill"]), number(own["rmse"]), best["method"], *compared)
@@ -197,8 +243,10 @@ def decisions_table(decisions: Sequence[Decision], title: str = "") -> Table:
     columns = ("group", "decision", "new", "in use", "rows", "rule", "reason")
     for name in columns:
         view.add_column(name, justify="right" if name in ("new", "in use", "rows") else "left", overflow="fold")
-    for row in decision_rows(decisions):
+    for row in decision_rows(decisions[:SHOWN_ROWS]):
         view.add_row(*(row[name] for name in columns))
+    if len(decisions) > SHOWN_ROWS:
+        view.add_row(f"… {len(decisions) - SHOWN_ROWS:,} more")
     return view
 
 
@@ -217,12 +265,14 @@ def versions_table(records: Sequence[EnsembleRecord], in_use: str) -> Table:
     view.add_column("new models (error, that of the model then in use)", overflow="fold")
     for record in records:
         metadata = record.metadata
-        models = ", ".join(f"{member.model_name} {member.version}" for member in metadata.individual_models)
+        pinned = [f"{member.model_name} {member.version}" for member in metadata.individual_models]
+        models = pinned if len(pinned) <= SHOWN_ROWS else [listed(pinned, SHOWN_MODELS)]
         mark = " (in use)" if record.version == in_use else ""
         means = metadata.evaluation.get("mean", {}).get("rolled", metadata.metrics)
         metrics = (number(means.get(name)) for name in ("skill", "mase", "rmse"))
-        decided = ", ".join(map(_decided, metadata.decisions))
-        view.add_row(record.version + mark, record.created_at, *metrics, models, decided)
+        decided = [*map(_decided, metadata.decisions)]
+        decided = decided if len(decided) <= SHOWN_ROWS else [listed(decided, SHOWN_MODELS)]
+        view.add_row(record.version + mark, record.created_at, *metrics, ", ".join(models), ", ".join(decided))
     return view
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -47,9 +46,8 @@ class Counted(str):
 
 
 @pytest.fixture(autouse=True)
-def _from_zero() -> Iterator[None]:
+def _from_zero() -> None:
     Counted.compared = 0
-    yield
 
 
 def plant(groups: int, **changes: Any) -> tuple[pa.Table, TrainingStep]:
@@ -59,9 +57,10 @@ def plant(groups: int, **changes: Any) -> tuple[pa.Table, TrainingStep]:
     columns |= {name: noise.normal(size=ROWS) for members in named.values() for name in members}
     step = TrainingStep.model_validate(
         {
-            "transform": "regression_training_lstm", "input": "hours", "output": "model_metadata", "timestamp_col": "at",
-            "model_bucket": "models", "project_name": "plant", "feature_groups": named, "sequence_length": 4,
-            "epochs": 1, "models_config": dict.fromkeys(named, TINY), "preset": "documented", **changes,
+            "transform": "regression_training_lstm", "input": "hours", "output": "model_metadata",
+            "timestamp_col": "at", "model_bucket": "models", "project_name": "plant", "feature_groups": named,
+            "sequence_length": 4, "epochs": 1, "models_config": dict.fromkeys(named, TINY),
+            "preset": "documented", **changes,
         }
     )  # fmt: skip
     counted = {Counted(group): [*map(Counted, members)] for group, members in named.items()}

@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lstm_pipeline.forecasting import build_dataset
 from lstm_pipeline.orchestration.io_managers import ParquetIOManager
-from lstm_pipeline.orchestration.keys import BUCKET, WRITE_MODE
+from lstm_pipeline.orchestration.keys import BUCKET, WRITE_MODE, training_only
 from lstm_pipeline.storage.store import Store
+from lstm_pipeline_tests.mill import ROWS, mill_project, mill_table
 
 KEY = dg.AssetKey(["plant", "predictions"])
 TABLE = pa.table({"day": [1, 2], "value": [0.5, None]})
@@ -122,3 +124,31 @@ def test_rows_appended_by_four_processes_are_all_there(tmp_path: Path) -> None:
     table = read(ParquetIOManager(Store(str(tmp_path))), pa.Table)
     assert isinstance(table, pa.Table)
     assert sorted(table["day"].to_pylist()) == sorted(writer * 100 + n for writer in range(4) for n in range(10))
+
+
+def test_a_training_reads_its_numbers_alone_and_makes_the_same_dataset_of_them(tmp_path: Path) -> None:
+    manager, project = ParquetIOManager(Store(str(tmp_path))), mill_project(tmp_path)
+    whole = mill_table().append_column("kind", pa.array(["a"] * ROWS).dictionary_encode())
+    whole = whole.append_column("note2", pa.array([[1]] * ROWS)).replace_schema_metadata(
+        {"lstm_pipeline/notes": '["x"]'}
+    )
+    write(manager, whole)
+    upstream = dg.build_output_context(asset_key=KEY, definition_metadata=metadata())
+    context = dg.build_input_context(
+        asset_key=KEY,
+        upstream_output=upstream,
+        dagster_type=dg.PythonObjectDagsterType(pa.Table),
+        definition_metadata=training_only(project),
+    )
+    read_part = manager.load_input(context)
+    assert isinstance(read_part, pa.Table)
+    every = read(manager, pa.Table)
+    assert isinstance(every, pa.Table)
+    assert read_part.schema.equals(every.schema, check_metadata=True)
+    assert every.column("note").null_count == 0
+    nulls = {name: read_part.column(name).null_count for name in read_part.column_names}
+    assert nulls == {**dict.fromkeys(whole.column_names, 0), **dict.fromkeys(("note", "kind", "note2"), ROWS)}
+    step = project.spec.training
+    one, other = (build_dataset(table, step, "UTC") for table in (whole, read_part))
+    assert (one.fingerprint(), one.features, one.notes) == (other.fingerprint(), other.features, other.notes)
+    assert one.notes == ("x",)

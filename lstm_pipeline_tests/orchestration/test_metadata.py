@@ -6,9 +6,13 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from dagster._serdes import serialize_value
 
 from lstm_pipeline.orchestration.metadata import (
+    MAX_COLUMNS,
+    MAX_ROWS,
     _calibration_metadata,
+    _features,
     _variant_rows,
     dataset_metadata,
     frame_metadata,
@@ -143,3 +147,23 @@ def test_what_was_tried_for_a_group_and_what_its_forecast_consists_of() -> None:
     ]
     assert made_of(tried) == ["62 % linear map", "38 % network", "without features (the time budget was used up)"]
     assert made_of([]) == []
+
+
+def test_what_is_kept_about_a_frame_of_thousands_of_columns_stays_below_half_a_megabyte() -> None:
+    table = pa.table({**{f"unit_{number:04}_0": [0.125] * 12 for number in range(5000)}, "day": list(range(12))})
+    shown = frame_metadata(table, "day", 10)
+    size = len(serialize_value(dg.AssetMaterialization("frame", metadata=shown)))
+    assert size < 500_000
+    assert len(shown["dagster/column_schema"].columns) == MAX_COLUMNS
+    assert shown["columns_shown"] == "the first 2,000 of 5,001 columns"
+    row = table_of(shown["newest_rows"])[0]
+    assert [*row][:2] == ["day", "unit_0000_0"]
+    assert [*row.items()][-1] == ("… 4,951 more columns", "…")
+
+
+def test_of_thousands_of_features_those_with_the_lowest_skill_are_shown() -> None:
+    metrics: dict[str, Metrics] = {f"f{number}": {"skill": number / 1000} for number in range(999, -1, -1)}
+    rows = table_of(_features({**metrics, "unknown": {"skill": None}}))
+    assert [row["feature"] for row in rows[:3]] == ["f0", "f1", "f2"]
+    assert rows[-1] == {"feature": "… 801 more", "skill": ""}
+    assert len(rows) == MAX_ROWS + 1

@@ -1,0 +1,44 @@
+"""What the terminal shows of hundreds of groups and features: the worst of them, and how many there are."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from lstm_pipeline.network.training import EpochReport
+from lstm_pipeline.registry import Decision
+from lstm_pipeline.reporting.terminal import SHOWN_BARS, SHOWN_ROWS, TrainingBars, _worst, decisions_table
+
+
+def test_features_with_the_lowest_skill_are_shown() -> None:
+    features = {f"f{number}": {"skill": -float(number)} for number in range(100)} | {"unknown": {"skill": None}}
+    shown, more = _worst(features)
+    assert shown == [f"f{number}" for number in range(99, 99 - SHOWN_ROWS, -1)]
+    assert more == ": the 40 with the lowest skill of 101 features"
+    few = {name: features[name] for name in ("f1", "unknown", "f2")}
+    assert _worst(few) == (["f1", "unknown", "f2"], "")
+
+
+def test_of_many_groups_those_that_train_now_have_bars() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True)
+    groups = [f"g{number}" for number in range(SHOWN_ROWS + 1)]
+    bars = TrainingBars(console, groups, epochs=3)
+    report = EpochReport(epoch=1, epochs=3, loss=1.0, val_loss=1.0, learning_rate=0.1, seconds=0.1, improved=True)
+    for group in groups[: SHOWN_BARS + 2]:
+        bars.on_epoch(None, group, report)
+    bars.on_epoch(None, groups[2], report)
+    visible = [task.description for task in bars._progress.tasks if task.visible]
+    assert visible == ["groups begun", *groups[2 : SHOWN_BARS + 2]]
+    assert bars._progress.tasks[0].completed == SHOWN_BARS + 2
+    few = TrainingBars(console, groups[:3], epochs=3)
+    assert [task.description for task in few._progress.tasks if task.visible] == groups[:3]
+
+
+def test_of_many_decisions_the_first_are_shown_and_the_others_counted() -> None:
+    made = [
+        Decision(group=f"g{n}", run_id="r", promoted=False, rule="always", reason="none") for n in range(SHOWN_ROWS + 5)
+    ]
+    view = decisions_table(made)
+    assert view.row_count == SHOWN_ROWS + 1
+    assert [*view.columns[0].cells][-1] == "… 5 more"
