@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -28,6 +30,9 @@ _STEP = 0.3
 _LARGEST_STEP = 2.0
 """Of many forecasts at once. The share outside falls by at most 0.48 where the logarithm of the width of normal errors
 rises by 1, so that a larger step would go further than to the right width, and then back and forth."""
+
+_AT_ONCE = 128
+"""Features that intervals are made of at a time."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,11 @@ class Held:
         """The forecasts from some successive origins."""
         kept = slice(max(0, begin), end)
         return replace(self, actual=self.actual[kept], forecast=self.forecast[kept], first=self.first[kept])
+
+    def features(self, begin: int, end: int) -> Held:
+        """The same forecasts of some successive features."""
+        limits = None if self.limits is None else (self.limits[0][begin:end], self.limits[1][begin:end])
+        return replace(self, actual=self.actual[..., begin:end], forecast=self.forecast[..., begin:end], limits=limits)
 
 
 @dataclass(frozen=True)
@@ -204,6 +214,36 @@ def rolling_intervals(held: Held, scored: Integers, levels: Sequence[int], recen
         levels: levels of the intervals in percent.
         recent: how many of the latest complete forecasts intervals are made of.
     """
+    # features do not depend on each other: a few at a time stay in the cache, and several threads work on them
+    parts = [held.features(begin, begin + _AT_ONCE) for begin in range(0, held.actual.shape[2], _AT_ONCE)]
+    if len(parts) < 2:
+        return _rolling(held, scored, levels, recent)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = list(pool.map(lambda part: _rolling(part, scored, levels, recent), parts))
+    scores = [each.scores for each in made]
+    joined = IntervalScores(
+        {level: np.concatenate([each.coverage[level] for each in scores]) for level in levels},
+        {level: np.concatenate([each.interval_score[level] for each in scores]) for level in levels},
+        np.concatenate([each.wql for each in scores]),
+    )
+    return Rolling(joined, _side_by_side([each.latest for each in made]))
+
+
+def _side_by_side(parts: Sequence[Intervals]) -> Intervals:
+    """The intervals of different features as those of all."""
+    offsets = {}
+    for level in parts[0].offsets:
+        lower, upper = zip(*(part.offsets[level] for part in parts), strict=True)
+        offsets[level] = np.concatenate(lower, axis=1), np.concatenate(upper, axis=1)
+    sizes = [part.sizes for part in parts]
+    tables = (
+        np.concatenate([getattr(each, name) for each in sizes], axis=1) for name in ("phases", "edges", "heights")
+    )
+    return Intervals(offsets, ErrorSizes(sizes[0].season, *tables))
+
+
+def _rolling(held: Held, scored: Integers, levels: Sequence[int], recent: int) -> Rolling:
+    """`rolling_intervals` of all features at once."""
     tally, widths = IntervalTally(levels, held.actual.shape[2]), Widths.unknown(held, levels)
     waiting: deque[tuple[int, dict[int, Bounds]]] = deque()
     wanted = set(scored.tolist())

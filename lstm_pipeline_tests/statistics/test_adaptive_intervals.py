@@ -367,3 +367,18 @@ def test_rolling_intervals_of_a_lower_level_are_inside_those_of_a_higher_one() -
         assert (found[outer][0] <= found[inner][0]).all()
         assert (found[outer][1] >= found[inner][1]).all()
         assert (found[outer][1] - found[outer][0] > 0).all()
+
+
+def test_a_few_features_at_a_time_have_the_intervals_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors, forecast = normal(40, 3, features=5), normal(40, 3, seed=1, features=5)
+    errors[7:20, :, 3] = NAN
+    limits = np.array([-9.0, -1, -9, -9, -2]), np.full(5, 9.0)
+    held = Held(forecast + errors, forecast, np.arange(40), 7, limits)
+    expected = rolling_intervals(held, np.arange(20, 40), [50, 80])
+    monkeypatch.setattr(adaptive_intervals, "_AT_ONCE", 2)  # of 2, 2 and 1 features
+    found = rolling_intervals(held, np.arange(20, 40), [50, 80])
+    same_scores(found, expected)
+    for level, sides in expected.latest.offsets.items():
+        np.testing.assert_allclose(found.latest.offsets[level], sides, rtol=1e-12)
+    for name in ("phases", "edges", "heights"):
+        np.testing.assert_allclose(getattr(found.latest.sizes, name), getattr(expected.latest.sizes, name), rtol=1e-12)
