@@ -3,7 +3,7 @@
 #   web server      dagster-webserver -h 0.0.0.0 -p 3000
 #   daemon          dagster-daemon run
 #   code location   dagster api grpc -h 0.0.0.0 -p 4000 -m lstm_pipeline.definitions
-#   worker          dagster-celery worker start -A dagster_celery.app   (see examples/cluster)
+#   worker          celery -A lstm_pipeline.orchestration.celery_worker worker   (see examples/cluster)
 #   anything else   lstm-pipeline run projects/plant.yaml
 #
 # No role needs root, a password or a key in the image: what a role has to know comes from its environment

@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import urllib.request
@@ -67,15 +66,13 @@ def worker(command: list[str], environment: Mapping[str, str]) -> str | None:
     from celery.utils.nodenames import default_nodename, host_format
 
     name = host_format(default_nodename(option(command, ("-n", "--hostname"), "")))
-    sys.path[:0] = environment.get("PYTHONPATH", "").split(os.pathsep)  # dagster-celery keeps the worker's config there
-    app = Celery()
-    app.config_from_object("dagster_celery_config")
+    app = Celery(broker=environment["CELERY_BROKER_URL"])
     return None if app.control.ping(destination=[name], timeout=SECONDS) else f"worker {name} does not answer"
 
 
 def processes() -> Iterator[tuple[list[str], dict[str, str]]]:
     """Command line and environment of every process of this container that can be read."""
-    for folder in Path("/proc").glob("[0-9]*"):
+    for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda folder: int(folder.name)):  # parents first
         try:
             command, settings = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
         except OSError:  # it has ended, or it is somebody else's
@@ -91,7 +88,11 @@ def role_of(command: list[str]) -> str | None:
         return "web_server"
     if "dagster-daemon" in words and "run" in command:
         return "daemon"
-    if "dagster" in words and ({"api", "grpc"} <= set(command) or {"code-server", "start"} <= set(command)):
+    if (
+        "dagster" in words
+        and not {"-s", "--socket"} & set(command)
+        and ({"api", "grpc"} <= set(command) or {"code-server", "start"} <= set(command))
+    ):
         return "code_location"
     if "celery" in words and "worker" in command:
         return "worker"

@@ -119,4 +119,6 @@ def _text(value: Setting) -> str:
 def cluster_notes(spec: ProjectSpec) -> list[str]:
     """A message for each cluster setting of a spec that makes no sense and is left out, with its place."""
     products = {"model_metadata": spec.model_metadata, "predictions": spec.predictions}
-    return [f"{name}.config.{note}" for name, product in products.items() for note in cluster_needs(product.config).unused]
+    return [
+        f"{name}.config.{note}" for name, product in products.items() for note in cluster_needs(product.config).unused
+    ]
