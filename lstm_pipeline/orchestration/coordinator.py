@@ -1,8 +1,9 @@
 """Gives every run the spec's tags and cluster settings of what it makes, however it is started.
 
 A run of a project's job has them as the job's tags. A run of assets, started from an asset's page or by a back-fill,
-belongs to no job that could have tags; it gets them here, before it is queued, from the metadata of its assets. Whoever
-starts a run can give it other cluster settings, by tags such as `lstm_pipeline/executor_memory`: its pod then has those.
+belongs to no job that could have tags; it gets them here, before it is queued, from the metadata of its assets.
+Whoever starts a run can give it other cluster settings by tags such as `lstm_pipeline/executor_memory`; its pod then
+has those.
 `dagster.yaml` names this class as the run coordinator.
 """
 

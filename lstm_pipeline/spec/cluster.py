@@ -1,7 +1,7 @@
 """What a builder's cluster settings ask of the machine that a run takes place on.
 
-The settings are those of a Spark cluster, in Spark's units. There, a driver leads and executors work; here, a run is one
-process that does both, so it gets the larger of what is asked for either.
+The settings are those of a Spark cluster, in Spark's units. There, a driver leads and executors work; here, a run is
+one process that does both, so it gets the larger of what is asked for either.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ClusterNeeds:
     """What a run needs; None where nothing is asked.
 
     Attributes:
-        millicores: processor time that has to be free, in thousandths of a core; all of the most, if only that is asked.
+        millicores: processor time that has to be free, in thousandths of a core. If only the most is given, the same.
         most_millicores: processor time that it may use, in thousandths of a core.
         memory: bytes.
         image_tag: tag of the container's image.
@@ -44,7 +44,7 @@ class ClusterNeeds:
 
 
 def cluster_needs(config: Mapping[str, Setting]) -> ClusterNeeds:
-    """Reads the settings `executor_…`, `driver_…` and `docker_tag`. Those that mean nothing to one process are passed by.
+    """Reads the settings `executor_…`, `driver_…` and `docker_tag`, except those that mean nothing to one process.
 
     - memory: `…_memory` and, added to it, `…_memory_overhead`
     - cores: `…_core_request`, else `…_cores`; at most: `…_core_limit`
@@ -85,7 +85,7 @@ def cluster_needs(config: Mapping[str, Setting]) -> ClusterNeeds:
 
 
 def memory_bytes(value: Setting) -> int | None:
-    """Bytes of a size in Spark's units: `4g`, `512m`, `512MiB`, or a bare number of MiB; None if it is not a size of use.
+    """Bytes of a size in Spark's units: `4g`, `512m`, `512MiB`, or a bare number of MiB; None if it is no size of use.
 
     Units are binary, whatever their case.
     """

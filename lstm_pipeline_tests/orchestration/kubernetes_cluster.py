@@ -1,4 +1,4 @@
-"""Dagster's launcher for Kubernetes on a cluster that only writes down what it is asked for, and the schemas for that."""
+"""Dagster's launcher for Kubernetes, on a cluster that only writes down what it is asked for; Kubernetes' schemas."""
 
 from __future__ import annotations
 

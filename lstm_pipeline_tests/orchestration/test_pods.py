@@ -143,10 +143,9 @@ def test_a_change_keeps_the_image_and_what_makes_no_sense_changes_nothing() -> N
     assert changed_pod_tag({}, {"lstm_pipeline/driver_memory": "lots"}) is None
 
 
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    home = tmp_path / "home"
-    home.mkdir()
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    home = tmp_path_factory.mktemp("home")
     (home / "dagster.yaml").write_text(
         "telemetry: {enabled: false}\n"
         "run_coordinator: {module: lstm_pipeline.orchestration.coordinator, class: TaggingRunCoordinator}\n"

@@ -100,6 +100,7 @@ def test_what_makes_no_sense_is_left_out_and_said(config: dict[str, Any], rest: 
 def test_notes_have_their_place_and_the_spec_stays_valid() -> None:
     spec = ProjectSpec.model_validate(spec_data(("predictions.config", {"executor_memory": "lots"})))
     assert cluster_notes(spec) == [
-        "predictions.config.executor_memory: expected a size of 128m to 1p, e.g. 4g or 512m, found 'lots'; it is not used"
+        "predictions.config.executor_memory: expected a size of 128m to 1p, e.g. 4g or 512m, found 'lots'; "
+        "it is not used"
     ]
     assert cluster_notes(ProjectSpec.model_validate(spec_data())) == []
