@@ -4,8 +4,8 @@
 
 Each stage is an overlay on this machine's own files, in a mount namespace of its own, so that nothing here is changed.
 This machine stands in for the base image: it has to be a Debian with the Python that the Dockerfile names. What is
-tested is the file's text: FROM, ARG, ENV, WORKDIR, COPY, RUN, USER, HEALTHCHECK and CMD are read from it. An instruction
-that is not known here is an error. It needs Linux, root, and the packages' registry; it takes minutes and 6 GB of disk.
+tested is the file's text: FROM, ARG, ENV, WORKDIR, COPY, RUN, USER, HEALTHCHECK and CMD are read from it; any other
+instruction is an error. It needs Linux, root, and the packages' registry; it takes minutes and 6 GB of disk.
 """
 
 from __future__ import annotations
@@ -284,7 +284,9 @@ def check_role(image: Image, stage: Stage, name: str, command: list[str], settin
             asked = health(process.pid, stage)
             if asked.returncode == 0:
                 break
-            if process.poll() is not None or time.monotonic() > started + SECONDS:
+            if process.poll() is not None:
+                raise DockerfileError(f"{name}: {shlex.join(command)} ended with {process.returncode}")
+            if time.monotonic() > started + SECONDS:
                 raise DockerfileError(f"{name}: not healthy after {SECONDS:.0f} s: {asked.stdout}{asked.stderr}")
             time.sleep(1)
         owner = Path(f"/proc/{first_child(process.pid)}").stat().st_uid
@@ -320,6 +322,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the Dockerfile's steps without Docker and check every role.")
     parser.add_argument("--folder", type=Path, help="where the stages are kept; default: a temporary folder")
     parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="as for docker build")
+    parser.add_argument("--role", action="append", default=[], help="start only this role; can be repeated")
     parser.add_argument("--broker", default="", help="URL of a broker; without it, no worker is started")
     options = parser.parse_args()
     if os.geteuid() != 0:

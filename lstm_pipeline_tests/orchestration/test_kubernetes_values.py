@@ -259,8 +259,7 @@ def test_the_deployments_fit_kubernetes_and_nothing_is_root(values: dict[str, An
 def test_a_broken_deployment_is_noticed(values: dict[str, Any], place: str, key: str, value: Any, message: str) -> None:
     section(values, place)[key] = value
     with pytest.raises(Exception, match=message):
-        for document in deployments(values).values():
-            check_manifest(document)
+        list(map(check_manifest, deployments(values).values()))
 
 
 def test_dagster_accepts_the_settings(values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
