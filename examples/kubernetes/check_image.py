@@ -11,12 +11,14 @@ instruction is an error. It needs Linux, root, and the packages' registry; it ta
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
 import json
 import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -33,6 +35,11 @@ BASE_PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 PASSED_ON = re.compile(r"PIP_|SSL_CERT|REQUESTS_CA|https?_proxy$|no_proxy$", re.IGNORECASE)
 """Environment of this machine without which its package registry may be out of reach."""
 SECONDS = 120.0
+"""How long a role may take to become healthy; under load, several times the usual."""
+GRACE = 30.0
+"""How long Kubernetes waits for a pod to end before it kills it."""
+SERVERS = ("code location", "web server", "worker")
+IDLE = "another command"
 
 
 class DockerfileError(Exception):
@@ -269,12 +276,15 @@ def roles(broker: str) -> dict[str, tuple[list[str], dict[str, str]]]:
             ["celery", "-A", "lstm_pipeline.orchestration.celery_worker", "worker", "--loglevel", "WARNING"],
             {"CELERY_BROKER_URL": broker},
         ),
-        "idle command": (["sleep", "600"], {}),
+        IDLE: (["sleep", "600"], {}),
     }
 
 
 def check_role(image: Image, stage: Stage, name: str, command: list[str], settings: Mapping[str, str]) -> None:
-    """Starts a role, waits until it is healthy, and sees that it is unhealthy when what it serves with is stopped."""
+    """Starts a role, waits until it is healthy, stops and ends it.
+
+    A role that answers requests has to be unhealthy while it is stopped, and every role has to end when it is told to.
+    """
     home = stage.upper / "opt/dagster/dagster_home/dagster.yaml"
     home.write_text(SETTINGS)
     started = time.monotonic()
@@ -289,13 +299,36 @@ def check_role(image: Image, stage: Stage, name: str, command: list[str], settin
             if time.monotonic() > started + SECONDS:
                 raise DockerfileError(f"{name}: not healthy after {SECONDS:.0f} s: {asked.stdout}{asked.stderr}")
             time.sleep(1)
-        owner = Path(f"/proc/{first_child(process.pid)}").stat().st_uid
+        inside = first_child(process.pid)
+        owner = Path(f"/proc/{inside}").stat().st_uid
         print(f"{name}: healthy after {time.monotonic() - started:.0f} s, as user {owner}", flush=True)
         if owner != int(stage.user.split(":")[0]):
             raise DockerfileError(f"{name}: expected user {stage.user}, found {owner}")
+        if name in SERVERS:
+            os.kill(inside, signal.SIGSTOP)
+            asked = health(process.pid, stage)
+            os.kill(inside, signal.SIGCONT)
+            if asked.returncode == 0:
+                raise DockerfileError(f"{name}: healthy, although it is stopped")
+            print(f"{name}: stopped, it is unhealthy: {asked.stdout.strip()[:100]}", flush=True)
+        if name != IDLE:  # as process number 1, which no signal ends that it does not handle
+            asked_at = time.monotonic()
+            os.kill(inside, signal.SIGTERM)
+            try:
+                process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                raise DockerfileError(f"{name}: still there {GRACE:.0f} s after SIGTERM") from None
+            print(f"{name}: ended {time.monotonic() - asked_at:.0f} s after SIGTERM", flush=True)
     finally:
-        process.kill()
-        process.wait()
+        end(process)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Ends a container: its first process by name, as `unshare` forgets it once it has changed its user."""
+    with contextlib.suppress(OSError, IndexError):
+        os.kill(first_child(process.pid), signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 def first_child(pid: int) -> int:
@@ -311,9 +344,10 @@ def health(pid: int, stage: Stage) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess([], 1, "", "it has not started yet")
     uid, gid = stage.user.split(":")
     settings = [f"{name}={value}" for name, value in stage.environment.items()]
-    enter = ["nsenter", "--target", str(inside), "--mount", "--pid", "--root", "--wd=/"]
+    enter = ["nsenter", "--target", str(inside), "--mount", "--pid", "--root"]
     person = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--no-new-privs"]
-    command = [*enter, "env", "-i", *settings, *person, *stage.health]
+    check = shlex.join(["env", "-i", *settings, *person, *stage.health])
+    command = [*enter, "/bin/sh", "-c", f"cd {shlex.quote(stage.workdir)} && exec {check}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
 
 
@@ -338,7 +372,7 @@ def main() -> int:
             if help_text.returncode or "lstm-pipeline" not in said:
                 raise DockerfileError(f"CMD {stage.command}: ended with {help_text.returncode}: {said}")
             for name, (command, settings) in roles(options.broker).items():
-                if name != "worker" or options.broker:
+                if name in (options.role or roles(options.broker)) and (name != "worker" or options.broker):
                     check_role(image, stage, name, command, settings)
         except DockerfileError as error:
             print(f"error: {error}", file=sys.stderr)
