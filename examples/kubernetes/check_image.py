@@ -34,7 +34,7 @@ PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 BASE_PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 PASSED_ON = re.compile(r"PIP_|SSL_CERT|REQUESTS_CA|https?_proxy$|no_proxy$", re.IGNORECASE)
 """Environment of this machine without which its package registry may be out of reach."""
-SECONDS = 120.0
+SECONDS = 300.0
 """How long a role may take to become healthy; under load, several times the usual."""
 GRACE = 30.0
 """How long Kubernetes waits for a pod to end before it kills it."""
@@ -374,7 +374,7 @@ def main() -> int:
             for name, (command, settings) in roles(options.broker).items():
                 if name in (options.role or roles(options.broker)) and (name != "worker" or options.broker):
                     check_role(image, stage, name, command, settings)
-        except DockerfileError as error:
+        except (DockerfileError, subprocess.TimeoutExpired) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
     print("the image builds, and every role is healthy")

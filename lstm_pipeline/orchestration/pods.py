@@ -7,12 +7,15 @@ takes it for a text. Nothing here needs Kubernetes or `dagster-k8s`.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping
 from typing import Any, cast
 
 from lstm_pipeline.spec import ClusterNeeds, Setting, cluster_needs
+
+logger = logging.getLogger(__name__)
 
 POD_TAG = "dagster-k8s/config"
 """Dagster's tag for what a run's pod should have."""
@@ -54,7 +57,7 @@ def changed_pod_tag(declared: Mapping[str, str], tags: Mapping[str, str]) -> str
     Returns:
         The tag's new value. None if nothing is changed, or the run has a pod's tag of its own.
     """
-    settings = {name: value for name, value in tags.items() if _SETTING.fullmatch(name)}
+    settings = {name: value for name, value in tags.items() if _SETTING.fullmatch(name) and _makes_sense(name, value)}
     asked = {name: value for name, value in declared.items() if _SETTING.fullmatch(name)}
     if {**asked, **settings} == asked or tags.get(POD_TAG, declared.get(POD_TAG)) != declared.get(POD_TAG):
         return None
@@ -76,6 +79,13 @@ def memory_quantity(size: int) -> str:
     while power + 1 < len(_UNITS) and size and size % 1024 == 0:
         size, power = size // 1024, power + 1
     return f"{size}{_UNITS[power]}"
+
+
+def _makes_sense(tag: str, value: str) -> bool:
+    unused = cluster_needs({_key(tag): value}).unused
+    for note in unused:
+        logger.warning("run tag lstm_pipeline/%s", note)
+    return not unused
 
 
 def _key(tag: str) -> str:

@@ -123,6 +123,12 @@ ASKED = {"lstm_pipeline/executor_memory": "2g", "lstm_pipeline/executor_core_req
             {**ASKED, "lstm_pipeline/executor_core_limit": "4"},
             {"resources": {"limits": {"cpu": "4", "memory": "2Gi"}, "requests": {"cpu": "1", "memory": "2Gi"}}},
         ),
+        # what makes no sense changes nothing, and takes nothing else away
+        ({"lstm_pipeline/executor_memory": "lots"}, None),
+        (
+            {"lstm_pipeline/executor_memory": "lots", "lstm_pipeline/executor_core_request": "2"},
+            {"resources": {"limits": {"memory": "2Gi"}, "requests": {"cpu": "2", "memory": "2Gi"}}},
+        ),
         # the run's own words for its pod are the last ones
         ({"lstm_pipeline/executor_memory": "16g", "dagster-k8s/config": "{}"}, None),
     ],
