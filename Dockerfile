@@ -47,5 +47,5 @@ WORKDIR /app
 USER 10001:10001
 EXPOSE 3000 4000
 # Finds out by itself what role the container has. Kubernetes does not look at this: see examples/kubernetes.
-HEALTHCHECK --interval=30s --timeout=20s --start-period=120s --retries=3 CMD ["python", "/opt/health.py"]
+HEALTHCHECK --interval=60s --timeout=60s --start-period=120s --retries=3 CMD ["python", "/opt/health.py"]
 CMD ["lstm-pipeline", "--help"]

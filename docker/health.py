@@ -55,8 +55,9 @@ def code_location(command: list[str], environment: Mapping[str, str]) -> str | N
 
 def daemon(command: list[str], environment: Mapping[str, str]) -> str | None:
     """What is wrong with the daemon, by the heartbeats in Dagster's storage; None: nothing."""
+    # three seconds of processor time, as it loads Dagster's settings: on a busy machine, many times that
     check = [str(Path(sys.executable).with_name("dagster-daemon")), "liveness-check"]
-    done = subprocess.run(check, capture_output=True, text=True, timeout=2 * SECONDS, check=False)
+    done = subprocess.run(check, capture_output=True, text=True, timeout=5 * SECONDS, check=False)
     return None if done.returncode == 0 else (done.stdout + done.stderr).strip()
 
 
