@@ -56,6 +56,18 @@ def test_validate_says_that_all_is_right(place: Path) -> None:
     ]
 
 
+def test_validate_names_cluster_settings_that_make_no_sense(place: Path) -> None:
+    asking = spec()
+    asking["model_metadata"]["config"] = {"executor_memory": "plenty", "executor_cores": 2}
+    (place / "asking.yaml").write_text(yaml.safe_dump(asking, sort_keys=False))
+    result = command(place, "validate", "asking.yaml", "--as-of", "2024-04-29")
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[-1] == (
+        "  model_metadata.config.executor_memory: expected a size of 128m to 1p, e.g. 4g or 512m, found 'plenty'; "
+        "it is not used"
+    )
+
+
 def test_validate_runs_the_chain(place: Path) -> None:
     result = command(place, "validate", "tiny.yaml", "--as-of", "2024-09-01")
     assert result.returncode == 2

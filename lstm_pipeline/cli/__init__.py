@@ -99,6 +99,7 @@ def validate(spec: str, as_of: dt.datetime | None) -> None:
     """Check SPEC against the columns and rows of its inputs, and list every problem."""
     from lstm_pipeline.forecasting import described_data
     from lstm_pipeline.projects import checked_data
+    from lstm_pipeline.spec import cluster_notes
 
     project = load(spec)
     checked = checked_data(project, as_of.date() if as_of else None)
@@ -106,7 +107,7 @@ def validate(spec: str, as_of: dt.datetime | None) -> None:
         raise SpecError(project.loaded.source, checked.problems)
     lines = described_data(project, checked.frame)
     click.echo(f"{project.loaded.source}: the spec is valid and fits its inputs")
-    for line in lines:
+    for line in [*lines, *cluster_notes(project.spec)]:
         click.echo(f"  {line}")
 
 

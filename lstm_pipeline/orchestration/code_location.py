@@ -31,7 +31,7 @@ from lstm_pipeline.orchestration.sources import build_sources, source_ops, sourc
 from lstm_pipeline.orchestration.storage_resources import ConfigurableModelIOManager, ConfigurableParquetIOManager
 from lstm_pipeline.orchestration.watching import build_alert_sensor, watch_name
 from lstm_pipeline.projects import Project, load_project, spec_files
-from lstm_pipeline.spec import Loc, storage_uri
+from lstm_pipeline.spec import Loc, cluster_notes, storage_uri
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +39,10 @@ logger = logging.getLogger(__name__)
 def project_definitions(project: Project) -> dg.Definitions:
     """A project's sources, assets, jobs, schedules and sensors, and S3 where a source is there.
 
-    The code location supplies the other resources (see `resources`).
+    The code location supplies the other resources (see `resources`). Cluster settings that make no sense are logged.
     """
+    for note in cluster_notes(project.spec):
+        logger.warning("%s: %s", project.loaded.source, note)
     sensors = [sensor for sensor in (build_retraining_sensor(project), build_alert_sensor(project)) if sensor]
     return dg.Definitions(
         assets=[*build_sources(project), *build_assets(project)],

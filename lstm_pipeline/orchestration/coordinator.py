@@ -2,6 +2,8 @@
 
 A run of a project's job has them as the job's tags. A run of assets, started from an asset's page or by a back-fill,
 belongs to no job that could have tags; it gets them here, before it is queued, from the metadata of its assets.
+Whoever starts a run can give it other cluster settings by tags such as `lstm_pipeline/executor_memory`; its pod then
+has those.
 `dagster.yaml` names this class as the run coordinator.
 """
 
@@ -14,7 +16,8 @@ from typing import Any, cast
 
 import dagster as dg
 
-from lstm_pipeline.orchestration.keys import GROUPS_TAG, RUN_TAGS, groups_tag
+from lstm_pipeline.orchestration.keys import FORECAST_ASSETS, GROUPS_TAG, RUN_TAGS, groups_tag
+from lstm_pipeline.orchestration.pods import POD_TAG, changed_pod_tag
 
 logger = logging.getLogger(__name__)
 
@@ -38,17 +41,31 @@ class TaggingRunCoordinator(dg.QueuedRunCoordinator):
         run = context.dagster_run
         asked: dict[str, str] = {}
         groups: Sequence[str] = ()
-        for key in sorted(run.asset_selection or ()):
+        # where assets of both data products are made, the run gets what training asks for, as the job for both does
+        for key in sorted(run.asset_selection or (), key=lambda key: (key.path[-1] in FORECAST_ASSETS, key)):
             graph: Any = context.workspace.asset_graph
             if graph.has(key) and RUN_TAGS in graph.get(key).metadata:
                 node = graph.get(key)
                 asked = {**tags_of(node.metadata), **asked}
                 groups = groups or partitions_of(run, getattr(node, "partitions_def", None))
+        pod = changed_pod_tag(asked or _of_job(context), run.tags)
         if groups:
             asked[GROUPS_TAG] = groups_tag(groups)
         missing = {name: value for name, value in asked.items() if name not in run.tags}
-        if missing:
-            self._instance.add_run_tags(run.run_id, missing)
+        added = {**missing, POD_TAG: pod} if pod else missing
+        if added:
+            self._instance.add_run_tags(run.run_id, added)
+
+
+def _of_job(context: dg.SubmitRunContext) -> dict[str, str]:
+    """The tags of a run's job; empty for a run of assets."""
+    run = context.dagster_run
+    origin = run.remote_job_origin
+    if run.asset_selection or origin is None:
+        return {}
+    repository = origin.repository_origin
+    location = context.workspace.get_code_location(repository.code_location_origin.location_name)
+    return dict(location.get_repository(repository.repository_name).get_full_job(origin.job_name).tags)
 
 
 def partitions_of(run: dg.DagsterRun, definition: dg.PartitionsDefinition[str] | None) -> Sequence[str]:

@@ -23,7 +23,10 @@ def load_defs_folder(defs: ModuleType) -> dg.Definitions:
     """
     folder = Path(next(iter(defs.__path__)))
     try:
-        return dg.load_from_defs_folder(path_within_project=folder)
+        if (folder.parents[1] / "pyproject.toml").is_file():
+            return dg.load_from_defs_folder(path_within_project=folder)
+        # The package was installed from a wheel: Dagster would look for a project further up and find none, or another.
+        return dg.ComponentTree(defs_module=defs, project_root=folder.parents[1]).build_defs()
     except Exception:  # whatever is wrong with one of them
         parts = [path for path in sorted(folder.iterdir()) if path.suffix == ".py" or (path / "defs.yaml").is_file()]
         loaded = [_part(f"{defs.__name__}.{path.stem}", path) for path in parts if path.stem != "__init__"]

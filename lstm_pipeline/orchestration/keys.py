@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from lstm_pipeline.orchestration.pods import pod_tags
 from lstm_pipeline.projects import Project
 from lstm_pipeline.reporting import authored
 from lstm_pipeline.spec import DataProduct, DataProductInput
@@ -128,5 +129,5 @@ def groups_tag(groups: Sequence[str]) -> str:
 
 
 def run_tags(product: DataProduct) -> dict[str, str]:
-    """The builder's cluster settings as tags, for run launchers that can use them."""
-    return {f"lstm_pipeline/{key}": str(value) for key, value in product.config.items()}
+    """The builder's cluster settings as tags, for run launchers that can use them, and as those of a pod."""
+    return {f"lstm_pipeline/{key}": str(value) for key, value in product.config.items()} | pod_tags(product.config)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         SkillRule,
         StepsRule,
     )
+    from lstm_pipeline.spec.cluster import ClusterNeeds, Setting, cluster_needs, cluster_notes
     from lstm_pipeline.spec.date_formats import PATTERNS, has_long_year, strptime_format
     from lstm_pipeline.spec.documents import Document, Loc, quoted, read_document
     from lstm_pipeline.spec.durations import duration_text, parse_duration
@@ -80,6 +81,7 @@ __all__ = [
     "BoundsRule",
     "CheckRule",
     "Checks",
+    "ClusterNeeds",
     "CoverageRule",
     "DataProduct",
     "DataProductInput",
@@ -103,6 +105,7 @@ __all__ = [
     "ReadingOptions",
     "Retrain",
     "SelectStep",
+    "Setting",
     "Severity",
     "SkillRule",
     "SqlStep",
@@ -111,6 +114,8 @@ __all__ = [
     "Tuning",
     "block_lines",
     "check_storage",
+    "cluster_needs",
+    "cluster_notes",
     "duration_text",
     "edited",
     "has_long_year",
@@ -144,6 +149,7 @@ _NAMES = {
         "SkillRule",
         "StepsRule",
     ),
+    "cluster": ("ClusterNeeds", "Setting", "cluster_needs", "cluster_notes"),
     "date_formats": ("PATTERNS", "has_long_year", "strptime_format"),
     "documents": ("Document", "Loc", "quoted", "read_document"),
     "durations": ("duration_text", "parse_duration"),

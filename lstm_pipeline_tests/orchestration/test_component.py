@@ -183,3 +183,18 @@ def test_a_folder_without_faults_is_loaded_as_dagster_does(package: Path) -> Non
     found = set(nodes(load_defs_folder(defs)))
     assert {"tiny-plant/predictions", "loose"} <= found
     assert not any(key.startswith("broken_specs") for key in found)
+
+
+@pytest.mark.parametrize("project_above", [False, True])
+def test_an_installed_package_is_no_project_and_is_loaded_all_the_same(
+    package: Path, tmp_path: Path, project_above: bool
+) -> None:
+    """A wheel brings no pyproject.toml; one further up belongs to whoever made the virtual environment there."""
+    (package.parents[1] / "pyproject.toml").unlink()
+    if project_above:
+        (tmp_path / "pyproject.toml").write_text("[project]\nname = 'somebody-elses'\n")
+    import own_projects.defs as defs
+
+    found = set(nodes(load_defs_folder(defs)))
+    assert {"tiny-plant/predictions", "loose"} <= found
+    assert not any(key.startswith("broken_specs") for key in found)

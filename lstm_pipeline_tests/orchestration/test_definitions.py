@@ -110,7 +110,15 @@ def test_owners_tags_and_the_description_reach_every_asset_and_job(tmp_path: Pat
     for node in nodes:
         assert node.owners == ["ann@example.com", "team:plant"]
         assert node.tags["site"] == "north"
-        executor = {} if node.key.path[-1] in FORECAST_ASSETS else {"lstm_pipeline/executor_memory": "2g"}
+        executor = (
+            {}
+            if node.key.path[-1] in FORECAST_ASSETS
+            else {
+                "lstm_pipeline/executor_memory": "2g",
+                "dagster-k8s/config": '{"container_config": {"resources": {"limits": {"memory": "2Gi"}, '
+                '"requests": {"memory": "2Gi"}}}}',
+            }
+        )
         assert tags_of(node.metadata) == {"site": "north", **executor}  # of its runs: see `coordinator`
         assert str(node.description).endswith("\n\nPlans the shifts.")
     for kind in JOB_KINDS:

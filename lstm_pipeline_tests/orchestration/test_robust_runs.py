@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from lstm_pipeline.orchestration.coordinator import TaggingRunCoordinator
 from lstm_pipeline.orchestration.dead_runs import owner_tags
 from lstm_pipeline.orchestration.jobs import build_job
 from lstm_pipeline.orchestration.keys import GROUPS_TAG
+from lstm_pipeline.orchestration.pods import pod_tags
 from lstm_pipeline.projects import Project
 from lstm_pipeline_tests.orchestration.launching import GROUPS, Place, place
 from lstm_pipeline_tests.orchestration.plant import tiny_project
@@ -257,6 +259,39 @@ def test_runs_of_assets_get_their_cluster_settings_and_their_group(queue: dg.Dag
     assert run.tags["lstm_pipeline/docker_tag"] == "mine"
     assert run.tags[GROUPS_TAG] == "water"
     assert GROUPS_TAG not in submitted(queue, wanted).tags
+
+
+def test_a_run_of_assets_may_ask_for_more(queue: dg.DagsterInstance) -> None:
+    tags = {"lstm_pipeline/executor_memory": "2g", **pod_tags({"executor_memory": "2g"})}
+    wanted = {"lstm_pipeline/run_tags": json.dumps(tags)}
+    assert submitted(queue, wanted).tags["dagster-k8s/config"] == tags["dagster-k8s/config"]
+    more = submitted(queue, wanted, **{"lstm_pipeline/executor_memory": "16g"})
+    assert more.tags["lstm_pipeline/executor_memory"] == "16g"
+    assert json.loads(more.tags["dagster-k8s/config"])["container_config"]["resources"] == {
+        "limits": {"memory": "16Gi"},
+        "requests": {"memory": "16Gi"},
+    }
+    own = submitted(queue, wanted, **{"lstm_pipeline/executor_memory": "16g", "dagster-k8s/config": "{}"})
+    assert own.tags["dagster-k8s/config"] == "{}"
+
+
+def test_a_run_of_both_data_products_has_what_training_asks_for(queue: dg.DagsterInstance) -> None:
+    """`predictions` comes before `trained_model` in the alphabet, but training is what needs the memory."""
+
+    def node(key: dg.AssetKey) -> Any:
+        memory = "8g" if key.path[-1] == "trained_model" else "1g"
+        tags = {"lstm_pipeline/executor_memory": memory, **pod_tags({"executor_memory": memory})}
+        return SimpleNamespace(metadata={"lstm_pipeline/run_tags": json.dumps(tags)})
+
+    keys = frozenset({dg.AssetKey(["plant", "predictions"]), dg.AssetKey(["plant", "trained_model"])})
+    run = submitted(queue, {})._replace(asset_selection=keys)
+    workspace: Any = SimpleNamespace(asset_graph=SimpleNamespace(get=node, has=lambda key: True))
+    coordinator: Any = queue.run_coordinator
+    coordinator._tag(dg.SubmitRunContext(run, workspace))
+    found = queue.get_run_by_id(run.run_id)
+    assert found is not None
+    assert found.tags["lstm_pipeline/executor_memory"] == "8g"
+    assert found.tags["dagster-k8s/config"] == pod_tags({"executor_memory": "8g"})["dagster-k8s/config"]
 
 
 @pytest.mark.parametrize("metadata", [None, {"lstm_pipeline/run_tags": "no JSON"}, {}])
