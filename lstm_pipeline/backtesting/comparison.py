@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,6 @@ from lstm_pipeline.arrays import Float64
 from lstm_pipeline.backtesting.contenders import ENSEMBLE, Contest
 from lstm_pipeline.statistics import (
     METRIC_NAMES,
-    DieboldMariano,
     Held,
     IntervalScores,
     Metrics,
@@ -70,9 +69,6 @@ class Comparison:
     by_lead: tuple[float | None, ...] = ()
 
 
-Test = Callable[[Float64, Float64, int], DieboldMariano | None]
-"""Tests losses by origin, (B,) each, of forecasts that overlap with so many following ones."""
-
 NO_GROUPS: Mapping[str, Sequence[str]] = {}
 
 
@@ -81,7 +77,6 @@ def compare(
     scale: Float64,
     reference: str = ENSEMBLE,
     groups: Mapping[str, Sequence[str]] = NO_GROUPS,
-    test: Test = diebold_mariano,
 ) -> list[Comparison]:
     """Compares every other method with a reference: over all features, for each group and for each feature.
 
@@ -91,7 +86,6 @@ def compare(
         scale: (P,) the unit of mase; a feature without a positive one is left out where several are compared.
         reference: the method that the others are compared with.
         groups: group → its features, for the groups to compare.
-        test: of the losses by origin.
     """
     comparable = np.flatnonzero(scale > 0).tolist()
     units = np.where(scale > 0, scale, 1.0)
@@ -108,7 +102,7 @@ def compare(
             squares = [
                 losses[each][..., at] / (units[at] ** 2 if feature is None else 1) for each in (method, reference)
             ]
-            compared = _compare((squares[0], squares[1]), contest, test)
+            compared = _compare((squares[0], squares[1]), contest)
             found.append(replace(compared, method=method, feature=feature, group=group))
     return found
 
@@ -224,13 +218,15 @@ def _by_lead(arrays: Sequence[Float64], scale: Float64, names: Sequence[str]) ->
     return [dict(zip(names, scores[lead * width : (lead + 1) * width], strict=True)) for lead in range(horizon)]
 
 
-def _compare(pair: tuple[Float64, Float64], contest: Contest, test: Test) -> Comparison:
+def _compare(pair: tuple[Float64, Float64], contest: Contest) -> Comparison:
     """Compares two (B, H, P) squared errors."""
     both = ~np.isnan(pair[0]) & ~np.isnan(pair[1])
     squares = [np.where(both, each, np.nan) for each in pair]
     losses = [_mean_loss(each) for each in squares]
     scored = both.any(axis=(1, 2))
-    found = test(losses[0][scored], losses[1][scored], overlapping_origins(contest.first[scored], contest.horizon))
+    found = diebold_mariano(
+        losses[0][scored], losses[1][scored], overlapping_origins(contest.first[scored], contest.horizon)
+    )
     by_lead = [np.nansum(each, axis=(0, 2)) for each in squares]
     relative = _root_ratio(float(np.sum(by_lead[0])), float(np.sum(by_lead[1])))
     statistic, p_value = (found.statistic, found.p_value) if found else (None, None)

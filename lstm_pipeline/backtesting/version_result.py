@@ -43,7 +43,7 @@ class VersionScore:
         relative_rmse: the second version's rmse divided by the first one's, over features in units of their mean
             change over a season; below 1 the second one is better. None if the first one makes no error.
         by_lead: (H,) the same for each lead time.
-        statistic: of `statistics.robust_diebold_mariano`, above 0 if the second version is worse; None if there was no
+        statistic: of `statistics.diebold_mariano`, above 0 if the second version is worse; None if there was no
             test.
         p_value: two-sided.
         adjusted_p: by Holm's method for the number of features (or of groups) that are tested.

@@ -23,7 +23,7 @@ from lstm_pipeline.backtesting.version_result import VersionComparison, VersionS
 from lstm_pipeline.errors import DataError, RegistryError
 from lstm_pipeline.forecasting import Dataset, Ensemble, held_out_origins, load_models, roll_from
 from lstm_pipeline.projects import Project
-from lstm_pipeline.statistics import METRIC_NAMES, Limits, holm, overlapping_origins, robust_diebold_mariano
+from lstm_pipeline.statistics import METRIC_NAMES, Limits, holm, overlapping_origins
 from lstm_pipeline.timeseries import Split
 from lstm_pipeline.wording import counted, did_you_mean, listed
 
@@ -205,8 +205,7 @@ def _scores(
     first, second = versions
     pair = {method: contest.forecasts[method] for method in versions}
     tests = {
-        (each.group, each.feature): each
-        for each in compare(replace(contest, forecasts=pair), scale, first, groups, robust_diebold_mariano)
+        (each.group, each.feature): each for each in compare(replace(contest, forecasts=pair), scale, first, groups)
     }
     adjusted = _adjusted(tests)
     columns = [*METRIC_NAMES, *(["wql"] if levels else [])]

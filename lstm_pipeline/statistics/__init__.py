@@ -45,7 +45,6 @@ from lstm_pipeline.statistics.significance import (
     diebold_mariano,
     holm,
     overlapping_origins,
-    robust_diebold_mariano,
 )
 from lstm_pipeline.statistics.strength import Stationarity, Strength, can_test_stationarity, stationarity, strength
 
@@ -99,7 +98,6 @@ __all__ = [
     "overlapping_origins",
     "partial_autocorrelations",
     "residual_summary",
-    "robust_diebold_mariano",
     "rolling_intervals",
     "rows_to_read",
     "scaled_rmse",

@@ -26,44 +26,18 @@ class DieboldMariano:
 
 
 def diebold_mariano(first: Float64, second: Float64, overlap: int) -> DieboldMariano | None:
-    """Tests whether two forecasts of the same origins have the same expected loss.
+    """Tests whether two forecasts of the same origins have the same expected loss (Diebold & Mariano 1995).
 
-    d = first - second has the mean m and the long-run variance w = g(0) + 2 Σ (1 - k / (q + 1)) g(k), k = 1 … q, of its
-    autocovariances g. The statistic m / √(w / n) (Diebold & Mariano 1995) is corrected for small samples and compared
-    with Student's t of n - 1 degrees of freedom (Harvey, Leybourne & Newbold 1997, with h = q + 1). Bartlett's weights
-    (Newey & West 1987) keep w from becoming negative, as the unweighted sum in the other two papers can.
+    The losses' difference d may be autocorrelated beyond the steps that forecasts share: one forecast is ahead for
+    weeks, in one season or kind of weather, so that many origins tell little more than one. Therefore the long-run
+    variance of n differences is estimated by cosines, as the mean of v squares Λ(j)², Λ(j) = √(2 / n) Σ d(t) cos(π j
+    (t - 1/2) / n), t = 1 … n, and the statistic is compared with Student's t of v degrees of freedom. v = 0.4 n^(2/3),
+    and at most n / (overlap + 1): the number of forecasts that do not overlap (Lazarus, Lewis, Stock & Watson 2018,
+    "HAR Inference: Recommendations for Practice").
 
     Args:
         first, second: (n,) losses by origin, in time order; an origin where either is NaN is ignored.
-        overlap: q, the largest distance, in origins, at which two forecasts still share steps, so that their losses are
-            correlated.
-
-    Returns:
-        The result, or None if there are too few origins for that overlap or the difference never varies.
-    """
-    difference = _differences(first, second)
-    count, ahead = len(difference), overlap + 1
-    if ahead >= count:  # the correction would be 0
-        return None
-    correction = (count + 1 - 2 * ahead + ahead * (ahead - 1) / count) / count
-    variance = _long_run_variance(difference, overlap)
-    if variance <= _ROUNDING * float(np.mean(difference**2)):
-        return None
-    statistic = float(difference.mean() / np.sqrt(variance / count) * np.sqrt(correction))
-    return _against_student(statistic, count - 1)
-
-
-def robust_diebold_mariano(first: Float64, second: Float64, overlap: int) -> DieboldMariano | None:
-    """`diebold_mariano` for losses whose difference is autocorrelated beyond the steps that forecasts share.
-
-    A version may be ahead for weeks, in one season or kind of weather, so that many origins tell little more than one.
-    The long-run variance of n differences d is estimated by cosines, as the mean of v squares Λ(j)², Λ(j) = √(2 / n) Σ
-    d(t) cos(π j (t - 1/2) / n), t = 1 … n, and the statistic is compared with Student's t of v degrees of freedom. v =
-    0.4 n^(2/3), and at most n / (overlap + 1): the number of forecasts that do not overlap (Lazarus, Lewis, Stock &
-    Watson 2018, "HAR Inference: Recommendations for Practice").
-
-    Args:
-        first, second, overlap: as for `diebold_mariano`.
+        overlap: the largest distance, in origins, at which two forecasts still share steps.
 
     Returns:
         The result, or None if there are too few origins for that overlap or the difference never varies.
@@ -124,10 +98,3 @@ def _against_student(statistic: float, freedom: int) -> DieboldMariano:
     from scipy.special import stdtr  # takes a third of a second to import
 
     return DieboldMariano(statistic, float(2 * stdtr(freedom, -abs(statistic))))
-
-
-def _long_run_variance(values: Float64, lags: int) -> float:
-    centred = values - values.mean()
-    covariances = np.array([centred[lag:] @ centred[: len(centred) - lag] for lag in range(lags + 1)]) / len(centred)
-    weights = 1 - np.arange(lags + 1) / (lags + 1)
-    return float(2 * weights @ covariances - covariances[0])

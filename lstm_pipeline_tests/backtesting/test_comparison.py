@@ -12,7 +12,7 @@ from lstm_pipeline.backtesting.comparison import (
     score_table,
 )
 from lstm_pipeline.backtesting.contenders import Contest, joined
-from lstm_pipeline.statistics import Limits
+from lstm_pipeline.statistics import Limits, diebold_mariano
 
 NAN = np.nan
 GROUPS = {"left": ["a"], "right": ["b", "c"]}
@@ -88,8 +88,9 @@ def test_the_loss_of_an_origin_is_the_mean_square_over_the_horizon() -> None:
     )
     (test,) = [each for each in compare(found, SCALE) if each.feature == "a"]
     difference = np.array([4 - 1, 4 - 4, 4 - 9, 8 - 4])
-    expected = difference.mean() / (difference.std(ddof=1) / 2)
-    assert test.statistic == pytest.approx(expected)
+    expected = diebold_mariano(difference, np.zeros(4), 0)
+    assert expected is not None
+    assert (test.statistic, test.p_value) == pytest.approx((expected.statistic, expected.p_value))
 
 
 def test_what_was_not_observed_counts_for_neither() -> None:
