@@ -7,6 +7,7 @@ publishing, the ensemble of a version, and its forecasts. The networks themselve
 
 from lstm_pipeline.forecasting.calibration import METHODS, Calibration
 from lstm_pipeline.forecasting.champion import error_units
+from lstm_pipeline.forecasting.costs import FEW, Meter, groups_per_run, runs_of
 from lstm_pipeline.forecasting.dataset import CONSTANT, Dataset, build_dataset, training_series
 from lstm_pipeline.forecasting.ensemble import Ensemble, GroupModel, load_models, training_log
 from lstm_pipeline.forecasting.evaluation import calibrate, evaluate, evaluate_one_step
@@ -33,6 +34,7 @@ from lstm_pipeline.forecasting.window_length import shared_length
 
 __all__ = [
     "CONSTANT",
+    "FEW",
     "MAX_ORIGINS",
     "METHODS",
     "Author",
@@ -47,6 +49,7 @@ __all__ = [
     "Issued",
     "LiveWidth",
     "LiveWidths",
+    "Meter",
     "OnEpoch",
     "Published",
     "Rolled",
@@ -62,6 +65,7 @@ __all__ = [
     "evenly_spread",
     "first_held_out",
     "forecast",
+    "groups_per_run",
     "held_out_of",
     "held_out_origins",
     "history_of",
@@ -77,6 +81,7 @@ __all__ = [
     "resolve_options",
     "roll_from",
     "roll_held_out",
+    "runs_of",
     "shared_length",
     "store_live_widths",
     "train_group",

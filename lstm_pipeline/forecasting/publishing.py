@@ -51,7 +51,14 @@ class Published:
         return [decision for decision in self.decisions if not decision.promoted]
 
 
-def publish(project: Project, table: pa.Table, trained: Mapping[str, StoredModel], *, run_id: str) -> Published:
+def publish(
+    project: Project,
+    table: pa.Table,
+    trained: Mapping[str, StoredModel],
+    *,
+    run_id: str,
+    carries_on: Sequence[str] = (),
+) -> Published:
     """Publishes the next version, scored on the cleaned table.
 
     Each new model is compared with the one in use and promoted by the spec's rule; see `champion`.
@@ -59,12 +66,14 @@ def publish(project: Project, table: pa.Table, trained: Mapping[str, StoredModel
     Args:
         trained: group → the model that this run trained. The other groups' models are the newest ones, or those of the
             version in use; see `Registry.publish`.
+        run_id: the run that publishes.
+        carries_on: the runs that it carries on after a failure; one of them may have published already.
 
     Raises:
         DataError: the table does not fit the spec.
         RegistryError: the models do not fit the spec or each other, and nothing was published.
     """
-    return _publish(project, table, trained, {}, run_id)
+    return _publish(project, table, trained, {}, (run_id, *carries_on))
 
 
 def promote_refused(project: Project, table: pa.Table, groups: Sequence[str], *, run_id: str) -> Published:
@@ -80,7 +89,7 @@ def promote_refused(project: Project, table: pa.Table, groups: Sequence[str], *,
     newest = require_refused(project, groups)
     candidates = project.registry.candidates
     trained = {group: candidates.load(group, newest[group].run_id) for group in groups}
-    return _publish(project, table, trained, {group: newest[group].decision for group in groups}, run_id)
+    return _publish(project, table, trained, {group: newest[group].decision for group in groups}, (run_id,))
 
 
 def require_refused(project: Project, groups: Sequence[str]) -> dict[str, Refused]:
@@ -105,8 +114,9 @@ def _publish(
     table: pa.Table,
     trained: Mapping[str, StoredModel],
     overruled: Mapping[str, Decision],
-    run_id: str,
+    run_ids: Sequence[str],
 ) -> Published:
+    """Publishes for a run, the first of these, which carries on the others."""
     dataset = build_dataset(table, project.spec.training, project.spec.timezone)
     evaluations: list[Evaluation] = []
 
@@ -118,7 +128,8 @@ def _publish(
         require_fit(dataset, challengers)
         return judge(project, dataset, challengers, in_use, overruled=overruled)
 
-    made = project.registry.publish(project.groups, trained, score, run_id=run_id, decide=decide)
+    run_id, *carries_on = run_ids
+    made = project.registry.publish(project.groups, trained, score, run_id=run_id, decide=decide, carries_on=carries_on)
     residuals = evaluations[-1].residuals if made.is_new else {}
     return Published(made.version, residuals, made.decisions, made.is_new)
 

@@ -37,6 +37,7 @@ from lstm_pipeline.orchestration.keys import (
     WRITE_MODE,
     asset_key,
     described,
+    groups_tag,
     job_name,
     product_of,
     run_tags,
@@ -44,7 +45,9 @@ from lstm_pipeline.orchestration.keys import (
     source_key,
     write_mode,
 )
+from lstm_pipeline.orchestration.packing import groups_per_run
 from lstm_pipeline.orchestration.references import code_references
+from lstm_pipeline.orchestration.resuming import carried_on, report_models, teller_of, train_rest
 from lstm_pipeline.projects import Project, chain_to
 from lstm_pipeline.spec import DataProduct, PredictionStep, TrainingStep
 from lstm_pipeline.wording import counted
@@ -162,24 +165,23 @@ def _trained_model(project: Project) -> dg.AssetsDefinition:
         kinds={"keras", "lstm"},
         ins={CLEANED: dg.AssetIn(asset_key(project.name, CLEANED))},
         partitions_def=dg.StaticPartitionsDefinition(list(project.groups)),
-        # one run per group: a run launcher decides where it runs, and one group's failure stops no other
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
+        # runs of a few groups each: a run launcher decides where they run, and one group's failure stops no other
+        backfill_policy=dg.BackfillPolicy.multi_run(groups_per_run(project)),
         required_resource_keys={"progress"},
         pool=TRAINING_POOL,
     )
     def trained_model(context: dg.AssetExecutionContext, cleaned_data: pa.Table) -> Any:
-        groups = [group for group in project.groups if group in context.partition_keys]
-        training = context.run.tags.get(BACKFILL_TAG)
-        teller = stages.Teller(context.run_id, context.log, context.resources.progress, training)
-        context.instance.add_run_tags(context.run_id, {GROUPS_TAG: ",".join(groups)})
+        wanted = set(context.partition_keys)
+        groups = [group for group in project.groups if group in wanted]
+        runs = carried_on(context)
+        teller = teller_of(context, context.run.tags.get(BACKFILL_TAG) or runs[-1])
+        context.instance.add_run_tags(context.run_id, {GROUPS_TAG: groups_tag(groups)})
         with user_errors(context):
             try:
-                models = stages.train_models(project, cleaned_data, groups, teller)
+                models = train_rest(project, groups, lambda: cleaned_data, runs, teller)
             except GroupsFailed as error:
                 # the step fails, so Dagster records no materialisation of its own for the groups that succeeded
-                for group, model in error.finished.items():
-                    shown = stages.model_metadata(project, model, context.log)
-                    context.log_event(dg.AssetMaterialization(key, partition=group, metadata=shown))
+                report_models(context, project, error.finished)
                 raise
             for group, model in models.items():
                 shown = stages.model_metadata(project, model, context.log)
@@ -201,10 +203,10 @@ def _model_metadata(project: Project) -> dg.AssetsDefinition:
     )
     def model_metadata(context: dg.AssetExecutionContext, cleaned_data: pa.Table) -> dg.MaterializeResult[Frame]:
         with user_errors(context):
-            run_ids = [run_id for run_id in (context.run_id, context.run.parent_run_id) if run_id]
-            trained = project.registry.trained_by(project.groups, run_ids)
+            runs = carried_on(context)
+            trained = project.registry.trained_by(project.groups, runs)
             as_of = as_of_date(context, project)
-            return _result(stages.publish_models(project, cleaned_data, trained, as_of, context.run_id, context.log))
+            return _result(stages.publish_models(project, cleaned_data, trained, as_of, runs, context.log))
 
     return model_metadata
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import dagster as dg
 
-from lstm_pipeline.orchestration.keys import GROUPS_TAG, RUN_TAGS
+from lstm_pipeline.orchestration.keys import GROUPS_TAG, RUN_TAGS, groups_tag
 
 logger = logging.getLogger(__name__)
 
@@ -37,15 +37,28 @@ class TaggingRunCoordinator(dg.QueuedRunCoordinator):
     def _tag(self, context: dg.SubmitRunContext) -> None:
         run = context.dagster_run
         asked: dict[str, str] = {}
+        groups: Sequence[str] = ()
         for key in sorted(run.asset_selection or ()):
             graph: Any = context.workspace.asset_graph
-            asked = {**tags_of(graph.get(key).metadata), **asked} if graph.has(key) else asked
-        first, last = (run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
-        if asked and first is not None and first == last:  # a run of a back-fill
-            asked[GROUPS_TAG] = first
+            if graph.has(key) and RUN_TAGS in graph.get(key).metadata:
+                node = graph.get(key)
+                asked = {**tags_of(node.metadata), **asked}
+                groups = groups or partitions_of(run, getattr(node, "partitions_def", None))
+        if groups:
+            asked[GROUPS_TAG] = groups_tag(groups)
         missing = {name: value for name, value in asked.items() if name not in run.tags}
         if missing:
             self._instance.add_run_tags(run.run_id, missing)
+
+
+def partitions_of(run: dg.DagsterRun, definition: dg.PartitionsDefinition[str] | None) -> Sequence[str]:
+    """The partitions that a run materialises: one, or a range of a back-fill; none if nothing tells."""
+    first, last = (run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    if first is None or last is None:
+        return [run.tags["dagster/partition"]] if "dagster/partition" in run.tags else []
+    if first == last:
+        return [first]
+    return [] if definition is None else definition.get_partition_keys_in_range(dg.PartitionKeyRange(first, last))
 
 
 def tags_of(metadata: Mapping[str, Any]) -> dict[str, str]:

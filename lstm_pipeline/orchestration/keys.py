@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
 
@@ -17,7 +18,9 @@ AS_OF_TAG = "lstm_pipeline/as_of"
 BACKFILL_TAG = "dagster/backfill"
 """Dagster's tag of the runs of one back-fill: its id."""
 GROUPS_TAG = "lstm_pipeline/groups"
-"""The groups that a run trains, where they are not all, with commas between them."""
+"""The groups that a run trains, where they are not all: see `groups_tag`."""
+LONGEST_TAG = 200
+"""Characters of a tag that the UI still shows well."""
 
 TRIGGER_TAG = "lstm_pipeline/trigger"
 """Run tag: why a run started by itself: `schedule`, or the reasons to retrain, e.g. `new_data,drift`."""
@@ -107,6 +110,12 @@ def source_key(project: Project, product: DataProduct, name: str) -> dg.AssetKey
             if other is product and one == name:
                 return dg.AssetKey(["sources", project.name, chosen])
     raise KeyError(name)
+
+
+def groups_tag(groups: Sequence[str]) -> str:
+    """Groups with commas between them; of more than fit a tag, the first, the last, and how many they are."""
+    text = ",".join(groups)
+    return text if len(text) <= LONGEST_TAG else f"{groups[0]} … {groups[-1]} ({counted(len(groups), 'group')})"
 
 
 def run_tags(product: DataProduct) -> dict[str, str]:

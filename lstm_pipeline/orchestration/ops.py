@@ -35,18 +35,16 @@ from lstm_pipeline.orchestration.keys import (
     PREDICTIONS,
     RECENT,
     TRAIN,
-    TRAINED,
     TRAINING_POOL,
     asset_key,
+    groups_tag,
     job_name,
     write_mode,
 )
+from lstm_pipeline.orchestration.resuming import carried_on, report_models, teller_of, train_rest
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import StoredModel
 from lstm_pipeline.wording import listed
-
-RESUMED_TAG = "dagster/is_resume_retry"
-"""Dagster's tag of a run that carries on after another one's failure."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +81,8 @@ class Step:
     @property
     def teller(self) -> stages.Teller:
         """Who is told how the step goes."""
-        first = self.runs()[-1]  # a run that carries another one on belongs to the same training
-        return stages.Teller(self.context.run_id, self.context.log, self.context.resources.progress, first)
+        first = carried_on(self.context)[-1]  # a run that carries another one on belongs to the same training
+        return teller_of(self.context, first)
 
     def read(self, asset: str) -> tuple[pa.Table, dt.date]:
         """What an earlier step has stored, and its as-of date: a run may go on after midnight."""
@@ -104,20 +102,13 @@ class Step:
             if not verdict.passed:
                 self.teller.progress.on_failed_check(self.context.log, asset, verdict)
 
-    def report(self, asset: str, metadata: Mapping[str, Any], partition: str | None = None) -> None:
+    def report(self, asset: str, metadata: Mapping[str, Any]) -> None:
         """Records a materialisation of an asset."""
-        key = asset_key(self.project.name, asset)
-        self.context.log_event(dg.AssetMaterialization(key, partition=partition, metadata=metadata))
+        self.context.log_event(dg.AssetMaterialization(asset_key(self.project.name, asset), metadata=metadata))
 
     def groups(self) -> list[str]:
         """The groups that the run trains, in the order of the spec."""
         return [group for group in self.project.groups if group in self.config["groups"]]
-
-    def runs(self) -> list[str]:
-        """The runs whose candidates this run takes: its own, and those of the runs that it carries on."""
-        run = self.context.run
-        resumed = (run.parent_run_id, run.root_run_id) if run.tags.get(RESUMED_TAG) == "true" else ()
-        return [run_id for run_id in dict.fromkeys((run.run_id, *resumed)) if run_id]
 
 
 def clean(step: Step) -> None:
@@ -133,29 +124,15 @@ def train(step: Step) -> None:
     If some groups fail, those that were trained are published all the same, with the models in use of the others. The
     step fails, so that a new run from this failure trains only the others, publishes again and forecasts.
     """
-    project, log, groups = step.project, step.context.log, step.groups()
-    done = project.registry.trained_by(groups, step.runs())
-    rest = [group for group in groups if group not in done]
-    if done:
-        log.info(f"already trained in this run or in the one that it carries on: {listed(done)}")
+    runs = carried_on(step.context)
     try:
-        trained = stages.train_models(project, step.read(CLEANED)[0], rest, step.teller) if rest else {}
+        models = train_rest(step.project, step.groups(), lambda: step.read(CLEANED)[0], runs, step.teller)
     except GroupsFailed as error:
-        _report_models(step, {**done, **error.finished})
+        report_models(step.context, step.project, error.finished)
         if error.transient:
             raise
-        raise _carried_on(step, error, {**done, **error.finished}) from None
-    _report_models(step, {**done, **trained})
-
-
-def _report_models(step: Step, models: Mapping[str, StoredModel]) -> None:
-    """Reports trained groups; one of another run may have been stored before it could be reported."""
-    instance, key = step.context.instance, asset_key(step.project.name, TRAINED)
-    for group, model in models.items():
-        records = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[group])
-        last = instance.fetch_materializations(records, limit=1).records
-        if not last or last[0].run_id != model.run_id:
-            step.report(TRAINED, stages.model_metadata(step.project, model, step.context.log), group)
+        raise _carried_on(step, error, error.finished) from None
+    report_models(step.context, step.project, models)
 
 
 def _carried_on(step: Step, error: GroupsFailed, trained: Mapping[str, StoredModel]) -> PipelineError:
@@ -182,9 +159,9 @@ def _carried_on(step: Step, error: GroupsFailed, trained: Mapping[str, StoredMod
 def publish(step: Step) -> None:
     """Publishes what the run has trained, with the models of the other groups."""
     table, as_of = step.read(CLEANED)
-    trained = step.project.registry.trained_by(step.groups(), step.runs())
-    run_id, log = step.context.run_id, step.context.log
-    step.keep(METADATA, stages.publish_models(step.project, table, trained, as_of, run_id, log))
+    runs = carried_on(step.context)
+    trained = step.project.registry.trained_by(step.groups(), runs)
+    step.keep(METADATA, stages.publish_models(step.project, table, trained, as_of, runs, step.context.log))
 
 
 def read_recent(step: Step) -> None:
@@ -264,7 +241,7 @@ def build_op(project: Project, kind: str, name: str, tags: Mapping[str, str]) ->
 def _tag(step: Step) -> None:
     """Adds to the run's tags what its config says, by which runs can be found in the UI."""
     groups: Sequence[str] = step.groups() if "groups" in step.config else ()
-    tags = {} if len(groups) in (0, len(step.project.groups)) else {GROUPS_TAG: ",".join(groups)}
+    tags = {} if len(groups) in (0, len(step.project.groups)) else {GROUPS_TAG: groups_tag(groups)}
     if step.config.get("as_of"):
         tags[AS_OF_TAG] = step.config["as_of"]
     if tags:

@@ -28,7 +28,16 @@ from lstm_pipeline.monitoring import (
 from lstm_pipeline.orchestration.alerts import ACCURACY, Alert, tell
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.job_config import run_config
-from lstm_pipeline.orchestration.keys import BOTH, GROUPS_TAG, NUMBERS_TAG, REASON_TAG, TRIGGER_TAG, job_name, slug
+from lstm_pipeline.orchestration.keys import (
+    BOTH,
+    GROUPS_TAG,
+    NUMBERS_TAG,
+    REASON_TAG,
+    TRIGGER_TAG,
+    groups_tag,
+    job_name,
+    slug,
+)
 from lstm_pipeline.orchestration.retraining import (
     Memory,
     by_outcome,
@@ -117,7 +126,7 @@ def _request(project: Project, decision: Decision, version: str, after: str) -> 
         run_config=run_config(project, BOTH, groups=decision.groups),
         tags={
             TRIGGER_TAG: ",".join(sorted({reason.trigger for reason in decision.due})),
-            GROUPS_TAG: ",".join(decision.groups),
+            GROUPS_TAG: groups_tag(decision.groups),
             REASON_TAG: reason_tag(decision),
             NUMBERS_TAG: numbers_tag(decision),
         },

@@ -24,6 +24,7 @@ from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.explaining import explain
 from lstm_pipeline.forecasting import (
     Dataset,
+    Meter,
     TrainingRun,
     build_dataset,
     forecast,
@@ -77,12 +78,14 @@ class Teller:
 
     Attributes:
         training: what the runs of one training have in common if they are several, e.g. a back-fill's id.
+        began: when the run began, in seconds since 1970; None: nobody knows.
     """
 
     run_id: str
     log: dg.DagsterLogManager
     progress: Progress
     training: str | None = None
+    began: float | None = None
 
 
 def clean_data(project: Project, as_of: dt.date) -> Made:
@@ -140,7 +143,9 @@ def train_models(project: Project, table: pa.Table, groups: Sequence[str], telle
         on_epoch=lambda group, report: teller.progress.on_epoch(teller.log, group, report),
     )
     training = TrackedTraining(project, teller.run_id, teller.training, _drawn_losses, teller.log.warning)
+    meter = Meter(teller.began)
     models = tracked(training, groups, lambda: train_groups(run, groups))
+    project.registry.keep_costs(meter.costs(project.registry, models, teller.run_id))
     teller.log.info(summary(models, time.monotonic() - began))
     return models
 
@@ -206,17 +211,20 @@ def publish_models(
     table: pa.Table,
     trained: Mapping[str, StoredModel],
     as_of: dt.date,
-    run_id: str,
+    runs: Sequence[str],
     log: dg.DagsterLogManager,
 ) -> Made:
     """Publishes models together with those of the other groups, and warns of those that were not promoted.
+
+    Args:
+        runs: the run that publishes, and those that it carries on.
 
     Raises:
         DataError: the table does not fit the spec.
         RegistryError: the models do not fit the spec or each other.
     """
     product, step = project.spec.model_metadata, project.spec.training
-    published = publish(project, table, trained, run_id=run_id)
+    published = publish(project, table, trained, run_id=runs[0], carries_on=runs[1:])
     if published.is_new:
         track_version(project, log.warning)
     for refused in published.refused:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -93,9 +93,21 @@ def _training(chain: Sequence[dg.RunRecord], now: dt.datetime) -> Training | Non
         dg.DagsterRunStatus.SUCCESS: "succeeded",
         dg.DagsterRunStatus.CANCELED: "cancelled",
     }
-    groups = tuple(group for group in run.tags.get(GROUPS_TAG, "").split(",") if group)
+    groups = trained_groups(run)
     run_ids = tuple(record.dagster_run.run_id for record in chain)
     return Training(groups, _utc(chain[-1].create_timestamp), ended, outcomes.get(run.status, "failed"), run_ids)
+
+
+def trained_groups(run: dg.DagsterRun) -> tuple[str, ...]:
+    """The groups that a run was asked to train; none if they were all, or if nothing tells.
+
+    The tag of many groups does not name them all; the run's config does.
+    """
+    config = run.run_config.get("groups") if isinstance(run.run_config, Mapping) else None
+    if isinstance(config, list):
+        return tuple(map(str, config))
+    tag = run.tags.get(GROUPS_TAG, "")
+    return () if "…" in tag else tuple(group for group in tag.split(",") if group)
 
 
 def _utc(time: dt.datetime) -> dt.datetime:

@@ -6,6 +6,7 @@ TensorFlow. Bytes go through `storage`.
 """
 
 from lstm_pipeline.registry.candidates import Candidates, Refused
+from lstm_pipeline.registry.costs import TrainingCosts
 from lstm_pipeline.registry.housekeeping import Removal, prune
 from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, METADATA, MODEL, SCALER, TRAINING_LOG, Layout, issued_parts
 from lstm_pipeline.registry.models import DamagedRecord, StoredModel
@@ -66,6 +67,7 @@ __all__ = [
     "Score",
     "SizeFactors",
     "StoredModel",
+    "TrainingCosts",
     "VariantRecord",
     "Version",
     "issued_parts",

@@ -102,8 +102,27 @@ class Candidates:
         return self._files.load(self._layout.candidate(group, run_id))
 
     def exists(self, group: str, run_id: str) -> bool:
-        """Whether a candidate's folder is still there: `prune` removes those it no longer needs."""
-        return self._store.exists(self._layout.candidate(group, run_id))
+        """Whether a candidate is there: its record is, which is written last, and `prune` has not removed it."""
+        return self._store.exists(self._layout.candidate(group, run_id) / METADATA)
+
+    def settle(self, model: StoredModel) -> None:
+        """Makes a candidate its group's newest one, if the process that stored it died just before it did so.
+
+        A candidate that was refused, or that a newer one has taken the place of, is left as it is.
+        """
+        group, run_id = model.group, model.run_id
+        pointer = self.readable_pointer(group)
+        if pointer and (pointer.run_id == run_id or self._is_newer(group, pointer.run_id, model)):
+            return
+        if not self._store.exists(self._layout.refused(group, run_id)):
+            self._point(group, Pointer(run_id, None))
+
+    def _is_newer(self, group: str, run_id: str, model: StoredModel) -> bool:
+        """Whether another candidate is there and was trained after a model."""
+        if not self.exists(group, run_id):
+            return False
+        other = self.load(group, run_id).record.metadata.training_date
+        return instant(other) >= instant(model.record.metadata.training_date)
 
     def pointer(self, group: str) -> Pointer | None:
         """Which candidate of a group is the newest; None if the group was never trained.

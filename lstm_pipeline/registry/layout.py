@@ -38,6 +38,7 @@ class Layout:
     <model_bucket>/<project>/data/<asset>.parquet           frames
     <model_bucket>/<project>/data/watch.json                what the last look for reasons to retrain found
     <model_bucket>/<project>/data/failures.json             automatic trainings that failed and were not made good yet
+    <model_bucket>/<project>/data/training_costs.json       what the latest training cost: seconds and memory
     <model_bucket>/<project>/forecasts/origin=20240601T000000Z/v2.<run id>.parquet  a forecast as it was issued
     <model_bucket>/<project>/accuracy/scores/2024-06.parquet  scores of the forecasts issued from that month's origins
     <model_bucket>/<project>/accuracy/summary.json          how accurate forecasts have been lately
@@ -130,6 +131,11 @@ class Layout:
     def failures(self) -> UPath:
         """Automatic trainings that failed, by group; there only while there are some."""
         return self._path("data", "failures.json")
+
+    @property
+    def costs(self) -> UPath:
+        """What the latest training cost. It may be removed at any time."""
+        return self._path("data", "training_costs.json")
 
     @property
     def forecasts(self) -> UPath:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_pipeline.registry.candidates import Candidates, Refused
+from lstm_pipeline.registry.costs import TrainingCosts, read_costs, store_costs
 from lstm_pipeline.registry.layout import Layout
 from lstm_pipeline.registry.models import ModelFiles, StoredModel
 from lstm_pipeline.registry.promotion import Decide, Promotion, Publication, Score
@@ -62,9 +63,18 @@ class Registry:
         *,
         run_id: str,
         decide: Decide | None = None,
+        carries_on: Sequence[str] = (),
     ) -> Publication:
         """Publishes the next version; see `Promotion.publish`."""
         return self._promotion.publish(groups, trained, score, run_id=run_id, decide=decide)
+
+    def costs(self) -> TrainingCosts | None:
+        """What the latest training cost; see `read_costs`."""
+        return read_costs(self.files)
+
+    def keep_costs(self, costs: TrainingCosts) -> None:
+        """Keeps what a training cost; see `store_costs`."""
+        store_costs(self.files, costs)
 
     def refused(self, damaged: list[str] | None = None) -> list[Refused]:
         """Candidates that were refused and have not been pruned; see `Promotion.refused`."""

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from lstm_pipeline.reporting.drawing import draw_backtest, draw_forecast, draw_losses, draw_residuals
     from lstm_pipeline.reporting.explanation import ExplainBar, draw_explanation, explanation_views
     from lstm_pipeline.reporting.live import draw_live_accuracy, draw_live_leads
-    from lstm_pipeline.reporting.markdown import decision_rows, frame_rows, literal, made_of, metric_rows, picture
+    from lstm_pipeline.reporting.markdown import (
+        authored,
+        decision_rows,
+        frame_rows,
+        literal,
+        made_of,
+        method_name,
+        metric_rows,
+        picture,
+    )
     from lstm_pipeline.reporting.replay import ReplayBar, actions_table, comparison_tables, write_actions
     from lstm_pipeline.reporting.status import status_views
     from lstm_pipeline.reporting.terminal import (

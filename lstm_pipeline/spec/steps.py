@@ -213,6 +213,11 @@ class TrainingStep(Step):
         None,
         description="whether forecasts are blended with naive forecasts; null: true, but false with preset documented",
     )
+    groups_per_run: Count | None = Field(
+        None,
+        description="groups that a run of a back-fill trains; at least 1; null: chosen from the measured cost of a "
+        "run's start against that of a training",
+    )
 
     @property
     def is_documented(self) -> bool:

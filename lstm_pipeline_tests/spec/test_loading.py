@@ -140,7 +140,7 @@ def test_the_defaults_of_the_steps_are_the_documented_ones() -> None:
         "patience": 15, "batch_size": 32, "enable_mlflow": False, "frequency": None, "season_length": None,
         "on_duplicates": "error", "missing": "interpolate", "max_gap": 24, "calendar_features": None,
         "preset": None, "time_budget": None, "blend_baseline": None, "future_covariates": [], "holidays": None,
-        "bounds": {},
+        "bounds": {}, "groups_per_run": None,
     }  # fmt: skip
     options = spec.training.options("default")
     assert (options.units, options.num_layers, options.dropout, options.attention_heads) == (32, 2, 0.2, 1)
