@@ -10,7 +10,7 @@ from lstm_pipeline.registry.costs import TrainingCosts
 from lstm_pipeline.registry.housekeeping import Removal, prune
 from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, METADATA, MODEL, SCALER, TRAINING_LOG, Layout, issued_parts
 from lstm_pipeline.registry.models import DamagedRecord, StoredModel
-from lstm_pipeline.registry.promotion import Decide, InUse, Publication, Score
+from lstm_pipeline.registry.promotion import Decide, InUse, Publication
 from lstm_pipeline.registry.records import (
     BoundRecord,
     CalibrationRecord,
@@ -32,6 +32,7 @@ from lstm_pipeline.registry.records import (
 from lstm_pipeline.registry.registry import Registry
 from lstm_pipeline.registry.table import METADATA_SCHEMA, metadata_table
 from lstm_pipeline.registry.versions import Version
+from lstm_pipeline.registry.writing import Score
 
 __all__ = [
     "DRIFT",

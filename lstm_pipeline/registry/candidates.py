@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.registry.layout import METADATA
+from lstm_pipeline.registry.layout import METADATA, REFUSED
 from lstm_pipeline.registry.models import DamagedRecord, ModelFiles, StoredModel
 from lstm_pipeline.registry.records import Decision, IndividualRecord, RefusedRecord, instant
-from lstm_pipeline.storage import from_json, to_json
+from lstm_pipeline.storage import each, from_json, to_json
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +68,10 @@ class Candidates:
         metadata = record.metadata
         target = self._layout.candidate(metadata.feature_group, metadata.run_id)
         record = self._files.placed(record, target)
-        self._store.remove(self._layout.refused(metadata.feature_group, metadata.run_id))  # a run may train twice
-        for name in metadata.files:
-            if name != METADATA:
-                self._store.upload(folder / name, target / name)
+        for name in (METADATA, REFUSED):  # a run may train twice: until all is replaced, its candidate is not complete
+            self._store.remove(target / name)
+        names = [name for name in metadata.files if name != METADATA]
+        each(lambda name: self._store.upload(folder / name, target / name), names)
         self._store.write(target / METADATA, to_json(record.to_json()))
         self._point(metadata.feature_group, Pointer(metadata.run_id, None))
         return StoredModel(record, target)
@@ -84,13 +84,14 @@ class Candidates:
         Raises:
             RegistryError: the storage root cannot be written, or has too little space.
         """
-        sizes = []
-        for group in groups:
-            pointer = self.readable_pointer(group)
-            known = pointer is not None and self.exists(group, pointer.run_id)
-            folder = self._layout.candidate(group, pointer.run_id) if pointer else None
-            sizes.append(self._store.size(folder) if known and folder else USUAL_SIZE)
-        self._store.require_room(self._layout.candidates, 2 * sum(sizes))
+        self._store.require_room(self._layout.candidates, 2 * sum(each(self._expected_size, groups)))
+
+    def _expected_size(self, group: str) -> int:
+        pointer = self.readable_pointer(group)
+        if pointer is None:
+            return USUAL_SIZE
+        files = self._store.files(self._layout.candidate(group, pointer.run_id))
+        return sum(file.size for file in files) if any(file.parts == (METADATA,) for file in files) else USUAL_SIZE
 
     def latest(self, group: str) -> StoredModel | None:
         """A group's newest candidate, published or not; None if the group was never trained."""
@@ -101,8 +102,20 @@ class Candidates:
         """The candidate that a run trained."""
         return self._files.load(self._layout.candidate(group, run_id))
 
+    def find(self, group: str, run_id: str) -> StoredModel | None:
+        """The candidate that a run trained; None if there is none, or half of one: see `exists`.
+
+        Raises:
+            DamagedRecord: its record is damaged.
+        """
+        return self._files.find(self._layout.candidate(group, run_id))
+
     def exists(self, group: str, run_id: str) -> bool:
-        """Whether a candidate is there: its record is, which is written last, and `prune` has not removed it."""
+        """Whether a candidate is there and complete.
+
+        Its record is written last, so that of a run that was killed while it stored a model there is half a candidate,
+        which does not count. `prune` removes those, and whole ones that are no longer needed.
+        """
         return self._store.exists(self._layout.candidate(group, run_id) / METADATA)
 
     def settle(self, model: StoredModel) -> None:
@@ -132,9 +145,9 @@ class Candidates:
             RegistryError: it cannot be read.
         """
         path = self._layout.latest_candidate(group)
-        if not self._store.exists(path):
+        content, advice = self._store.find(path), f"train '{group}' again, which writes it anew"
+        if content is None:
             return None
-        content, advice = self._store.read(path), f"train '{group}' again, which writes it anew"
         try:
             data = from_json(content, path)
         except RegistryError as error:
@@ -171,8 +184,7 @@ class Candidates:
         pointer = self.readable_pointer(group)
         if pointer and pointer.run_id == run_id and pointer.published is None:
             self._point(group, Pointer(run_id, version))
-        if self._store.exists(self._layout.refused(group, run_id)):  # it was promoted by hand
-            self._store.remove(self._layout.refused(group, run_id))
+        self._store.remove(self._layout.refused(group, run_id))  # it may have been promoted by hand
 
     def mark_refused(self, decision: Decision) -> None:
         """Notes that a candidate was not promoted, so that no later version takes it unasked."""
@@ -193,21 +205,25 @@ class Candidates:
             DamagedRecord: a note of a refusal is damaged.
             RegistryError: the store fails.
         """
-        found = []
-        for group, run_id in self._layout.entries(self._layout.candidates):
-            path = self._layout.refused(group, run_id)
-            if self._store.exists(path):
-                try:
-                    found.append(self._refused(group, run_id))
-                except RegistryError as error:
-                    if damaged is None or error.transient:
-                        raise
-                    if self._store.exists(path):  # else it was pruned a moment ago
-                        damaged.append(
-                            f"{error}; the candidate stays refused, but why is lost; remove {path.parent}, or let "
-                            "`lstm-pipeline prune` do so a day after it was trained"
-                        )
-        return sorted(found, key=lambda each: (each.when, each.group, each.run_id))
+        files = self._store.files(self._layout.candidates)
+        noted = sorted({file.parts[:2] for file in files if file.parts[2:3] == (REFUSED,)})
+        found = each(lambda place: self._refused_or_told(place[0], place[1], damaged), noted)
+        return sorted(filter(None, found), key=lambda one: (one.when, one.group, one.run_id))
+
+    def _refused_or_told(self, group: str, run_id: str, damaged: list[str] | None) -> Refused | None:
+        path = self._layout.refused(group, run_id)
+        try:
+            return self._refused(group, run_id)
+        except RegistryError as error:
+            if not self._store.exists(path):  # it was pruned a moment ago
+                return None
+            if damaged is None or error.transient:
+                raise
+            damaged.append(
+                f"{error}; the candidate stays refused, but why is lost; remove {path.parent}, or let "
+                "`lstm-pipeline prune` do so a day after it was trained"
+            )
+            return None
 
     def _refused(self, group: str, run_id: str) -> Refused:
         path = self._layout.refused(group, run_id)

@@ -5,24 +5,25 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from upath import UPath
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.registry.layout import issued_parts, version_number
+from lstm_pipeline.registry.layout import METADATA, REFUSED, issued_parts, tables_version, version_number
 from lstm_pipeline.registry.models import DamagedRecord
 from lstm_pipeline.registry.registry import Registry
+from lstm_pipeline.storage import StoredFile, each, is_private
 
 logger = logging.getLogger(__name__)
 
 GRACE = dt.timedelta(days=1)
 """Whatever is younger may belong to a run that is still at work: candidates, claims, locks, half-written files."""
 
+_NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
+
 FORECASTS_KEPT = dt.timedelta(days=365)
 """How long the issued forecasts of a version that is gone stay: live accuracy scores them as their steps come true."""
-
-_POINTER = "latest.json"
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,13 @@ def prune(registry: Registry, keep: int, *, dry_run: bool = False, now: dt.datet
 
 def _swept(registry: Registry, keep: int, dry_run: bool, now: dt.datetime | None) -> list[Removal]:
     sweep = _Sweep(registry, keep, (now or dt.datetime.now(dt.UTC)) - GRACE)
-    removals = _outermost(
-        [*sweep.versions(), *sweep.models(), *sweep.candidates(), *sweep.forecasts(), *sweep.left_overs()]
-    )
+    versions = sweep.versions()
+    others = _outermost([*sweep.models(), *sweep.candidates(), *sweep.forecasts(), *sweep.left_overs()])
     if not dry_run:
-        for removal in removals:
+        for removal in versions:
             registry.store.remove_all(removal.path)
-    return removals
+        each(lambda removal: registry.store.remove_all(removal.path), others, "removing files")
+    return [*versions, *others]
 
 
 def _outermost(removals: Sequence[Removal]) -> list[Removal]:
@@ -77,7 +78,7 @@ def _outermost(removals: Sequence[Removal]) -> list[Removal]:
 
 
 class _Sweep:
-    """One pass over a project.
+    """One pass over a project, by one listing of all its files.
 
     Args:
         keep: how many of the latest versions to keep.
@@ -85,49 +86,58 @@ class _Sweep:
     """
 
     def __init__(self, registry: Registry, keep: int, young: dt.datetime) -> None:
-        self._registry, self._store, self._layout = registry, registry.store, registry.layout
+        self._registry, self._layout = registry, registry.layout
         self._keep, self._young = keep, young
         self._known = registry.versions()
         self._kept = {*self._known[-keep:], *([registry.resolve()] if self._known else [])}
+        self._files = registry.store.files(self._layout.root, private=True)
 
     def versions(self) -> list[Removal]:
-        """Records and plots of versions that are not kept."""
+        """What versions that are not kept have beside their models: of each the record first, which is the version."""
         reason = f"neither among the last {self._keep} nor in use"
+        found = {file.parts[1]: file.size for file in self._files if len(file.parts) == 2 and _in(file, "ensembles")}
+        tables: dict[str, list[str]] = {}
+        for name in found:
+            tables.setdefault(tables_version(name) or "", []).append(name)
         old = [version for version in self._known if version not in self._kept]
-        paths = [
-            path for version in old for path in (self._layout.ensemble(version), self._layout.residual_plot(version))
+        names = [
+            name
+            for version in old
+            for name in (f"{version}.json", self._layout.residual_plot(version).name, *tables.get(version, []))
         ]
-        return [self._removal(path, reason) for path in paths if self._store.exists(path)]
+        return [Removal(self._layout.ensembles / name, reason, found[name]) for name in names if name in found]
 
     def models(self) -> list[Removal]:
         """Models that no kept version pins: of versions that go, or of a publisher that died."""
-        records = [self._registry.ensemble_record(version) for version in self._kept]
-        pinned = {(m.model_name, m.version) for record in records for m in record.metadata.individual_models}
+        records = [self._registry.pins(version) for version in self._kept]
+        pinned = {(m.model_name, m.version) for record in records for m in record.individual_models}
         removals = []
-        for group, version in self._layout.entries(self._layout.models):
-            folder = self._layout.model(group, version)
+        for (group, version), folder in self._folders("models").items():
             if (group, version) in pinned:
                 continue
             if version in self._known:
-                removals.append(self._removal(folder, "no kept version pins it"))
-            elif version_number(version) is not None and self._is_old(folder):
-                removals.append(self._removal(folder, "its version was never published"))
+                removals.append(folder.removal("no kept version pins it"))
+            elif version_number(version) is not None and folder.written < self._young:
+                removals.append(folder.removal("its version was never published"))
         return removals
 
     def candidates(self) -> list[Removal]:
         """All but each group's newest one that still waits: a published candidate is a copy of what a version has."""
-        removals = []
-        found = self._layout.entries(self._layout.candidates)
+        found = self._folders("candidates")
         runs: dict[str, set[str]] = {}
         for group, run_id in found:
             runs.setdefault(group, set()).add(run_id)
-        waiting = {group: {_POINTER, *self._waiting(group, own)} for group, own in runs.items()}
-        for group, run_id in found:
-            folder = self._layout.candidate(group, run_id)
-            if run_id not in waiting[group] and self._is_old(folder):
-                refused = self._store.exists(self._layout.refused(group, run_id))
-                reason = "candidate that was refused" if refused else "candidate of an earlier run"
-                removals.append(self._removal(folder, reason))
+        waiting = dict(zip(runs, each(lambda group: self._waiting(group, runs[group]), runs), strict=True))
+        removals = []
+        for (group, run_id), folder in found.items():
+            if run_id not in waiting[group] and folder.written < self._young:
+                if REFUSED in folder.names:
+                    reason = "candidate that was refused"
+                elif METADATA in folder.names:
+                    reason = "candidate of an earlier run"
+                else:
+                    reason = "half a candidate, of a run that died"
+                removals.append(folder.removal(reason))
         return removals
 
     def _waiting(self, group: str, run_ids: set[str]) -> set[str]:
@@ -146,8 +156,10 @@ class _Sweep:
             self._young + GRACE - FORECASTS_KEPT,
         )
         origins: dict[UPath, list[tuple[UPath, int, bool]]] = {}
-        for file in self._store.files(self._layout.forecasts):
-            path, named = self._layout.forecasts.joinpath(*file.parts), issued_parts(file.parts)
+        for file in self._files:
+            if not _in(file, "forecasts") or is_private(file):
+                continue
+            path, named = self._layout.root.joinpath(*file.parts), issued_parts(file.parts[1:])
             goes = named is not None and named[1] not in self._kept and file.written < before
             origins.setdefault(path.parent, []).append((path, file.size, goes))
         removals = []
@@ -159,19 +171,50 @@ class _Sweep:
         return removals
 
     def left_overs(self) -> list[Removal]:
-        """Claims, locks and temporary files of processes that are long gone."""
-        claims = [name for name in self._store.names(self._layout.ensembles) if name.endswith(".claim")]
-        reason = "claim of a publisher that died"
-        found = [(self._layout.claim(name.removesuffix(".claim")), reason) for name in claims]
-        found += [(path, "left over from a process that died") for path in self._store.private_files(self._layout.root)]
+        """Claims, tables without a record, locks and temporary files of processes that are long gone."""
         held = f".{self._layout.publishing.name}."  # the lock under which this is done
-        found = [(path, why) for path, why in found if not path.name.startswith(held)]
-        return [self._removal(path, why) for path, why in found if self._is_old(path)]
+        found: dict[tuple[str, ...], _Found] = {}
+        for file in self._files:
+            if (private := is_private(file)) and not private[-1].startswith(held):
+                self._add(found, private, file)
+            elif len(file.parts) == 2 and _in(file, "ensembles"):
+                named = tables_version(file.parts[1])
+                if file.parts[1].endswith(".claim") or (named and named not in self._known):
+                    self._add(found, file.parts, file)
+        reasons = {".claim": "claim of a publisher that died", ".gz": "its version was never published"}
+        return [
+            one.removal(reasons.get(one.path.suffix, "left over from a process that died"))
+            for one in found.values()
+            if one.written < self._young
+        ]
 
-    def _is_old(self, path: UPath) -> bool:
-        """Whether everything there was written before the grace period."""
-        written = self._store.written(path)
-        return written is not None and written < self._young
+    def _folders(self, name: str) -> dict[tuple[str, str], _Found]:
+        """(group, entry) → what is in the entry's folder; of all groups' folders, those of models or of candidates."""
+        found: dict[tuple[str, ...], _Found] = {}
+        for file in self._files:
+            if _in(file, name) and len(file.parts) > 3:
+                self._add(found, file.parts[:3], file)
+        return {(parts[1], parts[2]): one for parts, one in found.items()}
 
-    def _removal(self, path: UPath, reason: str) -> Removal:
-        return Removal(path, reason, self._store.size(path))
+    def _add(self, found: dict[tuple[str, ...], _Found], parts: tuple[str, ...], file: StoredFile) -> None:
+        one = found.setdefault(parts, _Found(self._layout.root.joinpath(*parts)))
+        one.size += file.size
+        one.written = max(one.written, file.written)
+        one.names.add(file.parts[-1])
+
+
+@dataclass
+class _Found:
+    """A file or a folder: its size, when its newest file was written, and the names of its files."""
+
+    path: UPath
+    size: int = 0
+    written: dt.datetime = _NEVER
+    names: set[str] = field(default_factory=set)
+
+    def removal(self, reason: str) -> Removal:
+        return Removal(self.path, reason, self.size)
+
+
+def _in(file: StoredFile, folder: str) -> bool:
+    return file.parts[0] == folder

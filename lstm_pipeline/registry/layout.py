@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from upath import UPath
 
-from lstm_pipeline.storage import NoFolderError, Store
+from lstm_pipeline.storage import Store
 
 MODEL, METADATA, SCALER, TRAINING_LOG = "model.keras", "metadata.json", "scaler.json", "history.json"
 REFUSED = "refused.json"
@@ -33,6 +32,7 @@ class Layout:
     <model_bucket>/<project>/candidates/<group>/latest.json names the newest of them
     <model_bucket>/<project>/models/<group>/v2/             the files of a published model
     <model_bucket>/<project>/ensembles/v2.json              the version
+    <model_bucket>/<project>/ensembles/v2.tables.<digest>.json.gz  what its record says of each feature, if that is long
     <model_bucket>/<project>/ensembles/v2.claim             a publisher is working on v2
     <model_bucket>/<project>/ensembles/rollback.json        names the version in use instead of the latest
     <model_bucket>/<project>/data/<asset>.parquet           frames
@@ -70,18 +70,6 @@ class Layout:
         """Folder of all groups' candidates."""
         return self._path("candidates")
 
-    def entries(self, parent: UPath) -> list[tuple[str, str]]:
-        """(group, entry) of everything in a folder of groups' folders. A file among these is nobody's and is left out.
-
-        Raises:
-            RegistryError: there is a file in the place of `parent`, or it cannot be listed.
-        """
-        found = []
-        for group in self.store.names(parent):
-            with suppress(NoFolderError):
-                found += [(group, entry) for entry in self.store.names(parent / group)]
-        return found
-
     @property
     def models(self) -> UPath:
         """Folder of all groups' published models."""
@@ -103,6 +91,10 @@ class Layout:
     def ensemble(self, version: str) -> UPath:
         """The ensemble record; a version exists once this file does."""
         return self._path("ensembles", f"{version}.json")
+
+    def tables(self, version: str, sha: str) -> UPath:
+        """What a version's record says of each feature. Its name has part of its SHA-256: no rival can replace it."""
+        return self._path("ensembles", f"{version}.tables.{sha[:12]}.json.gz")
 
     def claim(self, version: str) -> UPath:
         """File that reserves a version number for one publisher."""
@@ -208,6 +200,12 @@ def _written(origin: dt.datetime) -> str:
     """20240601T120000Z, with a fraction only if it has one."""
     time = origin.astimezone(dt.UTC).replace(tzinfo=None)
     return re.sub("[-:]", "", time.isoformat()) + "Z"
+
+
+def tables_version(name: str) -> str | None:
+    """`v12.tables.0123456789ab.json.gz` → `v12`; None for anything else."""
+    match = re.fullmatch(r"(v[1-9][0-9]*)\.tables\.[0-9a-f]{12}\.json\.gz", name)
+    return match[1] if match else None
 
 
 def version_number(name: str) -> int | None:

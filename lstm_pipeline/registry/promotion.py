@@ -6,33 +6,22 @@ written and checked, and none of it is changed afterwards; so a crash leaves the
 
 from __future__ import annotations
 
-import datetime as dt
 import random
 import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
-
-from upath import UPath
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.candidates import Candidates, Pointer, Refused
-from lstm_pipeline.registry.layout import METADATA, version_number
 from lstm_pipeline.registry.models import DamagedRecord, ModelFiles, StoredModel
-from lstm_pipeline.registry.records import (
-    CalibrationRecord,
-    Decision,
-    EnsembleMetadata,
-    EnsembleRecord,
-    FileDigest,
-    Metrics,
-    PinnedModel,
-)
+from lstm_pipeline.registry.records import Decision, EnsembleRecord, PinnedModel
+from lstm_pipeline.registry.repeats import Earlier, PublishingRun, Repeats
 from lstm_pipeline.registry.versions import Version, Versions
-from lstm_pipeline.storage import to_json
+from lstm_pipeline.registry.writing import Score, VersionWriter
+from lstm_pipeline.storage import each
+from lstm_pipeline.wording import listed
 
 TURN_PATIENCE = 3600.0
 """Seconds that a publisher waits for its turn; another one's turn lasts as long as scoring and copying take."""
@@ -40,19 +29,6 @@ TURN_PATIENCE = 3600.0
 ATTEMPTS = 8
 BACK_OFF = 2.0
 """How often, and after how many seconds at most each time, a publisher that lost its turn tries again."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """How good an ensemble is, as its record states it."""
-
-    metrics: Metrics
-    feature_metrics: dict[str, dict[str, Metrics]]
-    baseline_metrics: dict[str, Metrics]
-    evaluation: dict[str, Any]
-    definitions: dict[str, str]
-    calibration: CalibrationRecord = field(default_factory=CalibrationRecord)
-    residuals: dict[str, Metrics] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,14 +63,16 @@ class Publication:
     """What publishing led to.
 
     Attributes:
-        version: the version in use afterwards.
+        version: the version in use afterwards; if it is `repeated`, the one that was published then.
         decisions: what became of each new model.
-        is_new: whether `version` was published now; False: every new model was refused.
+        is_new: whether `version` was published now; False: every new model was refused, or it is `repeated`.
+        repeated: whether an earlier attempt of the same run had published it, with all that there is to publish.
     """
 
     version: Version
     decisions: list[Decision]
     is_new: bool
+    repeated: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +99,8 @@ class Promotion:
         self._layout = files.layout
         self._candidates = candidates
         self._versions = versions
-        self._project = project
+        self._repeats = Repeats(versions)
+        self._writer = VersionWriter(files, versions, project)
 
     def next_models(self, groups: Sequence[str], trained: Mapping[str, StoredModel]) -> dict[str, StoredModel]:
         """What the next version consists of, if every new model is promoted.
@@ -143,8 +122,8 @@ class Promotion:
         groups: Sequence[str],
         trained: Mapping[str, StoredModel],
         score: Callable[[Mapping[str, StoredModel]], Score],
+        run: PublishingRun,
         *,
-        run_id: str,
         decide: Decide | None = None,
     ) -> Publication:
         """Publishes the next version: see `next_models` for what it consists of.
@@ -157,10 +136,14 @@ class Promotion:
         The ones that are not promoted are marked as refused; their groups keep the model in use. If none is promoted,
         there is no new version.
 
+        A run that does others again, which died or failed, publishes only what they have not published: if there is
+        nothing, it returns their version. That holds also for one of those others, should it not have died after all.
+
         Args:
             groups: of the version, in their order.
             trained: group → the model that this run trained; empty to publish the newest candidates of all groups.
             score: scores exactly the models it is given, together.
+            run: the run that publishes, and which ones it does again.
             decide: which new models are promoted; None: all of them, and nothing is recorded.
 
         Raises:
@@ -169,14 +152,18 @@ class Promotion:
         with self._store.locked(self._layout.publishing, patience=TURN_PATIENCE) as held:
             for attempt in range(ATTEMPTS):
                 time.sleep(random.uniform(0, BACK_OFF) * attempt)
-                proposal = self._propose(groups, trained)
+                earlier = self._repeats.published(run, lost_turn=attempt > 0)
+                new = {group: model for group, model in trained.items() if not earlier.has(model)}
+                proposal = self._propose(groups, new)
+                if earlier.version and not proposal.challengers:
+                    return self._repeated(earlier)
                 decisions = decide(proposal.challengers, self.in_use) if decide and proposal.challengers else []
-                still_mine = partial(self._still_mine, held, proposal, trained)
-                done = self._carry_out(proposal, decisions, score, run_id, still_mine)
+                still_mine = partial(self._still_mine, held, proposal, new)
+                done = self._carry_out(proposal, decisions, score, run, still_mine)
                 if done is not None:
                     return done
         raise RegistryError(
-            f"other processes published {ATTEMPTS} times while {', '.join(groups)} were being published; run again"
+            f"other processes published {ATTEMPTS} times while {listed(groups)} were being published; run again"
         )
 
     def in_use(self) -> InUse | None:
@@ -200,34 +187,48 @@ class Promotion:
         published = self._published_by_run()  # a crash may have kept a publisher from marking its candidate
         # a run that publishes what it trained must not fail because of another group's pointer
         look = self._candidates.readable_pointer if trained else self._candidates.pointer
-        pointers = {group: look(group) for group in groups if group not in trained}
-        fresh = {
-            group
-            for group, pointer in pointers.items()
-            if pointer
-            and (group, pointer.run_id) not in published
-            and self._candidates.is_pending(group, pointer)
-            and self._candidates.exists(group, pointer.run_id)
-        }
+        others = [group for group in groups if group not in trained]
+        pointers = dict(zip(others, each(look, others, "looking for candidates"), strict=True))
+        candidates = self._waiting(pointers, published)
         # read the version in use only if something of it is needed: its record may be damaged
-        in_use = {} if fresh.issuperset(pointers) else self._models_in_use()
-        models = dict(trained)
-        for group, pointer in pointers.items():
-            if group in in_use and group not in fresh:
-                models[group] = self._files.load(self._files.folder_of(in_use[group]))
-            elif pointer and not self._is_refused(group, pointer) and self._candidates.exists(group, pointer.run_id):
-                models[group] = self._candidates.load(group, pointer.run_id)
+        in_use = {} if candidates.keys() >= pointers.keys() else self._models_in_use()
+        kept = [group for group in others if group in in_use and group not in candidates]
+        models = {**trained, **candidates, **self._load_kept(kept, in_use)}
+        for group in others:
+            pointer = pointers[group]
+            if group not in models and pointer and not self._is_refused(group, pointer):
+                found = self._candidates.find(group, pointer.run_id)  # it is published, but not in use
+                models.update({group: found} if found else {})
         missing = [group for group in groups if group not in models]
         if missing:
-            raise RegistryError(f"groups without a trained model: {', '.join(missing)}; train them first")
+            raise RegistryError(f"groups without a trained model: {listed(missing)}; train them first")
         version = self._versions.resolve() if self._versions.names() else None
         used = {pinned.model_name: pinned.run_id for pinned in (self._pins(version) if version else [])}
         challengers = {
             group: models[group]
             for group in groups
-            if (group in trained or group in fresh) and used.get(group) != models[group].run_id
+            if (group in trained or group in candidates) and used.get(group) != models[group].run_id
         }
         return _Proposal({group: models[group] for group in groups}, challengers, version)
+
+    def _waiting(
+        self, pointers: Mapping[str, Pointer | None], published: Collection[tuple[str, str]]
+    ) -> dict[str, StoredModel]:
+        """Group → its newest candidate, if that still waits for a version and is complete."""
+
+        def look(group: str) -> StoredModel | None:
+            pointer = pointers[group]
+            if not pointer or (group, pointer.run_id) in published or not self._candidates.is_pending(group, pointer):
+                return None
+            return self._candidates.find(group, pointer.run_id)
+
+        found = zip(pointers, each(look, pointers, "reading candidates"), strict=True)
+        return {group: model for group, model in found if model is not None}
+
+    def _load_kept(self, groups: Sequence[str], in_use: Mapping[str, PinnedModel]) -> dict[str, StoredModel]:
+        """Group → its model in the version in use."""
+        folders = [self._files.folder_of(in_use[group]) for group in groups]
+        return dict(zip(groups, each(self._files.load, folders, "reading models in use"), strict=True))
 
     def _is_refused(self, group: str, pointer: Pointer) -> bool:
         return pointer.published is None and not self._candidates.is_pending(group, pointer)
@@ -237,7 +238,7 @@ class Promotion:
         proposal: _Proposal,
         decisions: Sequence[Decision],
         score: Callable[[Mapping[str, StoredModel]], Score],
-        run_id: str,
+        run: PublishingRun,
         still: Callable[[], bool],
     ) -> Publication | None:
         """Publishes what was promoted and marks what was refused; None if a rival came between."""
@@ -248,51 +249,61 @@ class Promotion:
                 return None
             self._mark_refused(refused)
             return Publication(self._versions.load(), list(decisions), is_new=False)
-        in_use = self._models_in_use() if kept else {}
-        models = {
-            group: self._files.load(self._files.folder_of(in_use[group])) if group in kept else model
-            for group, model in proposal.models.items()
-        }
-        version = self._publish(models, score(models), decisions, run_id, still)
+        old = self._load_kept(sorted(kept), self._models_in_use()) if kept else {}
+        models = {group: old.get(group, model) for group, model in proposal.models.items()}
+        version = self._publish(models, score(models), decisions, run, still)
         if version is None:
             return None
         self._mark_refused(refused)
         return Publication(version, list(decisions), is_new=True)
 
     def _mark_refused(self, decisions: Sequence[Decision]) -> None:
-        for decision in decisions:
-            self._candidates.mark_refused(decision)
+        each(self._candidates.mark_refused, decisions, "noting refusals")
+
+    def _mark_published(self, version: str, models: Mapping[str, str]) -> None:
+        """Notes which candidates a version has: group → run that trained it."""
+        each(lambda group: self._candidates.mark_published(group, models[group], version), models, "noting promotions")
+
+    def _repeated(self, earlier: Earlier) -> Publication:
+        """What an earlier attempt published, with the notes that it may not have come to."""
+        assert earlier.version is not None
+        version = self._versions.load(earlier.version)
+        metadata = version.record.metadata
+        own = {
+            pinned.model_name: pinned.run_id
+            for pinned in metadata.individual_models
+            if pinned.version == metadata.version
+        }
+        self._mark_published(metadata.version, own)
+        published = self._published_by_run()
+        self._mark_refused(
+            [
+                decision
+                for decision in metadata.decisions
+                if not decision.promoted
+                and (decision.group, decision.run_id) not in published
+                and self._candidates.pending_run(decision.group) == decision.run_id
+            ]
+        )
+        return Publication(version, list(metadata.decisions), is_new=False, repeated=True)
 
     def _publish(
         self,
         models: Mapping[str, StoredModel],
         score: Score,
         decisions: Sequence[Decision],
-        run_id: str,
+        run: PublishingRun,
         still: Callable[[], bool],
     ) -> Version | None:
         """Writes a version of these models, pinning those that a version already has; None if a rival came between."""
         published = self._published_by_run()
-        version, claim = self._claim(run_id)
-        try:
-            pinned, stored, promoted = [], {}, {}
-            for group, model in models.items():
-                known = published.get((group, model.run_id))
-                if known is None:
-                    known = self._pin(self._promote(model, version), version)
-                    promoted[group] = known.run_id
-                pinned.append(known)
-                stored[group] = self._versions.checked(known)
-            record = self._ensemble(version, pinned, score, decisions, run_id)
-            if not still():
-                return None
-            if not self._store.create(self._layout.ensemble(version), to_json(record.to_json())):
-                return None
-        finally:
-            self._store.remove(claim)
-        for group, trained in promoted.items():
-            self._candidates.mark_published(group, trained, version)
-        return Version(record, stored) if self._versions.names()[-1] == version else None
+        made = self._writer.write(models, published, score.to_entries(decisions), run, still)
+        if made is None:
+            return None
+        own = {pinned.model_name: pinned.run_id for pinned in made.record.metadata.individual_models}
+        promoted = {group: run_id for group, run_id in own.items() if (group, run_id) not in published}
+        self._mark_published(made.record.version, promoted)
+        return made if self._versions.names()[-1] == made.record.version else None
 
     def _still_mine(self, held: Callable[[], bool], proposal: _Proposal, trained: Mapping[str, StoredModel]) -> bool:
         """Whether it is still this publisher's turn, or at least nothing has changed since it compared and scored."""
@@ -303,7 +314,7 @@ class Promotion:
         return same and now.in_use == proposal.in_use
 
     def _models_in_use(self) -> dict[str, PinnedModel]:
-        models = self._versions.record().metadata.individual_models if self._versions.names() else []
+        models = self._versions.pins(self._versions.resolve()).individual_models if self._versions.names() else []
         return {pinned.model_name: pinned for pinned in models}
 
     def _published_by_run(self) -> dict[tuple[str, str], PinnedModel]:
@@ -315,63 +326,5 @@ class Promotion:
     def _pins(self, version: str) -> list[PinnedModel]:
         """A version's models; none if its record is damaged."""
         with suppress(DamagedRecord):
-            return self._versions.record(version).metadata.individual_models
+            return self._versions.pins(version).individual_models
         return []
-
-    def _claim(self, run_id: str) -> tuple[str, UPath]:
-        """Reserves the next version number; rival publishers each get their own."""
-        while True:
-            taken = [version_number(name) or 0 for name in self._store.names(self._layout.ensembles)]
-            version = f"v{max(taken, default=0) + 1}"
-            claim = self._layout.claim(version)
-            if self._store.create(claim, to_json({"run_id": run_id, "publisher": uuid.uuid4().hex})):
-                if not self._store.exists(self._layout.ensemble(version)):
-                    return version, claim
-                self._store.remove(claim)  # a rival published it and removed its claim between our look and our claim
-
-    def _promote(self, model: StoredModel, version: str) -> StoredModel:
-        """Copies a candidate's files into the version's folder."""
-        folder = self._layout.model(model.group, version)
-        for name in model.record.metadata.files:
-            if name != METADATA:
-                self._store.copy(model.folder / name, folder / name)
-        metadata = model.record.metadata.model_copy(update={"version": version})
-        record = self._files.placed(model.record.model_copy(update={"metadata": metadata}), folder)
-        self._store.write(folder / METADATA, to_json(record.to_json()))
-        return StoredModel(record, folder)
-
-    def _pin(self, model: StoredModel, version: str) -> PinnedModel:
-        files = []
-        for name in model.record.metadata.files:
-            path = model.folder / name
-            size, sha = self._store.digest(path)
-            files.append(FileDigest(path=self._store.key(path), size=size, sha256=sha))
-        return PinnedModel(
-            model_name=model.group,
-            version=version,
-            model_path=model.record.model_path,
-            run_id=model.run_id,
-            files=files,
-        )
-
-    def _ensemble(
-        self, version: str, models: list[PinnedModel], score: Score, decisions: Sequence[Decision], run_id: str
-    ) -> EnsembleRecord:
-        metadata = EnsembleMetadata(
-            model_name=f"{self._project}_lstm_model_ensemble",
-            version=version,
-            feature_groups=[pinned.model_name for pinned in models],
-            metrics=score.metrics,
-            individual_models=models,
-            feature_metrics=score.feature_metrics,
-            baseline_metrics=score.baseline_metrics,
-            calibration=score.calibration,
-            residuals=score.residuals,
-            evaluation=score.evaluation,
-            metric_definitions=score.definitions,
-            decisions=list(decisions),
-            run_id=run_id,
-        )
-        path = self._store.key(self._layout.ensemble(version))
-        created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        return EnsembleRecord(metadata=metadata, metadata_path=path, created_at=created)

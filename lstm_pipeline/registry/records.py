@@ -3,55 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NaiveDatetime, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from lstm_pipeline.registry.fields import Count as Count
+from lstm_pipeline.registry.fields import FileDigest as FileDigest
+from lstm_pipeline.registry.fields import Finite as Finite
+from lstm_pipeline.registry.fields import Metrics as Metrics
+from lstm_pipeline.registry.fields import Names, Positive, Step
+from lstm_pipeline.registry.fields import Record as Record
+from lstm_pipeline.registry.fields import instant as instant
 from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, MODEL_FILES
-
-Metrics = dict[str, float | None]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Step = Annotated[NaiveDatetime, BeforeValidator(lambda value: _parsed(value))]
-"""A time on the step clock, which has no time zone; text in JSON."""
-Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=10**9)]
-
-
-def instant(text: str) -> dt.datetime:
-    """A recorded time; in UTC if it names no time zone.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    try:
-        time = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"expected a time such as 2026-01-31T12:00:00+00:00, found '{text}'") from None
-    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
-
-
-def _parsed(value: Any) -> Any:
-    """Text as a time: strict validation, which records are read with, takes none for one."""
-    return dt.datetime.fromisoformat(value) if isinstance(value, str) else value
-
-
-class Record(BaseModel):
-    """Base of all records."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
-
-    def to_json(self) -> dict[str, Any]:
-        """As values that JSON can represent."""
-        return self.model_dump(mode="json")
-
-
-class FileDigest(Record):
-    """A stored file's expected size and checksum."""
-
-    path: str
-    size: int = Field(ge=0)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+from lstm_pipeline.registry.sharing import shared
 
 
 class InputRecord(Record):
@@ -134,11 +100,11 @@ class ModelMetadata(Record):
     feature_group: str
     timestamp_column: str
     predicted_features: list[str] = Field(min_length=1)
-    feature_columns: list[str]
-    context_features: list[str]
-    integer_features: list[str]
-    calendar_features: list[str]
-    future_covariates: list[str] = []
+    feature_columns: Names
+    context_features: Names
+    integer_features: Names
+    calendar_features: Names
+    future_covariates: Names = []
     hyperparameters: dict[str, Any]
     metrics: dict[str, Metrics]
     feature_metrics: dict[str, dict[str, Metrics]]
@@ -151,20 +117,20 @@ class ModelMetadata(Record):
     on_duplicates: Literal["error", "mean", "last"] = "error"
     missing: Literal["interpolate", "ffill", "mask", "error"]
     max_gap: int = Field(ge=0, le=10**9)
-    filled_values: dict[str, int]
-    constant_features: list[str]
-    resting_features: list[str] = []
+    filled_values: Annotated[dict[str, int], AfterValidator(shared)]
+    constant_features: Names
+    resting_features: Names = []
     bounds: dict[str, BoundRecord] = {}
     random_seed: int
     library_versions: dict[str, str]
     data_fingerprint: str
-    dropped_columns: list[str] | None = None
+    dropped_columns: Names | None = None
     input: InputRecord | None = None
     knows_drift: bool = False
-    ignored_columns: dict[str, str] = {}
-    carried_forward: dict[str, Count] = {}
+    ignored_columns: Annotated[dict[str, str], AfterValidator(shared)] = {}
+    carried_forward: Annotated[dict[str, Count], AfterValidator(shared)] = {}
     row_step: str | None = None
-    notes: list[str] = []
+    notes: Names = []
     variants: list[VariantRecord] = []
     run_id: str
 
@@ -187,7 +153,7 @@ class ModelMetadata(Record):
     def _feature_problems(self) -> Iterator[str]:
         """How the lists of features contradict each other."""
         series = self.series_features
-        known = len(self.calendar_features)
+        known, columns = len(self.calendar_features), set(series)
         for name in ("predicted_features", "feature_columns", "future_covariates"):
             yield from (f"{name} names '{feature}' twice" for feature in _repeated(getattr(self, name)))
         if len(series) + known + len(self.future_covariates) != len(self.feature_columns):
@@ -195,9 +161,9 @@ class ModelMetadata(Record):
         if self.feature_columns[len(series) : len(series) + known] != self.calendar_features:
             yield "feature_columns does not contain calendar_features after the features"
         for name in ("predicted_features", "future_covariates", "context_features"):
-            absent = [feature for feature in getattr(self, name) if feature not in series]
+            absent = [feature for feature in getattr(self, name) if feature not in columns]
             yield from (f"{name} names '{feature}', which is not in feature_columns" for feature in absent)
-        predicted = self.predicted_features
+        predicted = dict.fromkeys(self.predicted_features)
         yield from (
             f"'{name}' is predicted and a future covariate" for name in self.future_covariates if name in predicted
         )
@@ -208,7 +174,7 @@ class ModelMetadata(Record):
         for name, bound in self.bounds.items():
             if bound.min is not None and bound.max is not None and bound.min > bound.max:
                 yield f"bounds of '{name}': min {bound.min:g} is above max {bound.max:g}"
-        if self.timestamp_column in series:
+        if self.timestamp_column in columns:
             yield f"timestamp_column '{self.timestamp_column}' is also a feature"
 
     @property
@@ -235,7 +201,7 @@ class ModelMetadata(Record):
 
 
 def _repeated(names: list[str]) -> list[str]:
-    return sorted({name for name in names if names.count(name) > 1})
+    return sorted(name for name, times in Counter(names).items() if times > 1)
 
 
 class IndividualRecord(Record):
@@ -350,6 +316,28 @@ class RefusedRecord(Record):
     refused_at: str
 
 
+class Pins(Record):
+    """What a version consists of, without how good it is.
+
+    Attributes:
+        run_id: the run that published it.
+        repeats: earlier runs that this one did again, because they had died or failed.
+    """
+
+    version: str
+    individual_models: list[PinnedModel] = Field(min_length=1)
+    decisions: list[Decision] = []
+    run_id: str
+    repeats: list[str] = []
+
+
+class VersionPins(Record):
+    """A version's record, as far as its models are concerned."""
+
+    metadata: Pins
+    tables: FileDigest | None = None
+
+
 class EnsembleMetadata(Record):
     """Everything recorded about a version."""
 
@@ -366,12 +354,18 @@ class EnsembleMetadata(Record):
     metric_definitions: dict[str, str]
     decisions: list[Decision] = []
     run_id: str
+    repeats: list[str] = []
 
 
 class EnsembleRecord(Record):
-    """A version."""
+    """A version.
+
+    Attributes:
+        tables: the file beside the record with what it says of each feature; None if that is in the record itself.
+    """
 
     metadata: EnsembleMetadata
+    tables: FileDigest | None = None
     metadata_path: str
     model_type: Literal["lstm_ensemble"] = "lstm_ensemble"
     created_at: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from lstm_pipeline.registry.candidates import Candidates, Refused
 from lstm_pipeline.registry.costs import TrainingCosts, read_costs, store_costs
 from lstm_pipeline.registry.layout import Layout
 from lstm_pipeline.registry.models import ModelFiles, StoredModel
-from lstm_pipeline.registry.promotion import Decide, Promotion, Publication, Score
-from lstm_pipeline.registry.records import EnsembleRecord, IndividualRecord
+from lstm_pipeline.registry.promotion import Decide, Promotion, Publication
+from lstm_pipeline.registry.records import EnsembleRecord, IndividualRecord, Pins
+from lstm_pipeline.registry.repeats import PublishingRun
 from lstm_pipeline.registry.versions import Version, Versions
-from lstm_pipeline.storage import Store
+from lstm_pipeline.registry.writing import Score
+from lstm_pipeline.storage import Store, each
 
 __all__ = ["Registry", "Score", "StoredModel", "Version"]
 
@@ -43,11 +45,12 @@ class Registry:
 
     def trained_by(self, groups: Sequence[str], run_ids: Sequence[str]) -> dict[str, StoredModel]:
         """Group → the candidate that one of these runs trained; of several runs the first one counts."""
-        found = {
-            group: next((run_id for run_id in run_ids if self.candidates.exists(group, run_id)), None)
-            for group in groups
-        }
-        return {group: self.candidates.load(group, run_id) for group, run_id in found.items() if run_id is not None}
+
+        def first(group: str) -> StoredModel | None:
+            return next(filter(None, (self.candidates.find(group, run_id) for run_id in run_ids)), None)
+
+        found = zip(groups, each(first, groups, "looking for trained models"), strict=True)
+        return {group: model for group, model in found if model is not None}
 
     def next_models(
         self, groups: Sequence[str], trained: Mapping[str, StoredModel] | None = None
@@ -63,10 +66,11 @@ class Registry:
         *,
         run_id: str,
         decide: Decide | None = None,
-        carries_on: Sequence[str] = (),
+        carries_on: Collection[str] = (),
     ) -> Publication:
         """Publishes the next version; see `Promotion.publish`."""
-        return self._promotion.publish(groups, trained, score, run_id=run_id, decide=decide)
+        run = PublishingRun(run_id, tuple(carries_on))
+        return self._promotion.publish(groups, trained, score, run, decide=decide)
 
     def costs(self) -> TrainingCosts | None:
         """What the latest training cost; see `read_costs`."""
@@ -99,6 +103,10 @@ class Registry:
     def ensemble_record(self, version: str | None = None) -> EnsembleRecord:
         """A version's record; by default of the version in use."""
         return self._versions.record(version)
+
+    def pins(self, version: str) -> Pins:
+        """What a version consists of, without how good it is; see `Versions.pins`."""
+        return self._versions.pins(version)
 
     def load(self, version: str | None = None) -> Version:
         """A version and its models, every file checked; see `Versions.load`."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
+
+from upath import UPath
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.registry.layout import MODEL_FILES, version_number
-from lstm_pipeline.registry.models import DamagedRecord, ModelFiles, StoredModel
-from lstm_pipeline.registry.records import EnsembleRecord, PinnedModel
-from lstm_pipeline.storage import from_json, to_json
+from lstm_pipeline.registry.layout import METADATA, MODEL_FILES, version_number
+from lstm_pipeline.registry.models import DamagedRecord, ModelFiles, StoredModel, validated
+from lstm_pipeline.registry.records import EnsembleRecord, FileDigest, PinnedModel, Pins, VersionPins
+from lstm_pipeline.registry.tables import read_tables
+from lstm_pipeline.storage import each, from_json, sha256, to_json
 
 
 @dataclass(frozen=True)
@@ -92,10 +96,30 @@ class Versions:
         """A version's record."""
         version = self.resolve(version)
         path = self._layout.ensemble(version)
-        record = self._files.parse(EnsembleRecord, path)
+        data = read_tables(self._store, self._layout, self._read(path), version)
+        record = validated(EnsembleRecord, data, path)
         if record.version != version:
             raise RegistryError(f"{path} is damaged: it describes {record.version}")
         return record
+
+    def pins(self, version: str) -> Pins:
+        """What a version consists of: reads no more of its record than that.
+
+        Raises:
+            RegistryError: the record is missing or damaged.
+        """
+        path = self._layout.ensemble(version)
+        metadata = validated(VersionPins, self._read(path), path).metadata
+        if metadata.version != version:
+            raise DamagedRecord(f"{path} is damaged: it describes {metadata.version}")
+        return metadata
+
+    def _read(self, path: UPath) -> Any:
+        content = self._store.read(path)
+        try:
+            return from_json(content, path)
+        except RegistryError as error:
+            raise DamagedRecord(str(error)) from None
 
     def load(self, version: str | None = None) -> Version:
         """A version and its models.
@@ -104,14 +128,23 @@ class Versions:
             RegistryError: it does not exist, or one of its files is missing, altered or damaged.
         """
         record = self.record(version)
-        models = {pinned.model_name: self.checked(pinned) for pinned in record.metadata.individual_models}
+        return Version(record, self.models(record))
+
+    def models(self, record: EnsembleRecord) -> dict[str, StoredModel]:
+        """Group → model, of all that a version's record names, every file checked.
+
+        Raises:
+            RegistryError: a file is missing, altered or damaged.
+        """
+        found = each(self.checked, record.metadata.individual_models, f"checking the models of {record.version}")
+        models = {model.group: model for model in found}
         if list(models) != record.metadata.feature_groups:
             groups = ", ".join(record.metadata.feature_groups)
             raise RegistryError(
                 f"{self._layout.ensemble(record.version)} is damaged: its groups are {groups}, but its models are for "
                 f"{', '.join(models)}"
             )
-        return Version(record, models)
+        return models
 
     def checked(self, pinned: PinnedModel) -> StoredModel:
         """The model that a version pins, with the size and SHA-256 of every file compared.
@@ -125,21 +158,13 @@ class Versions:
         unlisted = [str(folder / name) for name in MODEL_FILES if folder / name not in listed]
         if unlisted:
             raise DamagedRecord(f"the version's record is damaged: it has no checksum for {', '.join(unlisted)}")
+        stored = None
         for expected in pinned.files:
             path = self._store.path(expected.path)
-            try:
-                size, sha = self._store.digest(path)
-            except RegistryError as error:
-                if self._store.exists(path):  # a store that does not answer raises its own error here
-                    raise
-                raise DamagedRecord(str(error)) from None
-            if (size, sha) != (expected.size, expected.sha256):
-                raise DamagedRecord(
-                    f"{path} is not the file that was published: expected {expected.size} bytes with SHA-256 "
-                    f"{expected.sha256[:12]}…, found {size} bytes with {sha[:12]}…; put the published file back, roll "
-                    f"back to another version, or train '{pinned.model_name}' again"
-                )
-        stored = self._files.load(folder)
+            content = self._checked_file(expected, path, pinned.model_name, keep=path == folder / METADATA)
+            if content is not None:
+                stored = self._files.parsed(folder, content)
+        assert stored is not None  # metadata.json is among the files
         found = (stored.group, stored.record.metadata.version, stored.run_id)
         if found != (pinned.model_name, pinned.version, pinned.run_id):
             raise DamagedRecord(
@@ -147,3 +172,24 @@ class Versions:
                 f"names {pinned.model_name} {pinned.version} of run {pinned.run_id}"
             )
         return stored
+
+    def _checked_file(self, expected: FileDigest, path: UPath, group: str, *, keep: bool) -> bytes | None:
+        """Compares a file with what was published; returns its content if that is to be kept."""
+        content = None
+        try:
+            if keep:
+                content = self._store.read(path)
+                size, sha = len(content), sha256(content)
+            else:
+                size, sha = self._store.digest(path)
+        except RegistryError as error:
+            if self._store.exists(path):  # a store that does not answer raises its own error here
+                raise
+            raise DamagedRecord(str(error)) from None
+        if (size, sha) != (expected.size, expected.sha256):
+            raise DamagedRecord(
+                f"{path} is not the file that was published: expected {expected.size} bytes with SHA-256 "
+                f"{expected.sha256[:12]}…, found {size} bytes with {sha[:12]}…; put the published file back, roll "
+                f"back to another version, or train '{group}' again"
+            )
+        return content

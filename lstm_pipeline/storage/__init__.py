@@ -5,8 +5,10 @@ faults of object stores are put into words here. fsspec, s3fs and botocore have 
 """
 
 from lstm_pipeline.storage.faults import S3, explain, is_transient, s3_options
+from lstm_pipeline.storage.listing import StoredFile, is_private
 from lstm_pipeline.storage.owner import Owner
-from lstm_pipeline.storage.store import NoFolderError, Store, StoredFile, from_json, to_json
+from lstm_pipeline.storage.parallel import each
+from lstm_pipeline.storage.store import NoFolderError, Store, from_json, sha256, to_json
 
 __all__ = [
     "S3",
@@ -14,9 +16,12 @@ __all__ = [
     "Owner",
     "Store",
     "StoredFile",
+    "each",
     "explain",
     "from_json",
+    "is_private",
     "is_transient",
     "s3_options",
+    "sha256",
     "to_json",
 ]

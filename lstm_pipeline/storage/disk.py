@@ -19,6 +19,8 @@ from lstm_pipeline.storage.owner import Owner
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What file systems without hard links (FUSE, SMB, some NFS) answer."""
 
+_PIECE = 1 << 20
+
 CREATE_PATIENCE = 30.0
 """Seconds that `create` waits for a rival; it holds the lock for two system calls."""
 
@@ -38,6 +40,16 @@ class DiskFiles:
     def read(self, path: UPath) -> bytes:
         """A file's content."""
         return Path(path.path).read_bytes()
+
+    def pieces(self, path: UPath) -> Iterator[bytes]:
+        """A file's content in pieces."""
+        with Path(path.path).open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
+
+    def remove(self, path: UPath) -> None:
+        """Removes a file, if it exists."""
+        Path(path.path).unlink(missing_ok=True)
 
     def names(self, folder: UPath) -> list[str]:
         """Names of the entries of a folder."""

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from fsspec import register_implementation
 
+from lstm_pipeline.storage.parallel import WORKERS
+
 S3 = ("s3", "s3a")
 """URI schemes that `s3_options` apply to."""
 
@@ -25,7 +27,8 @@ def s3_options() -> dict[str, Any]:
         os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
         os.environ.setdefault("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
     # one attempt: PatientS3 is the only layer that tries again
-    return {"config_kwargs": {"retries": {"total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 600}}
+    timeouts = {"connect_timeout": 5, "read_timeout": 600}
+    return {"config_kwargs": {"retries": {"total_max_attempts": 1}, "max_pool_connections": 2 * WORKERS, **timeouts}}
 
 
 def explain(error: BaseException, path: object) -> str | None:

@@ -28,6 +28,9 @@ LOCK_PATIENCE = 90.0
 HEARTBEAT = 15.0
 """Seconds between renewals of a lock: several fit into `LOCK_SECONDS`, so one lost request breaks nothing."""
 
+PIECE = 8 << 20
+"""Bytes that are read at a time."""
+
 _CONFLICT = "ConditionalRequestConflict"  # a concurrent delete: the store asks for another try
 _UNCONDITIONAL = ("NotImplemented", "501")  # answers of stores that do not know the header
 
@@ -55,9 +58,30 @@ class ObjectFiles:
             path.fs.put_file(str(complete), path.path)
 
     def read(self, path: UPath) -> bytes:
-        """A file's content in one request: of a file that is being replaced, either the old or the new content."""
-        content: bytes = path.fs.cat_file(path.path)
-        return content
+        """A file's content as of one moment: of a file that is being replaced, either the old or the new content."""
+        return b"".join(self.pieces(path))
+
+    def pieces(self, path: UPath) -> Iterator[bytes]:
+        """A file's content in pieces, all as of the same moment. A file of one piece takes one request.
+
+        Raises:
+            FileNotFoundError: it does not exist.
+            FileExpired: it was replaced after its first piece had been read.
+        """
+        if not hasattr(path.fs, "call_s3"):
+            yield path.fs.cat_file(path.path)
+            return
+        bucket, key, _ = path.fs.split_path(path.path)
+        start, size, etag = 0, 1, ""
+        while start < size:
+            piece, size, etag = sync(path.fs.loop, _get_piece, path.fs, (bucket, key), start, etag)
+            yield piece
+            start += len(piece)
+
+    def remove(self, path: UPath) -> None:
+        """Removes a file, if it exists."""
+        with contextlib.suppress(FileNotFoundError):
+            path.fs.rm_file(path.path)
 
     def names(self, folder: UPath) -> list[str]:
         """Names of the entries of a folder.
@@ -224,6 +248,35 @@ def _get_with_etag(path: UPath) -> tuple[bytes | None, str | None]:
         return sync(path.fs.loop, _get, path.fs, bucket, key)  # type: ignore[no-any-return]
     except FileNotFoundError:
         return None, None
+
+
+async def _get_piece(fs: Any, place: tuple[str, str], start: int, etag: str) -> tuple[bytes, int, str]:
+    """A piece of an object, read again if it breaks off; the size and the entity tag of the whole object.
+
+    Args:
+        place: bucket and key.
+        etag: which the object must still have; empty for the first piece.
+    """
+    from s3fs.core import _error_wrapper
+    from s3fs.utils import FileExpired
+
+    wanted = {"Range": f"bytes={start}-{start + PIECE - 1}", **({"IfMatch": etag} if etag else {})}
+
+    async def attempt() -> tuple[bytes, int, str]:
+        answer = await fs._call_s3("get_object", Bucket=place[0], Key=place[1], **wanted)
+        async with answer["Body"] as body:
+            piece: bytes = await body.read()
+        size = str(answer.get("ContentRange", "")).rpartition("/")[2]
+        return piece, int(size) if size.isdigit() else len(piece), str(answer["ETag"])
+
+    try:
+        return await _error_wrapper(attempt, retries=fs.retries)  # type: ignore[no-any-return]
+    except OSError as error:
+        if _code(error) in ("InvalidRange", "416"):  # what a store says of an empty object
+            return b"", 0, etag
+        if etag and _failed_condition(error):
+            raise FileExpired(filename="/".join(place), e_tag=etag) from error
+        raise
 
 
 async def _get(fs: Any, bucket: str, key: str) -> tuple[bytes, str]:

@@ -7,16 +7,12 @@ one of several rivals wins; no path leads out of the root.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import hashlib
 import json
-import os
-import re
 import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,13 +21,17 @@ from upath import UPath
 from lstm_pipeline.errors import PipelineError, RegistryError
 from lstm_pipeline.storage.disk import DiskFiles
 from lstm_pipeline.storage.faults import S3, explain, is_transient, s3_options
+from lstm_pipeline.storage.listing import PRIVATE, StoredFile, time_of, walked
 from lstm_pipeline.storage.objects import ObjectFiles
 
 _BLOCK = 1 << 20
-_PRIVATE = re.compile(r"\..*\.(tmp|lock|owner)")  # names of what only the store itself looks at
 
 PATIENCE = 120.0
 """Seconds to wait for rivals: longer than the lock of a dead process lasts."""
+
+
+MOST_LINES = 200
+"""Entries of a list or an object in JSON that get a line each: nobody reads thousands, and writing them takes long."""
 
 
 class NoFolderError(RegistryError):
@@ -41,23 +41,6 @@ class NoFolderError(RegistryError):
         super().__init__(
             f"{folder} is not a folder: a file is in its place, or in that of a folder above it; move the file away"
         )
-
-
-@dataclass(frozen=True, order=True)
-class StoredFile:
-    """A file in a listing.
-
-    Attributes:
-        parts: its path below the folder that was listed.
-        size: in bytes.
-        written: when it was written, in UTC; object stores say so to the second.
-        tag: of its content, where the store has one; else empty.
-    """
-
-    parts: tuple[str, ...]
-    size: int
-    written: dt.datetime
-    tag: str = ""
 
 
 class Store:
@@ -102,6 +85,20 @@ class Store:
         """
         with self._faults(path, "read"):
             return self._files.read(path)
+
+    def find(self, path: UPath) -> bytes | None:
+        """Content of a file; None if it does not exist. It takes one request where `exists` and `read` take several.
+
+        Raises:
+            RegistryError: it cannot be read.
+        """
+        with self._faults(path, "read"):
+            try:
+                return self._files.read(path)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if not self.local and explain(error, path):
+                    raise  # a bucket that does not exist is not an empty one
+                return None
 
     @contextlib.contextmanager
     def opening(self, path: UPath) -> Iterator[IO[bytes]]:
@@ -174,7 +171,7 @@ class Store:
     def remove(self, path: UPath) -> None:
         """Removes a file; does nothing if it no longer exists."""
         with self._faults(path, "removed"):
-            path.unlink(missing_ok=True)
+            self._files.remove(path)
 
     def size(self, path: UPath) -> int:
         """Bytes of a file, or of all files in a folder."""
@@ -205,27 +202,13 @@ class Store:
                     f"{free / 1e6:,.1f} MB; free some, run `lstm-pipeline prune`, or use another folder"
                 )
 
-    def private_files(self, folder: UPath) -> list[UPath]:
-        """Temporary files and locks at any depth of a folder, which `names` does not show.
-
-        Those of living processes are among them: their age tells them from left-overs.
-        """
-        with self._faults(folder, "listed"):
-            try:
-                found = folder.fs.find(folder.path)
-            except (FileNotFoundError, NotADirectoryError):
-                return []
-        root = len(str(self.root.path))
-        keys = [str(path)[root:].lstrip("/").split("/") for path in found]
-        private = {
-            tuple(key[: index + 1]) for key in keys for index, part in enumerate(key) if _PRIVATE.fullmatch(part)
-        }
-        return [self.path(*key) for key in sorted(private)]
-
-    def files(self, folder: UPath) -> list[StoredFile]:
+    def files(self, folder: UPath, *, private: bool = False) -> list[StoredFile]:
         """Every file at any depth of a folder, in the order of their paths; empty if the folder does not exist.
 
         It takes one listing, or one request for a thousand files of an object store, and reads nothing.
+
+        Args:
+            private: with temporary files and locks, which are else left out.
 
         Raises:
             NoFolderError: there is a file in its place.
@@ -233,7 +216,7 @@ class Store:
         with self._faults(folder, "listed"):
             try:
                 if self.local:
-                    return sorted(_walked(str(folder.path), ()))
+                    return sorted(walked(str(folder.path), private=private))
                 found = folder.fs.find(folder.path, detail=True)
             except FileNotFoundError:
                 return []
@@ -246,18 +229,12 @@ class Store:
             StoredFile(
                 tuple(str(path)[start:].lstrip("/").split("/")),
                 int(entry["size"]),
-                _time_of(entry),
+                time_of(entry),
                 str(entry.get("ETag") or ""),
             )
             for path, entry in found.items()
         ]
-        return sorted(file for file in files if not any(_PRIVATE.fullmatch(part) for part in file.parts))
-
-    def written(self, path: UPath) -> dt.datetime | None:
-        """When the newest file in a folder was written, in UTC; None if it holds no file."""
-        with self._faults(path, "read"):
-            found = path.fs.find(path.path, detail=True).values()
-        return max((_time_of(entry) for entry in found), default=None)
+        return sorted(file for file in files if private or not any(map(PRIVATE.fullmatch, file.parts)))
 
     def remove_all(self, path: UPath) -> None:
         """Removes a file, or a folder with everything in it."""
@@ -289,10 +266,18 @@ class Store:
         with source.open("rb") as reader, self.writing(path) as writer:
             shutil.copyfileobj(reader, writer, _BLOCK)
 
-    def copy(self, source: UPath, target: UPath) -> None:
-        """Copies a file within the root, streamed."""
-        with self.opening(source) as reader, self.writing(target) as writer:
-            shutil.copyfileobj(reader, writer, _BLOCK)
+    def copy(self, source: UPath, target: UPath) -> tuple[int, str]:
+        """Copies a file within the root, streamed.
+
+        Returns:
+            size in bytes and SHA-256 of what was copied.
+        """
+        sha, size = hashlib.sha256(), 0
+        with self.writing(target) as writer:
+            for piece in self._pieces(source):
+                sha.update(piece)
+                size += writer.write(piece)
+        return size, sha.hexdigest()
 
     @contextlib.contextmanager
     def as_local(self, path: UPath, folder: Path) -> Iterator[Path]:
@@ -302,8 +287,8 @@ class Store:
             return
         copy = folder / path.name
         try:
-            with self.opening(path) as reader, copy.open("wb") as writer:
-                shutil.copyfileobj(reader, writer, _BLOCK)
+            with copy.open("wb") as writer:
+                writer.writelines(self._pieces(path))
             yield copy
         finally:
             copy.unlink(missing_ok=True)
@@ -315,11 +300,14 @@ class Store:
             RegistryError: it does not exist or cannot be read.
         """
         sha, size = hashlib.sha256(), 0
-        with self.opening(path) as file:
-            while block := file.read(_BLOCK):
-                sha.update(block)
-                size += len(block)
+        for piece in self._pieces(path):
+            sha.update(piece)
+            size += len(piece)
         return size, sha.hexdigest()
+
+    def _pieces(self, path: UPath) -> Iterator[bytes]:
+        with self._faults(path, "read"):
+            yield from self._files.pieces(path)
 
     def names(self, folder: UPath) -> list[str]:
         """Names of the files and folders in a folder; empty if it does not exist.
@@ -340,37 +328,29 @@ class Store:
                 return []
 
 
-def _walked(folder: str, above: tuple[str, ...]) -> Iterator[StoredFile]:
-    """The files of a local folder; several times as fast as through fsspec, which matters for thousands of them."""
-    try:
-        entries = list(os.scandir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        if above:  # removed a moment ago
-            return
-        raise
-    for entry in entries:
-        parts = (*above, entry.name)
-        if _PRIVATE.fullmatch(entry.name):
-            continue
-        if entry.is_dir():
-            yield from _walked(entry.path, parts)
-            continue
-        with contextlib.suppress(FileNotFoundError):  # removed a moment ago
-            found = entry.stat()
-            yield StoredFile(parts, found.st_size, dt.datetime.fromtimestamp(found.st_mtime, dt.UTC))
-
-
-def _time_of(entry: dict[str, Any]) -> dt.datetime:
-    """When a file was written, from its entry in a listing of fsspec."""
-    stamp = entry.get("LastModified") or entry.get("mtime") or entry.get("created")
-    time = dt.datetime.fromtimestamp(stamp, dt.UTC) if isinstance(stamp, int | float) else stamp
-    assert isinstance(time, dt.datetime)
-    return time
+def sha256(data: bytes) -> str:
+    """The checksum that records name."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def to_json(data: Any) -> bytes:
-    """JSON as it is stored: readable, keys in their order, NaN refused."""
-    return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """JSON as it is stored: readable, keys in their order, NaN refused; what has very many entries is on one line."""
+    return (_lines(data, "\n") + "\n").encode()
+
+
+def _lines(value: Any, end: str) -> str:
+    """A value as JSON, indented below `end`, the line end of its last line."""
+    if isinstance(value, dict | list) and 0 < len(value) <= MOST_LINES:
+        inner = end + "  "
+        if isinstance(value, list):
+            return "[" + ",".join(inner + _lines(item, inner) for item in value) + end + "]"
+        named = (f"{_on_one_line(str(key))}: {_lines(item, inner)}" for key, item in value.items())
+        return "{" + ",".join(inner + line for line in named) + end + "}"
+    return _on_one_line(value)
+
+
+def _on_one_line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def from_json(data: bytes, path: object) -> Any:

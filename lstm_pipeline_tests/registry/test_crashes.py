@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from lstm_pipeline.storage import parallel
 from lstm_pipeline.storage.store import Store
 from lstm_pipeline_tests.stubs import (
     make_registry,
@@ -24,7 +25,13 @@ from lstm_pipeline_tests.stubs import (
     tree,
 )
 
-STEPS = ("read", "write", "copy", "create", "digest", "names", "upload", "exists", "remove")
+STEPS = ("read", "find", "files", "write", "copy", "create", "digest", "names", "upload", "exists", "remove")
+
+
+@pytest.fixture(autouse=True)
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the k-th operation is the same one in every attempt."""
+    monkeypatch.setattr(parallel, "WORKERS", 1)
 
 
 class Crash(BaseException):
