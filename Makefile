@@ -11,12 +11,12 @@ install: $(VENV)/.installed ## everything into .venv, at the versions of constra
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; call make with PYTHON=<path>" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ui,dev,mlflow,tuning]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ui,dev,mlflow,tuning,celery]'
 	@touch $@
 
 constraints: ## the newest versions that fit, into constraints.txt
 	$(PYTHON) -m venv $(VENV)-fresh
-	$(VENV)-fresh/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ui,dev,mlflow,tuning]'
+	$(VENV)-fresh/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ui,dev,mlflow,tuning,celery]'
 	$(VENV)-fresh/bin/python -m pip freeze --exclude-editable > constraints.txt
 	rm -rf $(VENV)-fresh
 

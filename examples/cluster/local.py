@@ -29,7 +29,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +253,8 @@ class LocalCluster:
         self.processes.start("webserver", web, everything)
         self.processes.wait_until(lambda: _answers(f"{self.ui}/server_info"), "webserver")
         for number in range(1, self.workers + 1):
-            self.processes.wait_until(lambda number=number: self._worker_answers(f"worker{number}"), f"worker{number}")  # type: ignore[misc]
+            name = f"worker{number}"
+            self.processes.wait_until(partial(self._worker_answers, name), name)
         self.processes.wait_until(self._daemon_is_healthy, "daemon")
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
@@ -289,7 +290,9 @@ class LocalCluster:
 
     def back_fill_status(self, name: str) -> str:
         """REQUESTED, COMPLETED_SUCCESS, COMPLETED_FAILED …"""
-        query = "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+        query = (
+            "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+        )
         return str(self.ask(query, id=name)["partitionBackfillOrError"]["status"])
 
     def _daemon_is_healthy(self) -> bool:

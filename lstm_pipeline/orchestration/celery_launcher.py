@@ -18,6 +18,7 @@ from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
+from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration.coordinator import TaggingRunCoordinator
 from lstm_pipeline.wording import counted, number
 
@@ -53,14 +54,14 @@ class _Silence:
     misses: int
 
 
-class WatchfulCeleryRunLauncher(CeleryRunLauncher):  # type: ignore[misc]
+class WatchfulCeleryRunLauncher(CeleryRunLauncher):
     """dagster-celery's launcher, which fails the run of a dead worker within a minute.
 
-    The stock one believes Celery's results, where a task is `STARTED` for ever once its worker was killed. This one asks
-    the worker whether it still has the task. A worker that answers without having it was started anew: the run is dead.
-    One that does not answer is given up after `PATIENCE` seconds and `MISSES` questions. While the broker or the results
-    cannot be reached, nothing is known about the worker, and the run goes on: Dagster would fail it if it were told
-    that its state is unknown.
+    The stock one believes Celery's results, where a task is `STARTED` for ever once its worker was killed. This one
+    asks the worker whether it still has the task. A worker that answers without having it was restarted: the run is
+    dead. One that does not answer is given up after `PATIENCE` seconds and `MISSES` questions. While the broker or the
+    results cannot be reached, nothing is known about the worker, and the run goes on as if it were healthy: Dagster
+    fails a run whose worker's state is reported as unknown.
     """
 
     def __init__(self, config_source: dict[str, Any] | None = None, **options: Any) -> None:
@@ -123,7 +124,7 @@ class WatchfulCeleryRunLauncher(CeleryRunLauncher):  # type: ignore[misc]
         if state == "SUCCESS":
             return self._dead(run, "The Celery task ended, but the run did not.")
         if state == "STARTED" and worker in {name for name, _ in answers}:
-            return self._dead(run, f"Worker {worker} was started anew: it does not have the run's task any more.")
+            return self._dead(run, f"Worker {worker} was restarted: it does not have the run's task any more.")
         who = f"Worker {worker}" if state == "STARTED" else "No worker has the run's task; the last one to have it"
         return self._silence(run, who)
 
@@ -156,7 +157,7 @@ class WatchfulCeleryRunLauncher(CeleryRunLauncher):  # type: ignore[misc]
         return str(found["status"]), worker
 
     def _ask(self, task: str, workers: list[str] | None) -> list[tuple[str, bool]]:
-        """(worker, whether it has a task) of those that answer; with None all are asked, and the whole time is waited."""
+        """(worker, whether it has a task) of those that answer; None asks all of them, and waits the whole time."""
         replies: list[Mapping[str, Any]] = (
             self.celery.control.broadcast(
                 "query_task", {"ids": [task]}, destination=workers, reply=True, timeout=ANSWER_SECONDS
@@ -175,9 +176,9 @@ def _has(answer: Mapping[str, Any], task: str) -> bool:
 class CeleryRunCoordinator(TaggingRunCoordinator):
     """The queue, which starts no more runs than there are workers to take them.
 
-    A run that waits for a worker waits in Dagster's queue, for as long as it takes. One that waited in Celery's would be
-    failed by `start_timeout_seconds`, and one that was started while the broker is away at once. Workers that come and go
-    are noticed. `max_concurrent_runs` remains an upper bound; -1 is none.
+    A run that waits for a worker waits in Dagster's queue, for as long as it takes. One that waited in Celery's would
+    be failed by `start_timeout_seconds`, and one that was started while the broker is away would fail at once. Workers
+    that come and go are noticed. `max_concurrent_runs` remains an upper bound; -1 is none.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -204,11 +205,9 @@ class CeleryRunCoordinator(TaggingRunCoordinator):
     def _count(self) -> None:
         celery = getattr(self._instance.run_launcher, "celery", None)
         if celery is None:
-            raise dg.DagsterInvalidConfigError(
+            raise PipelineError(
                 "CeleryRunCoordinator counts Celery's workers: expected a Celery run launcher, found "
-                f"{type(self._instance.run_launcher).__name__}; name WatchfulCeleryRunLauncher as run_launcher",
-                [],
-                None,
+                f"{type(self._instance.run_launcher).__name__}; name WatchfulCeleryRunLauncher as run_launcher"
             )
         try:
             answers = celery.control.inspect(timeout=ANSWER_SECONDS).stats() or {}

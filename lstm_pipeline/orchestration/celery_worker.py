@@ -24,7 +24,7 @@ SETTINGS = {
 }
 
 _broker = os.environ.get("CELERY_BROKER_URL")
-app: Any = make_app(
+app: Any = make_app(  # type: ignore[no-untyped-call]
     {
         "broker": _broker,
         "backend": os.environ.get("CELERY_RESULT_BACKEND") or _broker,
