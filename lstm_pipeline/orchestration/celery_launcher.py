@@ -70,11 +70,15 @@ class WatchfulCeleryRunLauncher(CeleryRunLauncher):
         self._away = -RECONNECTING
 
     def terminate(self, run_id: str) -> bool:
-        """Ends the task of a run; False if no worker was ever given one."""
+        """Ends the task of a run; False if no worker was ever given one, or the broker cannot be reached."""
         run = self._instance.get_run_by_id(run_id)
         if run is None or DAGSTER_CELERY_TASK_ID_TAG not in run.tags:
             return False
-        return bool(super().terminate(run_id))
+        try:
+            return bool(super().terminate(run_id))
+        except Exception as error:  # as in check_run_worker_health
+            logger.warning("run %s cannot be ended: %s: %s", run_id, type(error).__name__, error)
+            return False
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Whether a started run is still carried out."""

@@ -6,11 +6,18 @@ broker keeps them. dagster-celery's own application would need a file for what i
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
+import threading
 from typing import Any
 
+from celery.signals import worker_process_init
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
+
+from lstm_pipeline.network import configure
 
 SETTINGS = {
     "worker_concurrency": 1,  # a training uses all cores that it is given; start more workers instead
@@ -23,6 +30,8 @@ SETTINGS = {
     "broker_connection_max_retries": None,  # however long the broker is away
 }
 
+_PR_SET_PDEATHSIG = 1
+
 _broker = os.environ.get("CELERY_BROKER_URL")
 app: Any = make_app(  # type: ignore[no-untyped-call]
     {
@@ -33,3 +42,24 @@ app: Any = make_app(  # type: ignore[no-untyped-call]
 )
 execute_job = create_execute_job_task(app)
 resume_job = create_resume_job_task(app)
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def die_with_the_worker(**_: Any) -> None:
+    """Has the kernel kill this process, which carries out runs, when its worker is killed.
+
+    The run of a dead worker is failed and retried. Left alone, this process would go on with it, beside the retry.
+    Only Linux can do this.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def warm_up(**_: Any) -> None:
+    """Imports TensorFlow, which takes seconds, while the worker still waits for its first run.
+
+    In a thread, since Celery gives a process four seconds to start. A run that comes sooner waits for the import, as it
+    would anyway.
+    """
+    threading.Thread(target=configure, name="warm-up", daemon=True).start()
