@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 MLFLOW := .venv-mlflow
 
-.PHONY: install constraints demo test test-slow test-coverage check peers bench-peers ui mlflow-ui s3 clean
+.PHONY: cluster cluster-stop install constraints demo test test-slow test-coverage check peers bench-peers ui mlflow-ui s3 clean
 
 install: $(VENV)/.installed ## everything into .venv, at the versions of constraints.txt
 
@@ -67,6 +67,12 @@ $(MLFLOW)/.installed: constraints.txt
 	$(PYTHON) -m venv $(MLFLOW)
 	$(MLFLOW)/bin/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^mlflow-skinny==/mlflow==/p' constraints.txt)"
 	@touch $@
+
+cluster: install ## Redis, Postgres, an S3 server, Dagster and two Celery workers on loopback, kept in .cluster/
+	@$(BIN)/python -m examples.cluster start
+
+cluster-stop: ## end it; what it has stored stays
+	@$(BIN)/python -m examples.cluster stop
 
 clean: ## remove what runs have made
 	rm -rf storage .dagster

@@ -1,30 +1,20 @@
 """A cluster on loopback without containers: what compose.yaml describes, from the programs of this machine.
 
-`make cluster`, the test of killed workers and `benchmarks.cluster` use it:
-
-    python -m examples.cluster.local start            Redis, Postgres, S3, code location, daemon, webserver, two workers
-    python -m examples.cluster.local kill-worker 1    as `kill -9` does
-    python -m examples.cluster.local start-worker 1
-    python -m examples.cluster.local environment      what a shell needs to look at it
-    python -m examples.cluster.local stop
-
-Everything is kept in `.cluster/`, with passwords that are made up there and are good for nothing else.
+`make cluster`, the test of killed workers and `benchmarks.cluster` use it. Everything is kept in one folder, with
+passwords that are made up there and are good for nothing else.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import pwd
 import secrets
-import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -198,7 +188,7 @@ class LocalCluster:
         keys = {"RCLONE_AUTH_KEY": f'"lstm-pipeline,{passwords["s3"]}"', "RCLONE_CONFIG": str(self.folder / "none")}
         self.processes.start("s3", [*rclone, str(self.folder / "s3")], {**plain, **keys})
         self._start_postgres(plain)
-        self.processes.wait_until(lambda: _connects(ports["redis"]), "redis")
+        self.processes.wait_until(lambda: connects(ports["redis"]), "redis")
         self.processes.wait_until(lambda: _answers(self.endpoint), "s3")
         self.processes.wait_until(self._database_answers, "postgres")
 
@@ -247,7 +237,7 @@ class LocalCluster:
             raise ClusterError(f"Dagster's tables cannot be made:\n{made.stderr[-2000:]}")
         for number in range(1, self.workers + 1):
             self.start_worker(number, wait=False)
-        self.processes.wait_until(lambda: _connects(int(port)), "code")
+        self.processes.wait_until(lambda: connects(int(port)), "code")
         self.processes.start("daemon", [str(BINARIES / "dagster-daemon"), "run", "-w", workspace], everything)
         web = [str(BINARIES / "dagster-webserver"), "-w", workspace, "-h", LOOPBACK, "-p", self.ui.rpartition(":")[2]]
         self.processes.start("webserver", web, everything)
@@ -360,7 +350,7 @@ def _postgres_user() -> str | None:
         return None
 
 
-def _connects(port: int) -> bool:
+def connects(port: int) -> bool:
     with socket.socket() as client:
         client.settimeout(2)
         return client.connect_ex((LOOPBACK, port)) == 0
@@ -374,56 +364,3 @@ def _answers(url: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The commands."""
-    parser = argparse.ArgumentParser(prog="python -m examples.cluster.local", description=__doc__.split("\n")[0])
-    parser.add_argument("--folder", type=Path, default=Path(".cluster"))
-    commands = parser.add_subparsers(dest="command", required=True)
-    starting = commands.add_parser("start")
-    starting.add_argument("--workers", type=int, default=2)
-    for name in ("stop", "remove", "environment"):
-        commands.add_parser(name)
-    for name in ("kill-worker", "start-worker"):
-        commands.add_parser(name).add_argument("number", type=int)
-    given = parser.parse_args(arguments)
-    cluster = LocalCluster(given.folder, getattr(given, "workers", 2), ports=_usual_port())
-    try:
-        _carry_out(cluster, given)
-    except ClusterError as error:
-        sys.exit(f"Error: {error}")
-
-
-def _usual_port() -> dict[str, int]:
-    return {} if _connects(3000) else {"ui": 3000}
-
-
-def _carry_out(cluster: LocalCluster, given: argparse.Namespace) -> None:
-    command = given.command
-    if command != "start" and not (cluster.folder / "state.json").exists():
-        raise ClusterError(f"there is no cluster in {cluster.folder}: `make cluster` starts one")
-    if command == "start":
-        began = time.monotonic()
-        cluster.start()
-        print(f"The cluster runs after {time.monotonic() - began:.0f} s: {cluster.ui}")
-        print(f"Processes and logs: {given.folder}/. What to try next: examples/cluster/README.md. End it with:")
-        print("  make cluster-stop")
-    elif command == "stop":
-        names = list(cluster.processes.listed())
-        cluster.stop()
-        print(f"Ended: {', '.join(names)}." if names else "Nothing runs.")
-    elif command == "remove":
-        cluster.stop()
-        cluster.remove()
-    elif command == "environment":
-        for name, value in cluster.environment.items():
-            print(f"export {name}={shlex.quote(value)}")
-    elif command == "kill-worker":
-        cluster.kill_worker(given.number)
-    else:
-        cluster.start_worker(given.number)
-
-
-if __name__ == "__main__":
-    main()

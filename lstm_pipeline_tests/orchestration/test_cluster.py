@@ -1,0 +1,207 @@
+"""A cluster of real processes loses workers to `kill -9`: the back-fill ends complete, and nothing comes twice."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from benchmarks.large_plant import AS_OF, group_names, write_plant
+from examples.cluster.local import LocalCluster, missing_programs
+from lstm_pipeline.forecasting import Ensemble
+from lstm_pipeline.projects import load_project, training_input
+from lstm_pipeline_tests.orchestration.daemon import wait_until
+from lstm_pipeline_tests.orchestration.gate import Gate
+from lstm_pipeline_tests.storage.proxy import proxy
+
+REQUIRED = "LSTM_PIPELINE_CLUSTER_TEST"
+"""Set where the test has to run: a missing program is a failure then."""
+PROJECT, GROUPS = "plant", group_names(12)
+EPOCHS = 60
+TAG = "dagster-celery/task_id"
+RUNS = """query { runsOrError { ... on Runs { results {
+  runId status tags { key value } assetSelection { path } startTime endTime } } } }"""
+EVENTS = """query($id: ID!) { runOrError(runId: $id) { ... on Run { eventConnection(limit: 1000) { events {
+  __typename ... on MessageEvent { message timestamp } } } } } }"""
+
+
+@dataclass
+class Plant:
+    """A cluster, the gate before its store, and what a test asks them."""
+
+    cluster: LocalCluster
+    gate: Gate
+
+    def runs(self, asset: str, status: str | None = None) -> list[dict[str, Any]]:
+        found = self.cluster.ask(RUNS)["runsOrError"]["results"]
+        return [
+            run
+            for run in found
+            if {"path": [PROJECT, asset]} in (run["assetSelection"] or []) and status in (None, run["status"])
+        ]
+
+    def messages(self, run_id: str) -> list[str]:
+        events = self.cluster.ask(EVENTS, id=run_id)["runOrError"]["eventConnection"]["events"]
+        return [event["message"] for event in events]
+
+    def worker_of(self, run_id: str) -> int:
+        """The number of the worker that carries out a run."""
+        (run,) = [run for run in self.cluster.ask(RUNS)["runsOrError"]["results"] if run["runId"] == run_id]
+        (task,) = [tag["value"] for tag in run["tags"] if tag["key"] == TAG]
+        broker = self.cluster.environment["CELERY_BROKER_URL"]
+        with Celery(broker=broker, backend=broker) as app:
+            name = app.AsyncResult(task).info["hostname"]
+        return int(name.partition("@")[0].removeprefix("worker"))
+
+    def training(self) -> str | None:
+        """A run of which a network is being trained: some of its epochs are done."""
+        for run in self.runs("trained_model", "STARTED"):
+            if any(f": epoch 1/{EPOCHS}," in message for message in self.messages(run["runId"])):
+                return str(run["runId"])
+        return None
+
+    def retried(self, run_id: str) -> None:
+        """Waits until a run has failed and another one does it again."""
+        began = time.monotonic()
+        wait_until(lambda: self._status(run_id) == "FAILURE", 120, f"the death of {run_id} is noticed", 0.5)
+        noticed = time.monotonic() - began
+        wait_until(lambda: bool(self._again(run_id)), 60, f"{run_id} is retried", 0.5)
+        print(f"failed after {noticed:.0f} s, retried after {time.monotonic() - began:.0f} s")
+
+    def _status(self, run_id: str) -> str:
+        return next(run["status"] for run in self.cluster.ask(RUNS)["runsOrError"]["results"] if run["runId"] == run_id)
+
+    def _again(self, run_id: str) -> list[str]:
+        of = {"key": "dagster/parent_run_id", "value": run_id}
+        return [run["runId"] for run in self.cluster.ask(RUNS)["runsOrError"]["results"] if of in run["tags"]]
+
+
+@contextmanager
+def started(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
+    missing = missing_programs()
+    if missing and not os.environ.get(REQUIRED):
+        pytest.skip(missing)
+    assert not missing
+    step = {"epochs": EPOCHS, "patience": EPOCHS, "groups_per_run": 3}
+    write_plant(folder / "projects", len(GROUPS), 1, 600, name=PROJECT, step=step)
+    cluster, gate = LocalCluster(folder / "cluster"), Gate()
+    with proxy(int(cluster.endpoint.rpartition(":")[2]), gate) as through:
+        cluster.variables = {
+            "LSTM_PIPELINE_PROJECTS": str(folder / "projects"),
+            "AWS_ENDPOINT_URL": through.endpoint,
+        }
+        for name, value in cluster.environment.items():
+            if name.startswith(("AWS_", "LSTM_PIPELINE_")):
+                monkeypatch.setenv(name, value)
+        try:
+            cluster.start()
+            yield Plant(cluster, gate)
+        except BaseException:
+            for log in sorted((cluster.folder / "logs").glob("*.log")):
+                print(f"--- {log.name}\n{log.read_text()[-2000:]}")
+            raise
+        finally:
+            gate.release()
+            cluster.stop()
+            cluster.remove()
+
+
+@pytest.mark.slow
+def test_killed_workers_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with started(tmp_path, monkeypatch) as plant:
+        cluster, gate = plant.cluster, plant.gate
+        back_fill = cluster.back_fill(PROJECT, GROUPS, "cleaned_data", "model_metadata")
+        registry = load_project(tmp_path / "projects" / f"{PROJECT}.yaml", "s3://lstm-pipeline").registry
+        killed = []
+
+        def kill(run_id: str, successor: int | None = None) -> None:
+            number = plant.worker_of(run_id)
+            cluster.kill_worker(number)
+            gate.release()
+            cluster.start_worker(successor or number, wait=False)
+            killed.append(run_id)
+
+        # in the middle of a training; the new worker has a new name, so that the old one is missed for being silent
+        wait_until(lambda: plant.training() is not None, 150, "a group is being trained", 0.2)
+        run_id = plant.training()
+        assert run_id is not None
+        kill(run_id, successor=3)
+        whole = [group for group in GROUPS if registry.candidates.exists(group, run_id)]
+        assert len(whole) < 3
+        silent = run_id
+
+        # all files of a candidate but its record are uploaded, and another candidate of the run is whole
+        seen: Counter[str] = Counter()
+
+        def second(path: str) -> re.Match[str] | None:
+            found = re.search(r"/candidates/(?P<group>[^/]+)/(?P<run>[^/]+)/metadata\.json", path)
+            if found is not None and found["run"] != silent:
+                seen[found["run"]] += 1
+                return found if seen[found["run"]] == 2 else None
+            return None
+
+        gate.hold(second)
+        assert gate.held.wait(120)
+        assert gate.match is not None
+        half, uploading = gate.match["group"], gate.match["run"]
+        kill(uploading)
+        kept = [group for group in GROUPS if registry.candidates.exists(group, uploading)]
+        assert len(kept) == 1
+        assert half not in kept
+        plant.retried(silent)
+        plant.retried(uploading)
+
+        # one model of the version is copied, and the next one is not
+        copied: set[str] = set()
+
+        def second_copy(path: str) -> re.Match[str] | None:
+            found = re.search(rf"/{PROJECT}/models/(?P<group>[^/]+)/v1/", path)
+            copied.update({found["group"]} if found else ())
+            return found if len(copied) > 1 else None
+
+        gate.hold(second_copy)
+        assert gate.held.wait(240)
+        (publishing,) = plant.runs("model_metadata", "STARTED")
+        kill(publishing["runId"])
+        assert registry.versions() == []
+        plant.retried(publishing["runId"])
+
+        # the version's record is written, and its publisher dies before it hears of it
+        gate.hold(lambda path: re.search(rf"/{PROJECT}/ensembles/v1\.json", path), lost=True)
+        assert gate.held.wait(120)
+        (publishing,) = plant.runs("model_metadata", "STARTED")
+        kill(publishing["runId"])
+        assert registry.versions() == ["v1"]
+        plant.retried(publishing["runId"])
+
+        wait_until(lambda: cluster.back_fill_status(back_fill).startswith("COMPLETED"), 240, "the back-fill ends", 0.5)
+        assert cluster.back_fill_status(back_fill) == "COMPLETED_SUCCESS"
+        assert len(set(killed)) == 4
+        for dead in killed:
+            assert any("Marking run" in message for message in plant.messages(dead))
+
+        # one whole version, and every candidate once
+        assert registry.versions() == ["v1"]
+        version = registry.load()  # every file is compared with its checksum
+        assert list(version.models) == GROUPS
+        pinned = {model.model_name: model.run_id for model in version.record.metadata.individual_models}
+        assert len(version.record.metadata.individual_models) == len(pinned) == len(GROUPS)
+        runs = {run["runId"] for run in plant.runs("trained_model")}
+        whole_ones = {group: [run for run in runs if registry.candidates.exists(group, run)] for group in GROUPS}
+        assert whole_ones == {group: [run] for group, run in pinned.items()}
+        assert pinned[kept[0]] == uploading  # the retry took it, and trained only the others
+        assert pinned[half] != uploading
+        ensemble = Ensemble.load("s3://lstm-pipeline", PROJECT)
+        assert ensemble.version == "v1"
+        project = load_project(tmp_path / "projects" / f"{PROJECT}.yaml", "s3://lstm-pipeline")
+        forecast = ensemble.predict(training_input(project, AS_OF), 3)
+        assert forecast.shape[0] == 3
