@@ -78,7 +78,9 @@ class LocalCluster:
         if os.getuid() != 0:
             return self.folder / "postgres"
         made = Path(tempfile.mkdtemp(prefix="lstm-pipeline-postgres-"))
-        shutil.chown(made, _postgres_user(), _postgres_user())
+        user = _postgres_user()
+        if user:  # otherwise `missing_programs` has said so
+            shutil.chown(made, user, user)
         return made
 
     @property
