@@ -17,7 +17,7 @@ class Gate:
     """The rule of a `proxy`. `hold` says what is held next; each `hold` holds one request and those that follow it.
 
     Attributes:
-        lost: whether a held request reaches the store once, and only its answer is lost.
+        lost: whether the request reaches the store and its answer is lost; whatever the client asks then is held.
     """
 
     held: threading.Event = field(default_factory=threading.Event)
@@ -42,15 +42,16 @@ class Gate:
 
     def __call__(self, request: Request) -> Verdict:
         """What becomes of a request."""
-        if request.method != "PUT":
-            return None
+        path = request.path.partition("?")[0]
         with self._lock:
+            if request.method != "PUT" and not (self.lost and self._path == path):
+                return None
             first = self._path is None and self._wanted is not None
-            if first and (found := self._wanted(request.path)):  # type: ignore[misc]
-                self.match, self._path, self._wanted = found, request.path, None
+            if first and (found := self._wanted(path)):  # type: ignore[misc]
+                self.match, self._path, self._wanted = found, path, None
                 if self.lost:
-                    return "lost"  # the client asks again
-            if self._path != request.path:
+                    return "lost"  # the client asks whether it is there
+            if self._path != path:
                 return None
             self.held.set()
             opened = self._open

@@ -26,7 +26,7 @@ from lstm_pipeline_tests.storage.proxy import proxy
 REQUIRED = "LSTM_PIPELINE_CLUSTER_TEST"
 """Set where the test has to run: a missing program is a failure then."""
 PROJECT, GROUPS = "plant", group_names(12)
-EPOCHS = 60
+EPOCHS = 40
 TAG = "dagster-celery/task_id"
 RUNS = """query { runsOrError { ... on Runs { results {
   runId status tags { key value } assetSelection { path } creationTime endTime } } } }"""
