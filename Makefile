@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 MLFLOW := .venv-mlflow
 
-.PHONY: cluster cluster-stop install constraints demo test test-slow test-coverage check peers bench-peers ui mlflow-ui s3 clean
+.PHONY: install constraints demo test test-slow test-coverage check peers bench-peers ui mlflow-ui s3 cluster cluster-stop clean
 
 install: $(VENV)/.installed ## everything into .venv, at the versions of constraints.txt
 
@@ -68,11 +68,11 @@ $(MLFLOW)/.installed: constraints.txt
 	$(MLFLOW)/bin/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^mlflow-skinny==/mlflow==/p' constraints.txt)"
 	@touch $@
 
-cluster: install ## Redis, Postgres, an S3 server, Dagster and two Celery workers on loopback, kept in .cluster/
-	@$(BIN)/python -m examples.cluster start
+cluster: install ## Redis, Postgres, S3, Dagster and two workers on loopback, to try; WORKERS=<number> for more
+	@$(BIN)/python -m examples.cluster.local start --workers $(or $(WORKERS),2)
 
-cluster-stop: ## end it; what it has stored stays
-	@$(BIN)/python -m examples.cluster stop
+cluster-stop: ## end them; what they have stored stays in .cluster/
+	@$(BIN)/python -m examples.cluster.local stop
 
 clean: ## remove what runs have made
 	rm -rf storage .dagster

@@ -30,6 +30,8 @@ HOMES = {
     "tensorflow": {"network"},
     "keras": {"network"},
     "dagster": {"orchestration", "definitions", "defs"},
+    "celery": {"orchestration"},
+    "dagster_celery": {"orchestration"},
     "pydantic": {"spec", "registry", "orchestration"},  # records are models too; Dagster's config is made of them
     "yaml": {"spec", "orchestration"},
     "scipy": {"statistics"},

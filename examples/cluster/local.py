@@ -1,28 +1,41 @@
 """A cluster on loopback without containers: what compose.yaml describes, from the programs of this machine.
 
-`make cluster`, the test of killed workers and `benchmarks.cluster` use it. Everything is kept in one folder, with
-passwords that are made up there and are good for nothing else.
+`make cluster`, the test of killed workers and `benchmarks.cluster` use it:
+
+    python -m examples.cluster.local start                servers, Dagster, two workers
+    python -m examples.cluster.local materialize PROJECT/ASSET ...
+    python -m examples.cluster.local back-fill PROJECT    every group in runs of its own, published once
+    python -m examples.cluster.local kill-worker 1        as `kill -9` does
+    python -m examples.cluster.local start-worker 1
+    python -m examples.cluster.local environment          what a shell needs to look at it
+    python -m examples.cluster.local stop
+
+Everything is kept in `.cluster/`, with passwords that are made up there and are good for nothing else.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import pwd
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from examples.cluster.asking import Dagster
 from examples.cluster.processes import ClusterError, Processes
 
 HERE = Path(__file__).parent
@@ -34,13 +47,14 @@ SERVERS = ("redis", "postgres", "s3")
 
 
 @dataclass
-class LocalCluster:
+class LocalCluster(Dagster):
     """Its processes, and what is known about them.
 
     Attributes:
         folder: where everything is kept.
         workers: how many workers `start` starts.
         variables: set for Dagster's processes and the workers, over what `environment` has otherwise.
+        modules: what workers import besides the pipeline.
         ports: name → port, where it matters; the others are free ones. Names: redis, postgres, s3, code, ui.
     """
 
@@ -48,6 +62,7 @@ class LocalCluster:
     workers: int = 2
     variables: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[str, int] = field(default_factory=dict)
+    modules: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self.folder = self.folder.resolve()
@@ -78,15 +93,8 @@ class LocalCluster:
         if os.getuid() != 0:
             return self.folder / "postgres"
         made = Path(tempfile.mkdtemp(prefix="lstm-pipeline-postgres-"))
-        user = _postgres_user()
-        if user:  # otherwise `missing_programs` has said so
-            shutil.chown(made, user, user)
+        shutil.chown(made, _postgres_user(), _postgres_user())
         return made
-
-    @property
-    def endpoint(self) -> str:
-        """The S3 server."""
-        return f"http://{LOOPBACK}:{self.state['ports']['s3']}"
 
     @property
     def ui(self) -> str:
@@ -111,7 +119,7 @@ class LocalCluster:
             "LSTM_PIPELINE_CODE_PORT": str(ports["code"]),
             "LSTM_PIPELINE_STORAGE": "s3://lstm-pipeline",
             "LSTM_PIPELINE_LOG_BUCKET": "logs",
-            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{ports['s3']}",
             "AWS_ACCESS_KEY_ID": "lstm-pipeline",
             "AWS_SECRET_ACCESS_KEY": passwords["s3"],
             "AWS_DEFAULT_REGION": "us-east-1",
@@ -156,6 +164,7 @@ class LocalCluster:
             raise ClusterError(f"{name} is running")
         program = str(BINARIES / "celery")
         options = ["-A", WORKER_APP, "worker", "--hostname", f"{name}@%h", "--loglevel", "INFO"]
+        options += ["--include", ",".join(self.modules)] if self.modules else []
         self.processes.start(name, [program, *options], self._everything)
         if wait:
             self.processes.wait_until(lambda: self._worker_answers(name), name)
@@ -171,7 +180,8 @@ class LocalCluster:
         """The environment of the processes."""
         path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "DAGSTER_"))}
-        return {**inherited, "PYTHONPATH": path, **self.environment}
+        own = {"PYTHONPATH": path, "TMPDIR": str(self.folder / "tmp")}  # output of runs, on its way to S3
+        return {**inherited, **own, **self.environment}
 
     def _start_servers(self) -> None:
         ports, passwords = self.state["ports"], self.state["passwords"]
@@ -190,8 +200,8 @@ class LocalCluster:
         keys = {"RCLONE_AUTH_KEY": f'"lstm-pipeline,{passwords["s3"]}"', "RCLONE_CONFIG": str(self.folder / "none")}
         self.processes.start("s3", [*rclone, str(self.folder / "s3")], {**plain, **keys})
         self._start_postgres(plain)
-        self.processes.wait_until(lambda: connects(ports["redis"]), "redis")
-        self.processes.wait_until(lambda: _answers(self.endpoint), "s3")
+        self.processes.wait_until(lambda: _connects(ports["redis"]), "redis")
+        self.processes.wait_until(lambda: _answers(f"http://{LOOPBACK}:{ports['s3']}"), "s3")
         self.processes.wait_until(self._database_answers, "postgres")
 
     def _start_postgres(self, plain: Mapping[str, str]) -> None:
@@ -225,7 +235,8 @@ class LocalCluster:
 
     def _start_dagster(self) -> None:
         home = Path(self.environment["DAGSTER_HOME"])
-        home.mkdir(parents=True, exist_ok=True)
+        for folder in (home, self.folder / "tmp"):
+            folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(HERE / "dagster.yaml", home / "dagster.yaml")
         everything, workspace = self._everything, str(HERE / "workspace.yaml")
         code = ["api", "grpc", "-m", "lstm_pipeline.definitions", "-h", LOOPBACK, "-p"]
@@ -239,53 +250,14 @@ class LocalCluster:
             raise ClusterError(f"Dagster's tables cannot be made:\n{made.stderr[-2000:]}")
         for number in range(1, self.workers + 1):
             self.start_worker(number, wait=False)
-        self.processes.wait_until(lambda: connects(int(port)), "code")
+        self.processes.wait_until(lambda: _connects(int(port)), "code")
         self.processes.start("daemon", [str(BINARIES / "dagster-daemon"), "run", "-w", workspace], everything)
         web = [str(BINARIES / "dagster-webserver"), "-w", workspace, "-h", LOOPBACK, "-p", self.ui.rpartition(":")[2]]
         self.processes.start("webserver", web, everything)
         self.processes.wait_until(lambda: _answers(f"{self.ui}/server_info"), "webserver")
         for number in range(1, self.workers + 1):
-            name = f"worker{number}"
-            self.processes.wait_until(partial(self._worker_answers, name), name)
+            self.processes.wait_until(lambda number=number: self._worker_answers(f"worker{number}"), f"worker{number}")  # type: ignore[misc]
         self.processes.wait_until(self._daemon_is_healthy, "daemon")
-
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        """An answer of Dagster's GraphQL, as the UI asks for it."""
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(f"{self.ui}/graphql", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            found = json.load(answer)
-        if found.get("errors"):
-            raise ClusterError(f"Dagster refuses the query: {found['errors']}")
-        data: dict[str, Any] = found["data"]
-        return data
-
-    def back_fill(self, project: str, groups: Sequence[str], *more: str) -> str:
-        """Starts a back-fill as the UI does. Returns its id.
-
-        Args:
-            project: the project.
-            groups: partitions of `trained_model`.
-            more: other assets of it, e.g. cleaned_data and model_metadata.
-        """
-        answer = self.ask(
-            """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
-              __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }""",
-            params={
-                "partitionNames": list(groups),
-                "assetSelection": [{"path": [project, name]} for name in ("trained_model", *more)],
-            },
-        )["launchPartitionBackfill"]
-        if "backfillId" not in answer:
-            raise ClusterError(f"Dagster refuses the back-fill: {answer}")
-        return str(answer["backfillId"])
-
-    def back_fill_status(self, name: str) -> str:
-        """REQUESTED, COMPLETED_SUCCESS, COMPLETED_FAILED …"""
-        query = (
-            "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
-        )
-        return str(self.ask(query, id=name)["partitionBackfillOrError"]["status"])
 
     def _daemon_is_healthy(self) -> bool:
         query = "{ instance { daemonHealth { allDaemonStatuses { required healthy } } } }"
@@ -352,7 +324,7 @@ def _postgres_user() -> str | None:
         return None
 
 
-def connects(port: int) -> bool:
+def _connects(port: int) -> bool:
     with socket.socket() as client:
         client.settimeout(2)
         return client.connect_ex((LOOPBACK, port)) == 0
@@ -366,3 +338,62 @@ def _answers(url: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The commands."""
+    parser = argparse.ArgumentParser(prog="python -m examples.cluster.local", description=__doc__.split("\n")[0])
+    parser.add_argument("--folder", type=Path, default=Path(".cluster"))
+    commands = parser.add_subparsers(dest="command", required=True)
+    starting = commands.add_parser("start")
+    starting.add_argument("--workers", type=int, default=2)
+    for name in ("stop", "remove", "environment"):
+        commands.add_parser(name)
+    commands.add_parser("materialize").add_argument("assets", nargs="+", metavar="PROJECT/ASSET")
+    commands.add_parser("back-fill").add_argument("project")
+    for name in ("kill-worker", "start-worker"):
+        commands.add_parser(name).add_argument("number", type=int)
+    given = parser.parse_args(arguments)
+    cluster = LocalCluster(given.folder, getattr(given, "workers", 2), ports=_usual_port())
+    try:
+        _carry_out(cluster, given)
+    except ClusterError as error:
+        sys.exit(f"Error: {error}")
+
+
+def _usual_port() -> dict[str, int]:
+    return {} if _connects(3000) else {"ui": 3000}
+
+
+def _carry_out(cluster: LocalCluster, given: argparse.Namespace) -> None:
+    command = given.command
+    if command != "start" and not (cluster.folder / "state.json").exists():
+        raise ClusterError(f"there is no cluster in {cluster.folder}: `make cluster` starts one")
+    if command == "start":
+        began = time.monotonic()
+        cluster.start()
+        print(f"The cluster runs after {time.monotonic() - began:.0f} s: {cluster.ui}")
+        print(f"Processes and logs: {given.folder}/. What to try next: examples/cluster/README.md. End it with:")
+        print("  make cluster-stop")
+    elif command == "stop":
+        names = list(cluster.processes.listed())
+        cluster.stop()
+        print(f"Ended: {', '.join(names)}." if names else "Nothing runs.")
+    elif command == "remove":
+        cluster.stop()
+        cluster.remove()
+    elif command == "environment":
+        for name, value in cluster.environment.items():
+            print(f"export {name}={shlex.quote(value)}")
+    elif command == "materialize":
+        print(cluster.materialized([asset.split("/") for asset in given.assets]))
+    elif command == "back-fill":
+        print(cluster.back_filled(given.project))
+    elif command == "kill-worker":
+        cluster.kill_worker(given.number)
+    else:
+        cluster.start_worker(given.number)
+
+
+if __name__ == "__main__":
+    main()

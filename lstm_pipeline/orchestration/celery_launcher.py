@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+from celery import current_task
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster_celery.launcher import CeleryRunLauncher
@@ -54,7 +55,7 @@ class _Silence:
     misses: int
 
 
-class WatchfulCeleryRunLauncher(CeleryRunLauncher):
+class WatchfulCeleryRunLauncher(CeleryRunLauncher):  # type: ignore[misc]
     """dagster-celery's launcher, which fails the run of a dead worker within a minute.
 
     The stock one believes Celery's results, where a task is `STARTED` for ever once its worker was killed. This one
@@ -194,6 +195,8 @@ class CeleryRunCoordinator(TaggingRunCoordinator):
     def get_run_queue_config(self) -> RunQueueConfig:
         """As configured, with the number of runs that the workers can take."""
         config = super().get_run_queue_config()
+        if current_task:  # a run asks for other settings of the queue, and would wait for the count
+            return config
         slots = self._slots()
         most = slots if config.max_concurrent_runs == -1 else min(config.max_concurrent_runs, slots)
         return config._replace(max_concurrent_runs=most)

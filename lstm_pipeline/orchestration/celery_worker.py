@@ -33,7 +33,7 @@ SETTINGS = {
 _PR_SET_PDEATHSIG = 1
 
 _broker = os.environ.get("CELERY_BROKER_URL")
-app: Any = make_app(  # type: ignore[no-untyped-call]
+app: Any = make_app(
     {
         "broker": _broker,
         "backend": os.environ.get("CELERY_RESULT_BACKEND") or _broker,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -11,8 +13,9 @@ import dagster as dg
 import pytest
 from dagster._core.launcher import WorkerStatus
 
+from examples.cluster.processes import started_at
 from lstm_pipeline.errors import PipelineError
-from lstm_pipeline.orchestration import celery_launcher
+from lstm_pipeline.orchestration import celery_launcher, celery_worker
 from lstm_pipeline.orchestration.celery_launcher import (
     MISSES,
     PATIENCE,
@@ -22,6 +25,7 @@ from lstm_pipeline.orchestration.celery_launcher import (
     WatchfulCeleryRunLauncher,
 )
 from lstm_pipeline.orchestration.coordinator import TaggingRunCoordinator
+from lstm_pipeline_tests.orchestration.daemon import wait_until
 
 TASK, WORKER = "task-1", "worker1@host"
 ACTIVE, RESERVED, READY = ["active", {}], ["reserved", {}], ["ready", {}]
@@ -171,6 +175,13 @@ def test_a_restarted_worker_that_remembers_the_task_as_done_does_not_have_it(
     assert launcher.check_run_worker_health(run).status is WorkerStatus.FAILED
 
 
+def test_a_worker_that_cannot_answer_is_not_proof(
+    launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery
+) -> None:
+    celery.workers = {WORKER: {"error": "no such command"}}
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+
+
 def test_a_silent_worker_is_given_up_within_a_minute_and_not_at_once(
     launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery, clock: Clock
 ) -> None:
@@ -307,6 +318,42 @@ def test_the_settings_may_allow_fewer(celery: Celery, clock: Clock) -> None:
     celery.workers = {WORKER: {}, "worker2@host": {}}
     instance = Instance(SimpleNamespace(celery=celery))
     assert at_most(instance.coordinator(max_concurrent_runs=1), clock) == 1
+
+
+def test_a_run_does_not_count_workers(celery: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(celery_launcher, "current_task", SimpleNamespace(name="execute_job"))
+    celery.broken = ConnectionError("nobody should ask")
+    instance = Instance(SimpleNamespace(celery=celery))
+    assert instance.coordinator(max_concurrent_runs=5).get_run_queue_config().max_concurrent_runs == 5
+
+
+def test_a_worker_takes_one_run_and_reserves_none() -> None:
+    settings = celery_worker.app.conf
+    assert settings.worker_concurrency == 1
+    assert settings.worker_disable_prefetch
+    assert not settings.task_acks_late
+    assert {"execute_job", "resume_job"} <= set(celery_worker.app.tasks)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can do this")
+def test_the_process_of_a_run_dies_with_its_worker() -> None:
+    """A process, as a worker, starts another one, as the process of a run, and is killed."""
+    code = """
+import os, time
+child = os.fork()
+if child == 0:
+    from lstm_pipeline.orchestration.celery_worker import die_with_the_worker
+    die_with_the_worker()
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+os.waitpid(child, 0)
+"""
+    worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    child = int(worker.stdout.readline())
+    worker.kill()
+    worker.wait(10)
+    wait_until(lambda: started_at(child) == "", 10, "the process is gone")
 
 
 def test_another_launcher_has_no_workers_to_count(clock: Clock) -> None:

@@ -16,7 +16,8 @@ import pytest
 from celery import Celery
 
 from benchmarks.large_plant import AS_OF, group_names, write_plant
-from examples.cluster.local import LocalCluster, missing_programs
+from examples.cluster.local import LocalCluster, free_port, missing_programs
+from examples.cluster.processes import ClusterError
 from lstm_pipeline.forecasting import Ensemble
 from lstm_pipeline.projects import load_project, training_input
 from lstm_pipeline_tests.orchestration.daemon import wait_until
@@ -91,12 +92,10 @@ def started(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
     assert not missing
     step = {"epochs": EPOCHS, "patience": EPOCHS, "groups_per_run": 3}
     write_plant(folder / "projects", len(GROUPS), 1, 600, name=PROJECT, step=step)
-    cluster, gate = LocalCluster(folder / "cluster"), Gate()
-    with proxy(int(cluster.endpoint.rpartition(":")[2]), gate) as through:
-        cluster.variables = {
-            "LSTM_PIPELINE_PROJECTS": str(folder / "projects"),
-            "AWS_ENDPOINT_URL": through.endpoint,
-        }
+    gate, port = Gate(), free_port()
+    with proxy(port, gate) as through:
+        variables = {"LSTM_PIPELINE_PROJECTS": str(folder / "projects"), "AWS_ENDPOINT_URL": through.endpoint}
+        cluster = LocalCluster(folder / "cluster", variables=variables, ports={"s3": port})
         for name, value in cluster.environment.items():
             if name.startswith(("AWS_", "LSTM_PIPELINE_")):
                 monkeypatch.setenv(name, value)
@@ -203,3 +202,37 @@ def test_killed_workers_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         project = load_project(tmp_path / "projects" / f"{PROJECT}.yaml", "s3://lstm-pipeline")
         forecast = ensemble.predict(training_input(project, AS_OF), 3)
         assert forecast.shape[0] == 3
+
+
+def test_a_cluster_that_runs_is_not_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("examples.cluster.local.missing_programs", str)
+    monkeypatch.setattr("examples.cluster.local.os.getuid", lambda: 1000)
+    cluster = LocalCluster(tmp_path / "cluster", ports={"ui": 4321})
+    cluster.processes.start("redis", ["sleep", "60"], {"PATH": os.environ["PATH"]})
+    with pytest.raises(ClusterError) as error:
+        cluster.start()
+    assert str(error.value) == "it runs already (redis): http://127.0.0.1:4321; `make cluster-stop` ends it"
+    cluster.stop()
+    assert cluster.processes.listed() == {}
+
+
+def test_only_the_process_that_was_started_is_ended(tmp_path: Path) -> None:
+    cluster = LocalCluster(tmp_path)
+    cluster.processes.start("worker1", ["sleep", "60"], {"PATH": os.environ["PATH"]})
+    (pid, started) = cluster.processes.listed()["worker1"]
+    cluster.processes.file.write_text(f'{{"worker1": [{pid}, "{int(started) - 1}"]}}')  # as if it had the id later
+    assert not cluster.processes.alive("worker1")
+    with pytest.raises(ClusterError, match=r"^worker1 is not running$"):
+        cluster.kill_worker(1)
+    cluster.processes.stop("worker1")
+    assert cluster.processes.listed() == {}
+    os.kill(pid, 0)  # it is still there
+    cluster.processes.file.write_text(f'{{"worker1": [{pid}, "{started}"]}}')
+    cluster.processes.stop("worker1")
+    with pytest.raises(ClusterError, match=r"^worker1 is not running$"):
+        cluster.kill_worker(1)
+
+
+def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("examples.cluster.local._program", lambda name: None)
+    assert missing_programs().startswith("the cluster needs Debian packages: apt-get install postgresql redis-server")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from dagster._core.instance import InstanceRef
 from dagster_aws.s3.compute_log_manager import S3ComputeLogManager
 
-from examples.cluster.local import WORKER_APP, LocalCluster
 from lstm_pipeline.orchestration.celery_launcher import CeleryRunCoordinator, WatchfulCeleryRunLauncher
 
-CLUSTER = Path(__file__).parents[2] / "examples/cluster"
 ROOT = Path(__file__).parents[2]
 
 
@@ -63,50 +58,3 @@ def test_the_settings_of_the_cluster_are_valid(tmp_path: Path, monkeypatch: pyte
     settings = yaml.safe_load(text)
     secrets = [settings["storage"]["postgres"]["postgres_db"]["password"], settings["run_launcher"]["config"]["broker"]]
     assert all(set(secret) == {"env"} for secret in secrets)
-
-
-def variables_in(settings: Any) -> Iterator[str]:
-    """The names behind every `{env: NAME}`."""
-    if isinstance(settings, dict):
-        if set(settings) == {"env"}:
-            yield settings["env"]
-        for value in settings.values():
-            yield from variables_in(value)
-    elif isinstance(settings, list):
-        for value in settings:
-            yield from variables_in(value)
-
-
-def test_the_containers_and_the_processes_of_the_cluster_have_the_same_variables(tmp_path: Path) -> None:
-    asked = {
-        name
-        for file in ("dagster.yaml", "workspace.yaml")
-        for name in variables_in(yaml.safe_load((CLUSTER / file).read_text()))
-    }
-    services = yaml.safe_load((CLUSTER / "compose.yaml").read_text())["services"]
-    local = LocalCluster(tmp_path / "cluster").environment
-    for name in ("code", "webserver", "daemon", "worker", "tables"):
-        assert asked <= services[name]["environment"].keys()
-        assert services[name]["environment"].keys() - {"LSTM_PIPELINE_PROJECTS"} == local.keys()
-        assert services[name]["build"] == "../.."
-
-
-def test_the_containers_start_what_the_cluster_needs_in_order() -> None:
-    services = yaml.safe_load((CLUSTER / "compose.yaml").read_text())["services"]
-    assert WORKER_APP in services["worker"]["command"]
-    assert {name for name, service in services.items() if "healthcheck" in service} == {"postgres", "redis", "s3"}
-    for name, service in services.items():
-        for other, how in service.get("depends_on", {}).items():
-            assert other in services, name
-            once = services[other].get("restart") == "no"
-            assert how == {"condition": "service_completed_successfully" if once else "service_healthy"}
-    assert services["webserver"]["ports"] == ["127.0.0.1:3000:3000"]
-
-
-def test_no_secret_is_in_the_compose_file() -> None:
-    text = (CLUSTER / "compose.yaml").read_text()
-    secret = re.compile(r"^.*(?:PASSWORD|SECRET|AUTH)[A-Z_]*: +(.*)$", re.MULTILINE)
-    values = secret.findall(text)
-    assert len(values) == 5
-    for value in values:
-        assert value.startswith("*") or re.search(r"\$\{[A-Z0-9_]+:\?", value), value
