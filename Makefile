@@ -4,19 +4,19 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 MLFLOW := .venv-mlflow
 
-.PHONY: install constraints demo test test-slow test-coverage check peers bench-peers ui mlflow-ui s3 clean
+.PHONY: install constraints demo test test-slow test-coverage check peers bench-peers ui mlflow-ui s3 cluster cluster-stop clean
 
 install: $(VENV)/.installed ## everything into .venv, at the versions of constraints.txt
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; call make with PYTHON=<path>" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ui,dev,mlflow,tuning,kubernetes]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ui,dev,mlflow,tuning,celery,kubernetes]'
 	@touch $@
 
 constraints: ## the newest versions that fit, into constraints.txt
 	$(PYTHON) -m venv $(VENV)-fresh
-	$(VENV)-fresh/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ui,dev,mlflow,tuning,kubernetes]'
+	$(VENV)-fresh/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ui,dev,mlflow,tuning,celery,kubernetes]'
 	$(VENV)-fresh/bin/python -m pip freeze --exclude-editable > constraints.txt
 	rm -rf $(VENV)-fresh
 
@@ -67,6 +67,12 @@ $(MLFLOW)/.installed: constraints.txt
 	$(PYTHON) -m venv $(MLFLOW)
 	$(MLFLOW)/bin/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^mlflow-skinny==/mlflow==/p' constraints.txt)"
 	@touch $@
+
+cluster: install ## Redis, Postgres, S3, Dagster and two workers on loopback, to try; WORKERS=<number> for more
+	@$(BIN)/python -m examples.cluster.local start --workers $(or $(WORKERS),2)
+
+cluster-stop: ## end them; what they have stored stays in .cluster/
+	@$(BIN)/python -m examples.cluster.local stop
 
 clean: ## remove what runs have made
 	rm -rf storage .dagster

@@ -31,6 +31,8 @@ HOMES = {
     "keras": {"network"},
     "h5py": {"network"},
     "dagster": {"orchestration", "definitions", "defs"},
+    "celery": {"orchestration"},
+    "dagster_celery": {"orchestration"},
     "pydantic": {"spec", "registry", "orchestration"},  # records are models too; Dagster's config is made of them
     "yaml": {"spec", "orchestration"},
     "scipy": {"statistics"},

@@ -1,0 +1,363 @@
+"""What the launcher makes of what Celery says, and how many runs the queue starts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.launcher import WorkerStatus
+
+from examples.cluster.processes import started_at
+from lstm_pipeline.errors import PipelineError
+from lstm_pipeline.orchestration import celery_launcher, celery_worker
+from lstm_pipeline.orchestration.celery_launcher import (
+    MISSES,
+    PATIENCE,
+    RECONNECTING,
+    REMEMBERED,
+    CeleryRunCoordinator,
+    WatchfulCeleryRunLauncher,
+)
+from lstm_pipeline.orchestration.coordinator import TaggingRunCoordinator
+from lstm_pipeline_tests.orchestration.daemon import wait_until
+
+TASK, WORKER = "task-1", "worker1@host"
+ACTIVE, RESERVED, READY = ["active", {}], ["reserved", {}], ["ready", {}]
+
+
+@dataclass
+class Celery:
+    """An application whose broker says what a test wants.
+
+    Attributes:
+        meta: the state of the task in the result backend.
+        workers: those that answer → the tasks that they have.
+        broken: raised by whatever is asked.
+        asked: destinations of the questions.
+        revoked: tasks that were revoked.
+    """
+
+    meta: dict[str, Any] = field(default_factory=lambda: {"status": "STARTED", "result": {"hostname": WORKER}})
+    workers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    broken: Exception | None = None
+    asked: list[list[str] | None] = field(default_factory=list)
+    revoked: list[str] = field(default_factory=list)
+
+    @property
+    def backend(self) -> Celery:
+        return self
+
+    @property
+    def control(self) -> Celery:
+        return self
+
+    def get_task_meta(self, task: str) -> dict[str, Any]:
+        assert task == TASK
+        self._check()
+        return self.meta
+
+    def broadcast(self, command: str, arguments: dict[str, Any], destination: list[str] | None, **_: Any) -> list[Any]:
+        assert (command, arguments) == ("query_task", {"ids": [TASK]})
+        self._check()
+        self.asked.append(destination)
+        names = self.workers if destination is None else [name for name in destination if name in self.workers]
+        return [{name: self.workers[name]} for name in names]
+
+    def inspect(self, timeout: float) -> Celery:
+        return self
+
+    def stats(self) -> dict[str, Any]:
+        self._check()
+        return {name: {"pool": {"max-concurrency": 1}} for name in self.workers}
+
+    def AsyncResult(self, task: str) -> Any:  # noqa: N802
+        return SimpleNamespace(revoke=lambda terminate: self._revoke(task))
+
+    def _revoke(self, task: str) -> None:
+        self._check()
+        self.revoked.append(task)
+
+    def _check(self) -> None:
+        if self.broken:
+            raise self.broken
+
+
+@dataclass
+class Instance:
+    """As much of an instance as the coordinator looks at."""
+
+    run_launcher: Any
+
+    def coordinator(self, **options: Any) -> CeleryRunCoordinator:
+        found = CeleryRunCoordinator(**options)
+        found.register_instance(self)  # type: ignore[arg-type]
+        return found
+
+
+class Clock:
+    """A clock that a test turns."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(celery_launcher, "time", found)
+    return found
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found
+
+
+@pytest.fixture
+def celery() -> Celery:
+    return Celery()
+
+
+@pytest.fixture
+def launcher(instance: dg.DagsterInstance, celery: Celery, clock: Clock) -> WatchfulCeleryRunLauncher:
+    found = WatchfulCeleryRunLauncher(default_queue="dagster", broker="memory://", backend="cache+memory://")
+    found.register_instance(instance)
+    found.celery = celery
+    return found
+
+
+@pytest.fixture
+def run(instance: dg.DagsterInstance) -> dg.DagsterRun:
+    tags = {"dagster-celery/task_id": TASK}
+    return instance.add_run(dg.DagsterRun("train", status=dg.DagsterRunStatus.STARTED, tags=tags))
+
+
+def asked_often(launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, clock: Clock, seconds: float) -> list[str]:
+    """Verdicts of a check every ten seconds."""
+    found = []
+    for _ in range(int(seconds / 10) + 1):
+        found.append(launcher.check_run_worker_health(run).status.value)
+        clock.now += 10
+    return found
+
+
+@pytest.mark.parametrize("answer", [ACTIVE, RESERVED])
+def test_a_worker_that_has_the_task_is_alive(
+    launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery, answer: list[Any]
+) -> None:
+    celery.workers = {WORKER: {TASK: answer}, "worker2@host": {}}
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+    assert celery.asked == [[WORKER]]  # nobody else is disturbed
+
+
+def test_a_restarted_worker_without_the_task_is_proof(
+    launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery
+) -> None:
+    celery.workers = {WORKER: {}}
+    verdict = launcher.check_run_worker_health(run)
+    assert verdict.status is WorkerStatus.FAILED
+    assert verdict.msg == "Worker worker1@host was restarted: it does not have the run's task any more."
+
+
+def test_a_restarted_worker_that_remembers_the_task_as_done_does_not_have_it(
+    launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery
+) -> None:
+    celery.workers = {WORKER: {TASK: READY}}
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.FAILED
+
+
+def test_a_worker_that_cannot_answer_is_not_proof(
+    launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery
+) -> None:
+    celery.workers = {WORKER: {"error": "no such command"}}
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+
+
+def test_a_silent_worker_is_given_up_within_a_minute_and_not_at_once(
+    launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery, clock: Clock
+) -> None:
+    celery.workers = {"worker2@host": {}}
+    assert asked_often(launcher, run, clock, 40) == ["RUNNING"] * 4 + ["FAILED"]
+    assert 30 <= PATIENCE <= 60
+
+
+def test_silence_counts_in_questions_too(launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, clock: Clock) -> None:
+    """A daemon that is so busy that it asks twice in an hour has not heard enough silence."""
+    verdicts = []
+    for _ in range(MISSES):
+        verdicts.append(launcher.check_run_worker_health(run).status.value)
+        clock.now += 3600
+    assert verdicts == ["RUNNING"] * (MISSES - 1) + ["FAILED"]
+
+
+def test_a_slow_worker_is_not_dead(
+    launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery, clock: Clock
+) -> None:
+    for _ in range(5):  # silent for 30 s each time, then it answers
+        celery.workers = {}
+        assert asked_often(launcher, run, clock, 30) == ["RUNNING"] * 4
+        celery.workers = {WORKER: {TASK: ACTIVE}}
+        assert asked_often(launcher, run, clock, 0) == ["RUNNING"]
+
+
+def test_a_broker_that_is_away_kills_no_run(
+    launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery, clock: Clock
+) -> None:
+    celery.broken = ConnectionError("refused")
+    verdict = launcher.check_run_worker_health(run)
+    assert verdict.status is WorkerStatus.RUNNING
+    assert verdict.msg == "The broker or the results cannot be reached (ConnectionError); the run is left alone."
+    assert set(asked_often(launcher, run, clock, 600)) == {"RUNNING"}
+    celery.broken = None  # it is back; the workers need a while to notice
+    clock.now -= 10
+    assert asked_often(launcher, run, clock, RECONNECTING - 10) == ["RUNNING"] * int(RECONNECTING / 10)
+    assert asked_often(launcher, run, clock, PATIENCE)[-1] == "FAILED"
+
+
+def test_silence_before_the_broker_went_away_does_not_count_afterwards(
+    launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery, clock: Clock
+) -> None:
+    asked_often(launcher, run, clock, 30)
+    celery.broken = ConnectionError("refused")
+    asked_often(launcher, run, clock, 0)
+    celery.broken = None
+    clock.now += RECONNECTING
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("FAILURE", "The Celery task failed: its process ended, or could not load the code."),
+        ("REVOKED", "The Celery task was revoked."),
+        ("SUCCESS", "The Celery task ended, but the run did not."),
+    ],
+)
+def test_a_task_that_ended_without_its_run_is_a_failure(
+    launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery, status: str, told: str
+) -> None:
+    celery.meta = {"status": status, "result": None}
+    verdict = launcher.check_run_worker_health(run)
+    assert (verdict.status, verdict.msg) == (WorkerStatus.FAILED, told)
+
+
+def test_a_run_that_ended_while_it_was_checked_is_no_failure(
+    launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery, instance: dg.DagsterInstance
+) -> None:
+    celery.meta = {"status": "SUCCESS", "result": 0}
+    instance.report_run_canceled(run)
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+
+
+def test_lost_results_are_no_death_while_a_worker_has_the_task(
+    launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery, clock: Clock
+) -> None:
+    celery.meta = {"status": "PENDING", "result": None}
+    celery.workers = {WORKER: {TASK: ACTIVE}}
+    assert set(asked_often(launcher, run, clock, 100)) == {"RUNNING"}
+    celery.workers = {}
+    assert asked_often(launcher, run, clock, 40)[-1] == "FAILED"
+
+
+def test_a_run_without_a_task_is_left_alone(
+    launcher: WatchfulCeleryRunLauncher, instance: dg.DagsterInstance, celery: Celery
+) -> None:
+    run = instance.add_run(dg.DagsterRun("train", status=dg.DagsterRunStatus.STARTED))
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+    assert launcher.get_run_worker_debug_info(run) == "No Celery task was made for this run."
+    assert launcher.terminate(run.run_id) is False
+    assert launcher.terminate("no such run") is False
+    assert celery.revoked == []
+
+
+def test_terminate_revokes_the_task_and_never_raises(
+    launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery
+) -> None:
+    assert launcher.terminate(run.run_id) is True
+    assert celery.revoked == [TASK]
+    celery.broken = ConnectionError("refused")
+    assert launcher.terminate(run.run_id) is False
+
+
+def test_debug_info_never_raises(launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery) -> None:
+    assert launcher.get_run_worker_debug_info(run) == "Celery task task-1, state STARTED, worker worker1@host"
+    celery.broken = OSError("gone")
+    told = launcher.get_run_worker_debug_info(run)
+    assert told == "Celery task task-1; its state cannot be read: OSError: gone"
+
+
+def at_most(coordinator: CeleryRunCoordinator, clock: Clock, seconds: float = 5) -> int:
+    clock.now += seconds
+    return coordinator.get_run_queue_config().max_concurrent_runs
+
+
+def test_there_are_as_many_runs_as_workers(celery: Celery, clock: Clock) -> None:
+    instance = Instance(SimpleNamespace(celery=celery))
+    coordinator = instance.coordinator(max_concurrent_runs=-1)
+    assert isinstance(coordinator, TaggingRunCoordinator)
+    assert at_most(coordinator, clock) == 0
+    celery.workers = {WORKER: {}, "worker2@host": {}}
+    assert at_most(coordinator, clock) == 2
+    celery.workers = {WORKER: {}}
+    assert at_most(coordinator, clock) == 2  # it may be slow
+    assert at_most(coordinator, clock, REMEMBERED) == 1
+    celery.broken = ConnectionError("refused")
+    assert at_most(coordinator, clock) == 0  # a run that was launched now would fail
+
+
+def test_the_settings_may_allow_fewer(celery: Celery, clock: Clock) -> None:
+    celery.workers = {WORKER: {}, "worker2@host": {}}
+    instance = Instance(SimpleNamespace(celery=celery))
+    assert at_most(instance.coordinator(max_concurrent_runs=1), clock) == 1
+
+
+def test_a_run_does_not_count_workers(celery: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(celery_launcher, "current_task", SimpleNamespace(name="execute_job"))
+    celery.broken = ConnectionError("nobody should ask")
+    instance = Instance(SimpleNamespace(celery=celery))
+    assert instance.coordinator(max_concurrent_runs=5).get_run_queue_config().max_concurrent_runs == 5
+
+
+def test_a_worker_takes_one_run_and_reserves_none() -> None:
+    settings = celery_worker.app.conf
+    assert settings.worker_concurrency == 1
+    assert settings.worker_disable_prefetch
+    assert not settings.task_acks_late
+    assert {"execute_job", "resume_job"} <= set(celery_worker.app.tasks)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can do this")
+def test_the_process_of_a_run_dies_with_its_worker() -> None:
+    """A process, as a worker, starts another one, as the process of a run, and is killed."""
+    code = """
+import os, time
+child = os.fork()
+if child == 0:
+    from lstm_pipeline.orchestration.celery_worker import die_with_the_worker
+    die_with_the_worker()
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+os.waitpid(child, 0)
+"""
+    worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    child = int(worker.stdout.readline())
+    worker.kill()
+    worker.wait(10)
+    wait_until(lambda: started_at(child) == "", 10, "the process is gone")
+
+
+def test_another_launcher_has_no_workers_to_count(clock: Clock) -> None:
+    instance = Instance(dg.DefaultRunLauncher())
+    coordinator = instance.coordinator()
+    with pytest.raises(PipelineError, match="expected a Celery run launcher, found DefaultRunLauncher"):
+        coordinator.get_run_queue_config()
