@@ -34,6 +34,7 @@ from lstm_pipeline.registry import (
 )
 from lstm_pipeline.spec.automation import Promote
 from lstm_pipeline.statistics import scaled_rmse
+from lstm_pipeline.storage import each
 from lstm_pipeline.wording import counted, listed, number
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def judge(
     widest = max((len(model.record.metadata.predicted_features) for model in judged.values()), default=1)
     at_once = Company.size(project.spec.prediction.forecast_horizon, widest)
     for begin in range(0, len(groups), at_once):
-        part = [_pair(match, judged[group]) for group in groups[begin : begin + at_once]]
+        part = each(lambda group: _pair(match, judged[group]), groups[begin : begin + at_once])
         pairs = [pair for pair in part if isinstance(pair, _Pair)]
         sides = Company([pair.new for pair in pairs]), Company([pair.old for pair in pairs])
         cases += [_judged(project, dataset, pair, sides) if isinstance(pair, _Pair) else pair for pair in part]

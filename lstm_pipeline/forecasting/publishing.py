@@ -37,13 +37,16 @@ class Published:
         residuals: feature → (n,) observed value minus forecast one step ahead, one value per row of the test part; of
             a new version only.
         decisions: what became of each new model.
-        is_new: whether `version` was published now; False: every new model was refused, and the version in use stays.
+        is_new: whether `version` was published now; False: every new model was refused, and the version in use stays,
+            or it is `repeated`.
+        repeated: whether a run that this one carries on had published `version` already.
     """
 
     version: Version
     residuals: dict[str, Float64]
     decisions: list[Decision] = field(default_factory=list)
     is_new: bool = True
+    repeated: bool = False
 
     @property
     def refused(self) -> list[Decision]:
@@ -131,7 +134,7 @@ def _publish(
     run_id, *carries_on = run_ids
     made = project.registry.publish(project.groups, trained, score, run_id=run_id, decide=decide, carries_on=carries_on)
     residuals = evaluations[-1].residuals if made.is_new else {}
-    return Published(made.version, residuals, made.decisions, made.is_new)
+    return Published(made.version, residuals, made.decisions, made.is_new, made.repeated)
 
 
 def _evaluated(project: Project, dataset: Dataset, models: Mapping[str, StoredModel]) -> Evaluation:

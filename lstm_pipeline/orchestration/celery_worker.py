@@ -6,10 +6,7 @@ broker keeps them. dagster-celery's own application would need a file for what i
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
-import sys
 import threading
 from typing import Any
 
@@ -30,8 +27,6 @@ SETTINGS = {
     "broker_connection_max_retries": None,  # however long the broker is away
 }
 
-_PR_SET_PDEATHSIG = 1
-
 _broker = os.environ.get("CELERY_BROKER_URL")
 app: Any = make_app(
     {
@@ -42,17 +37,6 @@ app: Any = make_app(
 )
 execute_job = create_execute_job_task(app)
 resume_job = create_resume_job_task(app)
-
-
-@worker_process_init.connect  # type: ignore[untyped-decorator]
-def die_with_the_worker(**_: Any) -> None:
-    """Has the kernel kill this process, which carries out runs, when its worker is killed.
-
-    The run of a dead worker is failed and retried. Left alone, this process would go on with it, beside the retry.
-    Only Linux can do this.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

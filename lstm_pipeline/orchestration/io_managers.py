@@ -7,6 +7,7 @@ exactly one partition has to arrive as a dict like any other number, and because
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from lstm_pipeline.errors import DataError
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.frames import Frame, drawn
 from lstm_pipeline.orchestration.keys import BUCKET, TRAINING_ONLY, WRITE_MODE
+from lstm_pipeline.orchestration.resuming import chain_of
 from lstm_pipeline.registry import Registry, StoredModel
 from lstm_pipeline.storage import Store
 from lstm_pipeline.tables import Choice, append_rows, from_parquet, to_parquet
@@ -60,17 +62,20 @@ class ParquetIOManager(_ProjectIOManager):
         """Writes the frame; in the mode `append` after the existing rows, of which no rival's are lost."""
         mode = str(context.definition_metadata.get(WRITE_MODE))
         with user_errors(context):
-            self.write(path, _table(obj), mode=mode, run_id=context.run_id)
+            self.write(path, _table(obj), mode=mode, runs=_runs(context))
 
-    def write(self, path: UPath, table: pa.Table, *, mode: str, run_id: str) -> None:
+    def write(self, path: UPath, table: pa.Table, *, mode: str, runs: Sequence[str]) -> None:
         """Writes a table; in the mode `append` after the existing rows, in place of the run's own, if there are any.
+
+        Args:
+            runs: the run, and those that it carries on after a failure, whose rows are its own.
 
         Raises:
             DataError: the table does not fit the existing rows.
             RegistryError: it cannot be written.
         """
         if mode == "append":
-            self.store.update(path, lambda before: self._appended(before, table, run_id, path))
+            self.store.update(path, lambda before: self._appended(before, table, runs, path))
             return
         with self.store.writing(path) as file:
             pq.write_table(table, file, compression="zstd")
@@ -87,10 +92,10 @@ class ParquetIOManager(_ProjectIOManager):
         with self.store.opening(path) as file:
             return from_parquet(file, path, needed)
 
-    def _appended(self, before: bytes | None, table: pa.Table, run_id: str, path: UPath) -> bytes:
+    def _appended(self, before: bytes | None, table: pa.Table, runs: Sequence[str], path: UPath) -> bytes:
         existing = None if before is None else from_parquet(io.BytesIO(before), path)
         try:
-            return to_parquet(append_rows(existing, table, run_id))
+            return to_parquet(append_rows(existing, table, runs[0], runs[1:]))
         except DataError as error:
             raise DataError(
                 f"cannot append to {path}: {error}; set write_config.mode to overwrite, or move the file away"
@@ -134,6 +139,15 @@ class ModelIOManager(_ProjectIOManager):
     def load_from_path(self, context: dg.InputContext, path: UPath) -> StoredModel:
         """Never called: `load_input` reads the files."""
         raise NotImplementedError
+
+
+def _runs(context: dg.OutputContext) -> list[str]:
+    """The run, and those that it carries on after a failure."""
+    try:
+        step = context.step_context
+    except dg.DagsterInvariantViolationError:  # outside of a run
+        return [context.run_id]
+    return chain_of(step.dagster_run, step.instance)
 
 
 def _bucket(context: Context) -> str:

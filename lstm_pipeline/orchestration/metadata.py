@@ -204,7 +204,7 @@ def publication_metadata(published: Published) -> Metadata:
     """The version in use after publishing, whether it is a new one, and what became of the new models."""
     return {
         **version_metadata(published.version),
-        "published": published.is_new,
+        "published": published.is_new or published.repeated,
         "decisions": _table(decision_rows(published.decisions)),
     }
 

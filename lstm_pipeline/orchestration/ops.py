@@ -106,7 +106,7 @@ class Step:
         """Stores what a stage has made, as the asset's IO manager does, and reports it and its checks."""
         manager, path = self.context.resources.parquet_io_manager, self.project.registry.layout.data(asset)
         mode = write_mode(self.project, asset)
-        manager.write(path, made.frame.table, mode=mode, run_id=self.context.run_id)
+        manager.write(path, made.frame.table, mode=mode, runs=carried_on(self.context))
         plots = drawn(made.frame.plots, manager.store, self.context.log)
         self.report(asset, {**plots, **made.metadata, "path": dg.MetadataValue.path(str(path))})
         for evaluation in evaluations(self.project, asset, made.checks):

@@ -25,13 +25,18 @@ def carried_on(context: Context) -> list[str]:
 
     A run that repeats all steps of another one carries nothing on.
     """
-    found: list[str] = [context.run.run_id]
-    run: dg.DagsterRun | None = context.run
+    return chain_of(context.run, context.instance)
+
+
+def chain_of(latest: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
+    """`carried_on`, for who has no such context."""
+    found: list[str] = [latest.run_id]
+    run: dg.DagsterRun | None = latest
     while run is not None and run.parent_run_id and any(run.tags.get(tag) == "true" for tag in RESUMED_TAGS):
         if run.parent_run_id in found:
             break
         found.append(run.parent_run_id)
-        run = context.instance.get_run_by_id(run.parent_run_id)
+        run = instance.get_run_by_id(run.parent_run_id)
     return found
 
 

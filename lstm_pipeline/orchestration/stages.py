@@ -229,7 +229,7 @@ def publish_models(
     """
     product, step = project.spec.model_metadata, project.spec.training
     published = publish(project, table, trained, run_id=runs[0], carries_on=runs[1:])
-    if published.is_new:
+    if published.is_new or published.repeated:  # the run that published it may have died before it told the tracker
         track_version(project, log.warning)
     for refused in published.refused:
         log.warning(show.refusal(refused))

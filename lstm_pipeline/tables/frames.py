@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import IO
 
 import pyarrow as pa
@@ -53,13 +53,14 @@ def _part_of(file: pq.ParquetFile, needed: Choice) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def append_rows(before: pa.Table | None, rows: pa.Table, run_id: str) -> pa.Table:
-    """Appends a run's rows to a table. Rows that the same run appended earlier are replaced, so a retry adds nothing.
+def append_rows(before: pa.Table | None, rows: pa.Table, run_id: str, carries_on: Sequence[str] = ()) -> pa.Table:
+    """Appends a run's rows to a table. Rows that it or one of `carries_on` appended are replaced: a retry adds nothing.
 
     Args:
         before: the existing table, None if there is none.
         rows: what the run appends.
         run_id: the run.
+        carries_on: the runs that it carries on after a failure.
 
     Raises:
         DataError: the columns differ.
@@ -72,7 +73,7 @@ def append_rows(before: pa.Table | None, rows: pa.Table, run_id: str) -> pa.Tabl
         )
     parts, authors, start = [], [], 0
     for author, count in _authors(before):
-        if author != run_id:
+        if author != run_id and author not in carries_on:
             parts.append(before.slice(start, count).replace_schema_metadata(None))
             authors.append((author, count))
         start += count

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -13,7 +11,6 @@ import dagster as dg
 import pytest
 from dagster._core.launcher import WorkerStatus
 
-from examples.cluster.processes import started_at
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration import celery_launcher, celery_worker
 from lstm_pipeline.orchestration.celery_launcher import (
@@ -25,7 +22,6 @@ from lstm_pipeline.orchestration.celery_launcher import (
     WatchfulCeleryRunLauncher,
 )
 from lstm_pipeline.orchestration.coordinator import TaggingRunCoordinator
-from lstm_pipeline_tests.orchestration.daemon import wait_until
 
 TASK, WORKER = "task-1", "worker1@host"
 ACTIVE, RESERVED, READY = ["active", {}], ["reserved", {}], ["ready", {}]
@@ -333,27 +329,6 @@ def test_a_worker_takes_one_run_and_reserves_none() -> None:
     assert settings.worker_disable_prefetch
     assert not settings.task_acks_late
     assert {"execute_job", "resume_job"} <= set(celery_worker.app.tasks)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can do this")
-def test_the_process_of_a_run_dies_with_its_worker() -> None:
-    """A process, as a worker, starts another one, as the process of a run, and is killed."""
-    code = """
-import os, time
-child = os.fork()
-if child == 0:
-    from lstm_pipeline.orchestration.celery_worker import die_with_the_worker
-    die_with_the_worker()
-    print(os.getpid(), flush=True)
-    time.sleep(60)
-os.waitpid(child, 0)
-"""
-    worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert worker.stdout is not None
-    child = int(worker.stdout.readline())
-    worker.kill()
-    worker.wait(10)
-    wait_until(lambda: started_at(child) == "", 10, "the process is gone")
 
 
 def test_another_launcher_has_no_workers_to_count(clock: Clock) -> None:

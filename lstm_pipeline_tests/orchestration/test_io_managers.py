@@ -106,6 +106,15 @@ def test_a_run_that_appends_again_replaces_its_own_rows(tmp_path: Path) -> None:
     assert read(manager, pa.Table) == pa.concat_tables([TABLE, TABLE.slice(1, 1), TABLE])
 
 
+def test_a_run_that_carries_others_on_replaces_their_rows(tmp_path: Path) -> None:
+    """Run a appended its rows and died before it had ended: a retry has another id, and the same rows to append."""
+    manager = ParquetIOManager(Store(str(tmp_path)))
+    path = manager.store.path("models/mill/data/predictions.parquet")
+    for runs in (["z"], ["a"], ["b", "a"], ["c", "b", "a"]):
+        manager.write(path, TABLE, mode="append", runs=runs)
+    assert manager.read(path).num_rows == 2 * TABLE.num_rows
+
+
 def append_frames(root: str, writer: int, count: int) -> None:
     manager = ParquetIOManager(Store(root))
     for number in range(count):

@@ -59,7 +59,7 @@ def test_a_run_gets_the_io_managers_themselves(tmp_path: Path) -> None:
         assert type(manager) is ParquetIOManager
         assert type(context.resources.model_io_manager) is ModelIOManager
         path = manager.store.path("table.parquet")
-        manager.write(path, pa.table({"a": [1]}), mode="overwrite", run_id=context.run_id)
+        manager.write(path, pa.table({"a": [1]}), mode="overwrite", runs=[context.run_id])
         assert manager.read(path).to_pydict() == {"a": [1]}
 
     @dg.job(resource_defs=dg.Definitions(resources=resources(str(tmp_path))).resources)
