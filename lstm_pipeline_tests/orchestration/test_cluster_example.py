@@ -31,6 +31,7 @@ def test_containers_have_every_variable_that_the_settings_read(services: dict[st
     assert set(services) == ROLES | {"postgres", "redis", "s3"}
     for role in ROLES:
         assert read_variables() <= set(services[role]["environment"]), role
+        assert (HERE / services[role]["build"]).resolve() == HERE.parents[1]
 
 
 def test_the_cluster_on_loopback_has_the_same_variables(services: dict[str, Any], tmp_path: Path) -> None:
