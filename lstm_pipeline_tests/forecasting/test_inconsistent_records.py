@@ -134,7 +134,7 @@ def sized(*place: Any, to: Any) -> Change:
         (METADATA, setting("metadata", "missing", to="guess"), "missing: "),
         (METADATA, setting("metadata", "on_duplicates", to="guess"), "on_duplicates: "),
         (METADATA, setting("metadata", "timestamp_column", to="wind"), "timestamp_column 'wind' is also a feature"),
-        (SCALER, without("columns", "wind"), "not in tuple"),
+        (SCALER, without("columns", "wind"), "expected features of this scaler, found others: wind"),
         (SCALER, setting("columns", "wind", to=None), "invalid scaler"),
         (SCALER, setting("columns", "wind", "scale", to=1e-250), "invalid scaler: .* for wind"),
         (SCALER, setting("columns", "wind", "scale", to="2"), "invalid scaler: .* for wind"),

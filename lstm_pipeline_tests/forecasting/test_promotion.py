@@ -13,7 +13,7 @@ import pytest
 
 from lstm_pipeline.arrays import Integers
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.forecasting import champion, promote_refused, publish
+from lstm_pipeline.forecasting import champion, company, promote_refused, publish
 from lstm_pipeline.forecasting.champion import FEWEST_ROWS, Contender
 from lstm_pipeline.forecasting.dataset import Dataset, build_dataset
 from lstm_pipeline.forecasting.ensemble import Ensemble
@@ -124,7 +124,8 @@ def test_without_a_rule_nothing_is_compared(
     project = plant(tmp_path, promote)
     save(project, "run1", LAST)
     published(project, "run1")
-    monkeypatch.setattr(champion, "roll_from", lambda *_: pytest.fail("compared"))
+    for place in (champion, company):
+        monkeypatch.setattr(place, "roll_from", lambda *_: pytest.fail("compared"))
     project.registry.store.write(project.registry.layout.ensemble("v1"), b"{}")  # not even a damaged version is read
     save(project, "run2", WEEK)
     found = published(project, "run2")
@@ -148,9 +149,10 @@ def test_a_model_is_never_scored_on_rows_it_was_trained_on(tmp_path: Path, monke
         scored.append(first[:, None] + np.arange(horizon))
         return roll_from(dataset, ensemble, first, horizon)
 
-    monkeypatch.setattr(champion, "roll_from", spied)
+    for place in (champion, company):
+        monkeypatch.setattr(place, "roll_from", spied)
     decision = published(project, "run2", table).decisions[0]
-    assert len(scored) == 4  # two groups, two sides
+    assert len(scored) == 4  # two groups, two sides: a pass does not cover the horizon, so none are rolled together
     assert {int(rows.min()) for rows in scored} == {112}
     assert {int(rows.max()) for rows in scored} == {139}
     assert decision.rows == 28
@@ -269,9 +271,9 @@ def test_a_refitted_model_is_scored_by_its_held_out_network(tmp_path: Path, monk
     asked: list[bool] = []
     load = champion.load_models
 
-    def spied(registry: Any, models: Mapping[str, StoredModel], *, held_out: bool = False) -> Any:
+    def spied(registry: Any, models: Mapping[str, StoredModel], *, held_out: bool = False, shelf: Any = None) -> Any:
         asked.append(held_out)
-        return load(registry, models, held_out=held_out)
+        return load(registry, models, held_out=held_out, shelf=shelf)
 
     monkeypatch.setattr(champion, "load_models", spied)
     published(project, "run2")

@@ -44,5 +44,5 @@ def test_the_last_line_names_twenty_groups() -> None:
     model: Any = SimpleNamespace(record=SimpleNamespace(metadata=metadata))
     line = summary({f"g{number}": model for number in range(60)}, 12.0)
     assert line.startswith("trained 60 groups in 12.0 s (g0: 3 epochs, best 2, validation loss 0.25; g1: ")
-    assert line.endswith("g19: 3 epochs, best 2, validation loss 0.25; …)")
+    assert line.endswith("g19: 3 epochs, best 2, validation loss 0.25; … 40 more)")
     assert "…" not in summary({f"g{number}": model for number in range(20)}, 12.0)
