@@ -31,6 +31,11 @@ class Dagster:
                 found = json.load(answer)
         except urllib.error.HTTPError as refused:  # 400: with the reason as usual
             found = {"errors": refused.read().decode(errors="replace")[:2000]}
+        except OSError as error:
+            raise ClusterError(
+                f"{self.ui} does not answer ({error}): was the cluster ended? What was started goes on with it, as "
+                "Dagster keeps runs and back-fills; look at Runs after `make cluster`"
+            ) from None
         if found.get("errors"):
             raise ClusterError(f"Dagster refuses the query: {found['errors']}")
         data: dict[str, Any] = found["data"]
@@ -69,7 +74,10 @@ class Dagster:
           assetNodeOrError(assetKey: $key) { ... on AssetNode { partitionKeys } } }"""
         found = self.ask(query, key={"path": [project, "trained_model"]})["assetNodeOrError"].get("partitionKeys")
         if not found:
-            raise ClusterError(f"there is no project {project} with groups to train: look at {self.ui}/assets")
+            raise ClusterError(
+                f"there is no project {project} with groups to train: look at {self.ui}/assets; a spec that is new is "
+                "found after `make cluster-stop cluster`"
+            )
         return list(found)
 
     def back_filled(self, project: str) -> str:
@@ -79,7 +87,7 @@ class Dagster:
         began = time.monotonic()
         while (status := self.back_fill_status(name)) in ("REQUESTED", "CANCELING", "FAILING"):
             time.sleep(1)
-        return f"{status} after {time.monotonic() - began:.0f} s"
+        return _told(status, began)
 
     def materialize(self, assets: Sequence[Sequence[str]]) -> str:
         """Starts a run of assets without partitions, as the UI does. Returns its id."""
@@ -107,4 +115,16 @@ class Dagster:
         began = time.monotonic()
         while (status := self.ask(query, id=run)["runOrError"]["status"]) not in ENDED:
             time.sleep(1)
-        return f"{status} after {time.monotonic() - began:.0f} s"
+        return _told(status, began)
+
+
+def _told(status: str, began: float) -> str:
+    """How something ended.
+
+    Raises:
+        ClusterError: not well.
+    """
+    told = f"{status} after {time.monotonic() - began:.0f} s"
+    if not status.endswith("SUCCESS"):
+        raise ClusterError(f"{told}; why, is in the UI")
+    return told

@@ -149,9 +149,10 @@ class LocalCluster(Dagster):
             raise
 
     def stop(self) -> None:
-        """Ends every process of the cluster, the last one first. What they have stored stays in the folder."""
-        for name in reversed(self.processes.listed()):
-            self.processes.stop(name)
+        """Ends every process of the cluster, the servers last. What they have stored stays in the folder."""
+        listed = list(self.processes.listed())
+        self.processes.stop([name for name in listed if name not in SERVERS])
+        self.processes.stop([name for name in listed if name in SERVERS])
 
     def kill_worker(self, number: int) -> None:
         """`kill -9` of a worker and the process in which it carries out a run."""
@@ -354,15 +355,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("kill-worker", "start-worker"):
         commands.add_parser(name).add_argument("number", type=int)
     given = parser.parse_args(arguments)
-    cluster = LocalCluster(given.folder, getattr(given, "workers", 2), ports=_usual_port())
+    cluster = LocalCluster(given.folder, getattr(given, "workers", 2), ports={} if _connects(3000) else {"ui": 3000})
     try:
         _carry_out(cluster, given)
     except ClusterError as error:
         sys.exit(f"Error: {error}")
-
-
-def _usual_port() -> dict[str, int]:
-    return {} if _connects(3000) else {"ui": 3000}
 
 
 def _carry_out(cluster: LocalCluster, given: argparse.Namespace) -> None:
@@ -373,15 +370,17 @@ def _carry_out(cluster: LocalCluster, given: argparse.Namespace) -> None:
         began = time.monotonic()
         cluster.start()
         print(f"The cluster runs after {time.monotonic() - began:.0f} s: {cluster.ui}")
-        print(f"Processes and logs: {given.folder}/. What to try next: examples/cluster/README.md. End it with:")
-        print("  make cluster-stop")
+        print(
+            f"Processes and logs: {given.folder}/. What to try next: examples/cluster/README.md. To end: make cluster-stop"
+        )
     elif command == "stop":
         names = list(cluster.processes.listed())
+        print(f"Ending {', '.join(names)} …" if names else "Nothing runs.", flush=True)
         cluster.stop()
-        print(f"Ended: {', '.join(names)}." if names else "Nothing runs.")
     elif command == "remove":
         cluster.stop()
         cluster.remove()
+        print(f"Removed {cluster.folder}.")
     elif command == "environment":
         for name, value in cluster.environment.items():
             print(f"export {name}={shlex.quote(value)}")
@@ -391,8 +390,10 @@ def _carry_out(cluster: LocalCluster, given: argparse.Namespace) -> None:
         print(cluster.back_filled(given.project))
     elif command == "kill-worker":
         cluster.kill_worker(given.number)
+        print(f"worker{given.number} is killed; a run that it had is failed and retried within a minute.")
     else:
         cluster.start_worker(given.number)
+        print(f"worker{given.number} takes runs.")
 
 
 if __name__ == "__main__":

@@ -72,18 +72,19 @@ class Processes:
         os.killpg(pid, signal.SIGKILL)
         self._wait(name, 10)
 
-    def stop(self, name: str, seconds: float = 20) -> None:
-        """Asks a process to end, and kills it if it does not. One that has ended already is forgotten."""
-        if self.alive(name):
-            pid = self.listed()[name][0]
-            os.kill(pid, signal.SIGTERM)
-            if not self._wait(name, seconds):
-                os.killpg(pid, signal.SIGKILL)
+    def stop(self, names: Sequence[str], seconds: float = 20) -> None:
+        """Asks processes to end, all at once, and kills those that do not. Those that have ended are forgotten."""
+        alive = [name for name in names if self.alive(name)]
+        for name in alive:
+            os.kill(self.listed()[name][0], signal.SIGTERM)
+        end = time.monotonic() + seconds
+        for name in alive:
+            if not self._wait(name, end - time.monotonic()):
+                os.killpg(self.listed()[name][0], signal.SIGKILL)
                 self._wait(name, 10)
-        self._children.pop(name, None)
-        rest = self.listed()
-        rest.pop(name, None)
-        self._write(rest)
+        for name in names:
+            self._children.pop(name, None)
+        self._write({name: one for name, one in self.listed().items() if name not in names})
 
     def wait_until(self, healthy: Callable[[], bool], name: str, seconds: float = 120) -> None:
         """Waits until a process is healthy.

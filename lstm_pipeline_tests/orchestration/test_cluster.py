@@ -230,11 +230,11 @@ def test_only_the_process_that_was_started_is_ended(tmp_path: Path) -> None:
     assert not cluster.processes.alive("worker1")
     with pytest.raises(ClusterError, match=r"^worker1 is not running$"):
         cluster.kill_worker(1)
-    cluster.processes.stop("worker1")
+    cluster.processes.stop(["worker1"])
     assert cluster.processes.listed() == {}
     os.kill(pid, 0)  # it is still there
     cluster.processes.file.write_text(f'{{"worker1": [{pid}, "{started}"]}}')
-    cluster.processes.stop("worker1")
+    cluster.processes.stop(["worker1"])
     with pytest.raises(ClusterError, match=r"^worker1 is not running$"):
         cluster.kill_worker(1)
 
