@@ -370,9 +370,7 @@ def _carry_out(cluster: LocalCluster, given: argparse.Namespace) -> None:
         began = time.monotonic()
         cluster.start()
         print(f"The cluster runs after {time.monotonic() - began:.0f} s: {cluster.ui}")
-        print(
-            f"Processes and logs: {given.folder}/. What to try next: examples/cluster/README.md. To end: make cluster-stop"
-        )
+        print(f"Logs: {given.folder}/logs. To try next: examples/cluster/README.md. To end it: make cluster-stop")
     elif command == "stop":
         names = list(cluster.processes.listed())
         print(f"Ending {', '.join(names)} …" if names else "Nothing runs.", flush=True)

@@ -124,8 +124,9 @@ def forecast_one_step(dataset: Dataset, models: Sequence[GroupModel]) -> list[tu
     starts = _test_starts(dataset, models)
     alike: dict[tuple[object, ...], list[int]] = {}  # models that read the same rows
     for place, model in enumerate(models):
-        scaler = model.scaler
-        key = scaler.centre.tobytes(), scaler.scale.tobytes(), scaler.names, model.metadata.sequence_length
+        scaler, record = model.scaler, model.metadata
+        of_scaler = scaler.centre.tobytes(), scaler.scale.tobytes(), scaler.names
+        key = *of_scaler, record.sequence_length, record.chunk_length  # a longer chunk reads more known rows
         alike.setdefault(key, []).append(place)
     found: list[tuple[Integers, Float64]] = [(np.empty(0, np.int64), np.empty((0, 0)))] * len(models)
     for places in alike.values():

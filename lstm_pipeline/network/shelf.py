@@ -100,10 +100,9 @@ class Shelf:
             return as_network(load_network(path))
         program, layout = known
         try:
-            weights = layout.read(content)
+            weights, constants = layout.read(content), program.constants(found.constants)
         except Exception:  # as above, or a file of another Keras release
             return as_network(load_network(path))
-        constants = program.constants(found.constants)
         return Network(found.name, program, constants, self._stored(weights), zlib.compress(config), self)
 
     def _stored(self, weights: Weights) -> Weights | Path:

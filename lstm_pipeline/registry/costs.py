@@ -14,7 +14,7 @@ from lstm_pipeline.storage import to_json
 
 logger = logging.getLogger(__name__)
 
-Seconds = Annotated[Finite, Field(gt=0, le=1e9)]
+Seconds = Annotated[Finite, Field(ge=1e-6, le=1e9)]
 Size = Annotated[int, Field(ge=0, le=2**50)]
 
 

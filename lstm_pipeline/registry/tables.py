@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from typing import Any
 
 from lstm_pipeline.registry.layout import Layout
@@ -71,7 +72,7 @@ def read_tables(store: Store, layout: Layout, data: Any, version: str) -> Any:
         )
     try:
         tables = from_json(gzip.decompress(packed), place)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DamagedRecord(f"{place} is damaged: {error}") from None
     if not isinstance(tables, dict) or set(tables) != set(BY_FEATURE):
         raise DamagedRecord(f"{place} is damaged: expected {', '.join(BY_FEATURE)}")

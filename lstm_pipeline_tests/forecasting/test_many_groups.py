@@ -29,7 +29,7 @@ from lstm_pipeline.spec.steps import TrainingStep
 from lstm_pipeline.statistics import Scaler
 from lstm_pipeline.storage import Store
 from lstm_pipeline.timeseries.features import feature_problems
-from lstm_pipeline_tests.mill import TINY, mill_dataset, mill_step
+from lstm_pipeline_tests.mill import TINY, mill_dataset, mill_project, mill_step, publish_mill, train_mill
 
 ROWS = 60
 
@@ -217,3 +217,16 @@ def test_the_last_of_many_groups_are_named_alone() -> None:
     lines = build_dataset(table, step, "UTC").lines()
     assert lines[0] == "g0: g0_a, g0_b"
     assert lines[30:] == ["3 more groups with 6 features: g30, g31, g32"]
+
+
+def test_groups_with_one_scaler_and_different_chunks_are_scored_side_by_side(tmp_path: Path) -> None:
+    """A longer chunk reads more rows of the known future: the last windows of a shorter one are none of its own."""
+    options = {"network": "segments", "segment_units": 2, "known_future": True}
+    chunks = {"power": {**options, "output_chunk_length": 2}, "warmth": {**options, "output_chunk_length": 4}}
+    project = mill_project(tmp_path, models_config=chunks, epochs=1)
+    train_mill(project, "run1")
+    version = publish_mill(project).record
+    assert version.version == "v1"
+    assert {name for name, found in version.metadata.feature_metrics["one_step"].items() if found["rmse"]} == {
+        "load", "parts", "heat",
+    }  # fmt: skip
