@@ -16,6 +16,8 @@ FEW = 8
 FEWEST_RUNS = 16
 """Trainings that are longer than a start are split into at least so many runs: the workers, whose number nobody knows
 yet, should all have something to do until the end."""
+EVEN = 4
+"""Many runs are a multiple of so many: of 17, one of two workers would carry out the last one alone."""
 LARGEST_SHARE = 0.05
 """Of a run, its start should take no more."""
 START_SECONDS, GROUP_SECONDS = 10.0, 30.0
@@ -43,7 +45,10 @@ def groups_per_run(count: int, costs: TrainingCosts | None = None) -> int:
     seconds = GROUP_SECONDS if costs is None else costs.group_seconds
     enough = math.ceil(start * (1 - LARGEST_SHARE) / LARGEST_SHARE / seconds)
     most = max(1, min(enough, max(count // FEWEST_RUNS, int(start / seconds)), count))
-    return math.ceil(count / math.ceil(count / most))  # evenly: not a last run of one
+    runs = math.ceil(count / most)
+    if runs > FEWEST_RUNS:
+        runs = EVEN * math.ceil(runs / EVEN)
+    return math.ceil(count / runs)  # evenly: not a last run of one
 
 
 def runs_of(count: int, per_run: int) -> list[int]:
