@@ -21,7 +21,6 @@ free worker, as the daemon does.
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import os
 import subprocess
@@ -39,6 +38,7 @@ from benchmarks import Target, conclude, machine
 from benchmarks.large_plant import AS_OF, group_names, write_plant
 from benchmarks.process import in_fresh_process
 from examples.cluster.local import LocalCluster
+from lstm_pipeline.forecasting.costs import runs_of, wall_time
 
 WORKERS, ROWS, TRIED = 2, 1000, 4
 SIMULATED = (2, 4, 8, 16, 32, 64)
@@ -216,13 +216,8 @@ def _parts(cluster: LocalCluster, back_fill: str) -> tuple[int, Part]:
 
 def simulated(workers: int, groups: int, groups_per_run: int, seconds: float, overhead: float) -> float:
     """Efficiency of so many workers: every run costs its overhead, and the next one goes to the first free worker."""
-    free = [0.0] * workers
-    left = groups
-    while left:
-        packed = min(groups_per_run, left)
-        left -= packed
-        heapq.heapreplace(free, free[0] + overhead + packed * seconds)
-    return groups * seconds / (workers * max(free))
+    wall = wall_time(runs_of(groups, groups_per_run), workers, overhead, seconds)
+    return groups * seconds / (workers * wall)
 
 
 def _table(results: Sequence[Result]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import heapq
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lstm_pipeline.registry import Registry, StoredModel, TrainingCosts
@@ -54,6 +55,20 @@ def groups_per_run(count: int, costs: TrainingCosts | None = None) -> int:
 def runs_of(count: int, per_run: int) -> list[int]:
     """The sizes of the runs into which Dagster splits a back-fill of all groups."""
     return [min(per_run, count - first) for first in range(0, count, per_run)]
+
+
+def wall_time(runs: Sequence[int], workers: int, start: float, seconds: float) -> float:
+    """Seconds until the last run has ended, where a free worker takes the next run.
+
+    Args:
+        runs: groups of each run.
+        start: seconds that a run takes beside its groups.
+        seconds: of a group.
+    """
+    free = [0.0] * workers
+    for size in runs:
+        heapq.heapreplace(free, free[0] + start + seconds * size)
+    return max(free)
 
 
 class Meter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lstm_pipeline.errors import DataError
-from lstm_pipeline.forecasting.costs import START_SECONDS, groups_per_run, peak_memory, prepare_networks, runs_of
+from lstm_pipeline.forecasting.costs import (
+    START_SECONDS,
+    groups_per_run,
+    peak_memory,
+    prepare_networks,
+    runs_of,
+    wall_time,
+)
 from lstm_pipeline.forecasting.dataset import Dataset
 from lstm_pipeline.forecasting.tasks import TrainingRun
 from lstm_pipeline.forecasting.training import train_group
@@ -123,10 +129,7 @@ class TrainingPlan:
 
     def wall(self, seconds: float) -> float:
         """Seconds until the last run has ended, if a group takes so many and a free worker takes the next run."""
-        free = [0.0] * self.workers
-        for size in self.runs:
-            heapq.heapreplace(free, free[0] + self.start_seconds + seconds * size)
-        return max(free)
+        return wall_time(self.runs, self.workers, self.start_seconds, seconds)
 
     def one_run(self, seconds: float) -> float:
         """Seconds of a single run of all groups on this machine, as `lstm-pipeline run` is one."""
