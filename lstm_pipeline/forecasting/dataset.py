@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -91,9 +91,8 @@ class Dataset:
     notes: tuple[str, ...] = ()
     bounds: Mapping[str, Bound] = field(default_factory=dict)
     stated: Mapping[str, object] = field(default_factory=dict)
-    _drift: dict[str, DriftReference | None] = field(default_factory=dict, repr=False, compare=False)
     _large: Shared = field(default_factory=lambda: Shared(MOST_ROWS), repr=False, compare=False)
-    found: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    found: Shared = field(default_factory=Shared, init=False, repr=False, compare=False)
     _small: Shared = field(default_factory=lambda: Shared(32), repr=False, compare=False)
 
     @property
@@ -118,13 +117,12 @@ class Dataset:
 
     def drift_references(self, names: Iterable[str]) -> dict[str, DriftReference]:
         """Feature → what it looks like, for recognising drift later; without features that have too few rows."""
-        wanted = sorted(names)
-        for name in wanted:
-            if name not in self._drift:  # once for all groups
-                column = self.observed_values[:, self.series.positions[name]]
-                self._drift[name] = drift_reference(column, self.season)
-        found = {name: self._drift[name] for name in wanted}
-        return {name: reference for name, reference in found.items() if reference is not None}
+
+        def reference(name: str) -> DriftReference | None:
+            return drift_reference(self.observed_values[:, self.series.positions[name]], self.season)
+
+        found = {name: self.found.get((), ("drift", name), partial(reference, name)) for name in sorted(names)}
+        return {name: known for name, known in found.items() if known is not None}
 
     def rows(self, scaler: Scaler) -> Float32:
         """(N, F + K) the rows a network reads: one array for all groups with equal scalers, which nobody may change."""

@@ -123,9 +123,10 @@ class _Scalers:
         key = hashlib.sha256(content).digest(), names
         if key not in self._known:
             try:
-                self._known[key] = Scaler.from_dict(self._registry.read_json(model, SCALER)).subset(names)
+                scaler = Scaler.from_dict(self._registry.read_json(model, SCALER)).subset(names)
             except (DataError, ValueError) as error:
                 raise RegistryError(f"{model.folder / SCALER} does not fit its model: {error}") from None
+            self._known.setdefault(key, scaler)  # several models are read at once, and all get the first one
         return self._known[key]
 
 

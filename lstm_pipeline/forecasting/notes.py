@@ -33,9 +33,7 @@ def data_notes(dataset: Dataset) -> list[str]:
 
     They are the same for all groups of a dataset, and found once.
     """
-    if "notes" not in dataset.found:
-        dataset.found["notes"] = tuple(_data_notes(dataset))
-    return list(dataset.found["notes"])
+    return list(dataset.found.get((), "notes", lambda: _data_notes(dataset)))
 
 
 def _data_notes(dataset: Dataset) -> list[str]:

@@ -17,10 +17,10 @@ class Shared:
     its gaps filled anew, never gets what belongs to another one. While a thread makes a value, others wait for it.
 
     Args:
-        most: how many values are kept, the latest used ones: they may be as large as the data.
+        most: how many values are kept, the latest used ones: they may be as large as the data; None: all of them.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int | None = None) -> None:
         self._most = most
         self._kept: OrderedDict[Hashable, tuple[tuple[object, ...], Any]] = OrderedDict()
         self._lock = threading.RLock()
@@ -37,7 +37,7 @@ class Shared:
         with self._lock:
             if whole not in self._kept:
                 self._kept[whole] = sources, make()  # with its sources, so that no other object gets their ids
-                while len(self._kept) > self._most:
+                while self._most is not None and len(self._kept) > self._most:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(whole)
             found: T = self._kept[whole][1]

@@ -101,7 +101,7 @@ def without_test(dataset: Dataset, step: TrainingStep) -> Dataset:
     filled = fill_gaps(
         blank, rule=step.missing, max_gap=step.max_gap, part_ends=split.part_ends, carried=dataset.filled.carried
     )
-    return replace(dataset, series=blank, filled=filled, _drift={})
+    return replace(dataset, series=blank, filled=filled)
 
 
 def case_of(project: Project, dataset: Dataset, group: str) -> Case:
