@@ -13,7 +13,8 @@ ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim-bookworm AS build
 ARG EXTRAS=ui,mlflow,tuning,celery,kubernetes
-ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1
+# pip compiles, on purpose: no role may write into /opt/venv, so each would compile everything at every start.
+ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
 WORKDIR /src
 # The dependencies have a layer of their own: a change of the code alone does not install them again.

@@ -58,6 +58,11 @@ def test_versions_are_pinned_and_extras_exist() -> None:
     assert {"ui", "celery", "kubernetes"} <= set(extras)
 
 
+def test_bytecode_is_in_the_image_as_no_role_can_write_it() -> None:
+    assert not re.search(r"PIP_(NO_)?COMPILE|--no-compile", " ".join(rest for _, rest in STEPS))
+    assert "PYTHONDONTWRITEBYTECODE=1" in steps("ENV")[-1]
+
+
 def test_nothing_is_told_to_anybody_and_no_secret_is_in_the_image() -> None:
     text = " ".join(steps("ENV"))
     assert "DAGSTER_DISABLE_TELEMETRY=1" in text
