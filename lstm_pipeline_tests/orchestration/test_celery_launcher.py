@@ -305,16 +305,7 @@ def test_a_run_that_begins_while_it_was_checked_is_not_dead(
     launcher: WatchfulCeleryRunLauncher, instance: dg.DagsterInstance, celery: Celery
 ) -> None:
     run = starting(instance)
-    instance.handle_new_event(
-        dg.EventLogEntry(
-            error_info=None,
-            level=20,
-            user_message="",
-            run_id=run.run_id,
-            timestamp=1.0,
-            dagster_event=dg.DagsterEvent(event_type_value="PIPELINE_START", job_name="train"),
-        )
-    )
+    instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", "train"), run.run_id)
     celery.workers = {WORKER: {}}
     assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
 
