@@ -105,10 +105,13 @@ class WatchfulCeleryRunLauncher(CeleryRunLauncher):  # type: ignore[misc]
         Dagster asks after the workers of started runs only. It would wait for such a run until
         `start_timeout_seconds`, and the run would keep one of the remaining workers idle for so long.
         """
-        for run in self._instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING])):
-            health = self.check_run_worker_health(run)
-            if health.status is WorkerStatus.FAILED:
-                self._instance.report_run_failed(run, f"The run did not begin. {health.msg}")
+        try:
+            for run in self._instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING])):
+                health = self.check_run_worker_health(run)
+                if health.status is WorkerStatus.FAILED:
+                    self._instance.report_run_failed(run, f"The run did not begin. {health.msg}")
+        except Exception as error:  # e.g. the database is away; it is asked again soon
+            logger.warning("runs that are about to start are not looked at: %s: %s", type(error).__name__, error)
 
     def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
         """The task and its worker as far as they are known. It never raises."""
@@ -204,6 +207,7 @@ class CeleryRunCoordinator(TaggingRunCoordinator):
         self._seen: dict[str, tuple[int, float]] = {}
         self._counted = -COUNT_SECONDS
         self._counting = threading.Lock()
+        self._looking: threading.Thread | None = None
 
     def get_run_queue_config(self) -> RunQueueConfig:
         """As configured, with the number of runs that the workers can take."""
@@ -219,10 +223,16 @@ class CeleryRunCoordinator(TaggingRunCoordinator):
         with self._counting:
             if time.monotonic() - self._counted > COUNT_SECONDS:
                 self._count()
-                if isinstance(self._instance.run_launcher, WatchfulCeleryRunLauncher):
-                    self._instance.run_launcher.fail_dead_starts()
+                self._look_after_starts()
                 self._counted = time.monotonic()
             return sum(slots for slots, _ in self._seen.values())
+
+    def _look_after_starts(self) -> None:
+        """Begins to look for runs that will never begin: each silent worker is waited for, and the queue goes on."""
+        launcher = self._instance.run_launcher
+        if isinstance(launcher, WatchfulCeleryRunLauncher) and not (self._looking and self._looking.is_alive()):
+            self._looking = threading.Thread(target=launcher.fail_dead_starts, name="dead-starts", daemon=True)
+            self._looking.start()
 
     def _count(self) -> None:
         celery = getattr(self._instance.run_launcher, "celery", None)

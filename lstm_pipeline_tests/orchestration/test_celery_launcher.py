@@ -271,6 +271,7 @@ def test_a_worker_that_dies_before_the_first_line_of_its_run_is_noticed_within_a
         if second == 10:
             del celery.workers[WORKER]
         at_most(coordinator, clock)
+        coordinator._looking.join()  # type: ignore[union-attr]
         found.append(instance.get_run_by_id(run.run_id).status)  # type: ignore[union-attr]
     assert found[9] is dg.DagsterRunStatus.STARTING  # 35 s after its death: it may be slow
     assert found[10:] == [dg.DagsterRunStatus.FAILURE] * 4
