@@ -124,7 +124,7 @@ def _told(status: str, began: float) -> str:
     Raises:
         ClusterError: not well.
     """
-    told = f"{status} after {time.monotonic() - began:.0f} s"
+    told = f"{status.removeprefix('COMPLETED_').capitalize()} after {time.monotonic() - began:.0f} s"
     if not status.endswith("SUCCESS"):
         raise ClusterError(f"{told}; why, is in the UI")
     return told

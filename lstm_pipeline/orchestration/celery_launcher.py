@@ -82,7 +82,7 @@ class WatchfulCeleryRunLauncher(CeleryRunLauncher):  # type: ignore[misc]
             return False
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Whether a started run is still carried out."""
+        """Whether a run that was started, or is about to be, is still carried out."""
         task = run.tags.get(DAGSTER_CELERY_TASK_ID_TAG)
         if task is None:  # it is carried out elsewhere, or its tag is about to be written
             return CheckRunHealthResult(WorkerStatus.RUNNING, "The run has no Celery task.")
@@ -99,6 +99,20 @@ class WatchfulCeleryRunLauncher(CeleryRunLauncher):  # type: ignore[misc]
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return verdict
 
+    def fail_dead_starts(self) -> None:
+        """Fails runs whose worker died before their first line.
+
+        Dagster asks after the workers of started runs only. It would wait for such a run until
+        `start_timeout_seconds`, and the run would keep one of the remaining workers idle for so long.
+        """
+        try:
+            for run in self._instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING])):
+                health = self.check_run_worker_health(run)
+                if health.status is WorkerStatus.FAILED:
+                    self._instance.report_run_failed(run, f"The run did not begin. {health.msg}")
+        except Exception as error:  # e.g. the database is away; it is asked again soon
+            logger.warning("runs that are about to start are not looked at: %s: %s", type(error).__name__, error)
+
     def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
         """The task and its worker as far as they are known. It never raises."""
         task = run.tags.get(DAGSTER_CELERY_TASK_ID_TAG)
@@ -113,6 +127,8 @@ class WatchfulCeleryRunLauncher(CeleryRunLauncher):  # type: ignore[misc]
     def _verdict(self, run: dg.DagsterRun, task: str) -> CheckRunHealthResult | None:
         """What is wrong with a run's worker; None if nothing is."""
         state, worker = self._state(task)
+        if state == "PENDING" and run.status is dg.DagsterRunStatus.STARTING:
+            return None  # it waits in Celery's queue
         if state == "FAILURE":
             return self._dead(run, "The Celery task failed: its process ended, or could not load the code.")
         if state == "REVOKED":
@@ -152,7 +168,7 @@ class WatchfulCeleryRunLauncher(CeleryRunLauncher):  # type: ignore[misc]
 
     def _ended(self, run: dg.DagsterRun) -> bool:
         latest = self._instance.get_run_by_id(run.run_id)
-        return latest is None or latest.status is not dg.DagsterRunStatus.STARTED
+        return latest is None or latest.status is not run.status
 
     def _state(self, task: str) -> tuple[str, str | None]:
         """State of a task, and the worker that has started it."""
@@ -191,6 +207,7 @@ class CeleryRunCoordinator(TaggingRunCoordinator):
         self._seen: dict[str, tuple[int, float]] = {}
         self._counted = -COUNT_SECONDS
         self._counting = threading.Lock()
+        self._looking: threading.Thread | None = None
 
     def get_run_queue_config(self) -> RunQueueConfig:
         """As configured, with the number of runs that the workers can take."""
@@ -206,8 +223,16 @@ class CeleryRunCoordinator(TaggingRunCoordinator):
         with self._counting:
             if time.monotonic() - self._counted > COUNT_SECONDS:
                 self._count()
+                self._look_after_starts()
                 self._counted = time.monotonic()
             return sum(slots for slots, _ in self._seen.values())
+
+    def _look_after_starts(self) -> None:
+        """Begins to look for runs that will never begin: each silent worker is waited for, and the queue goes on."""
+        launcher = self._instance.run_launcher
+        if isinstance(launcher, WatchfulCeleryRunLauncher) and not (self._looking and self._looking.is_alive()):
+            self._looking = threading.Thread(target=launcher.fail_dead_starts, name="dead-starts", daemon=True)
+            self._looking.start()
 
     def _count(self) -> None:
         celery = getattr(self._instance.run_launcher, "celery", None)

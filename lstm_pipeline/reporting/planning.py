@@ -58,7 +58,8 @@ def plan_notes(plan: TrainingPlan) -> list[str]:
     if plan.better is not None:
         notes.append(
             f"By what was measured now, runs of {counted(plan.better, 'group')} would be better: "
-            f"groups_per_run: {plan.better}. After a first training, that is chosen by itself."
+            f"groups_per_run: {plan.better} in the training step sets that; without it, the cost of the latest "
+            "training decides."
         )
     notes.append("A worker has one core. Publishing, and waiting for a free worker, are not counted.")
     return notes

@@ -63,7 +63,7 @@ def test_what_is_said() -> None:
     assert shown(unknown)["memory of a worker"] == "not known on this system"
     notes = " ".join(plan_notes(unknown))
     assert "All 100 epochs are counted" in notes
-    assert "groups_per_run: 8" in notes
+    assert "groups_per_run: 8 in the training step sets that; without it, the cost of the latest training" in notes
 
 
 def test_a_tiny_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

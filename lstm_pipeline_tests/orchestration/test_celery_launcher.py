@@ -254,6 +254,63 @@ def test_a_run_that_ended_while_it_was_checked_is_no_failure(
     assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
 
 
+def starting(instance: dg.DagsterInstance) -> dg.DagsterRun:
+    tags = {"dagster-celery/task_id": TASK}
+    return instance.add_run(dg.DagsterRun("train", status=dg.DagsterRunStatus.STARTING, tags=tags))
+
+
+def test_a_worker_that_dies_before_the_first_line_of_its_run_is_noticed_within_a_minute(
+    launcher: WatchfulCeleryRunLauncher, instance: dg.DagsterInstance, celery: Celery, clock: Clock
+) -> None:
+    run = starting(instance)
+    celery.workers = {WORKER: {TASK: ACTIVE}, "worker2@host": {}}
+    queue = Instance(launcher)  # which the coordinator does not keep alive
+    coordinator = queue.coordinator(max_concurrent_runs=-1)
+    found = []
+    for second in range(0, 70, 5):
+        if second == 10:
+            del celery.workers[WORKER]
+        at_most(coordinator, clock)
+        coordinator._looking.join()  # type: ignore[union-attr]
+        found.append(instance.get_run_by_id(run.run_id).status)  # type: ignore[union-attr]
+    assert found[9] is dg.DagsterRunStatus.STARTING  # 35 s after its death: it may be slow
+    assert found[10:] == [dg.DagsterRunStatus.FAILURE] * 4
+    [event] = [event for event in instance.all_logs(run.run_id) if event.get_dagster_event().is_job_failure]
+    assert event.get_dagster_event().message == (
+        "The run did not begin. Worker worker1@host has not answered for 40 s (9 questions)."
+    )
+
+
+def test_a_worker_that_is_back_at_once_is_proof_for_a_run_that_did_not_begin(
+    launcher: WatchfulCeleryRunLauncher, instance: dg.DagsterInstance, celery: Celery
+) -> None:
+    run = starting(instance)
+    celery.workers = {WORKER: {}}
+    launcher.fail_dead_starts()
+    assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
+
+
+def test_a_run_that_waits_in_the_queue_of_celery_is_not_dead(
+    launcher: WatchfulCeleryRunLauncher, instance: dg.DagsterInstance, celery: Celery, clock: Clock
+) -> None:
+    run = starting(instance)
+    celery.meta = {"status": "PENDING", "result": None}
+    for _ in range(20):
+        launcher.fail_dead_starts()
+        clock.now += 10
+    assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.STARTING  # type: ignore[union-attr]
+    assert celery.asked == []
+
+
+def test_a_run_that_begins_while_it_was_checked_is_not_dead(
+    launcher: WatchfulCeleryRunLauncher, instance: dg.DagsterInstance, celery: Celery
+) -> None:
+    run = starting(instance)
+    instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", "train"), run.run_id)
+    celery.workers = {WORKER: {}}
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+
+
 def test_lost_results_are_no_death_while_a_worker_has_the_task(
     launcher: WatchfulCeleryRunLauncher, run: dg.DagsterRun, celery: Celery, clock: Clock
 ) -> None:
