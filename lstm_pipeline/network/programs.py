@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from lstm_pipeline.network.archives import require_size, require_stored
 from lstm_pipeline.network.batches import Steps
 from lstm_pipeline.network.constants import MemberConstants, Place, replaced
-from lstm_pipeline.network.archives import require_size, require_stored
 from lstm_pipeline.network.gradients import without_gradients
 
 Weights = npt.NDArray[np.float32]

@@ -146,8 +146,8 @@ def _open(local: str, compressed: bool) -> IO[bytes]:
         packed = os.path.getsize(local)
         most = most_unpacked(packed)
         refusal = _TooLongError(
-            f"expected at most {number(most / 1e9)} GB of text in a compressed file of {number(packed / 1e6)} MB, found "
-            "more; if that is right, unpack the file and use the .csv"
+            f"expected at most {number(most / 1e9)} GB of text in a compressed file of {number(packed / 1e6)} MB, "
+            "found more; if that is right, unpack the file and use the .csv"
         )
         return bounded(gzip.open(local, "rb"), most, refusal)  # type: ignore[arg-type]
     return open(local, "rb")

@@ -109,8 +109,14 @@ def test_file_with_code_in_it_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("files", "told"),
     [
-        ({"config.json": bytes(3 * 10**7)}, r"expected at most 1\.\d+ MB in an archive of 0\.0\d+ MB, found 30\.\d+ MB in 3"),
-        ({"assets/a.bin": bytes(3 * 10**7)}, r"expected at most 1\.\d+ MB in an archive of .*, found 30\.\d+ MB in 4 files"),
+        (
+            {"config.json": bytes(3 * 10**7)},
+            r"expected at most 1\.\d+ MB in an archive of 0\.0\d+ MB, found 30\.\d+ MB in 3",
+        ),
+        (
+            {"assets/a.bin": bytes(3 * 10**7)},
+            r"expected at most 1\.\d+ MB in an archive of .*, found 30\.\d+ MB in 4 files",
+        ),
         ({f"assets/{n}": bytes(10**5) for n in range(30)}, r"found 3\.\d+ MB in 33 files"),
     ],
     ids=["a file", "an asset, which Keras writes to the disk", "many small ones"],
