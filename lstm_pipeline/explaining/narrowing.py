@@ -50,15 +50,21 @@ def narrowed(version: Version, features: Sequence[str], horizon: int) -> Narrowe
     """
     models = {group: model.record.metadata for group, model in version.models.items()}
     group_of = {name: group for group, metadata in models.items() for name in metadata.predicted_features}
-    if len(next(iter(models.values())).series_features) <= WIDE:
+    inputs = len(next(iter(models.values())).series_features)
+    if inputs <= WIDE:
         return Narrowed(version, tuple(dict.fromkeys(features)) or tuple(group_of), wide=False)
-    names, notes = tuple(dict.fromkeys(features)), tuple[str, ...]()
+    together = (
+        f"of {counted(inputs, 'input')}, the {_MOST_INPUTS} that move the explained forecasts most are exchanged one by "
+        "one, and all others together",
+    )
+    names, notes = tuple(dict.fromkeys(features)), together
     if not names and len(group_of) > MOST_EXPLAINED:
         names = tuple(_lowest(version, list(group_of)))
-        notes = (
+        fewest = (
             f"of {counted(len(group_of), 'feature')}, the {MOST_EXPLAINED} with the lowest skill are explained; name "
-            "others with --feature",
+            "others with --feature"
         )
+        notes = (fewest, *together)
     names = names or tuple(group_of)
     if all(metadata.chunk_length >= horizon for metadata in models.values()):
         taken = {group_of[name] for name in names}
