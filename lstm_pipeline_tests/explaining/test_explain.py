@@ -80,7 +80,7 @@ def test_of_many_inputs_few_are_exchanged_one_by_one_and_the_others_together(
         Ensemble, "of", lambda registry, version: loaded.append([*version.models]) or real(registry, version)
     )
     found = explain(project, AS_OF, ExplainOptions(features=("heat",)))
-    assert loaded == [["warmth"]]
+    assert loaded == [["power", "warmth"]]  # its forecasts take several passes
     place = PREDICTED.index("heat")
     moved = np.abs(whole.attribution.by_input[place])
     kept = sorted(np.argsort(-moved)[:2].tolist())
@@ -99,8 +99,26 @@ def test_of_many_inputs_few_are_exchanged_one_by_one_and_the_others_together(
     rolled = project.registry.ensemble_record().metadata.feature_metrics["rolled"]
     assert worst.importance.features == (min(PREDICTED, key=lambda name: rolled[name]["skill"] or 0.0),)
     assert worst.notes[0] == "of 3 features, the 1 with the lowest skill are explained; name others with --feature"
-    with pytest.raises(DataError, match="v1 predicts no feature 'haet'. Did you mean 'heat'?"):
+    with pytest.raises(DataError, match=r"v1 predicts no feature 'haet'\. Did you mean 'heat'\?"):
         explain(project, AS_OF, ExplainOptions(features=("haet",)))
+
+
+def test_a_forecast_of_one_pass_takes_no_networks_of_other_groups(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(narrowing, "WIDE", 3)
+    version = project.registry.load("v1")
+    part = narrowing.narrowed(version, ("heat",), horizon=1)
+    assert ([*part.version.models], part.features) == (["warmth"], ("heat",))
+    own, whole = Ensemble.of(project.registry, part.version), Ensemble.of(project.registry, version)
+    assert own.predicted == ["heat"]
+    table = prediction_input(project, AS_OF)
+    made = [each.forecast_table(each.read_history(table), 1, (80,)) for each in (own, whole)]
+    names = ["heat", "heat_lo_80", "heat_hi_80"]
+    assert made[0].select(names).to_pydict() == made[1].select(names).to_pydict()
+    assert narrowing.narrowed(version, ("heat",), horizon=HORIZON).version is version
+    monkeypatch.setattr(narrowing, "WIDE", 4)
+    assert narrowing.narrowed(version, ("heat",), horizon=1).version is version
 
 
 def test_json_holds_everything_and_is_read_back(whole: Explanation) -> None:
