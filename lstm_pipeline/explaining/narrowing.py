@@ -54,8 +54,8 @@ def narrowed(version: Version, features: Sequence[str], horizon: int) -> Narrowe
     if inputs <= WIDE:
         return Narrowed(version, tuple(dict.fromkeys(features)) or tuple(group_of), wide=False)
     together = (
-        f"of {counted(inputs, 'input')}, the {_MOST_INPUTS} that move the explained forecasts most are exchanged one by "
-        "one, and all others together",
+        f"of {counted(inputs, 'input')}, the {_MOST_INPUTS} that move the explained forecasts most are exchanged one "
+        "by one, and all others together",
     )
     names, notes = tuple(dict.fromkeys(features)), together
     if not names and len(group_of) > MOST_EXPLAINED:
