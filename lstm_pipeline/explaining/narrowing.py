@@ -55,26 +55,34 @@ def narrowed(version: Version, features: Sequence[str], horizon: int) -> Narrowe
         return Narrowed(version, tuple(dict.fromkeys(features)) or tuple(group_of), wide=False)
     together = (
         f"of {counted(inputs, 'input')}, the {_MOST_INPUTS} that move the explained forecasts most are exchanged one "
-        "by one, and all others together",
+        "by one, and all others together"
     )
-    names, notes = tuple(dict.fromkeys(features)), together
+    names, notes = tuple(dict.fromkeys(features)), [together]
     if not names and len(group_of) > MOST_EXPLAINED:
         names = tuple(_lowest(version, list(group_of)))
         fewest = (
             f"of {counted(len(group_of), 'feature')}, the {MOST_EXPLAINED} with the lowest skill are explained; name "
             "others with --feature"
         )
-        notes = (fewest, *together)
+        notes = [fewest, *notes]
     names = names or tuple(group_of)
-    if all(metadata.chunk_length >= horizon for metadata in models.values()):
-        taken = {group_of[name] for name in names}
-        version = _of_groups(version, taken, [name for name, group in group_of.items() if group in taken])
-    return Narrowed(version, names, wide=True, notes=notes)
+    return Narrowed(of_features(version, names, horizon), names, wide=True, notes=tuple(notes))
 
 
-def _of_groups(version: Version, groups: Collection[str], names: Sequence[str]) -> Version:
-    """A version with the models of some groups, and what was fitted for the features that they predict."""
-    record, kept = version.record, set(names)
+def of_features(version: Version, names: Collection[str], horizon: int) -> Version:
+    """A version with the models that the forecasts of some features take, and what was fitted for those models.
+
+    A forecast of several passes takes all of them, as each pass reads what all have forecast.
+
+    Args:
+        horizon: steps of a forecast.
+    """
+    predicted = {group: model.record.metadata.predicted_features for group, model in version.models.items()}
+    groups = {group for group, own in predicted.items() if not set(own).isdisjoint(names)}
+    passes = any(model.record.metadata.chunk_length < horizon for model in version.models.values())
+    if passes or len(groups) == len(predicted):
+        return version
+    record, kept = version.record, {name for group in groups for name in predicted[group]}
     found = record.metadata.calibration
 
     def part(values: Mapping[str, T]) -> dict[str, T]:

@@ -16,9 +16,10 @@ import zlib
 from io import BytesIO
 from typing import Any
 
+from lstm_pipeline.registry.fields import PackedFile
 from lstm_pipeline.registry.layout import Layout
 from lstm_pipeline.registry.models import DamagedRecord, validated
-from lstm_pipeline.registry.records import EnsembleRecord, PackedFile
+from lstm_pipeline.registry.records import EnsembleRecord
 from lstm_pipeline.storage import Store, bounded, from_json, most_unpacked, sha256, to_json
 
 BY_FEATURE = ("feature_metrics", "calibration", "residuals")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import BinaryIO
 
 _ROOM = 2**30
 _RATIO = 100
@@ -19,7 +18,7 @@ def most_unpacked(packed: int) -> int:
     return max(_ROOM, _RATIO * packed)
 
 
-def bounded(source: BinaryIO, most: int, refusal: Exception) -> io.BufferedReader:
+def bounded(source: io.BufferedIOBase, most: int, refusal: Exception) -> io.BufferedReader:
     """A stream with the bytes of `source`, which raises `refusal` instead of a byte beyond the first `most`.
 
     Closing it closes `source`.
@@ -28,7 +27,7 @@ def bounded(source: BinaryIO, most: int, refusal: Exception) -> io.BufferedReade
 
 
 class _Bounded(io.RawIOBase):
-    def __init__(self, source: BinaryIO, most: int, refusal: Exception) -> None:
+    def __init__(self, source: io.BufferedIOBase, most: int, refusal: Exception) -> None:
         self._source = source
         self._left = most
         self._refusal = refusal

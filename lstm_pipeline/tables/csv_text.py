@@ -149,7 +149,7 @@ def _open(local: str, compressed: bool) -> IO[bytes]:
             f"expected at most {number(most / 1e9)} GB of text in a compressed file of {number(packed / 1e6)} MB, "
             "found more; if that is right, unpack the file and use the .csv"
         )
-        return bounded(gzip.open(local, "rb"), most, refusal)  # type: ignore[arg-type]
+        return bounded(gzip.open(local, "rb"), most, refusal)
     return open(local, "rb")
 
 
