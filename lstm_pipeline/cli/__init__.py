@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 RUN_FAILED, SPEC_WRONG = 1, 2
 _FORMER = "lstm_pipeline.refit_every"
+_MOST_TOLD = 100
+"""Files whose removal is told one by one; --dry-run lists all of them."""
 
 
 def _renamed(context: click.Context, parameter: click.Parameter, value: int | None) -> None:
@@ -211,8 +213,11 @@ def prune(spec: str, keep: int, dry_run: bool) -> None:
     from lstm_pipeline.registry import prune as remove
 
     removals = remove(load(spec).registry, keep, dry_run=dry_run)
-    for removal in removals:
+    shown = removals if dry_run or len(removals) <= _MOST_TOLD else removals[:_MOST_TOLD]
+    for removal in shown:
         click.echo(f"{'would remove' if dry_run else 'removed'} {removal.path} ({removal.reason})")
+    if more := len(removals) - len(shown):
+        click.echo(f"… {more:,} more")
     total = sum(removal.size for removal in removals)
     click.echo(f"{len(removals)} removals, {total / 1e6:,.1f} MB{' (nothing was removed)' if dry_run else ''}")
 

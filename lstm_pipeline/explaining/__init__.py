@@ -10,6 +10,7 @@ from lstm_pipeline.explaining.explaining import ExplainOptions, explain
 from lstm_pipeline.explaining.explanation import Explanation
 from lstm_pipeline.explaining.importance import Importance, OnProgress, above_noise
 from lstm_pipeline.explaining.lags import Block
+from lstm_pipeline.explaining.narrowing import of_features
 from lstm_pipeline.explaining.what_if import WhatIf
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "WhatIf",
     "above_noise",
     "explain",
+    "of_features",
 ]

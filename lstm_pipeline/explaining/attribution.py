@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -49,6 +50,12 @@ class Attribution:
     def by_block(self) -> Float64:
         """(P, K) sums over inputs."""
         return np.asarray(self.values.sum(axis=1))
+
+    def merged(self, grid: Grid, kept: Sequence[int]) -> Attribution:
+        """What the inputs at some places add, and all others together, as in a grid that merges them."""
+        others = np.delete(self.values, list(kept), axis=1).sum(axis=1, keepdims=True)
+        values = np.concatenate([self.values[:, list(kept)], others], axis=1)
+        return replace(self, inputs=grid.names, values=values)
 
 
 def attribute(ensemble: Ensemble, history: History, horizon: int) -> Attribution:

@@ -21,6 +21,8 @@ from lstm_pipeline.explaining.importance import (
     Permutations,
     permutation_importance,
 )
+from lstm_pipeline.explaining.lags import grid_of
+from lstm_pipeline.explaining.narrowing import moving, narrowed
 from lstm_pipeline.explaining.shares import shares_of
 from lstm_pipeline.explaining.what_if import parse_change, what_if
 from lstm_pipeline.forecasting import (
@@ -90,15 +92,24 @@ def explain(
     """
     options = options or ExplainOptions()
     version = project.registry.load(options.version or project.spec.prediction.version)
-    ensemble = Ensemble.of(project.registry, version)
-    chosen = _chosen(ensemble, options.features)
+    _require_predicted(version, options.features)
+    horizon = project.spec.prediction.forecast_horizon
+    part = narrowed(version, options.features, horizon)
+    ensemble = Ensemble.of(project.registry, part.version)
+    places = {name: place for place, name in enumerate(ensemble.predicted)}
+    chosen = [places[name] for name in part.features]
     changes = [parse_change(text, ensemble.metadata.series_features) for text in options.changes]
     cleaned = training_input(project, as_of) if table is None else table
-    horizon = project.spec.prediction.forecast_horizon
     history = _history(project, ensemble, cleaned, as_of, options.origin)
     attribution = attribute(ensemble, history, horizon)
     changed = what_if(ensemble, history, horizon, changes) if changes else None
-    importance, note = _importance(project, version, cleaned, options, on_progress)
+    kept = moving(attribution, chosen) if part.wide else None
+    dataset = build_dataset(cleaned, project.spec.training, project.spec.timezone)
+    dataset = held_out_of(dataset, project, version)
+    importance, note = _importance(project, part.version, dataset, options, kept, on_progress)
+    notes = (*part.notes, *note, *_notes(ensemble, attribution, horizon))
+    if kept is not None:
+        attribution = attribution.merged(grid_of(ensemble, horizon).merged(kept), kept)
     return _of_features(
         Explanation(
             project=project.name,
@@ -107,40 +118,43 @@ def explain(
             attribution=attribution,
             shares=shares_of(ensemble),
             what_if=changed,
-            notes=(*note, *_notes(ensemble, attribution, horizon)),
+            notes=notes,
         ),
         chosen,
     )
 
 
-def _chosen(ensemble: Ensemble, names: Sequence[str]) -> list[int]:
-    """The places of the named features among those that are predicted; all places without a name.
+def _require_predicted(version: Version, names: Sequence[str]) -> None:
+    """Refuses the name of a feature that is not predicted.
 
     Raises:
-        DataError: a feature is not predicted.
+        DataError: it is not.
     """
-    known = ensemble.predicted
+    known = [name for model in version.models.values() for name in model.record.metadata.predicted_features]
     for name in names:
         if name not in known:
             raise DataError(
-                f"{ensemble.version} predicts no feature '{name}'.{did_you_mean(name, known)} It predicts: "
+                f"{version.record.version} predicts no feature '{name}'.{did_you_mean(name, known)} It predicts: "
                 f"{listed(known)}"
             )
-    return [known.index(name) for name in dict.fromkeys(names)] or list(range(len(known)))
 
 
 def _importance(
-    project: Project, version: Version, table: pa.Table, options: ExplainOptions, on_progress: OnProgress
+    project: Project,
+    version: Version,
+    dataset: Dataset,
+    options: ExplainOptions,
+    kept: Sequence[int] | None,
+    on_progress: OnProgress,
 ) -> tuple[Importance, tuple[str, ...]]:
     """The importance of inputs on held-out rows, and a note if there are few."""
     metadata = version.record.metadata
     models = load_models(project.registry, version.models, held_out=True)
     ensemble = Ensemble(models, metadata.version, metadata.calibration)
-    dataset = build_dataset(table, project.spec.training, project.spec.timezone)
-    dataset = held_out_of(dataset, project, version)
     horizon = min(project.spec.prediction.forecast_horizon, dataset.split.rows - dataset.split.test)
     first = _origins(dataset, ensemble, horizon, options.origins)
-    found = permutation_importance(dataset, ensemble, Permutations(first, horizon, seed=options.seed), on_progress)
+    permutations = Permutations(first, horizon, seed=options.seed, kept=kept)
+    found = permutation_importance(dataset, ensemble, permutations, on_progress)
     few = f"importance is measured from {counted(len(first), 'origin')} only; more held-out rows would tell more"
     return found, (few,) if len(first) < _FEW else ()
 

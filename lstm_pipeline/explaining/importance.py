@@ -80,12 +80,14 @@ class Permutations:
         horizon: steps per forecast (H).
         repeats: permutations of each block.
         seed: of the permutations.
+        kept: places of the inputs that are exchanged one by one, all others together; None: each one by itself.
     """
 
     first: Integers
     horizon: int
     repeats: int = 3
     seed: int = 0
+    kept: Sequence[int] | None = None
 
 
 def permutation_importance(
@@ -117,6 +119,7 @@ def permutation_importance(
             f"origins of {counted(horizon, 'step')}, found {len(first)}; extend the data or shorten forecast_horizon"
         )
     grid, reading = grid_of(ensemble, horizon), _Reading.of(dataset, ensemble, first, horizon)
+    grid = grid if permutations.kept is None else grid.merged(permutations.kept)
     errors = _Errors.of(dataset, ensemble, first, horizon)
     generator = np.random.default_rng(permutations.seed)
     donors = [_donors(len(first), generator) for _ in range(repeats)]
@@ -271,7 +274,7 @@ class _Reading:
         def inside(lags: Integers) -> Flags:
             return np.asarray((lags >= block.first) & (lags <= block.last))
 
-        own = np.array([grid.names.index(feature) in inputs for feature in self.ensemble.predicted])
+        own = np.array([grid.place(feature) in inputs for feature in self.ensemble.predicted])
         return _Touched(
             window=inside(grid.window) & np.isin(grid.owner, inputs),
             known=inside(grid.known) & np.isin(grid.known_owner, inputs),

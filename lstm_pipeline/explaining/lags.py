@@ -6,7 +6,8 @@ the last row they belong to the first step of the forecast; the lag of everythin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -77,6 +78,17 @@ class Grid:
     known: Integers
     naive: Integers
 
+    def place(self, name: str) -> int:
+        """The place of an input; the last one for those that are explained together."""
+        return self.names.index(name) if name in self.names else len(self.names) - 1
+
+    def merged(self, kept: Sequence[int]) -> Grid:
+        """The grid with the inputs at some places, and all others as one."""
+        place = np.full(len(self.names), len(kept))
+        place[list(kept)] = np.arange(len(kept))
+        names = (*(self.names[each] for each in kept), f"{len(self.names) - len(kept):,} other inputs")
+        return replace(self, names=names, owner=place[self.owner], known_owner=place[self.known_owner])
+
 
 def grid_of(ensemble: Ensemble, horizon: int) -> Grid:
     """The inputs and lags of an ensemble's forecasts.
@@ -89,7 +101,8 @@ def grid_of(ensemble: Ensemble, horizon: int) -> Grid:
     covariates, context, length = shared.future_covariates, ensemble.context, shared.sequence_length
     label = CALENDAR if CALENDAR not in features else f"{CALENDAR} (of the timestamps)"
     names = (*features, *([label] if calendar else []))
-    following = [*[len(features)] * len(calendar), *(features.index(name) for name in covariates)]
+    places = {name: place for place, name in enumerate(features)}
+    following = [*[len(features)] * len(calendar), *(places[name] for name in covariates)]
     owner = np.array([*range(len(features)), *following], np.int64)
     early = np.array([0] * len(features) + [1] * len(following), np.int64)
     window = np.maximum(length - np.arange(length)[:, None] - early, 0)
@@ -108,7 +121,7 @@ def grid_of(ensemble: Ensemble, horizon: int) -> Grid:
         owner=owner,
         early=early,
         window=window,
-        known_owner=np.array([*(features.index(name) for name in context), *following], np.int64),
+        known_owner=np.array([*(places[name] for name in context), *following], np.int64),
         known=known,
         naive=naive,
     )

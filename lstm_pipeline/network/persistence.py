@@ -13,6 +13,7 @@ from lstm_pipeline.network import fused as fused
 from lstm_pipeline.network import layers as layers
 from lstm_pipeline.network import segments as segments
 from lstm_pipeline.network import windowing as windowing
+from lstm_pipeline.network.archives import require_bounded
 from lstm_pipeline.network.gradients import without_gradients
 from lstm_pipeline.network.runtime import configure
 
@@ -41,6 +42,7 @@ def load_network(path: Path) -> keras.Model:
     if not path.is_file():
         raise RegistryError(f"{path}: expected a saved network, found no file")
     try:
+        require_bounded(path)
         with without_gradients():  # Keras traces each layer to learn its shape
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged file can fail anywhere: zip, JSON, HDF5 or Keras

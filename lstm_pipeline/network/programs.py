@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from lstm_pipeline.network.archives import require_size, require_stored
 from lstm_pipeline.network.batches import Steps
 from lstm_pipeline.network.constants import MemberConstants, Place, replaced
 from lstm_pipeline.network.gradients import without_gradients
@@ -130,9 +131,10 @@ class Layout:
             found = {name: data for name, data in _data(file) if data.dtype.kind == "f"}
             if set(found) != self._every:
                 raise ValueError("the weights have other names than the network's layers")
+            if [found[place].shape for place in self._places] != self._shapes:
+                raise ValueError("the weights have other shapes than the network's layers")
+            require_stored(file)
             parts = [found[place][...] for place in self._places]
-        if [part.shape for part in parts] != self._shapes:
-            raise ValueError("the weights have other shapes than the network's layers")
         return joined(parts)
 
 
@@ -142,8 +144,13 @@ def joined(weights: Sequence[npt.NDArray[Any]]) -> Weights:
 
 
 def read_archive(path: Path) -> tuple[bytes, bytes]:
-    """The configuration (JSON) and the weights (HDF5) in a `.keras` file."""
+    """The configuration (JSON) and the weights (HDF5) in a `.keras` file.
+
+    Raises:
+        ValueError: it would unpack to much more than its size.
+    """
     with zipfile.ZipFile(path) as archive:
+        require_size(archive, path.stat().st_size)
         return archive.read("config.json"), archive.read("model.weights.h5")
 
 

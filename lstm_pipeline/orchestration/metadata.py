@@ -28,7 +28,7 @@ Metadata = dict[str, Any]
 MAX_PLOTTED = 30
 """The most features of which the UI plots a metric each."""
 
-MAX_ROWS, MAX_PREVIEWED, MAX_COLUMNS = 200, 50, 2_000
+MAX_ROWS, MAX_PREVIEWED, MAX_COLUMNS = 200, 50, 500
 """The most rows of a table, columns of a preview, and columns of a frame that are shown. The event log keeps what every
 run says: with thousands of features, each run would add megabytes to it, which no page shows well either."""
 

@@ -52,3 +52,13 @@ class FileDigest(Record):
     path: str
     size: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class PackedFile(FileDigest):
+    """A compressed file.
+
+    Attributes:
+        unpacked: the size of its content; None in versions of earlier releases.
+    """
+
+    unpacked: int | None = Field(default=None, ge=0)

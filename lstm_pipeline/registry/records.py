@@ -13,7 +13,7 @@ from lstm_pipeline.registry.fields import Count as Count
 from lstm_pipeline.registry.fields import FileDigest as FileDigest
 from lstm_pipeline.registry.fields import Finite as Finite
 from lstm_pipeline.registry.fields import Metrics as Metrics
-from lstm_pipeline.registry.fields import Names, Positive, Step
+from lstm_pipeline.registry.fields import Names, PackedFile, Positive, Step
 from lstm_pipeline.registry.fields import Record as Record
 from lstm_pipeline.registry.fields import instant as instant
 from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, MODEL_FILES
@@ -335,7 +335,7 @@ class VersionPins(Record):
     """A version's record, as far as its models are concerned."""
 
     metadata: Pins
-    tables: FileDigest | None = None
+    tables: PackedFile | None = None
 
 
 class EnsembleMetadata(Record):
@@ -365,7 +365,7 @@ class EnsembleRecord(Record):
     """
 
     metadata: EnsembleMetadata
-    tables: FileDigest | None = None
+    tables: PackedFile | None = None
     metadata_path: str
     model_type: Literal["lstm_ensemble"] = "lstm_ensemble"
     created_at: str

@@ -27,6 +27,7 @@ _FAR = 2.0
 _PANEL, _LEAST = 4.0, 8.0  # inches: width of a panel, and of the whole chart at least, so that its headline fits
 _LEFT, _RIGHT, _ABOVE, _BELOW, _TITLE = 0.6, 0.1, 0.22, 0.38, 0.52  # inches: margins of a panel, and the headline
 _LINE, _MOST_LINES = 0.11, 5  # inches: another line of a long name; and how many lines it may take
+_LARGE = 150_000  # bytes of a picture: the event log and the UI keep and load the picture of every run
 _LETTERS = 108.0  # letters of one point that fit into an inch, if they are as wide as the average
 
 
@@ -229,4 +230,14 @@ def to_png(figure: Figure) -> bytes:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # drawn as a box, which says enough
         figure.savefig(buffer, format="png", dpi=90)
-    return buffer.getvalue()
+    return buffer.getvalue() if buffer.tell() <= _LARGE else _with_a_palette(buffer)
+
+
+def _with_a_palette(png: io.BytesIO) -> bytes:
+    """The same picture with 256 colours, which is a third as large: a chart has few, and shades of them at edges."""
+    from PIL import Image  # matplotlib writes its files with it
+
+    small = io.BytesIO()
+    with Image.open(png) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return small.getvalue()

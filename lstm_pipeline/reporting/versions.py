@@ -17,12 +17,15 @@ from lstm_pipeline.backtesting import SIGNIFICANT
 from lstm_pipeline.reporting.charts import MAX_PANELS, to_png
 from lstm_pipeline.reporting.lettering import families, lines_of
 from lstm_pipeline.reporting.markdown import metric_order
+from lstm_pipeline.reporting.terminal import SHOWN_ROWS
 from lstm_pipeline.wording import MISSING, counted, number, plain
 
 if TYPE_CHECKING:
     from lstm_pipeline.backtesting import VersionComparison, VersionScore
 
 SHOWN_FEATURES = MAX_PANELS
+MOST_SCORES = 100
+"""Of more scores of features and groups, a terminal shows the `SHOWN_ROWS` that differ most; a file has all."""
 _TIES = ("rmse", "mae", "mase", "skill")
 _NARROWEST = np.log(1.1)
 """The colours reach at least 10 % to both sides, so that tiny differences look tiny."""
@@ -79,14 +82,39 @@ def _score_table(found: VersionComparison) -> Table:
     for name in (*(f"{name} {version}" for name in names for version in (first, second)), "relative", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("better", no_wrap=True)
-    for score in found.scores:
+    scores = _shown(found.scores)
+    for score in scores:
         if score.feature is None:
             table.add_section()
         values = [number(side.get(name)) for name in names for side in (score.first, score.second)]
         table.add_row(
             _label(score), *values, number(score.relative_rmse), _chance(score.adjusted_p), _better(found, score)
         )
+    _add_rest(table, len(found.scores) - len(scores))
     return table
+
+
+def _shown(scores: Sequence[VersionScore]) -> list[VersionScore]:
+    """All scores or, of very many, the overall one, the features that differ most, and their groups."""
+    if len(scores) <= MOST_SCORES:
+        return list(scores)
+
+    def size(place: int) -> float:
+        relative = scores[place].relative_rmse
+        return 0.0 if not relative else -abs(float(np.log(relative)))
+
+    features = [place for place, score in enumerate(scores) if score.feature is not None]
+    kept = set(sorted(features, key=size)[:SHOWN_ROWS])
+    groups = {None, *(scores[place].group for place in kept)}
+    means = {place for place, score in enumerate(scores) if score.feature is None and score.group in groups}
+    return [scores[place] for place in sorted(kept | means)]
+
+
+def _add_rest(table: Table, count: int) -> None:
+    """A last row that says how many are not shown."""
+    if count > 0:
+        table.add_section()
+        table.add_row(f"… {count:,} more", *([""] * (len(table.columns) - 1)))
 
 
 def _interval_table(found: VersionComparison) -> Table:
@@ -102,12 +130,14 @@ def _interval_table(found: VersionComparison) -> Table:
     for label in columns.values():
         for version in (first, second):
             table.add_column(f"{label} {version}", justify="right", no_wrap=True)
-    for score in found.scores:
+    scores = _shown(found.scores)
+    for score in scores:
         if score.feature is None:
             table.add_section()
         table.add_row(
             _label(score), *(number(side.get(name)) for name in columns for side in (score.first, score.second))
         )
+    _add_rest(table, len(found.scores) - len(scores))
     return table
 
 
@@ -115,13 +145,14 @@ def _differences_table(found: VersionComparison) -> Table:
     table = Table(title="What differs", title_justify="left")
     for name in ("about", "of", "what", found.first.name, found.second.name):
         table.add_column(name, overflow="fold")
-    about = None
-    for each in found.differences:
+    about, differences = None, found.differences[:MOST_SCORES]
+    for each in differences:
         if each.about != about:
             table.add_section()
         shown = each.about if each.about != about else ""
         table.add_row(shown, plain(each.group) or "all groups", plain(each.name), _said(each.first), _said(each.second))
         about = each.about
+    _add_rest(table, len(found.differences) - len(differences))
     return table
 
 

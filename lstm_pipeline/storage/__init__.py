@@ -9,6 +9,7 @@ from lstm_pipeline.storage.listing import StoredFile, is_private
 from lstm_pipeline.storage.owner import Owner
 from lstm_pipeline.storage.parallel import each
 from lstm_pipeline.storage.store import NoFolderError, Store, from_json, sha256, to_json
+from lstm_pipeline.storage.unpacking import bounded, most_unpacked
 
 __all__ = [
     "S3",
@@ -16,11 +17,13 @@ __all__ = [
     "Owner",
     "Store",
     "StoredFile",
+    "bounded",
     "each",
     "explain",
     "from_json",
     "is_private",
     "is_transient",
+    "most_unpacked",
     "s3_options",
     "sha256",
     "to_json",

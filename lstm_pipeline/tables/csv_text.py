@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -19,8 +20,9 @@ from typing import IO
 
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.spec import ReadingOptions
+from lstm_pipeline.storage import bounded, most_unpacked
 from lstm_pipeline.tables.files import FileSystem, extension, is_local
-from lstm_pipeline.wording import counted, listed
+from lstm_pipeline.wording import counted, listed, number
 
 UNNAMED = "\ufdd0unnamed "
 """Begins the stand-in for the name of a column without one; no file can contain it."""
@@ -42,6 +44,10 @@ _OTHER_KINDS = {
 _VALUE = r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?|[+-]?\d+[.,]\d+"
 _WHOLE = r"[+-]?\d*"
 _SEP = r'^\ufeff?"?sep=(.)"?\s*$'
+
+
+class _TooLongError(Exception):
+    """A compressed file has more text than such a file may have."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +130,11 @@ def csv_text(fs: FileSystem, path: str, options: ReadingOptions) -> Iterator[Csv
             fs.get_file(path, local)
         _require_text(local, path, compressed)
         encoding = options.encoding or _marked(local, compressed)
-        if encoding not in ("utf-8", "utf-8-sig") or _mixed_line_ends(local, compressed):
-            local, compressed = _rewritten(local, Path(folder) / "rewritten.csv", path, encoding, compressed), False
+        try:  # either of the two reads to the end
+            if encoding not in ("utf-8", "utf-8-sig") or _mixed_line_ends(local, compressed):
+                local, compressed = _rewritten(local, Path(folder) / "rewritten.csv", path, encoding, compressed), False
+        except _TooLongError as error:
+            raise DataError(f"{path}: {error}") from None
         names, delimiter, skipped = _header(local, path, compressed, options)
         yield CsvText(path, local, names, delimiter, skipped, compressed)
 
@@ -134,7 +143,13 @@ def _open(local: str, compressed: bool) -> IO[bytes]:
     if compressed:
         import gzip
 
-        return gzip.open(local, "rb")  # type: ignore[return-value]
+        packed = os.path.getsize(local)
+        most = most_unpacked(packed)
+        refusal = _TooLongError(
+            f"expected at most {number(most / 1e9)} GB of text in a compressed file of {number(packed / 1e6)} MB, "
+            "found more; if that is right, unpack the file and use the .csv"
+        )
+        return bounded(gzip.open(local, "rb"), most, refusal)
     return open(local, "rb")
 
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from lstm_pipeline.cli import cli
 from lstm_pipeline.errors import DataError, RegistryError
-from lstm_pipeline.explaining import ExplainOptions, Explanation, explain
+from lstm_pipeline.explaining import ExplainOptions, Explanation, explain, narrowing
 from lstm_pipeline.forecasting import Ensemble
 from lstm_pipeline.orchestration import stages
 from lstm_pipeline.orchestration.assets import build_assets
@@ -66,6 +66,58 @@ def test_a_version_is_explained_as_a_whole(project: Project, whole: Explanation)
     made = ensemble.forecast(ensemble.read_history(prediction_input(project, AS_OF)), HORIZON)
     np.testing.assert_allclose(changed.before, made)
     assert changed.after.shape == made.shape
+
+
+def test_of_many_inputs_few_are_exchanged_one_by_one_and_the_others_together(
+    project: Project, whole: Explanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(narrowing, "WIDE", 3)
+    monkeypatch.setattr(narrowing, "_MOST_INPUTS", 2)
+    monkeypatch.setattr(narrowing, "MOST_EXPLAINED", 1)
+    loaded: list[list[str]] = []
+    real = Ensemble.of
+    monkeypatch.setattr(
+        Ensemble, "of", lambda registry, version: loaded.append([*version.models]) or real(registry, version)
+    )
+    found = explain(project, AS_OF, ExplainOptions(features=("heat",)))
+    assert loaded == [["power", "warmth"]]  # its forecasts take several passes
+    place = PREDICTED.index("heat")
+    moved = np.abs(whole.attribution.by_input[place])
+    kept = sorted(np.argsort(-moved)[:2].tolist())
+    names = whole.importance.inputs
+    assert found.importance.inputs == found.attribution.inputs == (*(names[each] for each in kept), "3 other inputs")
+    others = np.delete(whole.attribution.values[place], kept, axis=0).sum(axis=0)
+    expected = np.vstack([whole.attribution.values[place][kept], others])
+    np.testing.assert_allclose(found.attribution.values[0], expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.importance.rise[0, :2], whole.importance.rise[place][kept], rtol=1e-4, atol=1e-6)
+    assert (found.importance.rise[0, 2] != 0).any()
+    assert found.notes[0].startswith(
+        "of 4 inputs, the 2 that move the explained forecasts most are exchanged one by one"
+    )
+    json.dumps(Explanation.from_json(found.to_json()).to_json())
+    worst = explain(project, AS_OF)
+    rolled = project.registry.ensemble_record().metadata.feature_metrics["rolled"]
+    assert worst.importance.features == (min(PREDICTED, key=lambda name: rolled[name]["skill"] or 0.0),)
+    assert worst.notes[0] == "of 3 features, the 1 with the lowest skill are explained; name others with --feature"
+    with pytest.raises(DataError, match=r"v1 predicts no feature 'haet'\. Did you mean 'heat'\?"):
+        explain(project, AS_OF, ExplainOptions(features=("haet",)))
+
+
+def test_a_forecast_of_one_pass_takes_no_networks_of_other_groups(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(narrowing, "WIDE", 3)
+    version = project.registry.load("v1")
+    part = narrowing.narrowed(version, ("heat",), horizon=1)
+    assert ([*part.version.models], part.features) == (["warmth"], ("heat",))
+    own, whole = Ensemble.of(project.registry, part.version), Ensemble.of(project.registry, version)
+    assert own.predicted == ["heat"]
+    table = prediction_input(project, AS_OF)
+    made = [each.forecast_table(each.read_history(table), 1) for each in (own, whole)]
+    assert made[0]["heat"].to_pylist() == pytest.approx(made[1]["heat"].to_pylist(), rel=1e-6)
+    assert narrowing.narrowed(version, ("heat",), horizon=HORIZON).version is version
+    monkeypatch.setattr(narrowing, "WIDE", 4)
+    assert narrowing.narrowed(version, ("heat",), horizon=1).version is version
 
 
 def test_json_holds_everything_and_is_read_back(whole: Explanation) -> None:

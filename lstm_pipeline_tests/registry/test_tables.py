@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import json
+import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +17,18 @@ from lstm_pipeline.registry import (
     CalibrationRecord,
     EnsembleMetadata,
     EnsembleRecord,
+    ErrorSizesRecord,
     Offsets,
     PinnedModel,
     Registry,
+    SizeFactors,
     Version,
     prune,
     tables,
 )
 from lstm_pipeline.registry.records import FileDigest
 from lstm_pipeline.registry.tables import write_tables
+from lstm_pipeline.storage import sha256, unpacking
 from lstm_pipeline_tests.registry.test_crashes import Crash, crash_at, operations
 from lstm_pipeline_tests.stubs import GROUPS, SCORE, make_registry, runs, train, train_and_publish, tree
 
@@ -141,8 +145,6 @@ def test_a_record_that_names_another_file_is_damaged(registry: Registry, change:
 )
 def test_contents_that_are_no_tables_are_told(registry: Registry, content: bytes, told: str) -> None:
     """As another program may write them, with the right digest."""
-    from lstm_pipeline.storage import sha256
-
     train(registry, "run1")
     publish_calibrated(registry)
     path, digest = registry.layout.ensemble("v1"), sha256(content)
@@ -152,6 +154,49 @@ def test_contents_that_are_no_tables_are_told(registry: Registry, content: bytes
     data["tables"] = {"path": registry.store.key(beside), "size": len(content), "sha256": digest}
     registry.store.write(path, json.dumps(data).encode())
     with pytest.raises(RegistryError, match=told):
+        registry.ensemble_record()
+
+
+def test_numbers_of_the_file_have_seven_digits_but_for_what_forecasts_are_made_with(registry: Registry) -> None:
+    third, sizes = 100_000 / 3, SizeFactors(phases=[1 / 3], edges=[1e9 + 1 / 3], heights=[2 / 3, 4 / 3])
+    score = replace(
+        SCORE,
+        calibration=CalibrationRecord(
+            blend={"load": {"network": 2 / 3, "last_value": 1 / 3}},
+            intervals={"load": {"80": Offsets(lower=[-third, None], upper=[third, 1e-7 / 3])}},
+            error_sizes=ErrorSizesRecord(season=1, origin=dt.datetime(2024, 1, 1), features={"load": sizes}),
+        ),
+    )
+    train(registry, "run1")
+    version = registry.publish(GROUPS, {}, lambda models: score, run_id="publishing").version
+    found = version.record.metadata.calibration
+    assert found.intervals["load"]["80"] == Offsets(lower=[-33333.33, None], upper=[33333.33, 3.333333e-08])
+    assert found.blend == {"load": {"network": 2 / 3, "last_value": 1 / 3}}
+    assert found.error_sizes is not None
+    assert found.error_sizes.features["load"] == SizeFactors(
+        phases=[0.3333333], edges=[1e9 + 1 / 3], heights=[0.6666667, 1.333333]
+    )
+    assert make_registry(registry.store.root).load().record == version.record
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["says its size", "of an earlier release"])
+def test_a_file_that_unpacks_to_more_than_it_should_is_told(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, declared: bool
+) -> None:
+    monkeypatch.setattr(unpacking, "_ROOM", 1000)
+    content = gzip.compress(bytes(10**7))
+    train(registry, "run1")
+    publish_calibrated(registry)
+    path, digest = registry.layout.ensemble("v1"), sha256(content)
+    beside = registry.layout.tables("v1", digest)
+    registry.store.write(beside, content)
+    data = json.loads(registry.store.read(path))
+    assert data["tables"]["unpacked"] > 0
+    named = {"path": registry.store.key(beside), "size": len(content), "sha256": digest}
+    data["tables"] = {**named, "unpacked": 5000} if declared else named
+    registry.store.write(path, json.dumps(data).encode())
+    most = "5,000" if declared else f"{100 * len(content):,}"
+    with pytest.raises(RegistryError, match=rf"is damaged: expected to unpack {most} bytes, found more; put the"):
         registry.ensemble_record()
 
 
@@ -209,7 +254,11 @@ def test_the_record_of_a_thousand_groups_stays_below_five_megabytes(
     groups = [f"unit_{number:04}" for number in range(1000)]
     features = [f"{group}_{number}" for group in groups for number in range(5)]
     names = ("model.keras", "scaler.json", "history.json", "metadata.json", "held_out.keras", "drift.json")
-    steps = [number / 7 for number in range(30)]
+    noise = random.Random(7)
+
+    def steps() -> list[float | None]:
+        return [noise.gauss(0, 1) for _ in range(24)]  # no two numbers are equal, as in real ones
+
     metadata = EnsembleMetadata(
         model_name="plant_lstm_model_ensemble", version="v1", feature_groups=groups, metrics={"rmse": 1.0},
         individual_models=[
@@ -224,12 +273,15 @@ def test_the_record_of_a_thousand_groups_stays_below_five_megabytes(
         ],
         feature_metrics={"rolled": {name: {"rmse": 1 / 3} for name in features}}, evaluation={}, metric_definitions={},
         calibration=CalibrationRecord(
-            intervals={name: {level: Offsets(lower=steps, upper=steps) for level in ("80", "95")} for name in features}
+            intervals={
+                name: {level: Offsets(lower=steps(), upper=steps()) for level in ("80", "95")} for name in features
+            }
         ),
         run_id="f" * 36,
     )  # fmt: skip
     record = EnsembleRecord(metadata=metadata, metadata_path="v1.json", created_at="2026-01-01T00:00:00+00:00")
     written, content = write_tables(registry.store, registry.layout, record)
     assert written.tables is not None
-    assert 1_000_000 < len(content) < 5_000_000
+    assert len(content) > 1_000_000
+    assert len(content) + written.tables.size < 5_000_000
     assert len(json.dumps(record.to_json())) > 5 * len(content)

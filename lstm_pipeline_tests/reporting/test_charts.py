@@ -96,3 +96,19 @@ def test_the_first_method_sets_the_scale_and_the_legend_says_how_far_others_go(
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["ensemble", "drift (up to 40)", "ets"]
     assert near.get_ylim() == pytest.approx((0, 1.08))
+
+
+def test_a_large_chart_has_a_palette_and_looks_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"f{number}" for number in range(MAX_PANELS + 1)]
+    noise = np.random.default_rng(3)
+    steps = pd.date_range("2024-01-01", periods=60)
+    past, future = (Lines(at, noise.normal(size=(len(at), len(names)))) for at in (steps[:48], steps[48:]))
+    bounds = {80: (future.values - 1, future.values + 1)}
+    small = forecast_chart("mill", names, past, future, bounds)
+    monkeypatch.setattr(charts, "_LARGE", 10**9)
+    whole = forecast_chart("mill", names, past, future, bounds)
+    assert len(whole) > 150_000
+    assert len(small) < len(whole) / 2
+    difference = np.abs(picture(small)[..., :3] - picture(whole)[..., :3])
+    assert difference.max() < 0.25
+    assert difference.mean() < 0.002

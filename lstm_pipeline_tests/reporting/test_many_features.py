@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 
 from rich.console import Console
+from rich.table import Table
 
+from lstm_pipeline.backtesting import VersionScore
 from lstm_pipeline.network.training import EpochReport
 from lstm_pipeline.registry import Decision
+from lstm_pipeline.reporting import versions
 from lstm_pipeline.reporting.terminal import SHOWN_BARS, SHOWN_ROWS, TrainingBars, _worst, decisions_table
 
 
@@ -42,3 +45,25 @@ def test_of_many_decisions_the_first_are_shown_and_the_others_counted() -> None:
     view = decisions_table(made)
     assert view.row_count == SHOWN_ROWS + 1
     assert [*view.columns[0].cells][-1] == "… 5 more"
+
+
+def test_of_many_scores_those_that_differ_most_are_shown_with_their_groups() -> None:
+    def score(group: str | None, feature: str | None, relative: float | None) -> VersionScore:
+        return VersionScore(group, feature, 9, {}, {}, relative, (), None, None, None, same=False)
+
+    scores = [score(None, None, 1.0)]
+    for number in range(60):
+        relative = 1.0 + (number - 30) / 100  # 0.70 to 1.29: the ends differ most
+        scores += [score(f"g{number}", None, 9.0), score(f"g{number}", f"f{number}", relative)]
+    scores[2] = score("g0", "f0", None)
+    shown = versions._shown(scores)
+    assert (shown[0].group, shown[0].feature) == (None, None)
+    features = [each.feature for each in shown if each.feature]
+    assert features == [f"f{number}" for number in (*range(1, 21), *range(40, 60))]
+    assert [each.group for each in shown if not each.feature] == [None, *(f"g{name[1:]}" for name in features if name)]
+    assert versions._shown(scores[:100]) == scores[:100]
+    table = Table("a", "b")
+    versions._add_rest(table, len(scores) - len(shown))
+    assert [*table.columns[0].cells] == ["… 40 more"]
+    versions._add_rest(table, 0)
+    assert table.row_count == 1

@@ -12,6 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lstm_pipeline.errors import DataError
+from lstm_pipeline.spec import ReadingOptions
+from lstm_pipeline.storage import unpacking
 from lstm_pipeline.tables.reading import read_table
 from lstm_pipeline_tests.tables.files import US, read, read_schema, refusal, write
 
@@ -154,3 +157,19 @@ def test_numbers_survive_csv(tmp_path_factory: pytest.TempPathFactory, rows: lis
     table = read(folder, f"a,b,key\n{lines}")
     assert table.column("a").to_pylist() == [a for a, _ in rows]
     assert table.column("b").to_pylist() == [b for _, b in rows]
+
+
+@pytest.mark.parametrize("options", [{}, {"encoding": "latin-1"}], ids=str)
+def test_more_text_than_a_compressed_file_may_have_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
+) -> None:
+    monkeypatch.setattr(unpacking, "_ROOM", 10**6)
+    text = "a,b\n" + "1,2\n" * 10**6
+    right, path = write(tmp_path, "right.csv.gz", text[: 10**6]), write(tmp_path, "data.csv.gz", text)
+    assert read_table(right, options=ReadingOptions(**options)).num_rows == 249_999
+    with pytest.raises(
+        DataError,
+        match=r"data\.csv\.gz: expected at most 0\.001 GB of text in a compressed file of 0\.00\d+ MB, found more; if "
+        r"that is right, unpack the file and use the \.csv",
+    ):
+        read_table(path, options=ReadingOptions(**options))

@@ -44,9 +44,10 @@ def payload(facts: Facts) -> dict[str, Any]:
         clocks["held"] = packed_clock(facts.held_out.clock)
     features = [
         {"name": name, "group": facts.group_of(name), "charts": _charts(facts, name, clock, rows)}
-        for name in facts.features
+        for name in facts.shown
     ]
-    return {"clocks": clocks, "features": features, "losses": {model.group: _losses(model) for model in facts.models}}
+    losses = {model.group: _losses(model) for model in facts.shown_models}
+    return {"clocks": clocks, "features": features, "losses": losses}
 
 
 def _clock(facts: Facts) -> tuple[pd.DatetimeIndex, tuple[int, int]]:
@@ -72,7 +73,7 @@ def _charts(facts: Facts, name: str, clock: pd.DatetimeIndex, rows: tuple[int, i
     if held is not None:
         charts |= _held_out(held, name)
         if name in held.residuals:
-            charts |= _residuals(held.residuals[name], len(facts.features))
+            charts |= _residuals(held.residuals[name], len(facts.shown))
     return charts
 
 
@@ -82,7 +83,7 @@ def _forecast(facts: Facts, name: str, clock: pd.DatetimeIndex, rows: tuple[int,
     values = _history(facts.data, facts.ahead, name, known)
     if not len(values):
         return None
-    most = max(_FEWEST_POINTS, min(MOST_POINTS, _POINTS_IN_ALL // len(facts.features)))
+    most = max(_FEWEST_POINTS, min(MOST_POINTS, _POINTS_IN_ALL // len(facts.shown)))
     series = [_line("observed", 0, "all", thinned(values, most, recent=True), values)]
     ahead = facts.ahead
     view = [max(0, len(values) - 500), len(values) - 1]

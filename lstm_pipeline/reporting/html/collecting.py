@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.errors import PipelineError
+from lstm_pipeline.explaining import of_features
 from lstm_pipeline.forecasting import (
     Dataset,
     Ensemble,
@@ -34,7 +35,17 @@ from lstm_pipeline.projects import Project, prediction_input, training_input
 from lstm_pipeline.registry import ModelMetadata, Version
 from lstm_pipeline.reporting.html.changes import changes
 from lstm_pipeline.reporting.html.explained import stored_explanation
-from lstm_pipeline.reporting.html.facts import NOTHING, Ahead, Changes, Data, Facts, HeldOut, Model, Notice
+from lstm_pipeline.reporting.html.facts import (
+    NOTHING,
+    Ahead,
+    Changes,
+    Data,
+    Facts,
+    HeldOut,
+    Model,
+    Notice,
+    shown_features,
+)
 from lstm_pipeline.reporting.html.held_out import forecast_held_out, with_calibration
 from lstm_pipeline.spec import shown_spec
 from lstm_pipeline.statistics import Stationarity, can_test_stationarity, stationarity, strength
@@ -139,7 +150,7 @@ def collect(project: Project, options: ReportOptions | None = None, *, say: Say 
         models=tuple(_model(project, version, group) for group in models),
         notices=(*_failed(verdicts), *_notes(version, dataset)),
         missing=tuple(dict.fromkeys(parts.missing)),
-        data=_data(dataset, say) if dataset is not None else None,
+        data=_data(dataset, set(_shown(version)), say) if dataset is not None else None,
         ahead=ahead,
         held_out=held_out,
         live=live,
@@ -182,16 +193,26 @@ def _ahead(project: Project, ensemble: Ensemble, parts: _Parts, when: When, verd
 
 
 def _held_out(project: Project, dataset: Dataset, version: Version, published: Ensemble, say: Say) -> HeldOut | None:
-    split = held_out_of(dataset, project, version)
-    if any(model.record.metadata.hyperparameters.get("refit") for model in version.models.values()):
-        models = load_models(project.registry, version.models, held_out=True)
+    split, horizon = held_out_of(dataset, project, version), project.spec.prediction.forecast_horizon
+    part = of_features(version, _shown(version), horizon)
+    if part is not version:  # of thousands of features, no more than what the report shows
+        own = [model for model in published.models if model.metadata.feature_group in part.models]
+        published = Ensemble(own, published.version, part.record.metadata.calibration)
+    if any(model.record.metadata.hyperparameters.get("refit") for model in part.models.values()):
+        models = load_models(project.registry, part.models, held_out=True)
         published = with_calibration(Ensemble(models, published.version), published)
-    return forecast_held_out(split, published, project.spec.prediction.forecast_horizon, say)
+    return forecast_held_out(split, published, horizon, say)
 
 
-def _data(dataset: Dataset, say: Say) -> Data:
-    series, names = dataset.series, dataset.features.predicted
-    columns = {name: series.values[:, series.names.index(name)] for name in names}
+def _shown(version: Version) -> tuple[str, ...]:
+    """The features that a report on a version shows one by one."""
+    features = [name for model in version.models.values() for name in model.record.metadata.predicted_features]
+    return shown_features(features, version.record.metadata.feature_metrics.get("rolled", {}))
+
+
+def _data(dataset: Dataset, shown: Collection[str], say: Say) -> Data:
+    series, names = dataset.series, [name for name in dataset.features.predicted if name in shown]
+    columns = {name: series.values[:, place] for name, place in zip(names, dataset.columns(names), strict=True)}
     tested: dict[str, Stationarity] = {}
     if can_test_stationarity():
         say("testing whether features are stationary")

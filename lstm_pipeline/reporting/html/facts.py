@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,9 @@ from lstm_pipeline.verification import LiveSummary
 
 Bounds = tuple[Float64, Float64]
 NOTHING: Float64 = np.empty(0)
+
+MOST_SHOWN = 250
+"""The most features that a report has lines and charts of: each takes 15 kB, and nobody reads thousands."""
 
 
 @dataclass(frozen=True)
@@ -237,11 +241,43 @@ class Facts:
     changes: Changes | None = None
     explanation: Mapping[str, Any] | None = field(default=None)
 
-    @property
+    @cached_property
     def features(self) -> tuple[str, ...]:
         """Every predicted feature, group by group."""
         return tuple(name for names in self.groups.values() for name in names)
 
+    @cached_property
+    def shown(self) -> tuple[str, ...]:
+        """The features that have lines and charts of their own: of very many, those with the lowest skill."""
+        return shown_features(self.features, self.metrics)
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Feature that is shown → its place."""
+        return {name: place for place, name in enumerate(self.shown)}
+
+    @cached_property
+    def shown_models(self) -> tuple[Model, ...]:
+        """The models of the features that are shown."""
+        return tuple(model for model in self.models if not self.places.keys().isdisjoint(model.features))
+
     def group_of(self, feature: str) -> str:
         """The group that predicts a feature."""
-        return next(group for group, names in self.groups.items() if feature in names)
+        return self._group_of[feature]
+
+    @cached_property
+    def _group_of(self) -> dict[str, str]:
+        return {name: group for group, names in self.groups.items() for name in names}
+
+
+def shown_features(features: Sequence[str], metrics: Mapping[str, Metrics]) -> tuple[str, ...]:
+    """The features that have lines and charts of their own, in their order: of more than `MOST_SHOWN`, the worst."""
+    if len(features) <= MOST_SHOWN:
+        return tuple(features)
+
+    def skill(name: str) -> float:
+        found = metrics.get(name, {}).get("skill")
+        return np.inf if found is None else found
+
+    worst = set(sorted(features, key=skill)[:MOST_SHOWN])
+    return tuple(name for name in features if name in worst)

@@ -132,7 +132,7 @@ def _page(facts: Facts) -> dict[str, Any]:
         "notes": notes,
         "notes_summary": f"{counted(len(notes), 'note')} on the data and the intervals",
         "ahead": _ahead(facts, facts.ahead) if facts.ahead is not None else None,
-        "features": [plain(name) for name in facts.features],
+        "features": [plain(name) for name in facts.shown],
         "has_history": facts.ahead is not None or facts.data is not None,
         "has_held_out": facts.held_out is not None,
         "reading": READINGS,
@@ -149,7 +149,7 @@ def _page(facts: Facts) -> dict[str, Any]:
         "live": live,
         "live_text": _live_text(facts),
         "changes": _changes(facts),
-        "losses": [model.group for model in facts.models if len(model.loss)],
+        "losses": [model.group for model in facts.shown_models if len(model.loss)],
         "made": _made(facts),
         "definitions": list(facts.definitions.items()),
         "missing": [plain(text) for text in facts.missing],
@@ -161,8 +161,15 @@ def _subtitle(facts: Facts) -> str:
     inputs = f" and {counted(len(facts.inputs), 'other column')}" if facts.inputs else ""
     return (
         f"Version {facts.version}, published {day(facts.created)[:16]}: {counted(len(facts.features), 'feature')} in "
-        f"{counted(len(facts.groups), 'group')}, each forecast from the past of all of them{inputs}."
+        f"{counted(len(facts.groups), 'group')}, each forecast from the past of all of them{inputs}.{_selection(facts)}"
     )
+
+
+def _selection(facts: Facts) -> str:
+    """Which features the report shows one by one, if not all."""
+    if len(facts.shown) == len(facts.features):
+        return ""
+    return f" Tables and charts by feature show the {len(facts.shown):,} with the lowest skill, and their groups."
 
 
 def _tiles(facts: Facts) -> Iterator[dict[str, str]]:
@@ -221,9 +228,9 @@ def _ahead(facts: Facts, ahead: Ahead) -> dict[str, Any]:
     level = min(ahead.bounds) if ahead.bounds else None
     naive = season_words(facts.frequency, facts.season)
     stamps = _stamps(ahead.clock)
-    rows = []
-    for name in facts.features:
-        column = ahead.names.index(name)
+    rows, columns = [], {name: column for column, name in enumerate(ahead.names)}
+    for name in facts.shown:
+        column = columns[name]
         observed, values = ahead.observed[:, column], ahead.values[:, column]
         sides = ahead.bounds[level] if level is not None else None
         bounds = (sides[0][:, column], sides[1][:, column]) if sides is not None else None
@@ -308,6 +315,14 @@ def _changes(facts: Facts) -> dict[str, Any] | None:
     return {"before": found.before, "text": text, "tables": tables}
 
 
+def _by_group(options: Mapping[tuple[tuple[str, str], ...], Sequence[str]]) -> list[tuple[str, Any]]:
+    """What a list of options is of, and the list: groups with the same options share it."""
+    return [
+        (f"Options of group{'s' * (len(groups) > 1)} {listed(groups)}, as resolved", own)
+        for own, groups in options.items()
+    ]
+
+
 def _made(facts: Facts) -> dict[str, Any]:
     libraries = {name: version for model in facts.models for name, version in model.libraries.items()}
     prints = list(dict.fromkeys(model.fingerprint for model in facts.models))
@@ -316,6 +331,8 @@ def _made(facts: Facts) -> dict[str, Any]:
         ("fingerprint of the training data", listed(prints)),
         ("training runs", listed([f"{plain(model.group)}: {model.run_id}" for model in facts.models])),
     ]
-    options = [(plain(model.group), [(name, plain(str(value))) for name, value in model.options.items()])
-               for model in facts.models]  # fmt: skip
-    return {"tables": list(model_tables(facts)), "facts": about, "options": options, "spec": facts.spec}
+    options: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for model in facts.models:
+        own = tuple((name, plain(str(value))) for name, value in model.options.items())
+        options.setdefault(own, []).append(plain(model.group))
+    return {"tables": list(model_tables(facts)), "facts": about, "options": _by_group(options), "spec": facts.spec}

@@ -10,7 +10,7 @@ import numpy as np
 from lstm_pipeline.arrays import Float64
 from lstm_pipeline.reporting.html.changes import day
 from lstm_pipeline.reporting.html.charts import METHOD_NAMES
-from lstm_pipeline.reporting.html.facts import Changes, Data, Facts, Row
+from lstm_pipeline.reporting.html.facts import MOST_SHOWN, Changes, Data, Facts, Row
 from lstm_pipeline.reporting.html.held_out import ENSEMBLE
 from lstm_pipeline.reporting.html.words import mean, percent, saved, verdict
 from lstm_pipeline.statistics import Metrics
@@ -55,7 +55,7 @@ def accuracy_tables(facts: Facts) -> Iterator[Table]:
         "By feature, over the whole horizon. Skill above 0 means smaller squared errors than the last season repeated; "
         "1 is perfect.",
         heads,
-        [Line(plain(name), _feature_cells(facts, name, naive), index) for index, name in enumerate(facts.features)],
+        [Line(plain(name), _feature_cells(facts, name, naive), index) for index, name in enumerate(facts.shown)],
         (0, 1, 3),
     )
     if len(facts.groups) > 1:
@@ -114,7 +114,7 @@ def coverage_table(facts: Facts) -> Table | None:
         ["feature", *(f"{level} % interval" for level in facts.coverage)],
         [
             Line(plain(name), [percent(own.get(name), 1) for own in facts.coverage.values()], index)
-            for index, name in enumerate(facts.features)
+            for index, name in enumerate(facts.shown)
         ],
     )
 
@@ -125,7 +125,7 @@ def residual_table(facts: Facts) -> Table | None:
     if held is None or not held.residuals:
         return None
     rows = []
-    for index, name in enumerate(facts.features):
+    for index, name in enumerate(facts.shown):
         found = held.residuals.get(name)
         if found is None:
             continue
@@ -155,10 +155,11 @@ def data_tables(facts: Facts, data: Data) -> Iterator[Table]:
     states = {name: "constant in the training rows" for model in facts.models for name in model.constant}
     states |= dict.fromkeys(data.resting, "at rest, and forecast to stay so")
     tested = bool(data.stationarity)
-    names = [*facts.features, *(name for name in data.names if name not in facts.features)]
+    predicted, columns = set(facts.features), {name: column for column, name in enumerate(data.names)}
+    names = [*facts.shown, *[name for name in data.names if name not in predicted][:MOST_SHOWN]]
     rows = []
     for index, name in enumerate(names):
-        values = data.values[:, data.names.index(name)] if name in data.names else np.empty(0)
+        values = data.values[:, columns[name]] if name in columns else np.empty(0)
         known = values[~np.isnan(values)]
         strength = data.strength.get(name)
         tests = data.stationarity.get(name)
@@ -167,9 +168,9 @@ def data_tables(facts: Facts, data: Data) -> Iterator[Table]:
             *_extent(known),
             percent(strength.season if strength else None), percent(strength.trend if strength else None),
             *([number(tests.adf), number(tests.kpss)] if tests else [number(None)] * 2 if tested else []),
-            states.get(name, "" if name in facts.features else "input only"),
+            states.get(name, "" if name in predicted else "input only"),
         ]  # fmt: skip
-        rows.append(Line(plain(name), cells, index if index < len(facts.features) else None))
+        rows.append(Line(plain(name), cells, index if index < len(facts.shown) else None))
     heads = ["feature", "values", "missing", "filled", "min", "mean", "max", "season", "trend"]
     heads += ["p ADF", "p KPSS"] if tested else []
     yield Table(
@@ -210,9 +211,10 @@ def live_table(facts: Facts) -> Table | None:
                     f"{one.forecasts:,}", number(one.rmse), number(one.test_rmse), number(one.factor),
                     number(one.skill), number(one.test_skill),
                 ],
-                facts.features.index(name) if name in facts.features else None,
+                facts.places.get(name),
             )
             for name, one in facts.live.features.items()
+            if name in facts.places or len(facts.shown) == len(facts.features)  # a feature of an earlier version
         ],
     )  # fmt: skip
 
@@ -238,8 +240,8 @@ def change_tables(facts: Facts, found: Changes) -> Iterator[Table]:
                 Line(plain(name), [
                     number(old.get("rmse")), number(new.get("rmse")), _change(old.get("rmse"), new.get("rmse")),
                     number(old.get("skill")), number(new.get("skill")),
-                ], facts.features.index(name))
-                for name, (old, new) in found.accuracy.items() if name in facts.features
+                ], facts.places[name])
+                for name, (old, new) in found.accuracy.items() if name in facts.places
             ],
         )  # fmt: skip
 
@@ -270,11 +272,11 @@ def model_tables(facts: Facts) -> Iterator[Table]:
                     str(model.best_epoch or number(None)), str(model.seed),
                 ],
             )
-            for model in facts.models
+            for model in facts.shown_models
         ],
         (0, 1, 2, 3, 4, 5),
     )  # fmt: skip
-    tried = [(model.group, each) for model in facts.models for each in model.variants]
+    tried = [(model.group, each) for model in facts.shown_models for each in model.variants]
     if tried:
         yield Table(
             "Networks that were tried. The share is the network's weight in its group's forecast.",
@@ -297,9 +299,9 @@ def model_tables(facts: Facts) -> Iterator[Table]:
             "The blend: how much each method contributes to a feature's forecast. A naive share guards the networks.",
             ["feature", *("networks" if name == "network" else METHOD_NAMES.get(name, name) for name in methods)],
             [
-                Line(plain(name), [percent(own.get(method)) for method in methods], facts.features.index(name))
+                Line(plain(name), [percent(own.get(method)) for method in methods], facts.places[name])
                 for name, own in facts.blend.items()
-                if name in facts.features
+                if name in facts.places
             ],
         )
 
