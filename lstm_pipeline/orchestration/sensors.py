@@ -79,9 +79,9 @@ def build_retraining_sensor(project: Project) -> dg.SensorDefinition | None:
 
 def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime) -> dg.SensorResult:
     memory = Memory.parse(context.cursor)
-    run = running_training(context.instance, loaded, now)
-    if run is not None:
-        return _skip(f"waiting: a training of this project is running (run {run[:8]})", memory)
+    running = running_training(context.instance, loaded, now)
+    if running is not None:
+        return _skip(f"waiting: a training of this project is running ({running})", memory)
     try:
         project = _reread(loaded)
     except PipelineError as error:
