@@ -45,7 +45,7 @@ from lstm_pipeline.orchestration.keys import (
     training_only,
     write_mode,
 )
-from lstm_pipeline.orchestration.resuming import carried_on, report_models, teller_of, train_rest
+from lstm_pipeline.orchestration.resuming import candidates_of, carried_on, report_models, teller_of, train_rest
 from lstm_pipeline.orchestration.spreading import Request, hand_over, is_spread
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import StoredModel
@@ -140,11 +140,12 @@ def train(step: Step) -> bool:
     If some groups fail, those that were trained are published all the same, with the models in use of the others. The
     step fails, so that a new run from this failure trains only the others, publishes again and forecasts.
     """
-    runs = carried_on(step.context)
-    if _is_handed_over(step):
+    runs = candidates_of(step.context)
+    rest = _handed_over(step, runs)
+    if rest:
         tags = {AS_OF_TAG: step.read(CLEANED, lambda _: ())[1].isoformat()}
         made = [asset for name in step.after for asset in MADE[name]]
-        hand_over(step.context, step.project, runs[-1], Request(step.groups(), made, tags))
+        hand_over(step.context, step.project, carried_on(step.context)[-1], Request(rest, made, tags))
         return False
     try:
         models = train_rest(step.project, step.groups(), lambda: step.read_training()[0], runs, step.teller)
@@ -157,12 +158,20 @@ def train(step: Step) -> bool:
     return True
 
 
-def _is_handed_over(step: Step) -> bool:
-    """A command trains in its own process; and an asset forecasts as far as the spec says."""
-    horizon = step.project.spec.prediction.forecast_horizon
+def _handed_over(step: Step, runs: Sequence[str]) -> list[str]:
+    """The groups that a back-fill trains: all that none of the runs has trained, or none.
+
+    A command trains in its own process; and an asset forecasts as far as the spec says, not the run's config.
+    """
+    project, instance = step.project, step.context.instance
+    horizon = project.spec.prediction.forecast_horizon
     if OWNER_TAG in step.context.run.tags or step.config.get("horizon", horizon) != horizon:
-        return False
-    return is_spread(step.project, len(step.groups()), step.context.instance)
+        return []
+    if not is_spread(project, len(step.groups()), instance):
+        return []
+    done = project.registry.trained_by(step.groups(), runs)
+    rest = [group for group in step.groups() if group not in done]
+    return rest if is_spread(project, len(rest), instance) else []
 
 
 def _carried_on(step: Step, error: GroupsFailed, trained: Mapping[str, StoredModel]) -> PipelineError:
@@ -190,7 +199,7 @@ def publish(step: Step) -> None:
     """Publishes what the run has trained, with the models of the other groups."""
     table, as_of = step.read_training()
     runs = carried_on(step.context)
-    trained = step.project.registry.trained_by(step.groups(), runs)
+    trained = step.project.registry.trained_by(step.groups(), candidates_of(step.context))
     step.keep(METADATA, stages.publish_models(step.project, table, trained, as_of, runs, step.context.log))
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from lstm_pipeline.forecasting import GroupsFailed
 from lstm_pipeline.orchestration import stages
-from lstm_pipeline.orchestration.keys import TRAINED, asset_key
+from lstm_pipeline.orchestration.keys import BACKFILL_TAG, CARRIES_ON_TAG, TRAINED, asset_key
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import StoredModel
 from lstm_pipeline.wording import listed
@@ -38,6 +38,17 @@ def chain_of(latest: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
         found.append(run.parent_run_id)
         run = instance.get_run_by_id(run.parent_run_id)
     return found
+
+
+def candidates_of(context: Context) -> list[str]:
+    """The runs whose candidates a job takes: `carried_on`, then those of the failed back-fill that its tag names."""
+    back_fill = context.run.tags.get(CARRIES_ON_TAG)
+    return [*carried_on(context), *(back_fill_runs(context.instance, back_fill) if back_fill else ())]
+
+
+def back_fill_runs(instance: dg.DagsterInstance, back_fill: str) -> Sequence[str]:
+    """The ids of a back-fill's runs, the newest first."""
+    return instance.get_run_ids(dg.RunsFilter(tags={BACKFILL_TAG: back_fill}))
 
 
 def teller_of(context: Context, training: str | None) -> stages.Teller:

@@ -30,6 +30,7 @@ from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.job_config import run_config
 from lstm_pipeline.orchestration.keys import (
     BOTH,
+    CARRIES_ON_TAG,
     GROUPS_TAG,
     NUMBERS_TAG,
     REASON_TAG,
@@ -115,12 +116,14 @@ def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime
         return _skip(_why_not(decision, remarks), cursor)
     for sentence in unread:
         context.log.warning(sentence)
-    after = trainings[0].run_ids[0][:8] if trainings else "first"
-    return dg.SensorResult(run_requests=[_request(project, decision, version, after)], cursor=cursor.to_json())
+    request = _request(project, decision, version, past[0] if past else None)
+    return dg.SensorResult(run_requests=[request], cursor=cursor.to_json())
 
 
-def _request(project: Project, decision: Decision, version: str, after: str) -> dg.RunRequest:
-    """One run for all groups that have a reason."""
+def _request(project: Project, decision: Decision, version: str, last: Training | None) -> dg.RunRequest:
+    """One run for all groups that have a reason. What a failed back-fill has trained is not trained again."""
+    after = "first" if last is None else last.run_ids[0][:8]
+    carried = {} if last is None or last.outcome != "failed" or not last.back_fill else {CARRIES_ON_TAG: last.back_fill}
     return dg.RunRequest(
         run_key=run_key(decision, version, after),
         run_config=run_config(project, BOTH, groups=decision.groups),
@@ -129,6 +132,7 @@ def _request(project: Project, decision: Decision, version: str, after: str) -> 
             GROUPS_TAG: groups_tag(decision.groups),
             REASON_TAG: reason_tag(decision),
             NUMBERS_TAG: numbers_tag(decision),
+            **carried,
         },
     )
 

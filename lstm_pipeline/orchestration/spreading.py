@@ -20,7 +20,15 @@ from dagster._core.execution.backfill import PartitionBackfill as Backfill
 
 from lstm_pipeline.forecasting import FEW
 from lstm_pipeline.orchestration.failures import Mistake
-from lstm_pipeline.orchestration.keys import ASKED_BY_TAG, GROUPS_TAG, HANDED_TAG, TRAINED, TRAINING_TAG, asset_key
+from lstm_pipeline.orchestration.keys import (
+    ASKED_BY_TAG,
+    CARRIES_ON_TAG,
+    GROUPS_TAG,
+    HANDED_TAG,
+    TRAINED,
+    TRAINING_TAG,
+    asset_key,
+)
 from lstm_pipeline.orchestration.packing import groups_per_run
 from lstm_pipeline.orchestration.pods import POD_TAG
 from lstm_pipeline.projects import Project
@@ -30,7 +38,7 @@ LOCAL = frozenset({"DefaultRunLauncher", "SyncInMemoryRunLauncher", "DockerRunLa
 """Run launchers that start all runs on one machine. A single run trains groups on all of its cores by itself."""
 
 _UNFINISHED = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
-_OWN_TAGS = frozenset({GROUPS_TAG, HANDED_TAG, TRAINING_TAG})
+_OWN_TAGS = frozenset({CARRIES_ON_TAG, GROUPS_TAG, HANDED_TAG, TRAINING_TAG})
 """Tags that the runs of a back-fill do not take from the run that asked for it: each of them has groups of its own, and
 the queue starts one run at a time of those tagged with the same training."""
 _ID_LENGTH = 8

@@ -15,8 +15,8 @@ from dagster._core.execution.backfill import BulkActionStatus
 from lstm_pipeline.monitoring import Outcome, PastTraining
 from lstm_pipeline.orchestration.dead_runs import fail_dead_runs
 from lstm_pipeline.orchestration.keys import (
-    BACKFILL_TAG,
     BOTH,
+    CARRIES_ON_TAG,
     GROUPS_TAG,
     HANDED_TAG,
     JOB_KINDS,
@@ -25,6 +25,7 @@ from lstm_pipeline.orchestration.keys import (
     asset_key,
     job_name,
 )
+from lstm_pipeline.orchestration.resuming import back_fill_runs
 from lstm_pipeline.orchestration.spreading import is_unfinished, training_back_fills
 from lstm_pipeline.projects import Project
 
@@ -61,10 +62,12 @@ class Training(PastTraining):
     """An automatic training that has ended. A run and its repetitions are one training, which ended like the last.
 
     Attributes:
-        run_ids: its runs, the newest first.
+        run_ids: its runs, and those whose candidates it takes; the newest first.
+        back_fill: the back-fill that trained for it; "": none.
     """
 
     run_ids: tuple[str, ...] = ()
+    back_fill: str = ""
 
 
 def of_project(run: dg.DagsterRun, project: Project) -> bool:
@@ -118,14 +121,16 @@ def _training(instance: dg.DagsterInstance, chain: Sequence[dg.RunRecord], now: 
     newest = chain[0]
     run, asked = newest.dagster_run, _utc(chain[-1].create_timestamp)
     run_ids = tuple(record.dagster_run.run_id for record in chain)
+    if CARRIES_ON_TAG in run.tags:
+        run_ids += tuple(back_fill_runs(instance, run.tags[CARRIES_ON_TAG]))
     back_fill = instance.get_backfill(run.tags[HANDED_TAG]) if HANDED_TAG in run.tags else None
     if back_fill is not None:
         if is_unfinished(back_fill):
             return None
-        theirs = instance.get_run_ids(dg.RunsFilter(tags={BACKFILL_TAG: back_fill.backfill_id}))
+        name = back_fill.backfill_id
         ended = dt.datetime.fromtimestamp(back_fill.backfill_end_timestamp or back_fill.backfill_timestamp, dt.UTC)
         outcome = _OF_BACK_FILLS.get(back_fill.status, "failed")
-        return Training(trained_groups(run), asked, ended, outcome, (*theirs, *run_ids))
+        return Training(trained_groups(run), asked, ended, outcome, (*back_fill_runs(instance, name), *run_ids), name)
     ended = _utc(newest.update_timestamp)
     if newest.end_time is not None:
         ended = dt.datetime.fromtimestamp(newest.end_time, dt.UTC)

@@ -18,9 +18,12 @@ import yaml
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.test_utils import freeze_time
+from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
 from dagster._daemon.backfill import execute_backfill_iteration
 from dagster._daemon.sensor import execute_sensor_iteration
 
+from lstm_pipeline.forecasting import training
+from lstm_pipeline.orchestration import spreading
 from lstm_pipeline_tests.orchestration import launching
 from lstm_pipeline_tests.orchestration.launching import Place, place
 
@@ -116,3 +119,34 @@ def runs_of(here: Place, name: str, asset: str) -> list[dg.DagsterRun]:
     runs = here.instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": name}))
     key = dg.AssetKey(["tiny-plant", asset])
     return [run for run in reversed(list(runs)) if key in (run.asset_selection or ())]
+
+
+@contextmanager
+def small_place(folder: Path, **training: Any) -> Iterator[Place]:
+    """Three groups, of which every one is trained in a run of its own; two are few."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launching, "SETTINGS", SETTINGS)
+        patch.setattr(spreading, "FEW", 2)
+        with place(folder, groups_per_run=1, **training) as here:
+            retry(here)  # the daemon's first look: failures before it are not its own
+            yield here
+
+
+def retry(here: Place) -> None:
+    """What the daemon does for failed runs, which it is to start once more."""
+    list(EventLogConsumerDaemon().run_iteration(here.workspace))
+
+
+def training_fails(patch: pytest.MonkeyPatch, group: str, error: Exception, times: int) -> list[str]:
+    """Lets the training of a group fail so many times; returns the list of the groups that begin to train."""
+    begun: list[str] = []
+    train = training.train_group
+
+    def trained(run: Any, name: str) -> Any:
+        begun.append(name)
+        if name == group and begun.count(name) <= times:
+            raise error
+        return train(run, name)
+
+    patch.setattr(training, "train_group", trained)
+    return begun
