@@ -116,14 +116,16 @@ def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime
         return _skip(_why_not(decision, remarks), cursor)
     for sentence in unread:
         context.log.warning(sentence)
-    request = _request(project, decision, version, past[0] if past else None)
+    latest = trainings[0] if trainings else None
+    request = _request(project, decision, version, latest)
+    if latest is not None and _is_carried_on(latest, retrain, now):
+        request = request.with_replaced_attrs(tags={**request.tags, CARRIES_ON_TAG: latest.back_fill})
     return dg.SensorResult(run_requests=[request], cursor=cursor.to_json())
 
 
-def _request(project: Project, decision: Decision, version: str, last: Training | None) -> dg.RunRequest:
-    """One run for all groups that have a reason. What a failed back-fill has trained is not trained again."""
-    after = "first" if last is None else last.run_ids[0][:8]
-    carried = {} if last is None or last.outcome != "failed" or not last.back_fill else {CARRIES_ON_TAG: last.back_fill}
+def _request(project: Project, decision: Decision, version: str, latest: Training | None) -> dg.RunRequest:
+    """One run for all groups that have a reason."""
+    after = "first" if latest is None else latest.run_ids[0][:8]
     return dg.RunRequest(
         run_key=run_key(decision, version, after),
         run_config=run_config(project, BOTH, groups=decision.groups),
@@ -132,9 +134,16 @@ def _request(project: Project, decision: Decision, version: str, last: Training 
             GROUPS_TAG: groups_tag(decision.groups),
             REASON_TAG: reason_tag(decision),
             NUMBERS_TAG: numbers_tag(decision),
-            **carried,
         },
     )
+
+
+def _is_carried_on(latest: Training, retrain: Retrain, now: dt.datetime) -> bool:
+    """Whether the first attempt after a failed back-fill may take what that has trained: it is not yet out of date.
+
+    Once a model of it is in use, the training has succeeded for some groups, and is not carried on either.
+    """
+    return latest.outcome == "failed" and latest.back_fill != "" and now - latest.ended < 2 * _pause(retrain)
 
 
 def look(project: Project, retrain: Retrain, now: dt.datetime) -> tuple[list[Reason], list[str]]:
@@ -195,8 +204,12 @@ def _with_refused(project: Project, trained: Mapping[str, dt.datetime], unread: 
 
 
 def _waits(project: Project, retrain: Retrain, trained: Mapping[str, dt.datetime]) -> Waits:
-    pause = max(retrain.check_every, FIRST_PAUSE)
-    return Waits(retrain.cooldown, pause, project.spec.schedule_timezone, trained)
+    return Waits(retrain.cooldown, _pause(retrain), project.spec.schedule_timezone, trained)
+
+
+def _pause(retrain: Retrain) -> dt.timedelta:
+    """How long a group waits after its training failed for the first time."""
+    return max(retrain.check_every, FIRST_PAUSE)
 
 
 def _reread(project: Project) -> Project:

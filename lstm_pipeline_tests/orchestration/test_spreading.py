@@ -15,7 +15,7 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from lstm_pipeline.errors import TrainingError
 from lstm_pipeline.monitoring import Reason
-from lstm_pipeline.orchestration import ops
+from lstm_pipeline.orchestration import ops, sensors
 from lstm_pipeline.orchestration.dead_runs import owner_tags
 from lstm_pipeline.orchestration.keys import asset_key
 from lstm_pipeline.orchestration.spreading import hand_over, is_spread
@@ -293,13 +293,25 @@ def test_the_sensor_carries_a_failed_back_fill_on(
     project: Project, instance: dg.DagsterInstance, found: list[Reason], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found[:] = [ENERGY, WATER]
+    in_use: dict[str, str] = {}
+    monkeypatch.setattr(sensors, "_in_use", lambda project: in_use)
     monkeypatch.setattr("lstm_pipeline.registry.Candidates.refused", lambda *_: [])
     past_run(instance, STATUS.SUCCESS, "energy", "water", **{"lstm_pipeline/backfill": "abcdefgh"})
+    chunk = past_run(instance, STATUS.SUCCESS, **{"dagster/backfill": "abcdefgh"})
     add_back_fill(instance, "abcdefgh", "tiny-plant", BulkActionStatus.REQUESTED)
     assert skipped(project, instance) == "waiting: a training of this project is running (back-fill abcdefgh)"
     back_fill = instance.get_backfill("abcdefgh")
     assert back_fill is not None
-    instance.update_backfill(back_fill.with_status(BulkActionStatus.COMPLETED_FAILED))
-    asked = request(tick(project, instance))
-    assert asked.tags["lstm_pipeline/carries_on"] == "abcdefgh"
-    assert asked.run_config["groups"] == ["energy", "water"]
+    failed = back_fill.with_status(BulkActionStatus.COMPLETED_FAILED)
+
+    def asked(minutes_ago: float) -> dg.RunRequest:
+        ended = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=minutes_ago)
+        instance.update_backfill(failed.with_end_timestamp(ended.timestamp()))
+        return request(tick(project, instance))
+
+    assert asked(11).tags["lstm_pipeline/carries_on"] == "abcdefgh"
+    assert asked(11).run_config["groups"] == ["energy", "water"]
+    assert "lstm_pipeline/carries_on" not in asked(21).tags  # its candidates are out of date
+    in_use["water"] = chunk  # somebody has published what it trained
+    found[:] = [ENERGY]
+    assert "lstm_pipeline/carries_on" not in asked(11).tags
