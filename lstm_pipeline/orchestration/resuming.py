@@ -41,9 +41,15 @@ def chain_of(latest: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
 
 
 def candidates_of(context: Context) -> list[str]:
-    """The runs whose candidates a job takes: `carried_on`, then those of the failed back-fill that its tag names."""
-    back_fill = context.run.tags.get(CARRIES_ON_TAG)
-    return [*carried_on(context), *(back_fill_runs(context.instance, back_fill) if back_fill else ())]
+    """The runs whose candidates a job takes: `carried_on`, then those of the failed back-fill that its tag names.
+
+    A run that repeats all steps of another one has copied the tag, perhaps months later, and takes none of them.
+    """
+    runs, back_fill = carried_on(context), context.run.tags.get(CARRIES_ON_TAG)
+    first = context.instance.get_run_by_id(runs[-1]) if back_fill else None
+    if back_fill and first is not None and first.parent_run_id is None:
+        runs.extend(back_fill_runs(context.instance, back_fill))
+    return runs
 
 
 def back_fill_runs(instance: dg.DagsterInstance, back_fill: str) -> Sequence[str]:

@@ -1,8 +1,8 @@
 """Hands a job's training over to a back-fill, which spreads it over workers as *Launch backfill* in the UI does.
 
-Nobody but a run can do that: Dagster's scheduler starts runs only, and a tick that added a back-fill itself would also
-do so where the UI merely tests a schedule. So a schedule or a sensor asks for the job's run as ever, which is queued,
-and asked for once. That run reads and cleans the data, adds the back-fill, and ends.
+A schedule cannot ask for a back-fill: Dagster's scheduler starts runs only, and a tick that added one itself would do
+so as well when somebody tests the schedule in the UI. A sensor can, but not with a run key, which keeps it from asking
+twice. So both ask for a run of the job, as they always do. That run cleans the data, adds the back-fill, and ends.
 """
 
 from __future__ import annotations

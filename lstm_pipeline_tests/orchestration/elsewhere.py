@@ -44,6 +44,10 @@ class ElsewhereRunLauncher(SyncInMemoryRunLauncher):
     """Carries runs out at once in this process; only its name tells that it does not belong to one machine."""
 
 
+class DistantRunLauncher(dg.DefaultRunLauncher):
+    """Starts a process for every run, as Dagster's own does; only its name tells that it does not."""
+
+
 def prepare(projects: Path) -> None:
     """Columns for all groups, less the newest rows; what starts by itself."""
     table = pd.read_csv(projects / "plant.csv")
@@ -60,25 +64,28 @@ def prepare(projects: Path) -> None:
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "automation": automation}, sort_keys=False))
 
 
-@contextmanager
-def large_place(folder: Path, **training: Any) -> Iterator[Place]:
+def twelve_groups() -> dict[str, Any]:
+    """What the training step says."""
     small = {"units": 2, "num_layers": 1, "bidirectional": False, "attention_heads": 0}
-    options = {
+    return {
         "features_to_predict": list(FEATURES),
         "feature_groups": {group: [feature] for group, feature in zip(GROUPS, FEATURES, strict=True)},
         "models_config": dict.fromkeys(GROUPS, small),
         "epochs": 1,
         "groups_per_run": 4,
-        **training,
     }
+
+
+@contextmanager
+def large_place(folder: Path) -> Iterator[Place]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launching, "SETTINGS", SETTINGS)
-        with place(folder, prepare, **options) as here:
+        with place(folder, prepare, **twelve_groups()) as here:
             yield here
 
 
-def rows_come(here: Place) -> None:
-    projects = here.folder / "projects"
+def rows_come(projects: Path) -> None:
+    """The rows that were held back."""
     (projects / "later.csv.held").rename(projects / "plant.csv")
 
 

@@ -15,13 +15,25 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from lstm_pipeline.errors import TrainingError
 from lstm_pipeline.monitoring import Reason
-from lstm_pipeline.orchestration import ops, sensors
+from lstm_pipeline.orchestration import ops, schedules, sensors
 from lstm_pipeline.orchestration.dead_runs import owner_tags
 from lstm_pipeline.orchestration.keys import asset_key
+from lstm_pipeline.orchestration.resuming import candidates_of
+from lstm_pipeline.orchestration.schedules import build_schedules
 from lstm_pipeline.orchestration.spreading import hand_over, is_spread
 from lstm_pipeline.orchestration.trainings import SENSOR_TAG, automatic_trainings, running_training
 from lstm_pipeline.projects import Project
-from lstm_pipeline_tests.orchestration.automated import ENERGY, STATUS, WATER, past_run, request, skipped, tick
+from lstm_pipeline_tests.orchestration.automated import (
+    ENERGY,
+    STATUS,
+    WATER,
+    automated,
+    past_run,
+    request,
+    skipped,
+    tick,
+    training_job,
+)
 from lstm_pipeline_tests.orchestration.elsewhere import (
     CHUNKS,
     large_place,
@@ -37,6 +49,7 @@ from lstm_pipeline_tests.orchestration.elsewhere import (
 )
 from lstm_pipeline_tests.orchestration.launching import Place
 from lstm_pipeline_tests.orchestration.test_packing import many
+from lstm_pipeline_tests.orchestration.test_schedules import evaluated
 
 SUCCESS = dg.DagsterRunStatus.SUCCESS
 JOB = "tiny_plant_train_and_forecast"
@@ -89,7 +102,7 @@ def test_a_schedule_and_a_sensor_train_twelve_groups_in_three_runs_each(tmp_path
 
         assert look(here, 4) == []
         assert "no reason to retrain" in told(here)
-        rows_come(here)
+        rows_come(here.folder / "projects")
         (second,) = look(here, 6)
         assert second.tags["lstm_pipeline/trigger"] == "new_data"
         another = handed_over(here, second)
@@ -269,6 +282,42 @@ def test_a_training_ends_as_its_back_fill_does(
         assert training.run_ids == (chunk, run_id)
         assert training.ended == dt.datetime(2026, 5, 6, tzinfo=dt.UTC)
         assert running is None
+
+
+def test_a_repetition_of_all_steps_takes_no_old_candidates(instance: dg.DagsterInstance) -> None:
+    chunk = past_run(instance, STATUS.SUCCESS, **{"dagster/backfill": "abcdefgh"})
+    carries_on = {"lstm_pipeline/carries_on": "abcdefgh"}
+    first = past_run(instance, STATUS.FAILURE, **carries_on)
+
+    def taken(run_id: str) -> list[str]:
+        run = instance.get_run_by_id(run_id)
+        context: Any = SimpleNamespace(run=run, instance=instance)
+        return candidates_of(context)
+
+    def repeated(**tags: str) -> str:
+        run = instance.create_run_for_job(
+            training_job, parent_run_id=first, root_run_id=first, tags={**carries_on, **tags}
+        )
+        return run.run_id
+
+    assert taken(first) == [first, chunk]
+    resumed, again = repeated(**{"dagster/is_resume_retry": "true"}), repeated()
+    assert taken(resumed) == [resumed, first, chunk]
+    assert taken(again) == [again]
+    assert taken(chunk) == [chunk]
+
+
+def test_a_schedule_leaves_out_a_time_at_which_a_back_fill_trains(
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, predict = build_schedules(automated(tmp_path / "a", train="0 3 * * *", predict="0 6 * * *"))
+    at = dt.datetime(2026, 5, 6, 3, tzinfo=dt.UTC)
+    add_back_fill(instance, "abcdefgh", "tiny-plant", BulkActionStatus.REQUESTED)
+    assert isinstance(evaluated(train, at, instance), dg.RunRequest)  # two groups are queued as ever
+    monkeypatch.setattr(schedules, "is_spread", lambda project, count, instance: count == 2)
+    assert evaluated(train, at, instance) == dg.SkipReason("back-fill abcdefgh trains this project at this moment")
+    assert isinstance(evaluated(predict, at, instance), dg.RunRequest)
+    assert len(instance.get_backfills()) == 1
 
 
 def add_back_fill(instance: dg.DagsterInstance, name: str, project: str, status: BulkActionStatus) -> None:
