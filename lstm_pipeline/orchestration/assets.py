@@ -143,7 +143,14 @@ def _cleaned_data(project: Project) -> dg.AssetsDefinition:
 def _recent_data(project: Project) -> dg.AssetsDefinition:
     source = _source(project, project.spec.predictions, project.spec.prediction)
 
-    @_asset(project, RECENT, "The prediction input after its transformations.", deps=[source], kinds=_READ)
+    @_asset(
+        project,
+        RECENT,
+        "The prediction input after its transformations.",
+        # after a training it is read once the version is there, as the job does: rows have come meanwhile
+        deps=[source, asset_key(project.name, METADATA)],
+        kinds=_READ,
+    )
     def recent_data(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Frame]:
         with user_errors(context):
             return _result(stages.read_recent_data(project, as_of_date(context, project)))

@@ -21,6 +21,12 @@ BACKFILL_TAG = "dagster/backfill"
 """Dagster's tag of the runs of one back-fill: its id."""
 GROUPS_TAG = "lstm_pipeline/groups"
 """The groups that a run trains, where they are not all: see `groups_tag`."""
+HANDED_TAG = "lstm_pipeline/backfill"
+"""Run tag: the back-fill that trains what the run of a job was asked to; see `spreading`."""
+ASKED_BY_TAG = "lstm_pipeline/asked_by"
+"""Tag of such a back-fill, and of its runs: the run that asked for it, or the one which that run repeats."""
+CARRIES_ON_TAG = "lstm_pipeline/carries_on"
+"""Run tag: the failed back-fill whose candidates the run takes, so that it trains only what is missing."""
 LONGEST_TAG = 200
 """Characters of a tag that the UI still shows well."""
 

@@ -7,7 +7,7 @@ that a run which goes on after a failure finds it.
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from lstm_pipeline.forecasting import GroupsFailed
 from lstm_pipeline.orchestration import stages
 from lstm_pipeline.orchestration.assets import tagged_date
 from lstm_pipeline.orchestration.checks import evaluations
+from lstm_pipeline.orchestration.dead_runs import OWNER_TAG
 from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.frames import drawn
 from lstm_pipeline.orchestration.job_config import backtest_options
@@ -44,7 +45,8 @@ from lstm_pipeline.orchestration.keys import (
     training_only,
     write_mode,
 )
-from lstm_pipeline.orchestration.resuming import carried_on, report_models, teller_of, train_rest
+from lstm_pipeline.orchestration.resuming import candidates_of, carried_on, report_models, teller_of, train_rest
+from lstm_pipeline.orchestration.spreading import Request, hand_over, is_spread
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import StoredModel
 from lstm_pipeline.tables import Choice
@@ -130,15 +132,21 @@ def clean(step: Step) -> None:
     step.keep(CLEANED, stages.clean_data(step.project, step.as_of))
 
 
-def train(step: Step) -> None:
-    """Trains the groups that the config names.
+def train(step: Step) -> bool:
+    """Trains the groups that the config names, or hands them over to a back-fill, which does the other steps as well.
 
     A run that carries on after a failure trains only those that the earlier runs have not.
 
     If some groups fail, those that were trained are published all the same, with the models in use of the others. The
     step fails, so that a new run from this failure trains only the others, publishes again and forecasts.
     """
-    runs = carried_on(step.context)
+    runs = candidates_of(step.context)
+    rest = _handed_over(step, runs)
+    if rest:
+        tags = {AS_OF_TAG: step.read(CLEANED, lambda _: ())[1].isoformat()}
+        made = [asset for name in step.after for asset in MADE[name]]
+        hand_over(step.context, step.project, carried_on(step.context)[-1], Request(rest, made, tags))
+        return False
     try:
         models = train_rest(step.project, step.groups(), lambda: step.read_training()[0], runs, step.teller)
     except GroupsFailed as error:
@@ -147,6 +155,23 @@ def train(step: Step) -> None:
             raise
         raise _carried_on(step, error, error.finished) from None
     report_models(step.context, step.project, models)
+    return True
+
+
+def _handed_over(step: Step, runs: Sequence[str]) -> list[str]:
+    """The groups that a back-fill trains: all that none of the runs has trained, or none.
+
+    A command trains in its own process; and an asset forecasts as far as the spec says, not the run's config.
+    """
+    project, instance = step.project, step.context.instance
+    horizon = project.spec.prediction.forecast_horizon
+    if OWNER_TAG in step.context.run.tags or step.config.get("horizon", horizon) != horizon:
+        return []
+    if not is_spread(project, len(step.groups()), instance):
+        return []
+    done = project.registry.trained_by(step.groups(), runs)
+    rest = [group for group in step.groups() if group not in done]
+    return rest if is_spread(project, len(rest), instance) else []
 
 
 def _carried_on(step: Step, error: GroupsFailed, trained: Mapping[str, StoredModel]) -> PipelineError:
@@ -174,7 +199,7 @@ def publish(step: Step) -> None:
     """Publishes what the run has trained, with the models of the other groups."""
     table, as_of = step.read_training()
     runs = carried_on(step.context)
-    trained = step.project.registry.trained_by(step.groups(), runs)
+    trained = step.project.registry.trained_by(step.groups(), candidates_of(step.context))
     step.keep(METADATA, stages.publish_models(step.project, table, trained, as_of, runs, step.context.log))
 
 
@@ -203,7 +228,7 @@ def backtest(step: Step) -> None:
     step.keep(BACKTEST, stages.run_backtest(step.project, table, options, as_of, step.teller))
 
 
-BODIES: Mapping[str, Callable[[Step], None]] = {
+BODIES: Mapping[str, Callable[[Step], bool | None]] = {
     "clean": clean,
     "train": train,
     "publish": publish,
@@ -212,6 +237,15 @@ BODIES: Mapping[str, Callable[[Step], None]] = {
     "score": score,
     "backtest": backtest,
 }
+"""Step → what it does. One that returns False has the steps after it left out."""
+
+MADE: Mapping[str, tuple[str, ...]] = {
+    "publish": (METADATA,),
+    "read_recent": (RECENT,),
+    "forecast": (PREDICTIONS,),
+    "score": (ACCURACY,),
+}
+"""Step after a training → the asset that it makes."""
 
 STEPS: Mapping[str, tuple[str, ...]] = {
     TRAIN: ("clean", "train", "publish"),
@@ -236,18 +270,20 @@ def build_op(project: Project, kind: str, name: str, tags: Mapping[str, str]) ->
         name=op_name(project.name, kind, name),
         description=BODIES[name].__doc__,
         ins={"before": dg.In(dg.Nothing)} if position else {},
-        out=dg.Out(dg.Nothing),
+        out=dg.Out(dg.Nothing, is_required=name != "train"),
         config_schema=dict,
         required_resource_keys={"parquet_io_manager", "progress"},
         tags=tags,
         pool=TRAINING_POOL if name == "train" else None,
     )
-    def run_step(context: dg.OpExecutionContext) -> None:
+    def run_step(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
         step = Step(project, context, steps[position + 1 :])
         with user_errors(context):
             if not position:
                 _tag(step)
-            BODIES[name](step)
+            goes_on = BODIES[name](step) is not False
+        if goes_on:
+            yield dg.Output(None)
 
     return run_step
 

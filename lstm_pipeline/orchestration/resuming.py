@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from lstm_pipeline.forecasting import GroupsFailed
 from lstm_pipeline.orchestration import stages
-from lstm_pipeline.orchestration.keys import TRAINED, asset_key
+from lstm_pipeline.orchestration.keys import BACKFILL_TAG, CARRIES_ON_TAG, TRAINED, asset_key
 from lstm_pipeline.projects import Project
 from lstm_pipeline.registry import StoredModel
 from lstm_pipeline.wording import listed
@@ -38,6 +38,23 @@ def chain_of(latest: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
         found.append(run.parent_run_id)
         run = instance.get_run_by_id(run.parent_run_id)
     return found
+
+
+def candidates_of(context: Context) -> list[str]:
+    """The runs whose candidates a job takes: `carried_on`, then those of the failed back-fill that its tag names.
+
+    A run that repeats all steps of another one has copied the tag, perhaps months later, and takes none of them.
+    """
+    runs, back_fill = carried_on(context), context.run.tags.get(CARRIES_ON_TAG)
+    first = context.instance.get_run_by_id(runs[-1]) if back_fill else None
+    if back_fill and first is not None and first.parent_run_id is None:
+        runs.extend(back_fill_runs(context.instance, back_fill))
+    return runs
+
+
+def back_fill_runs(instance: dg.DagsterInstance, back_fill: str) -> Sequence[str]:
+    """The ids of a back-fill's runs, the newest first."""
+    return instance.get_run_ids(dg.RunsFilter(tags={BACKFILL_TAG: back_fill}))
 
 
 def teller_of(context: Context, training: str | None) -> stages.Teller:

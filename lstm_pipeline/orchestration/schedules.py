@@ -14,6 +14,7 @@ import dagster as dg
 
 from lstm_pipeline.orchestration.job_config import run_config
 from lstm_pipeline.orchestration.keys import AS_OF_TAG, BOTH, FORECAST, TRIGGER_TAG, job_name, slug
+from lstm_pipeline.orchestration.spreading import is_spread, training_back_fills
 from lstm_pipeline.projects import Project
 
 SCHEDULE = "schedule"
@@ -69,6 +70,10 @@ def _schedule(project: Project, key: str, crons: Sequence[str]) -> dg.ScheduleDe
             return dg.SkipReason(
                 f"run {waiting[:8]} of this job, for {as_of} as well, is still in the queue: it will do the same"
             )
+        if kind == BOTH and is_spread(project, len(project.groups), context.instance):
+            under_way = training_back_fills(context.instance, project)
+            if under_way:
+                return dg.SkipReason(f"back-fill {under_way[0].backfill_id} trains this project at this moment")
         tags = {TRIGGER_TAG: SCHEDULE, AS_OF_TAG: as_of.isoformat()}
         return dg.RunRequest(run_config=run_config(project, kind, as_of=as_of), tags=tags)
 

@@ -30,6 +30,7 @@ from lstm_pipeline.orchestration.failures import user_errors
 from lstm_pipeline.orchestration.job_config import run_config
 from lstm_pipeline.orchestration.keys import (
     BOTH,
+    CARRIES_ON_TAG,
     GROUPS_TAG,
     NUMBERS_TAG,
     REASON_TAG,
@@ -79,9 +80,9 @@ def build_retraining_sensor(project: Project) -> dg.SensorDefinition | None:
 
 def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime) -> dg.SensorResult:
     memory = Memory.parse(context.cursor)
-    run = running_training(context.instance, loaded, now)
-    if run is not None:
-        return _skip(f"waiting: a training of this project is running (run {run[:8]})", memory)
+    running = running_training(context.instance, loaded, now)
+    if running is not None:
+        return _skip(f"waiting: a training of this project is running ({running})", memory)
     try:
         project = _reread(loaded)
     except PipelineError as error:
@@ -115,12 +116,16 @@ def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime
         return _skip(_why_not(decision, remarks), cursor)
     for sentence in unread:
         context.log.warning(sentence)
-    after = trainings[0].run_ids[0][:8] if trainings else "first"
-    return dg.SensorResult(run_requests=[_request(project, decision, version, after)], cursor=cursor.to_json())
+    latest = trainings[0] if trainings else None
+    request = _request(project, decision, version, latest)
+    if latest is not None and _is_carried_on(latest, retrain, now):
+        request = request.with_replaced_attrs(tags={**request.tags, CARRIES_ON_TAG: latest.back_fill})
+    return dg.SensorResult(run_requests=[request], cursor=cursor.to_json())
 
 
-def _request(project: Project, decision: Decision, version: str, after: str) -> dg.RunRequest:
+def _request(project: Project, decision: Decision, version: str, latest: Training | None) -> dg.RunRequest:
     """One run for all groups that have a reason."""
+    after = "first" if latest is None else latest.run_ids[0][:8]
     return dg.RunRequest(
         run_key=run_key(decision, version, after),
         run_config=run_config(project, BOTH, groups=decision.groups),
@@ -131,6 +136,14 @@ def _request(project: Project, decision: Decision, version: str, after: str) -> 
             NUMBERS_TAG: numbers_tag(decision),
         },
     )
+
+
+def _is_carried_on(latest: Training, retrain: Retrain, now: dt.datetime) -> bool:
+    """Whether the first attempt after a failed back-fill may take what that has trained: it is not yet out of date.
+
+    Once a model of it is in use, the training has succeeded for some groups, and is not carried on either.
+    """
+    return latest.outcome == "failed" and latest.back_fill != "" and now - latest.ended < 2 * _pause(retrain)
 
 
 def look(project: Project, retrain: Retrain, now: dt.datetime) -> tuple[list[Reason], list[str]]:
@@ -191,8 +204,12 @@ def _with_refused(project: Project, trained: Mapping[str, dt.datetime], unread: 
 
 
 def _waits(project: Project, retrain: Retrain, trained: Mapping[str, dt.datetime]) -> Waits:
-    pause = max(retrain.check_every, FIRST_PAUSE)
-    return Waits(retrain.cooldown, pause, project.spec.schedule_timezone, trained)
+    return Waits(retrain.cooldown, _pause(retrain), project.spec.schedule_timezone, trained)
+
+
+def _pause(retrain: Retrain) -> dt.timedelta:
+    """How long a group waits after its training failed for the first time."""
+    return max(retrain.check_every, FIRST_PAUSE)
 
 
 def _reread(project: Project) -> Project:

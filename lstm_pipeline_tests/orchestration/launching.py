@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,8 +126,12 @@ class Place:
 
 
 @contextmanager
-def place(folder: Path, **training: Any) -> Iterator[Place]:
-    """A place of its own, whose data ends today."""
+def place(folder: Path, prepare: Callable[[Path], None] = lambda projects: None, **training: Any) -> Iterator[Place]:
+    """A place of its own, whose data ends today.
+
+    Args:
+        prepare: changes what is in the folder of projects before anything reads it.
+    """
     projects, home = folder / "projects", folder / "home"
     groups = {"energy": ["power"], "middle": ["flow"], "water": ["passes"]}
     small = {"units": 3, "num_layers": 1, "bidirectional": False, "attention_heads": 0}
@@ -137,6 +141,7 @@ def place(folder: Path, **training: Any) -> Iterator[Place]:
     frame = pd.read_csv(csv)
     frame["date"] = pd.date_range(end=pd.Timestamp.now("UTC").date(), periods=len(frame), freq="D")
     frame.to_csv(csv, index=False)
+    prepare(projects)
     home.mkdir()
     (home / "dagster.yaml").write_text(SETTINGS)
     with pytest.MonkeyPatch.context() as patch:
