@@ -29,6 +29,7 @@ def test_the_examples_in_the_docstrings_run(tmp_path: Path, monkeypatch: pytest.
     assert (failed, tried > 9) == (0, True)
 
 
+@pytest.mark.slow
 def test_a_notebook_does_the_whole_job(tmp_path: Path) -> None:
     mill = mill_project(tmp_path)
     project = lstm_pipeline.load_project(mill.loaded.folder / "mill.yaml", mill.storage)

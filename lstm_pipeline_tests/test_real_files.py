@@ -64,6 +64,7 @@ def test_a_frame_with_another_column_of_mixed_types(weekly: Project) -> None:
     np.testing.assert_array_equal(ensemble.predict(frame, 2)["a"], weekly.forecast()["a"][:2])
 
 
+@pytest.mark.slow
 def test_rows_at_the_end_that_hold_a_date_only(tmp_path: Path) -> None:
     project = case("12_empty_rows_at_the_end", tmp_path)
     project.train()
@@ -116,6 +117,7 @@ def sessions(folder: Path, frequency: str) -> Project:
     return load_project(folder / "exchange.yaml", str(folder / "storage"))
 
 
+@pytest.mark.slow
 def test_the_sessions_of_an_exchange_follow_each_other_without_gaps(tmp_path: Path) -> None:
     project = sessions(tmp_path, "rows")
     assert data_problems(project) == []

@@ -140,6 +140,7 @@ def test_all_that_a_version_has_not_seen_is_held_out(mill: Project) -> None:
     np.testing.assert_allclose(shrunk.contest.forecasts["ensemble"], whole.method("network"), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_rows_from_an_origin_on_leave_its_forecasts_bit_identical(tmp_path: Path) -> None:
     """With retraining and a new blend at each origin; this holds for the naive and linear methods as well."""
     project = mill_project(tmp_path, blend_baseline=True)
@@ -158,6 +159,7 @@ def test_the_rows_from_an_origin_on_leave_its_forecasts_bit_identical(tmp_path: 
     assert not (tmp_path / "storage").exists()  # no candidate, no version
 
 
+@pytest.mark.slow
 def test_a_retraining_serves_the_origins_up_to_the_next_and_depends_on_its_rows_alone(
     mill: Project, tmp_path: Path
 ) -> None:
@@ -326,6 +328,7 @@ def test_the_command_line(own_mill: Project) -> None:
     assert fast.select(["method", "lead", "rmse"]).equals(expected.select(["method", "lead", "rmse"]))
 
 
+@pytest.mark.slow
 def test_the_command_line_retrains_and_stores_no_model(tmp_path: Path) -> None:
     result = run_cli(mill_project(tmp_path), "--stride", "20", "--retrain-every", "1")
     assert result.returncode == 0, result.stderr

@@ -125,6 +125,7 @@ def test_a_blend_is_scored_within_the_bounds_in_comparisons_and_back_tests() -> 
     assert errors[2] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_bounds_are_stated_found_recorded_and_told(tmp_path: Path) -> None:
     """`parts` counts and reaches zero in the training rows; the bounds of `load` are stated."""
     parts = mill_table()["parts"].to_numpy().copy()

@@ -98,6 +98,7 @@ def test_a_forecast_without_a_plan_for_each_step_is_refused(plan: list[float | N
         ensemble.predict(with_plan(plan), 5)
 
 
+@pytest.mark.slow
 def test_a_trained_project_forecasts_with_a_plan(tmp_path: Path) -> None:
     project = mill_project(tmp_path, preset=None, **COVARIATES)
     train_mill(project, "run1")

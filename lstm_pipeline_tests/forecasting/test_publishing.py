@@ -150,6 +150,7 @@ def test_the_metadata_table_has_the_seven_columns_and_a_row_for_each_model_and_t
 # a version elsewhere
 
 
+@pytest.mark.slow
 def test_a_fresh_process_forecasts_the_same_numbers(mill: Project, tmp_path: Path) -> None:
     """Through the public API and the stored files alone, without Dagster; with and without layers of this package."""
     pq.write_table(mill_table(), tmp_path / "frame.parquet")

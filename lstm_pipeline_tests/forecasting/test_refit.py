@@ -15,6 +15,7 @@ from lstm_pipeline_tests.mill import LENGTH, ROWS, TINY, mill_project, mill_tabl
 REFIT = {"models_config": {"power": {**TINY, "refit": True}, "warmth": TINY}}
 
 
+@pytest.mark.slow
 def test_the_scored_network_is_kept_and_the_refitted_one_forecasts(tmp_path: Path) -> None:
     plain, refitted = mill_project(tmp_path / "plain"), mill_project(tmp_path / "refitted", **REFIT)
     for project in (plain, refitted):
@@ -37,6 +38,7 @@ def test_the_scored_network_is_kept_and_the_refitted_one_forecasts(tmp_path: Pat
     assert (Path(refitted.storage) / "models" / "mill" / "models" / "power" / "v1" / MODEL).is_file()
 
 
+@pytest.mark.slow
 def test_it_repeats_the_epochs_up_to_the_best_one_on_every_window(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

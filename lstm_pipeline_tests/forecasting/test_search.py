@@ -122,6 +122,7 @@ def test_nothing_of_the_test_part_is_used(tmp_path: Path) -> None:
     assert not np.array_equal(changed.weights, one.weights)
 
 
+@pytest.mark.slow
 def test_several_at_once_give_the_same_bits_and_tell_of_all_epochs(tmp_path: Path) -> None:
     reports: list[EpochReport] = []
     stated = {"loss": "mse", "learning_rate": 0.01, "learning_rate_schedule": "constant"}

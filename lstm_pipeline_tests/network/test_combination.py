@@ -53,6 +53,7 @@ print(len(load_network(Path(sys.argv[1])).inputs))
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_loads_a_combination(tmp_path: Path) -> None:
     """It has imported nothing but what loads networks."""
     both = combine([network(SHORT, 1), network(LONG, 2)], np.full((2, 2), 0.5), shape(LONG), name="group")

@@ -99,6 +99,7 @@ def forecast(path: Path) -> None:
     predict_steps(model, np.zeros((30, WIDTH), np.float32), np.arange(10), LENGTH)
 
 
+@pytest.mark.slow
 def test_no_graph_outlives_the_network_that_was_loaded(tmp_path: Path) -> None:
     path = tmp_path / "network.keras"
     save_network(network(), path)

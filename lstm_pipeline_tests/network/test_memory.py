@@ -37,6 +37,7 @@ print(json.dumps([megabytes("VmHWM") - before, values.nbytes / 1e6]))
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="the peak is read from /proc")
+@pytest.mark.slow
 def test_training_copies_no_windows():
     assert COPIED > 3e9
     growth, array = json.loads(run_python(TRAINING).splitlines()[-1])

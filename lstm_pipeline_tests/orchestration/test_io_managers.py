@@ -122,6 +122,7 @@ def append_frames(root: str, writer: int, count: int) -> None:
     os._exit(0)  # on a busy machine, libraries' threads can abort a process that ends in the usual way
 
 
+@pytest.mark.slow
 def test_rows_appended_by_four_processes_are_all_there(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=append_frames, args=(str(tmp_path), writer, 10)) for writer in range(4)]

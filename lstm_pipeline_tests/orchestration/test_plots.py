@@ -49,6 +49,7 @@ def test_each_plot_is_on_its_assets_page(tmp_path: Path) -> None:
     assert warnings() == []
 
 
+@pytest.mark.slow
 def test_a_plot_that_cannot_be_drawn_fails_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tiny_project(tmp_path)
     data = tmp_path / "storage" / "models" / "tiny-plant" / "data"

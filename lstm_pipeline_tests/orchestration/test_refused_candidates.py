@@ -17,6 +17,7 @@ from lstm_pipeline_tests.stubs import runs
 AS_OF = dt.date(2024, 6, 1)
 
 
+@pytest.mark.slow
 def test_a_run_whose_models_are_not_better_succeeds_and_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     home.mkdir()

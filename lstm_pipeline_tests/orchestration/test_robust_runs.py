@@ -187,6 +187,7 @@ def test_waits_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
         assert middle / 2 <= wait <= middle * 1.5
 
 
+@pytest.mark.slow
 def test_training_that_lost_its_store_goes_on_with_the_groups_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainings: dict[str, Any]
 ) -> None:

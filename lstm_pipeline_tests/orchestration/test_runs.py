@@ -95,6 +95,7 @@ def test_everything_then_one_group(project: Project) -> None:
     assert "models/tiny-plant/models/energy/v2/model.keras" not in after
 
 
+@pytest.mark.slow
 def test_groups_that_do_not_follow_each_other(tmp_path: Path, dagster_home: Path) -> None:
     groups = {"energy": ["power"], "middle": ["flow"], "water": ["passes"]}
     project = tiny_project(tmp_path, feature_groups=groups, models_config={}, epochs=1)
@@ -117,6 +118,7 @@ def test_a_failing_group_keeps_the_others_and_publishes_nothing(tmp_path: Path, 
     assert list(events("trained_model", "energy")) == []
 
 
+@pytest.mark.slow
 def test_predictions_stay_when_the_input_is_wrong(project: Project, tmp_path: Path) -> None:
     run_project(project, as_of=AS_OF)
     before = stored(project)

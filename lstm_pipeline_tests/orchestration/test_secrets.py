@@ -56,6 +56,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_succeeds(tmp_path: Path, folder: Path) -> None:
     path = spec_with(tmp_path, "data/${SECRET_PART}/${UNSET_PART:-" + DEFAULT + "}.csv")
     data = path.parent / "data" / IN_PATH / f"{DEFAULT}.csv"

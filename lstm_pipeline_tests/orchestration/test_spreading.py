@@ -124,6 +124,7 @@ def test_a_schedule_and_a_sensor_train_twelve_groups_in_three_runs_each(tmp_path
         assert len(here.instance.get_runs()) == 2 * (1 + 3 + 1)
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_retried_and_the_version_is_published_when_it_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ def runs(client: mlflow.MlflowClient, kind: str) -> list[Any]:
     return list(client.search_runs([experiment.experiment_id], f"tags.`lstm_pipeline.kind` = '{kind}'"))
 
 
+@pytest.mark.slow
 def test_a_job_is_a_training_and_registers_its_version(
     tmp_path: Path, dagster_home: Path, client: mlflow.MlflowClient
 ) -> None:

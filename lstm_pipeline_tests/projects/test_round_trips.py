@@ -199,6 +199,7 @@ LONG = settings(QUICK, max_examples=4_000)
 
 @QUICK
 @given(frames(), DIALECTS, st.one_of(st.just(set()), FORGOTTEN))
+@pytest.mark.slow
 def test_csv(tmp_path: Path, columns: Columns, dialect: dict[str, Any], forgotten: set[str]) -> None:
     round_trip_csv(tmp_path, columns, dialect, forgotten)
 

@@ -14,6 +14,7 @@ from lstm_pipeline_tests.storage.servers import Place
 
 
 @pytest.mark.parametrize("where", ["on_rclone", "on_moto"])
+@pytest.mark.slow
 def test_the_result_is_that_of_the_local_disk(request: pytest.FixtureRequest, where: str, tmp_path: Path) -> None:
     place: Place = request.getfixturevalue(where)
     local = plant(tmp_path, promote=None)

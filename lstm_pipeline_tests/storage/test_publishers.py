@@ -49,6 +49,7 @@ def at_once(count: int, action: Callable[[int], Any]) -> list[Any]:
     return results
 
 
+@pytest.mark.slow
 def test_ten_publishers_at_once_get_ten_versions(anywhere: Place) -> None:
     train(make_registry(anywhere.uri), "run1")
     before = set(anywhere.files())

@@ -60,6 +60,7 @@ def act(uri: str, log: str, seed: int, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(("seed", "seconds"), [(1, 12), slow(2, 60)])
+@pytest.mark.slow
 def test_whatever_happens_at_once_nothing_is_lost(
     place: Place, tmp_path: Path, seed: int, seconds: int, note: Note
 ) -> None:

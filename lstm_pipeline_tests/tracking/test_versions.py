@@ -30,6 +30,7 @@ def versions(told: Told) -> dict[str, Any]:
     return {each.tags["lstm_pipeline.version"]: each for each in told.client.search_model_versions("name = 'mill'")}
 
 
+@pytest.mark.slow
 def test_the_alias_follows_publishing_and_rolling_back(project: Project, told: Told) -> None:
     train_mill(project, "run2", ["warmth"])
     publish_mill(project)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ SPACE = {"learning_rate": Range(min=0.001, max=0.1, log=True), "units": [2, 3, 4
 """The mill's own options are in it: learning_rate 0.01, units 3, loss mse."""
 
 Formula = Callable[[Mapping[str, Any]], float]
-Losses = Callable[[Mapping[str, Any]], list[float]]
+Losses = Callable[[Mapping[str, Any]], Iterable[float]]
 
 
 def mill_case(space: Any = SPACE, group: str = "power", dataset: Dataset | None = None, **changes: Any) -> Case:

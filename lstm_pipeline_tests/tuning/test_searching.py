@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -217,12 +218,18 @@ def test_time_that_is_up_ends_the_search_after_the_first_result(
 def test_an_interrupt_keeps_what_was_found_and_the_cut_trial_comes_first_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def losses(changes: Any) -> list[float]:
+    def losses(changes: Any) -> Iterable[float]:
         if changes and not interrupted:
             interrupted.append(changes)
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.3)  # the main thread takes it; the next pause ends the trial
+            return endless()  # until the main thread has taken it, however busy the machine is: a pause ends the trial
         return [2.0, 1.0]
+
+    def endless() -> Iterator[float]:
+        ends = time.monotonic() + 60
+        while time.monotonic() < ends:
+            yield 2.0
+            time.sleep(0.01)
 
     interrupted: list[Any] = []
     made = without_training(monkeypatch, losses=losses)
