@@ -33,7 +33,9 @@ def test_as_much_as_allowed_is_read_and_not_a_byte_more() -> None:
         bounded(io.BytesIO(b"12345"), 4, REFUSAL).read()
 
 
-@pytest.mark.parametrize("how", [lambda stream: stream.read(), lambda stream: stream.readline(), list], ids=str)
+@pytest.mark.parametrize(
+    "how", [lambda stream: stream.read(), lambda stream: stream.readline(), list], ids=["all", "lines", "list"]
+)
 def test_no_way_of_reading_gets_beyond_the_limit(how: Any) -> None:
     source = Counting(bytes(10**6))
     with pytest.raises(DataError):
