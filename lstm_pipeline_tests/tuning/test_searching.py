@@ -233,7 +233,11 @@ def test_an_interrupt_keeps_what_was_found_and_the_cut_trial_comes_first_again(
 
     interrupted: list[Any] = []
     made = without_training(monkeypatch, losses=losses)
-    found = searched(tmp_path, 4)
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process ignores it from birth
+    try:
+        found = searched(tmp_path, 4)
+    finally:
+        signal.signal(signal.SIGINT, earlier)
     assert found.interrupted
     assert [each.changes for each in found.tried] == [{}]
     cut = made[-1]
