@@ -15,6 +15,7 @@ import dagster as dg
 import dagster._daemon  # before its scheduler, which it imports in a circle
 import pandas as pd
 import pytest
+from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._scheduler.scheduler import launch_scheduled_runs
 from dagster_graphql.test.utils import define_out_of_process_workspace, execute_dagster_graphql
@@ -144,6 +145,9 @@ def place(folder: Path, prepare: Callable[[Path], None] = lambda projects: None,
     prepare(projects)
     home.mkdir()
     (home / "dagster.yaml").write_text(SETTINGS)
+    # Dagster keeps the job that this process ran last: the place before had one of the same name, and its own folder
+    ReconstructableJob.get_repository_definition.cache_clear()
+    ReconstructableJob.get_definition.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(home))
         patch.setenv("LSTM_PIPELINE_PROJECTS", str(projects))
