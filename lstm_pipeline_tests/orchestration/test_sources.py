@@ -181,7 +181,10 @@ def test_every_input_is_a_source_and_equal_file_names_are_told_apart(tmp_path: P
     }
     assert parents == {
         "cleaned_data": {dg.AssetKey(["sources", "tiny-plant", "plant-a.csv"])},
-        "recent_data": {dg.AssetKey(["sources", "tiny-plant", "plant-a.csv_2"])},
+        "recent_data": {
+            dg.AssetKey(["sources", "tiny-plant", "plant-a.csv_2"]),
+            dg.AssetKey(["tiny-plant", "model_metadata"]),
+        },
     }
 
 

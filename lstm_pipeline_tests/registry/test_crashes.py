@@ -5,6 +5,7 @@ import multiprocessing
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -197,8 +198,9 @@ def test_ten_publishers_at_once_get_ten_versions(tmp_path: Path) -> None:
 
 def test_publishers_in_processes_of_their_own_get_versions_of_their_own(tmp_path: Path) -> None:
     train(make_registry(tmp_path), "run1")
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        parts = pool.starmap(publish_in_process, [(str(tmp_path), 8)] * 3, chunksize=1)
+    # no multiprocessing.Pool: it ends its processes by a signal, and waits for ever for a lock that one of them had
+    with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
+        parts = list(pool.map(publish_in_process, [str(tmp_path)] * 3, [8] * 3))
     versions = [version for part in parts for version in part]
     registry = make_registry(tmp_path)
     assert len(set(versions)) == len(versions) == 24
