@@ -44,6 +44,10 @@ class NoProgress(ConnectionError):
     """A store did not answer, or sent next to nothing, for as long as it is waited for."""
 
 
+class Unreachable(ConnectionError):
+    """Every attempt at a store failed; no kind that s3fs would try again by itself, for as long once more."""
+
+
 class NotS3(OSError):
     """Something answered that is not S3."""
 
@@ -91,7 +95,7 @@ class PatientS3(S3FileSystem):  # type: ignore[misc]
                     first = deadline
                     continue
                 if last is not None:
-                    raise last from None  # it did answer before: what it said tells more
+                    raise _final(last) from last.__cause__  # it did answer before: what it said tells more
                 raise NoProgress(f"no answer for {allowed:.0f} s") from None
             except Exception as error:
                 if _redirects_in_circles(error):
@@ -102,7 +106,7 @@ class PatientS3(S3FileSystem):  # type: ignore[misc]
                 wait = min(2 * wait, 5.0)
                 pause = wait * random.uniform(0.5, 1.0)
                 if clock() + pause >= deadline:
-                    raise
+                    raise _final(error) from error.__cause__
                 await asyncio.sleep(pause)
         _require_s3(method, answer)
         if "Body" in answer:
@@ -200,6 +204,13 @@ def _is_transient(error: BaseException) -> bool:
         code = str(cause.response.get("Error", {}).get("Code", ""))
         return status in TRANSIENT_STATUS or code in _TRANSIENT_CODES
     return isinstance(cause, aws.HTTPClientError | aws.ConnectionError | ConnectionError | ConnectionFault)
+
+
+def _final(error: Exception) -> Exception:
+    """What is told once `patience()` is over."""
+    from s3fs.core import S3_RETRYABLE_ERRORS
+
+    return Unreachable(str(error)) if isinstance(error, S3_RETRYABLE_ERRORS) else error
 
 
 def _is_conditional(positional: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -261,10 +262,14 @@ class Store:
             fault.transient = not self.local and is_transient(error)
             raise fault from error
 
-    def upload(self, source: Path, path: UPath) -> None:
-        """Copies a local file into the store, streamed."""
-        with source.open("rb") as reader, self.writing(path) as writer:
-            shutil.copyfileobj(reader, writer, _BLOCK)
+    def upload(self, source: Path, path: UPath) -> tuple[int, str]:
+        """Copies a local file into the store, streamed.
+
+        Returns:
+            size in bytes and SHA-256 of what was copied.
+        """
+        with source.open("rb") as reader:
+            return self._write_pieces(iter(partial(reader.read, _BLOCK), b""), path)
 
     def copy(self, source: UPath, target: UPath) -> tuple[int, str]:
         """Copies a file within the root, streamed.
@@ -272,9 +277,12 @@ class Store:
         Returns:
             size in bytes and SHA-256 of what was copied.
         """
+        return self._write_pieces(self._pieces(source), target)
+
+    def _write_pieces(self, pieces: Iterator[bytes], path: UPath) -> tuple[int, str]:
         sha, size = hashlib.sha256(), 0
-        with self.writing(target) as writer:
-            for piece in self._pieces(source):
+        with self.writing(path) as writer:
+            for piece in pieces:
                 sha.update(piece)
                 size += writer.write(piece)
         return size, sha.hexdigest()

@@ -154,13 +154,14 @@ def test_a_server_that_comes_back_soon_is_waited_for(
 @pytest.mark.parametrize("what", SOME)
 @pytest.mark.slow
 def test_a_server_that_stays_away_is_told_and_nothing_is_lost(
-    own_rclone: S3Server, monkeypatch: pytest.MonkeyPatch, quick: None, what: str, note: Note
+    own_rclone: S3Server, monkeypatch: pytest.MonkeyPatch, what: str, note: Note
 ) -> None:
     uri = f"s3://{new_bucket()}/prefix"
     first_version(uri)
     train(make_registry(uri), "run2")
     path, action = AT[what]
     with monkeypatch.context() as patch:
+        patch.setenv(TIMEOUT_VARIABLE, "5")  # the server is busy with other tests at times, but does answer
         stop_at(own_rclone, patch, path, for_seconds=None)
         with pytest.raises(Exception, match="could not be reached after several attempts"):
             action(uri)
