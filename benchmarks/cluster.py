@@ -13,9 +13,9 @@ means: two busy cores of one machine slow each other down, and that is no fault 
 epochs alone (without building and compiling a network, scoring, storing and drawing it), and those that the groups
 would take one after the other in a plain process on one core of an idle machine.
 
-Each number of groups is trained with packing, and up to `--unpacked` groups also with one run a group. Parts: what the
-runs' events say, as sums over runs. A simulation of more workers from these times follows: runs are handed to the next
-free worker, as the daemon does.
+Each number of groups is trained with packing, and up to `--unpacked` groups also with one run a group. Parts: where the
+workers' time went, as the runs' events say; together they are all of it (workers × wall time). A simulation of more
+workers from these times follows: runs are handed to the next free worker, as the daemon does.
 """
 
 from __future__ import annotations
@@ -47,13 +47,22 @@ MOST_SECONDS = 4 * 3600
 
 @dataclass(frozen=True)
 class Part:
-    """Seconds between events of runs, as sums over the runs of a back-fill."""
+    """Where the seconds of all workers went: together they are the wall time of the back-fill times the workers.
 
-    queued: float
+    Attributes:
+        noticed: until the daemon saw the request and made the first run; it looks every 30 seconds.
+        idle: without a run: the queue had not given them the next one yet, or there was none left.
+        started, loaded, trained, ended: sums over runs, from the launch to the run's last event.
+        marked: until the daemon saw that the last run had ended.
+    """
+
+    noticed: float
+    idle: float
     started: float
     loaded: float
     trained: float
     ended: float
+    marked: float
 
 
 @dataclass(frozen=True)
@@ -148,17 +157,17 @@ def back_filled(groups: int, seconds: float, *, packed: bool) -> Result:
                 with one_core(number - 1):
                     cluster.start_worker(number)
             _clean(cluster, spec.stem)
-            began = time.monotonic()
+            began = time.time()  # as events have it
             name = cluster.back_fill(spec.stem, group_names(groups))
             while (status := cluster.back_fill_status(name)) not in ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED"):
-                if time.monotonic() - began > MOST_SECONDS:
+                if time.time() - began > MOST_SECONDS:
                     raise RuntimeError("the back-fill takes too long")
                 time.sleep(0.5)
-            wall = time.monotonic() - began
+            ended = time.time()
             if status != "COMPLETED_SUCCESS":
                 raise RuntimeError(f"the back-fill ended as {status}")
-            runs, parts = _parts(cluster, name)
-            return Result(groups, packed, runs, single, _epochs(cluster), wall, parts)
+            runs, parts = _parts(cluster, name, began, ended)
+            return Result(groups, packed, runs, single, _epochs(cluster), ended - began, parts)
         finally:
             cluster.stop()
             cluster.remove()
@@ -183,8 +192,8 @@ _EVENTS = """query($filter: RunsFilter!, $cursor: String) { runsOrError(filter: 
     __typename ... on MessageEvent { timestamp message } } } } } } }"""
 
 
-def _parts(cluster: LocalCluster, back_fill: str) -> tuple[int, Part]:
-    """Number of runs, and what their events say they waited for."""
+def _parts(cluster: LocalCluster, back_fill: str, began: float, ended: float) -> tuple[int, Part]:
+    """Number of runs, and where the workers' time went between two moments."""
     found: list[dict[str, Any]] = []
     cursor = None
     while True:
@@ -194,13 +203,12 @@ def _parts(cluster: LocalCluster, back_fill: str) -> tuple[int, Part]:
         if len(page) < 100:
             break
         cursor = page[-1]["runId"]
-    sums = [0.0] * 5
+    sums, made, over = [0.0] * 4, ended, began
     for run in found:
         times = {}
         for event in run["eventConnection"]["events"]:
             times.setdefault(event["__typename"], int(event["timestamp"]) / 1000)
         moments = [
-            run["creationTime"],
             times["RunStartingEvent"],
             times["RunStartEvent"],
             times["LoadedInputEvent"],
@@ -208,7 +216,9 @@ def _parts(cluster: LocalCluster, back_fill: str) -> tuple[int, Part]:
             times["RunSuccessEvent"],
         ]
         sums = [total + later - earlier for total, earlier, later in zip(sums, moments, moments[1:], strict=False)]
-    return len(found), Part(*sums)
+        made, over = min(made, run["creationTime"]), max(over, moments[-1])
+    idle = WORKERS * (over - made) - sum(sums)
+    return len(found), Part(WORKERS * (made - began), idle, *sums, WORKERS * (ended - over))
 
 
 # --- more workers ----------------------------------------------------------------------------------------------------
@@ -224,7 +234,7 @@ def _table(results: Sequence[Result]) -> None:
     print(
         f"{'groups':>7} {'packed':>7} {'runs':>6} {'wall s':>9} {'efficiency':>11} {'epochs':>7} {'alone':>7}", end=""
     )
-    print(f" {'queued':>9} {'started':>9} {'loaded':>9} {'trained':>9} {'ended':>9}")
+    print("", *(f"{name:>9}" for name in asdict(results[0].parts)))
     for each in results:
         print(
             f"{each.groups:>7,} {'yes' if each.packed else 'no':>7} {each.runs:>6,} {each.wall:>9.1f} "

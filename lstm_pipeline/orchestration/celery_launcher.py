@@ -33,8 +33,10 @@ RECONNECTING = 60.0
 """Seconds that workers may take to come back after the broker was away. Their silence counts only from then on."""
 ANSWER_SECONDS = 2.0
 """How long an answer of a worker is waited for."""
-COUNT_SECONDS = 4.0
-"""How long a count of the workers is used."""
+COUNT_SECONDS = 2.0
+"""Age of a count of the workers at which they are counted again, while the queue goes on with it."""
+OLD_SECONDS = 10.0
+"""Age of a count at which the queue waits for the next one."""
 REMEMBERED = 30.0
 """Seconds for which a worker that does not answer is still counted."""
 
@@ -205,7 +207,7 @@ class CeleryRunCoordinator(TaggingRunCoordinator):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._seen: dict[str, tuple[int, float]] = {}
-        self._counted = -COUNT_SECONDS
+        self._counted = -OLD_SECONDS
         self._counting = threading.Lock()
         self._looking: threading.Thread | None = None
 
@@ -219,20 +221,25 @@ class CeleryRunCoordinator(TaggingRunCoordinator):
         return config._replace(max_concurrent_runs=most)
 
     def _slots(self) -> int:
-        """How many runs the workers can carry out side by side; 0 while the broker cannot be reached."""
+        """How many runs the workers can carry out side by side; 0 while the broker cannot be reached.
+
+        An answer of the workers takes seconds, in which a worker that has just become free would get no run.
+        """
         with self._counting:
-            if time.monotonic() - self._counted > COUNT_SECONDS:
+            age = time.monotonic() - self._counted
+            if age > OLD_SECONDS:
                 self._count()
-                self._look_after_starts()
-                self._counted = time.monotonic()
+            if age > COUNT_SECONDS and not (self._looking and self._looking.is_alive()):
+                self._looking = threading.Thread(target=self._look, name="celery-workers", daemon=True)
+                self._looking.start()
             return sum(slots for slots, _ in self._seen.values())
 
-    def _look_after_starts(self) -> None:
-        """Begins to look for runs that will never begin: each silent worker is waited for, and the queue goes on."""
+    def _look(self) -> None:
+        """Counts the workers, and fails the runs that will never begin."""
+        self._count()
         launcher = self._instance.run_launcher
-        if isinstance(launcher, WatchfulCeleryRunLauncher) and not (self._looking and self._looking.is_alive()):
-            self._looking = threading.Thread(target=launcher.fail_dead_starts, name="dead-starts", daemon=True)
-            self._looking.start()
+        if isinstance(launcher, WatchfulCeleryRunLauncher):
+            launcher.fail_dead_starts()
 
     def _count(self) -> None:
         celery = getattr(self._instance.run_launcher, "celery", None)
@@ -245,8 +252,8 @@ class CeleryRunCoordinator(TaggingRunCoordinator):
             answers = celery.control.inspect(timeout=ANSWER_SECONDS).stats() or {}
         except Exception as error:
             logger.warning("no run is started: the broker cannot be reached: %s: %s", type(error).__name__, error)
-            self._seen = {}
+            self._seen, self._counted = {}, time.monotonic()
             return
-        now = time.monotonic()
+        now = self._counted = time.monotonic()
         self._seen = {name: one for name, one in self._seen.items() if now - one[1] < REMEMBERED}
         self._seen |= {name: (int(stats["pool"]["max-concurrency"]), now) for name, stats in answers.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -14,7 +15,9 @@ from dagster._core.launcher import WorkerStatus
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration import celery_launcher, celery_worker
 from lstm_pipeline.orchestration.celery_launcher import (
+    COUNT_SECONDS,
     MISSES,
+    OLD_SECONDS,
     PATIENCE,
     RECONNECTING,
     REMEMBERED,
@@ -35,6 +38,7 @@ class Celery:
         meta: the state of the task in the result backend.
         workers: those that answer → the tasks that they have.
         broken: raised by whatever is asked.
+        answers: set when the workers have answered a count; None: at once.
         asked: destinations of the questions.
         revoked: tasks that were revoked.
     """
@@ -42,6 +46,7 @@ class Celery:
     meta: dict[str, Any] = field(default_factory=lambda: {"status": "STARTED", "result": {"hostname": WORKER}})
     workers: dict[str, dict[str, Any]] = field(default_factory=dict)
     broken: Exception | None = None
+    answers: threading.Event | None = None
     asked: list[list[str] | None] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
 
@@ -70,6 +75,8 @@ class Celery:
 
     def stats(self) -> dict[str, Any]:
         self._check()
+        if self.answers:
+            self.answers.wait(20)
         return {name: {"pool": {"max-concurrency": 1}} for name in self.workers}
 
     def AsyncResult(self, task: str) -> Any:  # noqa: N802
@@ -270,7 +277,7 @@ def test_a_worker_that_dies_before_the_first_line_of_its_run_is_noticed_within_a
     for second in range(0, 70, 5):
         if second == 10:
             del celery.workers[WORKER]
-        at_most(coordinator, clock)
+        at_most(coordinator, clock, 5)
         coordinator._looking.join()  # type: ignore[union-attr]
         found.append(instance.get_run_by_id(run.run_id).status)  # type: ignore[union-attr]
     assert found[9] is dg.DagsterRunStatus.STARTING  # 35 s after its death: it may be slow
@@ -348,7 +355,7 @@ def test_debug_info_never_raises(launcher: WatchfulCeleryRunLauncher, run: dg.Da
     assert told == "Celery task task-1; its state cannot be read: OSError: gone"
 
 
-def at_most(coordinator: CeleryRunCoordinator, clock: Clock, seconds: float = 5) -> int:
+def at_most(coordinator: CeleryRunCoordinator, clock: Clock, seconds: float = OLD_SECONDS + 1) -> int:
     clock.now += seconds
     return coordinator.get_run_queue_config().max_concurrent_runs
 
@@ -365,6 +372,22 @@ def test_there_are_as_many_runs_as_workers(celery: Celery, clock: Clock) -> None
     assert at_most(coordinator, clock, REMEMBERED) == 1
     celery.broken = ConnectionError("refused")
     assert at_most(coordinator, clock) == 0  # a run that was launched now would fail
+
+
+def test_the_queue_goes_on_while_workers_are_counted(celery: Celery, clock: Clock) -> None:
+    instance = Instance(SimpleNamespace(celery=celery))
+    coordinator = instance.coordinator(max_concurrent_runs=-1)
+    celery.workers = {WORKER: {}}
+    assert at_most(coordinator, clock) == 1
+    coordinator._looking.join(20)  # type: ignore[union-attr]
+    celery.workers, celery.answers = {WORKER: {}, "worker2@host": {}}, threading.Event()
+    assert at_most(coordinator, clock, COUNT_SECONDS + 1) == 1  # it does not wait for the answer
+    counting = coordinator._looking
+    assert at_most(coordinator, clock, 1) == 1
+    assert coordinator._looking is counting  # and asks one question at a time
+    celery.answers.set()
+    counting.join(20)  # type: ignore[union-attr]
+    assert at_most(coordinator, clock, 1) == 2
 
 
 def test_the_settings_may_allow_fewer(celery: Celery, clock: Clock) -> None:
