@@ -71,7 +71,9 @@ class Candidates:
         for name in (METADATA, REFUSED):  # a run may train twice: until all is replaced, its candidate is not complete
             self._store.remove(target / name)
         names = [name for name in metadata.files if name != METADATA]
-        each(lambda name: self._store.upload(folder / name, target / name), names)
+        stored = each(lambda name: self._store.upload(folder / name, target / name), names)
+        checksums = {name: sha for name, (_, sha) in zip(names, stored, strict=True)}
+        record = record.model_copy(update={"checksums": checksums})
         self._store.write(target / METADATA, to_json(record.to_json()))
         self._point(metadata.feature_group, Pointer(metadata.run_id, None))
         return StoredModel(record, target)

@@ -36,6 +36,9 @@ def _parsed(value: Any) -> Any:
     return dt.datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Record(BaseModel):
     """Base of all records."""
 
@@ -51,7 +54,7 @@ class FileDigest(Record):
 
     path: str
     size: int = Field(ge=0)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: Sha256
 
 
 class PackedFile(FileDigest):

@@ -13,7 +13,7 @@ from lstm_pipeline.registry.fields import Count as Count
 from lstm_pipeline.registry.fields import FileDigest as FileDigest
 from lstm_pipeline.registry.fields import Finite as Finite
 from lstm_pipeline.registry.fields import Metrics as Metrics
-from lstm_pipeline.registry.fields import Names, PackedFile, Positive, Step
+from lstm_pipeline.registry.fields import Names, PackedFile, Positive, Sha256, Step
 from lstm_pipeline.registry.fields import Record as Record
 from lstm_pipeline.registry.fields import instant as instant
 from lstm_pipeline.registry.layout import DRIFT, HELD_OUT, MODEL_FILES
@@ -205,11 +205,16 @@ def _repeated(names: list[str]) -> list[str]:
 
 
 class IndividualRecord(Record):
-    """One group's model, as stored in the metadata.json next to it."""
+    """One group's model, as stored in the metadata.json next to it.
+
+    Attributes:
+        checksums: file → its SHA-256 when the model was stored; empty in records of earlier releases.
+    """
 
     metadata: ModelMetadata
     model_path: str
     metadata_path: str
+    checksums: dict[str, Sha256] = {}
     model_type: Literal["lstm"] = "lstm"
 
 

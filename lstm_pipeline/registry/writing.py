@@ -12,7 +12,7 @@ from typing import Any
 from upath import UPath
 
 from lstm_pipeline.registry.layout import METADATA, version_number
-from lstm_pipeline.registry.models import ModelFiles, StoredModel
+from lstm_pipeline.registry.models import DamagedRecord, ModelFiles, StoredModel
 from lstm_pipeline.registry.records import (
     CalibrationRecord,
     Decision,
@@ -142,6 +142,7 @@ class VersionWriter:
                 size, sha = len(content), sha256(content)
             else:
                 size, sha = self._store.copy(model.folder / name, path)
+                _require_unaltered(model, name, sha)
             files.append(FileDigest(path=self._store.key(path), size=size, sha256=sha))
         pinned = PinnedModel(
             model_name=model.group,
@@ -151,3 +152,17 @@ class VersionWriter:
             files=files,
         )
         return pinned, StoredModel(record, folder)
+
+
+def _require_unaltered(model: StoredModel, name: str, sha: str) -> None:
+    """Checks that a candidate's file is the one that its training stored.
+
+    Raises:
+        DamagedRecord: it is another one.
+    """
+    expected = model.record.checksums.get(name, sha)
+    if sha != expected:
+        raise DamagedRecord(
+            f"{model.folder / name} is not the file that the training stored: expected SHA-256 {expected[:12]}…, found "
+            f"{sha[:12]}…; put the stored file back, or train '{model.group}' again"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry import Registry, StoredModel, prune
+from lstm_pipeline.storage import sha256
 from lstm_pipeline_tests.registry.test_refusals import pruned, publish_refusing
-from lstm_pipeline_tests.stubs import GROUPS, SCORE, make_registry, runs, train, train_and_publish
+from lstm_pipeline_tests.stubs import GROUPS, SCORE, make_registry, publish, runs, train, train_and_publish
 
 
 @pytest.fixture
@@ -109,3 +111,31 @@ def test_promoting_by_hand_while_a_run_publishes_comes_after_it(registry: Regist
         {"power": "run2", "heat": "run3"},
     ]
     assert registry.refused() == []
+
+
+def test_a_file_that_was_swapped_after_the_training_is_published_by_nobody(registry: Registry) -> None:
+    """The network of `heat` in the place of that of `power`: both are whole, and neither would be missed."""
+    train(registry, "run2")
+    mine, other = (registry.layout.candidate(group, "run2") / "model.keras" for group in ("power", "heat"))
+    stored = mine.read_bytes()
+    mine.write_bytes(other.read_bytes())
+    with pytest.raises(RegistryError) as caught:
+        publish(registry)
+    assert str(caught.value) == (
+        f"{mine} is not the file that the training stored: expected SHA-256 {sha256(stored)[:12]}…, found "
+        f"{sha256(other.read_bytes())[:12]}…; put the stored file back, or train 'power' again"
+    )
+    assert registry.versions() == ["v1"]
+    mine.write_bytes(stored)
+    published = publish(registry).models["power"].record
+    assert published.checksums["model.keras"] == sha256(stored)
+    assert set(published.checksums) == set(published.metadata.files) - {"metadata.json"}
+
+
+def test_a_candidate_of_an_earlier_release_has_no_checksums(registry: Registry) -> None:
+    train(registry, "run2")
+    path = registry.layout.candidate("power", "run2") / "metadata.json"
+    record = json.loads(path.read_text())
+    del record["checksums"]
+    path.write_text(json.dumps(record))
+    assert publish(registry).record.version == "v2"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,8 @@ def test_training_a_group_again_in_the_same_run_leaves_no_mixture(tmp_path: Path
 
     for name in ("model.keras", "scaler.json", "history.json"):
         (Path(root) / "bucket/plant" / str(folder) / name).write_bytes(b"of the first training")
+    record = Path(root) / "bucket/plant" / str(folder) / "metadata.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "checksums": {}}))
     made = operations(root, tmp_path / "dry", save)
     for number in range(len(made)):
         place = tmp_path / f"crash{number}"

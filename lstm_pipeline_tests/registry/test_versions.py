@@ -72,7 +72,7 @@ def test_an_individual_record_has_every_documented_field(registry: Registry, tmp
     train_and_publish(registry, "run1")
     data = json.loads((tmp_path / "bucket/plant/models/power/v1/metadata.json").read_text())
     assert set(data["metadata"]) >= INDIVIDUAL_FIELDS
-    assert set(data) == {"metadata", "model_path", "metadata_path", "model_type"}
+    assert set(data) == {"metadata", "model_path", "metadata_path", "model_type", "checksums"}
     assert data["model_type"] == "lstm"
     assert IndividualRecord.model_validate(data).to_json() == data
 
