@@ -10,6 +10,7 @@ install: $(VENV)/.installed ## everything into .venv, at the versions of constra
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; call make with PYTHON=<path>" if sys.version_info < (3, 11) else 0)'
+	@echo 'Installing TensorFlow, Dagster and the rest into $(VENV): 4 GB and some minutes, the first time only.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ui,dev,mlflow,tuning,celery,kubernetes]'
 	@touch $@
