@@ -292,7 +292,7 @@ def test_refitted_networks_are_not_the_ones_that_are_scored(tmp_path: Path) -> N
 )
 def test_a_retraining_trains_what_a_training_does(preset: str | None, expected: set[str]) -> None:
     """The options that the data tells are those of all rows; they do not count as the spec's own."""
-    small = {"segment_units": 4, "segment_length": 4}
+    small = {**TINY, "segment_units": 4, "segment_length": 4}
     step = mill_step(preset=preset, epochs=1, models_config=dict.fromkeys(GROUPS, small))
     found = retrain(mill_dataset(preset=preset), step, 96, train_horizon=HORIZON, horizon=HORIZON, on_epoch=None)
     for model in found.ensemble.models:
