@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from lstm_pipeline.projects.project import Project, load_project
-from lstm_pipeline_tests.mill import mill_project, publish_mill, train_mill
+from lstm_pipeline.projects.project import Project
+from lstm_pipeline_tests.mill import copied, mill_project, publish_mill, train_mill
 
 # the storage suite's fault matrix is printed at the end of a run
 from lstm_pipeline_tests.storage.matrix import pytest_terminal_summary as pytest_terminal_summary
@@ -30,6 +29,4 @@ def mill(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def own_mill(mill: Project, tmp_path: Path) -> Project:
     """A copy of it."""
-    folder = tmp_path / "own"
-    shutil.copytree(mill.loaded.folder, folder)
-    return load_project(folder / "mill.yaml", str(folder / "storage"))
+    return copied(mill, tmp_path / "own")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,12 @@ def respecified(project: Project, change: Callable[[dict[str, Any]], None] | Non
     path = project.loaded.folder / "mill.yaml"
     path.write_text(yaml.safe_dump(spec, sort_keys=False))
     return load_project(path, project.storage)
+
+
+def copied(project: Project, folder: Path) -> Project:
+    """The project with a spec, data and storage of its own, which begin as they are there."""
+    shutil.copytree(project.loaded.folder, folder, dirs_exist_ok=True)
+    return load_project(folder / "mill.yaml", str(folder / "storage"))
 
 
 def train_mill(project: Project, run_id: str, groups: Sequence[str] | None = None) -> dict[str, StoredModel]:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from lstm_pipeline.cli import cli
 from lstm_pipeline_tests.orchestration.plant import spec, write_project
+from lstm_pipeline_tests.processes import lstm_pipeline, started
 
 
 @pytest.fixture
@@ -23,7 +24,16 @@ def place(tmp_path: Path) -> Path:
 
 
 def command(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LSTM_PIPELINE_STORAGE": str(place / "storage"), "DAGSTER_HOME": str(place / "home")}
+    return started(place, lstm_pipeline, *arguments, LSTM_PIPELINE_PROJECTS=None, **variables(place)).ended()
+
+
+def variables(place: Path) -> dict[str, str]:
+    return {"LSTM_PIPELINE_STORAGE": str(place / "storage"), "DAGSTER_HOME": str(place / "home")}
+
+
+def fresh_command(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """With its imports, and what they write."""
+    environment = {**os.environ, **variables(place)}
     environment.pop("LSTM_PIPELINE_PROJECTS", None)
     code = "from lstm_pipeline.cli import main; main()"
     return subprocess.run(
@@ -46,8 +56,8 @@ def test_the_help_tells_each_command_in_one_whole_line_of_80_columns(monkeypatch
 
 
 def test_validate_says_that_all_is_right(place: Path) -> None:
-    result = command(place, "validate", "tiny.yaml", "--as-of", "2024-04-29")
-    assert result.returncode == 0
+    result = fresh_command(place, "validate", "tiny.yaml", "--as-of", "2024-04-29")
+    assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.splitlines() == [
         "tiny.yaml: the spec is valid and fits its inputs",
         "  energy: power",
@@ -120,7 +130,7 @@ def test_unknown_project_group_and_storage(place: Path) -> None:
 
 
 def test_run_versions_rollback(place: Path) -> None:
-    result = command(place, "run", "tiny.yaml", "--as-of", "2024-06-01")
+    result = fresh_command(place, "run", "tiny.yaml", "--as-of", "2024-06-01")
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert "energy: epoch 1/2" in result.stdout

@@ -6,6 +6,7 @@ import importlib
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -39,7 +40,7 @@ from lstm_pipeline_tests.mill import (
     train_mill,
     with_column,
 )
-from lstm_pipeline_tests.test_cli import command
+from lstm_pipeline_tests.test_cli import command, fresh_command
 
 module = importlib.import_module("lstm_pipeline.backtesting.backtest")  # the room's face has a function of that name
 TEST, ROWS, SEASON = 96, 120, 7
@@ -291,7 +292,7 @@ def test_refitted_networks_are_not_the_ones_that_are_scored(tmp_path: Path) -> N
 )
 def test_a_retraining_trains_what_a_training_does(preset: str | None, expected: set[str]) -> None:
     """The options that the data tells are those of all rows; they do not count as the spec's own."""
-    small = {"segment_units": 4, "segment_length": 4}
+    small = {**TINY, "segment_units": 4, "segment_length": 4}
     step = mill_step(preset=preset, epochs=1, models_config=dict.fromkeys(GROUPS, small))
     found = retrain(mill_dataset(preset=preset), step, 96, train_horizon=HORIZON, horizon=HORIZON, on_epoch=None)
     for model in found.ensemble.models:
@@ -307,12 +308,15 @@ def test_a_failed_retraining_is_reported_in_one_clear_message(tmp_path: Path) ->
     assert "kept" not in str(caught.value)
 
 
-def run_cli(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return command(project.loaded.folder, "backtest", "mill.yaml", "--as-of", "2024-06-01", *arguments)
+def run_cli(project: Project, *arguments: str, how: Any = command) -> subprocess.CompletedProcess[str]:
+    found: subprocess.CompletedProcess[str] = how(
+        project.loaded.folder, "backtest", "mill.yaml", "--as-of", "2024-06-01", *arguments
+    )
+    return found
 
 
 def test_the_command_line(own_mill: Project) -> None:
-    result = run_cli(own_mill, "--origins", "12", "--version", "v1")
+    result = run_cli(own_mill, "--origins", "12", "--version", "v1", how=fresh_command)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert "Back-test of v1: 12 origins from 2024-03-25T00:00:00" in result.stdout

@@ -18,7 +18,10 @@ from lstm_pipeline.registry.registry import Registry
 from lstm_pipeline.storage.store import Store
 from lstm_pipeline_tests.mill import HORIZON, LENGTH, mill_dataset, mill_step, mill_table, with_column
 
-SMALL = {"segment_units": 4, "segment_length": 4, "feature_units": 4, "output_chunk_length": HORIZON}
+SMALL = {
+    "units": 3, "num_layers": 1, "bidirectional": False, "attention_heads": 0, "segment_units": 4, "segment_length": 4,
+    "feature_units": 4, "output_chunk_length": HORIZON,
+}  # fmt: skip
 MORE = ["features", "faster", "absolute errors", "map per feature"]
 
 

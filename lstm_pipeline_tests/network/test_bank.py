@@ -31,7 +31,13 @@ WINDOWS = SOURCE.normal(size=(4, LENGTH, WIDTH)).astype(np.float32)
 KNOWN_ROWS = SOURCE.normal(size=(4, 7, KNOWN)).astype(np.float32)  # three passes
 
 KINDS: dict[str, dict[str, Any]] = {
-    "documented": {"network": "joint", "window_normalization": "none", "highway": "none", "attention_heads": 2},
+    "documented": {
+        "network": "joint",
+        "num_layers": 2,
+        "window_normalization": "none",
+        "highway": "none",
+        "attention_heads": 2,
+    },
     "luong": {"network": "joint", "attention_type": "luong", "attention_heads": 1},
     "plain": {"network": "joint", "attention_heads": 0, "bidirectional": False, "batch_norm": False, "num_layers": 1},
     "relu": {"network": "joint", "activation": "relu", "window_normalization": "seasonal"},
@@ -59,7 +65,15 @@ def random_weights(model: Any, seed: int) -> Any:
 
 
 def built(options: dict[str, Any], targets: Sequence[int], seed: int, length: int = LENGTH) -> Any:
-    every = ModelOptions(units=4, segment_units=4, segment_length=2, feature_units=4, **{"highway": "none", **options})
+    plain = {
+        "units": 4,
+        "num_layers": 1,
+        "segment_units": 4,
+        "segment_length": 2,
+        "feature_units": 4,
+        "highway": "none",
+    }
+    every = ModelOptions(**{**plain, **options})
     return random_weights(build_network(every, shape(targets, length), seed=seed, name=f"group_{seed}"), seed)
 
 

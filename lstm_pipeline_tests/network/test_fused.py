@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -179,32 +176,6 @@ def test_weights_and_saved_weights_are_those_of_keras(tmp_path):
     own.save_weights(tmp_path / "own.weights.h5")
     standard.load_weights(tmp_path / "own.weights.h5")
     np.testing.assert_allclose(own(windows), standard(windows), atol=1e-6)
-
-
-OPEN = """
-import sys, numpy as np, keras
-import lstm_pipeline.network.persistence
-for path in sys.argv[2:]:
-    model = keras.saving.load_model(path, safe_mode=True)
-    print(type(model.get_layer("last")).__module__)
-    np.save(path + ".npy", model(np.load(sys.argv[1])))
-"""
-
-
-def test_saved_models_open_in_a_fresh_process_in_safe_mode(tmp_path):
-    models = {"standard": stacked(keras.layers.LSTM), "own": stacked(fused.LSTM)}
-    windows, paths = normal(4, 7, WIDTH), [str(tmp_path / f"{name}.keras") for name in models]
-    np.save(tmp_path / "windows.npy", windows)
-    for path, model in zip(paths, models.values(), strict=True):
-        model.save(path)
-    done = subprocess.run(
-        [sys.executable, "-c", OPEN, str(tmp_path / "windows.npy"), *paths],
-        env={**os.environ, "PYTHONHASHSEED": "123"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [keras.layers.LSTM.__module__, fused.__name__]
-    for path, model in zip(paths, models.values(), strict=True):
-        np.testing.assert_allclose(np.load(path + ".npy"), model(windows), atol=1e-6)
 
 
 @pytest.mark.parametrize("units", [3, 32])

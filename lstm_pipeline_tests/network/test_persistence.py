@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 import zipfile
 
 import h5py
@@ -14,7 +11,7 @@ from lstm_pipeline.network.programs import Layout, Program, _data
 from lstm_pipeline.network.shelf import Shelf
 from lstm_pipeline.spec.model_options import ModelOptions
 from lstm_pipeline_tests.network import tiny
-from lstm_pipeline_tests.network.tiny import digest, tiny_network, tiny_options, train_tiny, trained_digest
+from lstm_pipeline_tests.network.tiny import digest, tiny_network, tiny_options, train_tiny
 
 WINDOWS = np.random.default_rng(5).normal(size=(3, tiny.LENGTH, tiny.WIDTH)).astype(np.float32)
 EACH_OPTION = [
@@ -52,29 +49,6 @@ def check_whole_life(options, tmp_path):
     loaded = load_network(tmp_path / "model.keras")
     assert digest(loaded) == digest(model)
     np.testing.assert_array_equal(loaded(WINDOWS, training=False), model(WINDOWS, training=False))
-
-
-FRESH_PROCESS = """
-import sys, numpy as np, keras
-import lstm_pipeline.network.persistence
-model = keras.saving.load_model(sys.argv[1], safe_mode=True)
-np.save(sys.argv[2], model(np.load(sys.argv[2]), training=False))
-from lstm_pipeline_tests.network.tiny import trained_digest
-print(trained_digest(7))
-"""
-
-
-def test_fresh_process_opens_the_file_in_safe_mode_and_trains_the_same_weights(tmp_path):
-    model = tiny_network(ModelOptions(units=3, attention_type="luong"))
-    save_network(model, tmp_path / "model.keras")
-    np.save(tmp_path / "arrays.npy", WINDOWS)
-    done = subprocess.run(
-        [sys.executable, "-c", FRESH_PROCESS, str(tmp_path / "model.keras"), str(tmp_path / "arrays.npy")],
-        env={**os.environ, "PYTHONHASHSEED": "123"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(np.load(tmp_path / "arrays.npy"), model(WINDOWS, training=False), atol=1e-6)
-    assert done.stdout.strip() == trained_digest(7)
 
 
 def test_missing_file_is_named(tmp_path):

@@ -1,22 +1,16 @@
 """The segment network compared with its definition in NumPy: which rows and which features it reads."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from lstm_pipeline.network import fused
 from lstm_pipeline.network.architecture import Shape, build_network
-from lstm_pipeline.network.persistence import save_network
 from lstm_pipeline.network.segments import SegmentNetwork
 from lstm_pipeline.network.training import WindowData
 from lstm_pipeline_tests.network.tiny import (
     check_seeds,
     digest,
-    randomised,
     refuse_shared_random,
     tiny_options,
     train_tiny,
@@ -208,38 +202,6 @@ def test_config_round_trip(context):
     assert again.get_config() == layer.get_config()
     np.testing.assert_array_equal(again(windows), layer(windows))  # the same seeds
     assert layer.compute_output_shape((None, 7, 2)) == (None, 5, 2)
-
-
-FRESH_PROCESS = """
-import sys, numpy as np, keras
-import lstm_pipeline.network.persistence
-folder, *names = sys.argv[1:]
-arrays = np.load(f"{folder}/arrays.npz")
-for name in names:
-    model = keras.saving.load_model(f"{folder}/{name}.keras", safe_mode=True)
-    np.save(f"{folder}/{name}.npy", model([arrays["window"], arrays["known"]], training=False))
-"""
-
-
-def test_a_fresh_process_opens_networks_of_all_new_layers_in_safe_mode(tmp_path):
-    options = tiny_options(
-        network="both", highway="per_feature", window_normalization="seasonal", known_future=True, members=2,
-        segment_length=3, segment_units=4, feature_units=4, dropout=0.3,
-    )  # fmt: skip
-    window, known, models = series(features=5), series(rows=5), {}
-    for network in ("both", "segments_and_features"):
-        chosen, shape = options.model_copy(update={"network": network}), Shape(7, 3, 2, (0, 2), 5, season=4)
-        models[network] = randomised(build_network(chosen, shape, seed=1, name="whole"))
-        save_network(models[network], tmp_path / f"{network}.keras")
-    np.savez(tmp_path / "arrays.npz", window=window, known=known)
-    done = subprocess.run(
-        [sys.executable, "-c", FRESH_PROCESS, str(tmp_path), *models],
-        env={**os.environ, "PYTHONHASHSEED": "123"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    for network, model in models.items():
-        found = np.load(tmp_path / f"{network}.npy")
-        np.testing.assert_allclose(found, model([window, known], training=False), atol=1e-6)
 
 
 @pytest.mark.parametrize("units", [4, 40])  # both implementations of the gradient

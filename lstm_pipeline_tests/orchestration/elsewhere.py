@@ -26,6 +26,7 @@ from lstm_pipeline.forecasting import training
 from lstm_pipeline.orchestration import spreading
 from lstm_pipeline_tests.orchestration import launching
 from lstm_pipeline_tests.orchestration.launching import Place, place
+from lstm_pipeline_tests.orchestration.plant import SMALL
 
 FEATURES = ("power", "flow", "passes", *(f"f{number:02}" for number in range(3, 12)))
 GROUPS = tuple(f"g{number:02}" for number in range(12))
@@ -66,11 +67,10 @@ def prepare(projects: Path) -> None:
 
 def twelve_groups() -> dict[str, Any]:
     """What the training step says."""
-    small = {"units": 2, "num_layers": 1, "bidirectional": False, "attention_heads": 0}
     return {
         "features_to_predict": list(FEATURES),
         "feature_groups": {group: [feature] for group, feature in zip(GROUPS, FEATURES, strict=True)},
-        "models_config": dict.fromkeys(GROUPS, small),
+        "models_config": dict.fromkeys(GROUPS, SMALL),
         "epochs": 1,
         "groups_per_run": 4,
     }

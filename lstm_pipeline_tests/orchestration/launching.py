@@ -22,7 +22,7 @@ from dagster_graphql.test.utils import define_out_of_process_workspace, execute_
 
 from lstm_pipeline.orchestration.keys import asset_key
 from lstm_pipeline.projects import Project, load_project
-from lstm_pipeline_tests.orchestration.plant import write_project
+from lstm_pipeline_tests.orchestration.plant import SMALL, write_project
 
 GROUPS = ("energy", "middle", "water")
 LAUNCH = """mutation($given: ExecutionParams!) { launchRun(executionParams: $given) {
@@ -135,8 +135,7 @@ def place(folder: Path, prepare: Callable[[Path], None] = lambda projects: None,
     """
     projects, home = folder / "projects", folder / "home"
     groups = {"energy": ["power"], "middle": ["flow"], "water": ["passes"]}
-    small = {"units": 3, "num_layers": 1, "bidirectional": False, "attention_heads": 0}
-    options = {"feature_groups": groups, "models_config": dict.fromkeys(groups, small), "epochs": 1, **training}
+    options = {"feature_groups": groups, "models_config": dict.fromkeys(groups, SMALL), "epochs": 1, **training}
     path = write_project(projects, **options)
     csv = projects / "plant.csv"
     frame = pd.read_csv(csv)

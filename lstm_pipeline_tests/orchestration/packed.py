@@ -23,7 +23,7 @@ from lstm_pipeline.orchestration.resuming import RESUMED_TAGS
 from lstm_pipeline.projects import load_project
 from lstm_pipeline.registry.candidates import Candidates
 from lstm_pipeline.storage import Store
-from lstm_pipeline_tests.orchestration.plant import write_project
+from lstm_pipeline_tests.orchestration.plant import SMALL, write_project
 
 GROUPS = ("energy", "middle", "water")
 RANGE = {"dagster/asset_partition_range_start": GROUPS[0], "dagster/asset_partition_range_end": GROUPS[-1]}
@@ -32,9 +32,8 @@ AT_THE_POINT = "at the point"
 
 def prepare(folder: Path) -> None:
     """The project's spec and data, and a home for Dagster."""
-    small = {"units": 3, "num_layers": 1, "bidirectional": False, "attention_heads": 0}
     groups = {"energy": ["power"], "middle": ["flow"], "water": ["passes"]}
-    write_project(folder, feature_groups=groups, models_config=dict.fromkeys(groups, small), epochs=1)
+    write_project(folder, feature_groups=groups, models_config=dict.fromkeys(groups, SMALL), epochs=1)
     (folder / "home").mkdir()
     (folder / "home" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
 

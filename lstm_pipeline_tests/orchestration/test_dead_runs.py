@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -25,8 +24,7 @@ from lstm_pipeline.orchestration.runs import instance, run_project
 from lstm_pipeline.projects import load_project
 from lstm_pipeline.storage import Owner, Store
 from lstm_pipeline_tests.orchestration.plant import write_project
-
-SPAWN = multiprocessing.get_context("spawn")
+from lstm_pipeline_tests.processes import FORKED, forked
 
 
 def train(home: str, spec: str, storage: str) -> None:
@@ -51,7 +49,7 @@ def test_a_killed_run_is_marked_as_failed_and_a_living_one_is_not(
     home = tmp_path / "home"
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     spec = write_project(tmp_path / "project", epochs=100_000, patience=100_000)
-    process = SPAWN.Process(target=train, args=(str(home), str(spec), str(tmp_path / "storage")))
+    process = forked(train, str(home), str(spec), str(tmp_path / "storage"))
     process.start()
     try:
         run = wait_for(dg.DagsterRunStatus.STARTED)
@@ -174,8 +172,8 @@ def test_four_processes_create_one_home_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repetition: int
 ) -> None:
     home = tmp_path / "home"
-    barrier = SPAWN.Barrier(4)
-    processes = [SPAWN.Process(target=open_home, args=(str(home), barrier, number)) for number in range(4)]
+    barrier = FORKED.Barrier(4)
+    processes = [forked(open_home, str(home), barrier, number) for number in range(4)]
     for process in processes:
         process.start()
     for process in processes:

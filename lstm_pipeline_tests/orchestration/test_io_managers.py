@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import multiprocessing
 import os
 import uuid
 from pathlib import Path
@@ -16,6 +15,7 @@ from lstm_pipeline.orchestration.io_managers import ParquetIOManager
 from lstm_pipeline.orchestration.keys import BUCKET, WRITE_MODE, training_only
 from lstm_pipeline.storage.store import Store
 from lstm_pipeline_tests.mill import ROWS, mill_project, mill_table
+from lstm_pipeline_tests.processes import forked
 
 KEY = dg.AssetKey(["plant", "predictions"])
 TABLE = pa.table({"day": [1, 2], "value": [0.5, None]})
@@ -124,8 +124,7 @@ def append_frames(root: str, writer: int, count: int) -> None:
 
 @pytest.mark.slow
 def test_rows_appended_by_four_processes_are_all_there(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=append_frames, args=(str(tmp_path), writer, 10)) for writer in range(4)]
+    processes = [forked(append_frames, str(tmp_path), writer, 10) for writer in range(4)]
     for process in processes:
         process.start()
     for process in processes:

@@ -14,7 +14,7 @@ import pytest
 from lstm_pipeline.errors import PipelineError
 from lstm_pipeline.orchestration.runs import RunFailedError, instance, run_project
 from lstm_pipeline.projects.project import Project
-from lstm_pipeline_tests.orchestration.plant import tiny_project, write_data
+from lstm_pipeline_tests.orchestration.plant import AS_SHIPPED, SMALL, tiny_project, write_data
 
 AS_OF = dt.date(2024, 6, 1)
 """Later than the last row (2024-04-29) and less than 60 days after it: enough rows for a window remain."""
@@ -54,7 +54,8 @@ def rows_of(table: dg.TableMetadataValue) -> list[dict[str, Any]]:
     return [dict(record.data) for record in table.records]
 
 
-def test_everything_then_one_group(project: Project) -> None:
+def test_everything_then_one_group(tmp_path: Path, dagster_home: Path) -> None:
+    project = tiny_project(tmp_path, models_config={"energy": AS_SHIPPED, "water": SMALL})
     run_project(project, as_of=AS_OF)
     table = pq.read_table(Path(project.storage) / "models/tiny-plant/data/predictions.parquet")
     assert table.column_names == ["date", "power", "passes", "model_version"]
@@ -106,9 +107,8 @@ def test_groups_that_do_not_follow_each_other(tmp_path: Path, dagster_home: Path
 
 
 def test_a_failing_group_keeps_the_others_and_publishes_nothing(tmp_path: Path, dagster_home: Path) -> None:
-    wild = {"units": 3, "num_layers": 1, "learning_rate": 1e30, "optimizer": "sgd", "activation": "relu"}
-    calm = {"units": 3, "num_layers": 1}
-    project = tiny_project(tmp_path, models_config={"energy": wild, "water": calm})
+    wild = {**SMALL, "learning_rate": 1e30, "optimizer": "sgd", "activation": "relu"}
+    project = tiny_project(tmp_path, models_config={"energy": wild, "water": SMALL})
     with pytest.raises(RunFailedError, match="group 'energy'") as caught:
         run_project(project, as_of=AS_OF)
     assert "candidates of water are kept" in str(caught.value)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from lstm_pipeline_tests.orchestration.plant import write_project
+from lstm_pipeline_tests.processes import lstm_pipeline, started
 
 AS_OF = dt.date(2024, 6, 1)
 IN_PATH, PASSWORD, SIGNATURE, DEFAULT = "s3cret-fold3r", "pa55w0rd-x", "s1gnature+of/x", "d3fault-secret"
@@ -48,12 +49,14 @@ def leaks(folder: Path, printed: str) -> Iterator[tuple[str, str]]:
         yield from ((secret, name) for secret in secrets if secret.encode() in text)
 
 
+def with_everything_logged(*arguments: str) -> None:
+    logging.basicConfig(level=logging.INFO, force=True)
+    lstm_pipeline(*arguments)
+
+
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The command with everything it logs, in a process of its own."""
-    code = "import logging; logging.basicConfig(level=logging.INFO); from lstm_pipeline.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=180, check=False
-    )
+    return started(Path.cwd(), with_everything_logged, *arguments).ended()
 
 
 @pytest.mark.slow

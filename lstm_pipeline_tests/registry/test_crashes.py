@@ -1,7 +1,6 @@
 """Publishing stopped at every step, and many publishers at once."""
 
 import importlib
-import multiprocessing
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from lstm_pipeline.storage import parallel
 from lstm_pipeline.storage.store import Store
+from lstm_pipeline_tests.processes import FORKED
 from lstm_pipeline_tests.stubs import (
     make_registry,
     publish,
@@ -199,7 +199,7 @@ def test_ten_publishers_at_once_get_ten_versions(tmp_path: Path) -> None:
 def test_publishers_in_processes_of_their_own_get_versions_of_their_own(tmp_path: Path) -> None:
     train(make_registry(tmp_path), "run1")
     # no multiprocessing.Pool: it ends its processes by a signal, and waits for ever for a lock that one of them had
-    with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(3, FORKED) as pool:
         parts = list(pool.map(publish_in_process, [str(tmp_path)] * 3, [8] * 3))
     versions = [version for part in parts for version in part]
     registry = make_registry(tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,14 +32,6 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with running(moto_server(tmp_path_factory.mktemp("moto") / "log")) as server:
         yield server
-
-
-@pytest.fixture(scope="session", autouse=True)
-def imported_once(request: pytest.FixtureRequest) -> None:
-    """Processes that will be killed are forked from one that has imported what they need."""
-    training = any("training_kills" in item.nodeid for item in request.session.items)
-    wanted = ["lstm_pipeline_tests.storage.victims", *(["tensorflow", "keras"] if training else [])]
-    multiprocessing.get_context("forkserver").set_forkserver_preload(wanted)
 
 
 @pytest.fixture

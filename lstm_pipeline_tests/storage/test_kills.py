@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,13 +95,9 @@ def old(place: Place, waiting: Path, monkeypatch: pytest.MonkeyPatch) -> dict[st
     return {path: content for path, content in place.files().items() if "candidates" not in path}
 
 
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-
-
 def kill(place: Place, action: Callable[..., None], point: Point) -> str:
     before = set(place.files())
-    kill_at(point, action, (place.uri,), environment())
+    kill_at(point, action, place.uri)
     return left_behind(before, set(place.files()))
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
-import os
 import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +22,7 @@ from lstm_pipeline.orchestration.runs import RunFailedError, run_project
 from lstm_pipeline.projects.project import Project, load_project
 from lstm_pipeline.tables.reading import read_table
 from lstm_pipeline_tests.orchestration.plant import spec, write_project
+from lstm_pipeline_tests.processes import lstm_pipeline, started
 from lstm_pipeline_tests.storage.matrix import Note
 from lstm_pipeline_tests.storage.servers import (
     KEY,
@@ -73,23 +71,16 @@ def both(rclone: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         remote.write_text(yaml.safe_dump({**spec(), "catalog": {"plant": f"s3://{bucket}/inputs/plant.csv"}}))
         assert rclone.folder is not None
         s3 = Place("rclone", f"s3://{bucket}/some/prefix", rclone.folder / bucket / "some" / "prefix")
-        command = ["lstm_pipeline.cli", "run", str(remote), "--as-of", str(AS_OF), "--storage", s3.uri]
-        code = f"import sys; from lstm_pipeline.cli import main; sys.argv = {command!r}; main()"
-        process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            env={**os.environ, "DAGSTER_HOME": str(homes[1])},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        command = ("run", str(remote), "--as-of", str(AS_OF), "--storage", s3.uri)
+        run = started(folder, lstm_pipeline, *command, DAGSTER_HOME=str(homes[1]))
         try:
             patch.setenv("DAGSTER_HOME", str(homes[0]))
             disk = Place("disk", str(folder / "storage"), folder / "storage")
             run_project(load_project(local, disk.uri), as_of=AS_OF)
-            said, _ = process.communicate(timeout=180)
         finally:
-            process.kill()
-        assert process.returncode == 0, said
+            ended = run.ended(180)
+        said = ended.stdout + ended.stderr
+        assert ended.returncode == 0, said
         patch.setenv("DAGSTER_HOME", str(homes[1]))
         yield Both(disk, s3, load_project(remote, s3.uri), said, homes)
     forget_clients()

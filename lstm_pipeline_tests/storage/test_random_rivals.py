@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -10,18 +9,19 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry import Registry, Version, prune
+from lstm_pipeline_tests.processes import forked
 from lstm_pipeline_tests.storage.matrix import Note
 from lstm_pipeline_tests.storage.servers import Place, slow
 from lstm_pipeline_tests.stubs import SCORE, make_registry, runs, train
 
 GROUPS = [f"group{number}" for number in range(4)]
-SPAWN = multiprocessing.get_context("spawn")
 
 
 def publish_what(registry: Registry, run_id: str) -> Version:
@@ -68,12 +68,12 @@ def test_whatever_happens_at_once_nothing_is_lost(
     train(registry, "first", GROUPS)
     publish_what(registry, "first")
     end, kills, number = time.monotonic() + seconds, 0, 0
-    workers: list[multiprocessing.context.SpawnProcess] = []
+    workers: list[ForkServerProcess] = []
     while time.monotonic() < end:
         while len(workers) < 3:
             number += 1
             left = max(1.0, end - time.monotonic())
-            workers.append(SPAWN.Process(target=act, args=(place.uri, str(log), 100 * seed + number, left)))
+            workers.append(forked(act, place.uri, str(log), 100 * seed + number, left))
             workers[-1].start()
         time.sleep(choose.uniform(1.5, 4))
         victim = workers.pop(choose.randrange(len(workers)))

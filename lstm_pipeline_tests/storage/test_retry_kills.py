@@ -9,7 +9,7 @@ from lstm_pipeline.storage import objects
 from lstm_pipeline_tests.storage import victims
 from lstm_pipeline_tests.storage.matrix import Note
 from lstm_pipeline_tests.storage.servers import Place, slow
-from lstm_pipeline_tests.storage.test_kills import AFTER_THE_RECORD, environment
+from lstm_pipeline_tests.storage.test_kills import AFTER_THE_RECORD
 from lstm_pipeline_tests.storage.victims import Point, kill_at, left_behind
 from lstm_pipeline_tests.stubs import GROUPS, SCORE, make_registry, runs, train, train_and_publish
 
@@ -41,7 +41,7 @@ def registry(place: Place, monkeypatch: pytest.MonkeyPatch) -> Registry:
 @pytest.mark.parametrize("point", PUBLISHING, ids=str)
 def test_a_publisher_killed_and_done_again(place: Place, registry: Registry, point: Point, note: Note) -> None:
     before = set(place.files())
-    kill_at(point, victims.publish_long_record, (place.uri,), environment())
+    kill_at(point, victims.publish_long_record, place.uri)
     left = left_behind(before, set(place.files()))
     published = point in AFTER_THE_RECORD or point.path == "heat/latest.json"
     assert registry.versions() == (["v1", "v2"] if published else ["v1"])
@@ -70,7 +70,7 @@ def test_a_publisher_killed_and_done_again(place: Place, registry: Registry, poi
     ids=str,
 )
 def test_a_worker_killed_while_it_stores_a_model(place: Place, registry: Registry, point: Point, note: Note) -> None:
-    kill_at(point, victims.save, (place.uri,), environment())
+    kill_at(point, victims.save, place.uri)
     assert not registry.candidates.exists("heat", "run3")
     assert registry.trained_by(GROUPS, ["run3"]) == {}
     victims.save(place.uri)

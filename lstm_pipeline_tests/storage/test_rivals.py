@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import multiprocessing
 import os
 import signal
 import time
@@ -19,12 +18,12 @@ from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry import Decision, InUse, Registry, Score, StoredModel, Version
 from lstm_pipeline.storage.owner import Owner
 from lstm_pipeline.storage.store import Store
+from lstm_pipeline_tests.processes import FORKED, forked
 from lstm_pipeline_tests.storage.matrix import Note
 from lstm_pipeline_tests.storage.servers import Place
 from lstm_pipeline_tests.stubs import SCORE, make_registry, refusing, runs, train
 
 ALL = [f"group{number}" for number in range(10)]
-SPAWN = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture(params=["disk", "on_rclone", "on_moto"])
@@ -51,7 +50,7 @@ def hold(uri: str, seconds: float) -> None:
 
 
 def test_no_change_of_four_writers_is_lost(anywhere: Place) -> None:
-    processes = [SPAWN.Process(target=add_lines, args=(anywhere.uri, writer, 10)) for writer in range(4)]
+    processes = [forked(add_lines, anywhere.uri, writer, 10) for writer in range(4)]
     for process in processes:
         process.start()
     for process in processes:
@@ -75,7 +74,7 @@ def test_a_change_can_leave_everything_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_lock_names_its_holder_and_ends_with_it(place: Place) -> None:
-    holder = SPAWN.Process(target=hold, args=(place.uri, 60.0))
+    holder = forked(hold, place.uri, 60.0)
     holder.start()
     try:
         store, deadline = Store(place.uri), time.monotonic() + 60
@@ -124,11 +123,8 @@ def publish_own(registry: Registry, run_id: str) -> Version:
 
 def at_once(uri: str, tasks: dict[str, list[str]]) -> None:
     """Run → its groups, each in a process of its own."""
-    barrier = SPAWN.Barrier(len(tasks))
-    processes = [
-        SPAWN.Process(target=train_and_publish_own, args=(uri, groups, run_id, barrier))
-        for run_id, groups in tasks.items()
-    ]
+    barrier = FORKED.Barrier(len(tasks))
+    processes = [forked(train_and_publish_own, uri, groups, run_id, barrier) for run_id, groups in tasks.items()]
     for process in processes:
         process.start()
     for process in processes:
@@ -203,8 +199,8 @@ def judged(uri: str, groups: list[str], run_id: str, refused: list[str], barrier
 
 
 def judged_at_once(uri: str, *tasks: tuple[list[str], str, list[str]]) -> None:
-    barrier = SPAWN.Barrier(len(tasks))
-    processes = [SPAWN.Process(target=judged, args=(uri, *task, barrier)) for task in tasks]
+    barrier = FORKED.Barrier(len(tasks))
+    processes = [forked(judged, uri, *task, barrier) for task in tasks]
     for process in processes:
         process.start()
     for process in processes:

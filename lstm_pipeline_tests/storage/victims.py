@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import http.client
-import multiprocessing
 import os
 import signal
 import time
@@ -36,6 +35,7 @@ from lstm_pipeline.projects.project import load_project
 from lstm_pipeline.registry import tables
 from lstm_pipeline.storage import disk
 from lstm_pipeline.storage.store import Store
+from lstm_pipeline_tests.processes import FORKED, forked
 from lstm_pipeline_tests.stubs import BUCKET, GROUPS, PROJECT, SCORE, make_registry, publish, refusing, save_candidate
 
 Operation = Literal["upload", "copy", "write", "create", "remove"]
@@ -118,11 +118,10 @@ def read_frame(uri: str, asset: str) -> list[float]:
 # killing
 
 
-def kill_at(point: Point, action: Callable[..., None], arguments: tuple[Any, ...], environment: dict[str, str]) -> None:
+def kill_at(point: Point, action: Callable[..., None], *arguments: Any) -> None:
     """Runs an action in a process of its own, and kills that one when it is at the point."""
-    context = multiprocessing.get_context("forkserver")
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_victim, args=(point, action, arguments, environment, there))
+    here, there = FORKED.Pipe(duplex=False)
+    process = forked(_victim, point, action, arguments, there)
     process.start()
     there.close()
     try:
@@ -139,13 +138,7 @@ def kill_at(point: Point, action: Callable[..., None], arguments: tuple[Any, ...
     assert process.exitcode == -signal.SIGKILL
 
 
-def _victim(
-    point: Point, action: Callable[..., None], arguments: tuple[Any, ...], environment: dict[str, str], out: Connection
-) -> None:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
-    os.environ.update(environment)
-
+def _victim(point: Point, action: Callable[..., None], arguments: tuple[Any, ...], out: Connection) -> None:
     def stand_still() -> None:
         out.send(str(point))
         time.sleep(PATIENCE)
