@@ -90,8 +90,9 @@ def compare(
     comparable = np.flatnonzero(scale > 0).tolist()
     units = np.where(scale > 0, scale, 1.0)
     parts: list[tuple[str | None, str | None, Sequence[int]]] = [(None, None, comparable)]
+    places = {contest.names[index]: index for index in comparable}
     for own, members in groups.items():
-        parts.append((own, None, [index for index in comparable if contest.names[index] in members]))
+        parts.append((own, None, sorted(places[name] for name in members if name in places)))
     parts += [(None, name, [index]) for index, name in enumerate(contest.names)]
     losses = {method: (contest.actual - forecast) ** 2 for method, forecast in contest.forecasts.items()}
     found = []
@@ -132,6 +133,8 @@ def score_table(
     compared: Sequence[Comparison],
     levels: Sequence[int] = (),
     season: int = 1,
+    *,
+    leads: bool = True,
 ) -> pa.Table:
     """Scores by method, group, feature and lead time (`schema(levels)`).
 
@@ -144,9 +147,10 @@ def score_table(
         compared: from `compare`.
         levels: levels of the intervals to score, in percent; only rows without a lead have these scores.
         season: steps of a season, for the intervals.
+        leads: whether there are rows by lead time: of thousands of features they are most of a table.
     """
     tests = {(test.method, test.group, test.feature): test for test in compared}
-    rows = [row for method in contest.forecasts for row in _score_rows(contest, method, groups, scale)]
+    rows = [row for method in contest.forecasts for row in _score_rows(contest, method, groups, scale, leads=leads)]
     for row in rows:
         test = tests.get((row["method"], None if row["feature"] else row["group"], row["feature"]))
         if test and row["lead"] is None:
@@ -161,11 +165,11 @@ def _add_interval_scores(rows: Sequence[dict[str, Any]], contest: Contest, score
     shared = {"wql": scores.wql, **{f"coverage_{level}": own for level, own in scores.coverage.items()}}
     own_units = {f"interval_score_{level}": own for level, own in scores.interval_score.items()}
     features: dict[str, list[dict[str, Any]]] = {}
+    of_feature = {row["feature"]: row for row in rows}
     for index, name in enumerate(contest.names):
-        for row in rows:
-            if row["feature"] == name:
-                row |= {key: _plain(values[index]) for key, values in (shared | own_units).items()}
-                features.setdefault(row["group"], []).append(row)
+        if (row := of_feature.get(name)) is not None:
+            row |= {key: _plain(values[index]) for key, values in (shared | own_units).items()}
+            features.setdefault(row["group"], []).append(row)
     for row in rows:
         if row["feature"] is None:
             of = features.get(row["group"], []) if row["group"] else [each for own in features.values() for each in own]
@@ -195,11 +199,13 @@ def errors_by_lead(table: pa.Table) -> dict[str, Float64]:
 
 
 def _score_rows(
-    contest: Contest, method: str, groups: Mapping[str, Sequence[str]], scale: Float64
+    contest: Contest, method: str, groups: Mapping[str, Sequence[str]], scale: Float64, *, leads: bool
 ) -> Iterator[dict[str, Any]]:
     made = contest.made(method)
     arrays = [each[made] for each in (contest.actual, contest.forecasts[method], contest.forecasts["seasonal_naive"])]
-    by_lead = [score(arrays[0], arrays[1], arrays[2], scale, contest.names), *_by_lead(arrays, scale, contest.names)]
+    by_lead = [score(arrays[0], arrays[1], arrays[2], scale, contest.names)]
+    if leads:
+        by_lead += _by_lead(arrays, scale, contest.names)
     for lead, scores in enumerate(by_lead):
         shared = {"method": method, "group": None, "feature": None, "lead": lead or None, "origins": int(made.sum())}
         yield {**shared, **mean_over_features(scores)}

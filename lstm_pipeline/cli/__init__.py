@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 RUN_FAILED, SPEC_WRONG = 1, 2
 _FORMER = "lstm_pipeline.refit_every"
 _MOST_TOLD = 100
-"""Files whose removal is told one by one; --dry-run lists all of them."""
+"""Files whose removal is told one by one, which --dry-run lists all; and groups whose networks are."""
 
 
 def _renamed(context: click.Context, parameter: click.Parameter, value: int | None) -> None:
@@ -337,8 +337,12 @@ def _report(console: Any, project: Project, version: str | None, *, train: bool,
     record = registry.ensemble_record(version or project.spec.prediction.version)
     lines = note_lines(record)
     if train and project.spec.training.preset == "accurate":
-        models = registry.load(record.version).models
-        lines += [f"group {name}: {listed(made_of(own.record.metadata.variants))}" for name, own in models.items()]
+        pinned, files = record.metadata.individual_models, registry.files
+        for one in pinned[:_MOST_TOLD]:
+            made = made_of(files.load(files.folder_of(one)).record.metadata.variants)
+            lines.append(f"group {one.model_name}: {listed(made)}")
+        if more := pinned[_MOST_TOLD:]:
+            lines.append(f"… {counted(len(more), 'more group')}")
     for text in lines:
         console.print(text, highlight=False, soft_wrap=True)
     console.print(metrics_table(record))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ class Status:
         refused: candidates that were not promoted.
         notes: sentences worth knowing that need no attention.
         attention: sentences that do.
+        names: of groups and features, in which sentences of one kind differ.
     """
 
     project: str
@@ -121,6 +122,7 @@ class Status:
     refused: tuple[RefusedModel, ...] = ()
     notes: tuple[str, ...] = ()
     attention: tuple[str, ...] = ()
+    names: tuple[str, ...] = field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """As values that JSON can represent. Keys never disappear; what is unknown is null."""

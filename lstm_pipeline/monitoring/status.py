@@ -63,6 +63,7 @@ def project_status(project: Project, *, now: dt.datetime) -> Status:
         accuracy=seen(lambda: _accuracy(project), ()),
         reasons=tuple(reasons_from(facts, rule)) if rule else (),
         refused=seen(lambda: _refused(project, version, faults), ()),
+        names=tuple(project.names),
     )
     failing = seen(lambda: _failing(project, facts), dict[str, Failures]())
     problems = facts.problems

@@ -63,7 +63,7 @@ def run_key(decision: Decision, version: str, after: str) -> str:
 
 def reason_tag(decision: Decision) -> str:
     """The reasons to retrain, as a run tag."""
-    text = "; ".join(map(said, decision.due))
+    text = decision.sentence
     return text if len(text) <= _LONGEST_TAG else f"{text[: _LONGEST_TAG - 1]}…"
 
 

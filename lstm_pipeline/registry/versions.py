@@ -14,6 +14,7 @@ from lstm_pipeline.registry.models import DamagedRecord, ModelFiles, StoredModel
 from lstm_pipeline.registry.records import EnsembleRecord, FileDigest, PinnedModel, Pins, VersionPins
 from lstm_pipeline.registry.tables import read_tables
 from lstm_pipeline.storage import each, from_json, sha256, to_json
+from lstm_pipeline.wording import contrasted, listed
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Versions:
         if version is not None:
             if version not in known:
                 raise RegistryError(
-                    f"project '{self._project}' has no version {version}; its versions are {', '.join(known)}"
+                    f"project '{self._project}' has no version {version}; its versions are {listed(known)}"
                 )
             return version
         return self.rolled_back_to() or known[-1]
@@ -78,7 +79,7 @@ class Versions:
         if data.get("latest") != known[-1] or version == known[-1]:
             return None
         if version not in known:
-            raise RegistryError(f"{path} names {version}, which does not exist; roll back to one of {', '.join(known)}")
+            raise RegistryError(f"{path} names {version}, which does not exist; roll back to one of {listed(known)}")
         return str(version)
 
     def roll_back(self, version: str) -> None:
@@ -139,10 +140,10 @@ class Versions:
         found = each(self.checked, record.metadata.individual_models, f"checking the models of {record.version}")
         models = {model.group: model for model in found}
         if list(models) != record.metadata.feature_groups:
-            groups = ", ".join(record.metadata.feature_groups)
+            groups, found = contrasted(record.metadata.feature_groups, list(models), listed)
             raise RegistryError(
                 f"{self._layout.ensemble(record.version)} is damaged: its groups are {groups}, but its models are for "
-                f"{', '.join(models)}"
+                f"{found}"
             )
         return models
 

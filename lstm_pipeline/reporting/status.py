@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lstm_pipeline.reporting.terminal import SHOWN_ROWS
 from lstm_pipeline.spec import duration_text
-from lstm_pipeline.wording import counted, number
+from lstm_pipeline.wording import counted, grouped, number
 
 if TYPE_CHECKING:
     from lstm_pipeline.monitoring import Status
@@ -26,7 +26,7 @@ def status_views(status: Status) -> list[RenderableType]:
         views.append(_accuracy(status))
     for title, sentences in (("Needs attention", status.attention), ("Notes", status.notes)):
         if sentences:
-            views.append(_sentences(title, sentences))
+            views.append(_sentences(title, grouped(sentences, status.names, SHOWN_ROWS)))
     if not status.attention:
         views.append(Text("All is well."))
     return views
@@ -81,7 +81,7 @@ def _accuracy(status: Status) -> Table:
     return table
 
 
-def _sentences(title: str, sentences: tuple[str, ...]) -> Table:
+def _sentences(title: str, sentences: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", show_header=False)
     table.add_column(overflow="fold")
     for sentence in sentences[:SHOWN_ROWS]:
