@@ -190,10 +190,11 @@ def demo(as_of: dt.datetime | None) -> None:
 def versions(spec: str) -> None:
     """List SPEC's versions: how accurate they are, which models they pin, which one is in use, and what was refused."""
     from lstm_pipeline.reporting import make_console, versions_table
+    from lstm_pipeline.storage import each
 
     registry = load(spec).registry
     in_use = registry.resolve()
-    records = [registry.ensemble_record(version) for version in registry.versions()]
+    records = each(registry.summary, registry.versions(), "reading versions")
     console = make_console()
     console.print(versions_table(records, in_use))
     _report_refused(console, [refused.decision for refused in _refused(registry)])

@@ -172,7 +172,7 @@ def _in_use(project: Project) -> dict[str, str]:
     try:
         if not project.registry.versions():
             return {}
-        models = project.registry.ensemble_record().metadata.individual_models
+        models = project.registry.pins(project.registry.resolve()).individual_models
     except PipelineError:
         return {}
     return {pinned.model_name: pinned.run_id for pinned in models}

@@ -85,12 +85,6 @@ class Project:
         """Names of the feature groups, in the order of the spec."""
         return tuple(self.spec.training.feature_groups or {DEFAULT_GROUP: None})
 
-    @property
-    def names(self) -> Iterator[str]:
-        """Names of the feature groups and of the features in them: what a sentence about one of many differs in."""
-        for group, features in (self.spec.training.feature_groups or {}).items():
-            yield from (group, *features)
-
     @cached_property
     def registry(self) -> Registry:
         """The registry of the project's models and versions."""

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator
 from upath import UPath
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import METADATA, MODEL_FILES, version_number
 from lstm_pipeline.registry.models import DamagedRecord, ModelFiles, StoredModel, validated
-from lstm_pipeline.registry.records import EnsembleRecord, FileDigest, PinnedModel, Pins, VersionPins
+from lstm_pipeline.registry.records import (
+    EnsembleRecord,
+    FileDigest,
+    Metrics,
+    PinnedModel,
+    Pins,
+    Record,
+    VersionPins,
+    instant,
+)
 from lstm_pipeline.registry.tables import read_tables
 from lstm_pipeline.storage import each, from_json, sha256, to_json
 from lstm_pipeline.wording import contrasted, listed
@@ -27,6 +37,30 @@ class Version:
 
     record: EnsembleRecord
     models: dict[str, StoredModel]
+
+
+class Summary(Pins):
+    """How good a version is in all, and what it consists of."""
+
+    metrics: Metrics
+    evaluation: dict[str, Any]
+
+
+class VersionSummary(Record):
+    """A version's record without what it says of each feature, which may be megabytes in a file of its own."""
+
+    metadata: Summary
+    created_at: Annotated[str, AfterValidator(lambda text: instant(text) and text)]
+
+    @property
+    def version(self) -> str:
+        """The version's name, e.g. v2."""
+        return self.metadata.version
+
+    @property
+    def created(self) -> dt.datetime:
+        """When the version was published."""
+        return instant(self.created_at)
 
 
 class Versions:
@@ -102,6 +136,18 @@ class Versions:
         if record.version != version:
             raise RegistryError(f"{path} is damaged: it describes {record.version}")
         return record
+
+    def summary(self, version: str) -> VersionSummary:
+        """A version in a few numbers: the file beside its record is not read.
+
+        Raises:
+            RegistryError: the record is missing or damaged.
+        """
+        path = self._layout.ensemble(version)
+        found = validated(VersionSummary, self._read(path), path)
+        if found.version != version:
+            raise DamagedRecord(f"{path} is damaged: it describes {found.version}")
+        return found
 
     def pins(self, version: str) -> Pins:
         """What a version consists of: reads no more of its record than that.
