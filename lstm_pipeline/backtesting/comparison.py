@@ -133,8 +133,6 @@ def score_table(
     compared: Sequence[Comparison],
     levels: Sequence[int] = (),
     season: int = 1,
-    *,
-    leads: bool = True,
 ) -> pa.Table:
     """Scores by method, group, feature and lead time (`schema(levels)`).
 
@@ -147,17 +145,31 @@ def score_table(
         compared: from `compare`.
         levels: levels of the intervals to score, in percent; only rows without a lead have these scores.
         season: steps of a season, for the intervals.
-        leads: whether there are rows by lead time: of thousands of features they are most of a table.
     """
     tests = {(test.method, test.group, test.feature): test for test in compared}
-    rows = [row for method in contest.forecasts for row in _score_rows(contest, method, groups, scale, leads=leads)]
+    rows = [row for method in contest.forecasts for row in _score_rows(contest, method, groups, scale, leads=True)]
     for row in rows:
         test = tests.get((row["method"], None if row["feature"] else row["group"], row["feature"]))
         if test and row["lead"] is None:
             row |= {"relative_rmse": test.relative_rmse, "p_value": test.p_value}
+    _add_intervals(rows, contest, levels, season)
+    return pa.Table.from_pylist(rows, schema=schema(levels))
+
+
+def overall_scores(
+    contest: Contest, groups: Mapping[str, Sequence[str]], scale: Float64, levels: Sequence[int] = (), season: int = 1
+) -> list[dict[str, Any]]:
+    """The rows of `score_table` over all lead times, without tests: with thousands of features, a tenth of all rows."""
+    rows = [row for method in contest.forecasts for row in _score_rows(contest, method, groups, scale, leads=False)]
+    _add_intervals(rows, contest, levels, season)
+    names = schema(levels).names
+    return [{name: row.get(name) for name in names} for row in rows]
+
+
+def _add_intervals(rows: Sequence[dict[str, Any]], contest: Contest, levels: Sequence[int], season: int) -> None:
+    """Adds the scores of intervals to the rows over all lead times."""
     for method, scores in interval_scores(contest, levels, season).items():
         _add_interval_scores([row for row in rows if row["method"] == method and row["lead"] is None], contest, scores)
-    return pa.Table.from_pylist(rows, schema=schema(levels))
 
 
 def _add_interval_scores(rows: Sequence[dict[str, Any]], contest: Contest, scores: IntervalScores) -> None:

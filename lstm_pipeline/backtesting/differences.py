@@ -74,7 +74,9 @@ def _facts(version: Version, group: str, origin: str) -> dict[tuple[str, str], A
 def _origins(version: Version) -> dict[str, str]:
     """Group → which model it has, and what was decided about its new one when the version was published."""
     metadata = version.record.metadata
-    decided = {each.group: "promoted" if each.promoted else "kept; the new one was refused" for each in metadata.decisions}
+    decided = {
+        each.group: "promoted" if each.promoted else "kept; the new one was refused" for each in metadata.decisions
+    }
     found = {}
     for pinned in metadata.individual_models:
         told = f" ({decided[pinned.model_name]})" if pinned.model_name in decided else ""

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Float64, Integers
 from lstm_pipeline.backtesting.backtest import BacktestOptions, chosen_origins
-from lstm_pipeline.backtesting.comparison import Comparison, compare, score_table
+from lstm_pipeline.backtesting.comparison import Comparison, compare, overall_scores
 from lstm_pipeline.backtesting.contenders import Contest
 from lstm_pipeline.backtesting.differences import differences
 from lstm_pipeline.backtesting.version_inputs import Side, require_common_steps, side_of
@@ -211,12 +211,8 @@ def _scores(
     adjusted = _adjusted(tests)
     columns = [*METRIC_NAMES, *(["wql"] if levels else [])]
     columns += [f"{name}_{level}" for level in levels for name in ("coverage", "interval_score")]
-    rows = score_table(contest, groups, scale, [], levels, reference.season, leads=False).to_pylist()
-    metrics = {
-        (row["method"], row["group"], row["feature"]): {name: row[name] for name in columns}
-        for row in rows
-        if row["lead"] is None
-    }
+    rows = overall_scores(contest, groups, scale, levels, reference.season)
+    metrics = {(row["method"], row["group"], row["feature"]): {name: row[name] for name in columns} for row in rows}
     made = []
     for key in [(None, None), *((group, name) for group, own in groups.items() for name in (None, *own))]:
         group, feature = key

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lstm_pipeline.monitoring import Decision, Reason, said
+from lstm_pipeline.monitoring import Decision, Reason
 from lstm_pipeline.orchestration.trainings import Training, stored_time
 
 _LONGEST_TAG = 1000

@@ -252,8 +252,8 @@ def _warn_of_refused(refused: Sequence[Decision], log: dg.DagsterLogManager) -> 
         log.warning(show.refusal(decision))
     if more := refused[MOST_TOLD:]:
         log.warning(
-            f"The new models of {counted(len(more), 'more group')} were not promoted either; `lstm-pipeline status SPEC "
-            "--json` names them and says why."
+            f"The new models of {counted(len(more), 'more group')} were not promoted either; `lstm-pipeline status "
+            "SPEC --json` names them and says why."
         )
 
 

@@ -75,7 +75,9 @@ class Watch:
             if not (_EARLIEST < since <= now and _EARLIEST < last <= now):  # the clock has been put back since
                 since, last = now, now
             refused = frozenset(map(str, data.get("refused", ())))
-            return cls(since, last, tuple(map(str, data["told"])), missed if missed and missed <= now else None, refused)
+            return cls(
+                since, last, tuple(map(str, data["told"])), missed if missed and missed <= now else None, refused
+            )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls(now, now)
 

@@ -186,10 +186,10 @@ class Versions:
         found = each(self.checked, record.metadata.individual_models, f"checking the models of {record.version}")
         models = {model.group: model for model in found}
         if list(models) != record.metadata.feature_groups:
-            groups, found = contrasted(record.metadata.feature_groups, list(models), listed)
+            groups, others = contrasted(record.metadata.feature_groups, list(models), listed)
             raise RegistryError(
                 f"{self._layout.ensemble(record.version)} is damaged: its groups are {groups}, but its models are for "
-                f"{found}"
+                f"{others}"
             )
         return models
 

@@ -8,6 +8,7 @@ from lstm_pipeline.backtesting.comparison import (
     compare,
     errors_by_lead,
     interval_scores,
+    overall_scores,
     schema,
     score_table,
 )
@@ -230,14 +231,15 @@ def test_groups_are_compared_over_their_features_in_the_order_of_the_columns() -
     for group, members in groups.items():
         at = [i for i, name in enumerate(found.names) if name in members and scale[i] > 0]
         losses = [(found.actual - found.forecasts[name])[..., at] ** 2 for name in ("rare", "ensemble")]
-        assert tests[group].relative_rmse == float(np.sqrt(losses[0].sum(axis=(0, 2)).sum() / losses[1].sum(axis=(0, 2)).sum()))
+        assert tests[group].relative_rmse == float(
+            np.sqrt(losses[0].sum(axis=(0, 2)).sum() / losses[1].sum(axis=(0, 2)).sum())
+        )
 
 
 def test_without_lead_times_a_table_has_the_same_other_rows() -> None:
     found, groups, scale = many(5)
-    compared = compare(found, scale, groups=groups)
-    whole = score_table(found, groups, scale, compared, [80], 2).to_pylist()
-    short = score_table(found, groups, scale, compared, [80], 2, leads=False).to_pylist()
+    whole = score_table(found, groups, scale, [], [80], 2).to_pylist()
+    short = overall_scores(found, groups, scale, [80], 2)
     assert short == [row for row in whole if row["lead"] is None]
     assert len(short) == 3 * (1 + 5 + 10)
     means = {row["group"]: row["coverage_80"] for row in short if row["method"] == "rare" and row["feature"] is None}

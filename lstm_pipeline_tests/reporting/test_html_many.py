@@ -53,7 +53,9 @@ def test_of_many_groups_tables_show_those_of_the_features_that_are_shown(monkeyp
     monkeypatch.setattr(module, "MOST_SHOWN", 2)
     monkeypatch.setattr(views, "MOST_SHOWN", 2)
     one = facts(NAMES)
-    metrics = {name: {**one.metrics[name], "skill": skill} for name, skill in zip(NAMES, (0.5, 0.1, 0.4, 0.2), strict=True)}
+    metrics = {
+        name: {**one.metrics[name], "skill": skill} for name, skill in zip(NAMES, (0.5, 0.1, 0.4, 0.2), strict=True)
+    }
     rows = tuple(Row(f"group {number}", "model of v1", "a new model (v2)") for number in range(5))
     changed = Changes("v0", rows, (), (), {}, same_rows=True)
     many = replace(one, metrics=metrics, groups=two_groups(), changes=changed)

@@ -76,7 +76,13 @@ def test_a_status_of_a_thousand_groups_fits_on_a_screen_and_hides_nothing_else()
     groups = [f"unit_{number:04}" for number in range(1000)]
     sentences = tuple(f"the new model of {group} was refused: it is worse" for group in groups)
     late = "the forecast due at 2024-05-10 06:15 (UTC) has not been made"
-    status = Status("plant", dt.datetime(2024, 5, 10, tzinfo=dt.UTC), "UTC", attention=(*sentences, late), groups=dict.fromkeys(groups, ("a",)))
+    status = Status(
+        "plant",
+        dt.datetime(2024, 5, 10, tzinfo=dt.UTC),
+        "UTC",
+        attention=(*sentences, late),
+        groups=dict.fromkeys(groups, ("a",)),
+    )
     console = Console(file=io.StringIO(), width=100)
     for view in status_views(status):
         console.print(view)
