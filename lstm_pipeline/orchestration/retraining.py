@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lstm_pipeline.monitoring import Decision, Reason
+from lstm_pipeline.monitoring import Decision, Reason, said
 from lstm_pipeline.orchestration.trainings import Training, stored_time
 
 _LONGEST_TAG = 1000
@@ -63,7 +63,7 @@ def run_key(decision: Decision, version: str, after: str) -> str:
 
 def reason_tag(decision: Decision) -> str:
     """The reasons to retrain, as a run tag."""
-    text = decision.sentence
+    text = "; ".join(map(said, decision.due))
     return text if len(text) <= _LONGEST_TAG else f"{text[: _LONGEST_TAG - 1]}…"
 
 

@@ -102,7 +102,7 @@ def test_why_a_thousand_groups_are_retrained_or_wait_is_said_of_the_first() -> N
     due = tuple(Reason(group, "max_age", f"{group}: it is old") for group in GROUPS)
     decision = Retraining(due, (), ())
     assert decision.sentence.endswith("unit_0009: it is old; … (1,000 in total)")
-    assert reason_tag(decision) == decision.sentence
+    assert len(reason_tag(decision)) == 1000
     waiting = Retraining((), tuple(f"{group} waits" for group in GROUPS), ())
     assert sensors._why_not(waiting, [f"{group}: no date" for group in GROUPS]).count("; ") == 21
     assert decision.groups == tuple(GROUPS)
