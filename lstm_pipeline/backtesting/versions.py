@@ -211,7 +211,7 @@ def _scores(
     adjusted = _adjusted(tests)
     columns = [*METRIC_NAMES, *(["wql"] if levels else [])]
     columns += [f"{name}_{level}" for level in levels for name in ("coverage", "interval_score")]
-    rows = overall_scores(contest, groups, scale, levels, reference.season)
+    rows = overall_scores(contest, versions, groups, scale, levels, reference.season)
     metrics = {(row["method"], row["group"], row["feature"]): {name: row[name] for name in columns} for row in rows}
     made = []
     for key in [(None, None), *((group, name) for group, own in groups.items() for name in (None, *own))]:
