@@ -50,5 +50,5 @@ class Company:
             if known is dataset and (starts, steps) == (origins, horizon):
                 return rolled
         made = roll_from(dataset, together, first, horizon)
-        self._latest = [*self._latest[1 - _KEPT :], (dataset, origins, horizon, made)]
+        self._latest = [*self._latest, (dataset, origins, horizon, made)][-_KEPT:]
         return made
