@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 from heapq import nlargest
 from itertools import islice, pairwise
+from typing import Any
 
 MISSING = "–"
 """Shown in place of a missing number."""
@@ -18,6 +19,12 @@ _CONTROLS = ("Cc", "Zl", "Zp", "Cs")
 
 _MOST_KNOWN, _MOST_COMPARED, _LONGEST = 5_000, 20, 200
 """Bounds on the work for one hint."""
+
+MOST_SENTENCES, MOST_ALIKE = 10, 5
+"""The most sentences in a line, and lines that say the same of different names."""
+
+_SHORT_LIST = 20
+"""Entries of a list that a message gives as it is."""
 
 
 def number(value: float | None) -> str:
@@ -32,10 +39,68 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def listed(names: Collection[str], most: int = 20) -> str:
+def listed(names: Collection[str], most: int = 20, between: str = ", ") -> str:
     """Joins names with commas. Of more than `most` names, only the first ones and the total number are given."""
-    shown = ", ".join(list(names)[:most])
-    return shown if len(names) <= most else f"{shown}, … ({len(names):,} in total)"
+    shown = between.join(islice(names, most))
+    return shown if len(names) <= most else f"{shown}{between}… ({len(names):,} in total)"
+
+
+def sentences(texts: Collection[str], most: int = MOST_SENTENCES) -> str:
+    """Joins sentences with semicolons. Of more than `most`, as of a thousand groups, only the first ones are given."""
+    return listed(texts, most, "; ")
+
+
+def grouped(lines: Sequence[str], names: Iterable[str], most: int) -> list[str]:
+    """Lines of which those that say the same of many names are told a few times: a thousand would hide the others.
+
+    Up to `most` lines are returned as they are. Of more, the first `MOST_ALIKE` of each kind are, followed by how many
+    more there are. Lines are of one kind if they differ in nothing but names, numbers and what is in quotes.
+
+    Args:
+        names: of groups and features.
+    """
+    if len(lines) <= most:
+        return list(lines)
+    known = frozenset(word for name in names for word in _WORD.findall(name))
+    kinds: dict[frozenset[str], list[str]] = {}
+    for line in lines:
+        words = _WORD.findall(re.sub(r"'[^']*'", "", line))
+        kinds.setdefault(frozenset(word for word in words if not _varies(word, known)), []).append(line)
+    shown: list[str] = []
+    for alike in kinds.values():
+        shown += alike[:MOST_ALIKE]
+        if len(alike) > MOST_ALIKE:
+            shown.append(f"… {len(alike) - MOST_ALIKE:,} more like these")
+    return shown
+
+
+_WORD = re.compile(r"[\w./-]*\w")
+
+
+def _varies(word: str, names: Collection[str]) -> bool:
+    return word in names or "/" in word or any(mark.isdigit() for mark in word)
+
+
+def contrasted(expected: Any, found: Any, said: Callable[[Any], str] = str) -> tuple[str, str]:
+    """Two different values as text; of long lists of names only what the other one lacks, or where they differ.
+
+    Args:
+        said: puts any other value, and a short list, into words.
+    """
+    if not (isinstance(expected, list) and isinstance(found, list)) or max(len(expected), len(found)) <= _SHORT_LIST:
+        return said(expected), said(found)
+    return _beside(expected, found), _beside(found, expected)
+
+
+def _beside(own: list[str], other: list[str]) -> str:
+    """A long list of names beside another one."""
+    text, mine, known = counted(len(own), "name"), frozenset(own), frozenset(other)
+    if more := [name for name in own if name not in known]:
+        return f"{text} with {listed(more)}"
+    if known == mine:  # the same names
+        place = next((at for at, pair in enumerate(zip(own, other, strict=False)) if pair[0] != pair[1]), 0)
+        return f"{text} with {own[place]} as number {place + 1:,}"
+    return f"{text} without {listed([name for name in other if name not in mine])}"
 
 
 def named(name: str) -> str:

@@ -6,7 +6,19 @@ import time
 
 import pytest
 
-from lstm_pipeline.wording import Hints, counted, did_you_mean, listed, named, number
+from lstm_pipeline.wording import (
+    MOST_ALIKE,
+    MOST_SENTENCES,
+    Hints,
+    contrasted,
+    counted,
+    did_you_mean,
+    grouped,
+    listed,
+    named,
+    number,
+    sentences,
+)
 
 
 @pytest.mark.parametrize(
@@ -70,3 +82,41 @@ def test_the_work_for_a_hint_is_bounded() -> None:
 def test_after_the_first_names_there_are_no_more_hints() -> None:
     hint = Hints(["load", "heat"], most=2)
     assert [hint("lode"), hint("xyz"), hint("lode")] == [" Did you mean 'load'?", "", ""]
+
+
+GROUPS = [f"unit {number}" for number in range(1000)] + ["boiler", "pump-a"]
+
+
+def test_sentences_about_a_thousand_names_are_the_first_ones_and_their_number() -> None:
+    assert sentences(["one", "two"]) == "one; two"
+    told = sentences([f"{name} failed" for name in GROUPS])
+    assert told.startswith("unit 0 failed; unit 1 failed; ")
+    assert told.endswith("; … (1,002 in total)")
+    assert told.count("failed") == MOST_SENTENCES
+
+
+def test_lines_that_say_the_same_of_many_names_hide_no_other() -> None:
+    refused = [f"the new model of {name} was refused: 0.{number} against 0.1" for number, name in enumerate(GROUPS)]
+    damaged = [f"the record of group '{name}' in v1 cannot be read: /a/{name}/v1 is damaged" for name in GROUPS]
+    lines = [*refused, "the forecast due at 06:00 has not been made", *damaged]
+    shown = grouped(lines, GROUPS, 40)
+    assert shown[:MOST_ALIKE] == refused[:MOST_ALIKE]
+    assert shown[MOST_ALIKE] == "… 997 more like these"
+    assert shown[MOST_ALIKE + 1] == "the forecast due at 06:00 has not been made"
+    assert shown[MOST_ALIKE + 2 :] == [*damaged[:MOST_ALIKE], "… 997 more like these"]
+    assert grouped(lines[:40], GROUPS, 40) == lines[:40]
+    assert grouped([], GROUPS, 40) == []
+
+
+def test_of_two_long_lists_only_the_difference_is_told() -> None:
+    assert contrasted(["a"], ["b"]) == ("['a']", "['b']")
+    assert contrasted(3, None) == ("3", "None")
+    assert contrasted(["a"], ["b"], said=", ".join) == ("a", "b")
+    other = [*GROUPS[:-1], "pump-b"]
+    assert contrasted(GROUPS, other) == ("1,002 names with pump-a", "1,002 names with pump-b")
+    assert contrasted(GROUPS, GROUPS[:-1]) == ("1,002 names with pump-a", "1,001 names without pump-a")
+    turned = [*GROUPS[:-2], "pump-a", "boiler"]
+    assert contrasted(GROUPS, turned) == (
+        "1,002 names with boiler as number 1,001",
+        "1,002 names with pump-a as number 1,001",
+    )

@@ -90,8 +90,9 @@ def compare(
     comparable = np.flatnonzero(scale > 0).tolist()
     units = np.where(scale > 0, scale, 1.0)
     parts: list[tuple[str | None, str | None, Sequence[int]]] = [(None, None, comparable)]
+    places = {contest.names[index]: index for index in comparable}
     for own, members in groups.items():
-        parts.append((own, None, [index for index in comparable if contest.names[index] in members]))
+        parts.append((own, None, sorted(places[name] for name in members if name in places)))
     parts += [(None, name, [index]) for index, name in enumerate(contest.names)]
     losses = {method: (contest.actual - forecast) ** 2 for method, forecast in contest.forecasts.items()}
     found = []
@@ -146,14 +147,38 @@ def score_table(
         season: steps of a season, for the intervals.
     """
     tests = {(test.method, test.group, test.feature): test for test in compared}
-    rows = [row for method in contest.forecasts for row in _score_rows(contest, method, groups, scale)]
+    rows = [row for method in contest.forecasts for row in _score_rows(contest, method, groups, scale, leads=True)]
     for row in rows:
         test = tests.get((row["method"], None if row["feature"] else row["group"], row["feature"]))
         if test and row["lead"] is None:
             row |= {"relative_rmse": test.relative_rmse, "p_value": test.p_value}
+    _add_intervals(rows, contest, levels, season)
+    return pa.Table.from_pylist(rows, schema=schema(levels))
+
+
+def overall_scores(
+    contest: Contest,
+    methods: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    scale: Float64,
+    levels: Sequence[int] = (),
+    season: int = 1,
+) -> list[dict[str, Any]]:
+    """The rows of `score_table` of some methods, over all lead times, without tests.
+
+    With thousands of features, they are a small part of all rows, and made in a fraction of the time.
+    """
+    rows = [row for method in methods for row in _score_rows(contest, method, groups, scale, leads=False)]
+    own = replace(contest, forecasts={method: contest.forecasts[method] for method in methods})
+    _add_intervals(rows, own, levels, season)
+    names = schema(levels).names
+    return [{name: row.get(name) for name in names} for row in rows]
+
+
+def _add_intervals(rows: Sequence[dict[str, Any]], contest: Contest, levels: Sequence[int], season: int) -> None:
+    """Adds the scores of intervals to the rows over all lead times."""
     for method, scores in interval_scores(contest, levels, season).items():
         _add_interval_scores([row for row in rows if row["method"] == method and row["lead"] is None], contest, scores)
-    return pa.Table.from_pylist(rows, schema=schema(levels))
 
 
 def _add_interval_scores(rows: Sequence[dict[str, Any]], contest: Contest, scores: IntervalScores) -> None:
@@ -161,11 +186,11 @@ def _add_interval_scores(rows: Sequence[dict[str, Any]], contest: Contest, score
     shared = {"wql": scores.wql, **{f"coverage_{level}": own for level, own in scores.coverage.items()}}
     own_units = {f"interval_score_{level}": own for level, own in scores.interval_score.items()}
     features: dict[str, list[dict[str, Any]]] = {}
+    of_feature = {row["feature"]: row for row in rows}
     for index, name in enumerate(contest.names):
-        for row in rows:
-            if row["feature"] == name:
-                row |= {key: _plain(values[index]) for key, values in (shared | own_units).items()}
-                features.setdefault(row["group"], []).append(row)
+        if (row := of_feature.get(name)) is not None:
+            row |= {key: _plain(values[index]) for key, values in (shared | own_units).items()}
+            features.setdefault(row["group"], []).append(row)
     for row in rows:
         if row["feature"] is None:
             of = features.get(row["group"], []) if row["group"] else [each for own in features.values() for each in own]
@@ -195,11 +220,13 @@ def errors_by_lead(table: pa.Table) -> dict[str, Float64]:
 
 
 def _score_rows(
-    contest: Contest, method: str, groups: Mapping[str, Sequence[str]], scale: Float64
+    contest: Contest, method: str, groups: Mapping[str, Sequence[str]], scale: Float64, *, leads: bool
 ) -> Iterator[dict[str, Any]]:
     made = contest.made(method)
     arrays = [each[made] for each in (contest.actual, contest.forecasts[method], contest.forecasts["seasonal_naive"])]
-    by_lead = [score(arrays[0], arrays[1], arrays[2], scale, contest.names), *_by_lead(arrays, scale, contest.names)]
+    by_lead = [score(arrays[0], arrays[1], arrays[2], scale, contest.names)]
+    if leads:
+        by_lead += _by_lead(arrays, scale, contest.names)
     for lead, scores in enumerate(by_lead):
         shared = {"method": method, "group": None, "feature": None, "lead": lead or None, "origins": int(made.sum())}
         yield {**shared, **mean_over_features(scores)}

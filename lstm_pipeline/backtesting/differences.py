@@ -43,8 +43,9 @@ def differences(first: Version, second: Version) -> tuple[Difference, ...]:
     """
     common = [group for group in first.models if group in second.models]
     found: dict[tuple[str, str], dict[str, tuple[Any, Any]]] = {}
+    origins = [_origins(version) for version in (first, second)]
     for group in common:
-        sides = [_facts(version, group) for version in (first, second)]
+        sides = [_facts(side, group, own[group]) for side, own in zip((first, second), origins, strict=True)]
         for key in dict.fromkeys((*sides[0], *sides[1])):
             pair = (sides[0].get(key), sides[1].get(key))
             if pair[0] != pair[1]:
@@ -58,10 +59,10 @@ def differences(first: Version, second: Version) -> tuple[Difference, ...]:
     return (*sorted(listed, key=lambda each: order[each.about]), *_of_versions(first, second))
 
 
-def _facts(version: Version, group: str) -> dict[tuple[str, str], Any]:
+def _facts(version: Version, group: str, origin: str) -> dict[tuple[str, str], Any]:
     """(about, name) → the value of what can differ in a group's model."""
     model = version.models[group].record.metadata
-    facts: dict[tuple[str, str], Any] = {("models", "model"): _origin(version, group)}
+    facts: dict[tuple[str, str], Any] = {("models", "model"): origin}
     facts |= {("options", name): value for name, value in sorted(model.hyperparameters.items())}
     facts |= {("options", name): getattr(model, name) for name in _SETTINGS}
     facts[("options", "bounds")] = {name: bound.to_json() for name, bound in model.bounds.items()}
@@ -70,15 +71,17 @@ def _facts(version: Version, group: str) -> dict[tuple[str, str], Any]:
     return facts | {("libraries", name): number for name, number in model.library_versions.items()}
 
 
-def _origin(version: Version, group: str) -> str:
-    """Which model a group has, and what was decided about its new one when the version was published."""
+def _origins(version: Version) -> dict[str, str]:
+    """Group → which model it has, and what was decided about its new one when the version was published."""
     metadata = version.record.metadata
-    pinned = next(each for each in metadata.individual_models if each.model_name == group)
-    text = f"{pinned.version} of run {pinned.run_id}"
-    decision = next((each for each in metadata.decisions if each.group == group), None)
-    if decision is None:
-        return text
-    return f"{text} (promoted)" if decision.promoted else f"{text} (kept; the new one was refused)"
+    decided = {
+        each.group: "promoted" if each.promoted else "kept; the new one was refused" for each in metadata.decisions
+    }
+    found = {}
+    for pinned in metadata.individual_models:
+        told = f" ({decided[pinned.model_name]})" if pinned.model_name in decided else ""
+        found[pinned.model_name] = f"{pinned.version} of run {pinned.run_id}{told}"
+    return found
 
 
 def _data(model: ModelMetadata) -> Iterator[tuple[tuple[str, str], Any]]:

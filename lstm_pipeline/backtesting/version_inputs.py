@@ -87,7 +87,8 @@ def side_of(version: Version, table: pa.Table) -> Side:
     name, models = version.record.version, [model.record.metadata for model in version.models.values()]
     shared = models[0]
     features = [shared.timestamp_column, *shared.series_features]
-    absent = [each for each in features if each not in table.column_names]
+    columns = frozenset(table.column_names)
+    absent = [each for each in features if each not in columns]
     if absent:
         raise DataError(
             f"{name} cannot be compared: the input lacks columns that it was trained on: {listed(absent)}; its "

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from lstm_pipeline.arrays import Float64, Integers
 from lstm_pipeline.backtesting.backtest import BacktestOptions, chosen_origins
-from lstm_pipeline.backtesting.comparison import Comparison, compare, score_table
+from lstm_pipeline.backtesting.comparison import Comparison, compare, overall_scores
 from lstm_pipeline.backtesting.contenders import Contest
 from lstm_pipeline.backtesting.differences import differences
 from lstm_pipeline.backtesting.version_inputs import Side, require_common_steps, side_of
@@ -81,7 +81,8 @@ def compare_versions(
     sides = [side_of(version, table) for version in versions]
     # so that it does not matter which one is named first, the newer version decides how values and errors are read
     newer, older = sorted(sides, key=lambda side: side.number, reverse=True)
-    names = tuple(name for name in newer.predicted if name in older.predicted)
+    others = frozenset(older.predicted)
+    names = tuple(name for name in newer.predicted if name in others)
     if not names:
         found = " and ".join(f"{side.name} predicts {listed(side.predicted)}" for side in sides)
         raise RegistryError(f"{first} and {second} have nothing in common to compare: {found}")
@@ -180,7 +181,8 @@ def _contest(
         )
         rows: Integers = side.dataset.series.steps.get_indexer(steps).astype(np.int64)
         rolled = roll_from(side.dataset, ensemble, rows, horizon)
-        at = [rolled.names.index(name) for name in names]
+        places = {name: place for place, name in enumerate(rolled.names)}
+        at = [places[name] for name in names]
         forecasts[side.name] = ensemble.calibration.blended(rolled.forecasts)[..., at]
         limits[side.name] = None if ensemble.limits is None else (ensemble.limits[0][at], ensemble.limits[1][at])
         if side is sides[0]:
@@ -197,9 +199,8 @@ def _scores(
     reference: Dataset, contest: Contest, versions: tuple[str, str], levels: Sequence[int]
 ) -> list[VersionScore]:
     """Of all features, then each group followed by its features."""
-    groups = {
-        group: [name for name in own if name in contest.names] for group, own in reference.features.groups.items()
-    }
+    places = {name: place for place, name in enumerate(contest.names)}
+    groups = {group: [name for name in own if name in places] for group, own in reference.features.groups.items()}
     groups = {group: own for group, own in groups.items() if own}
     scale = reference.error_scale[reference.columns(contest.names)]
     first, second = versions
@@ -210,17 +211,13 @@ def _scores(
     adjusted = _adjusted(tests)
     columns = [*METRIC_NAMES, *(["wql"] if levels else [])]
     columns += [f"{name}_{level}" for level in levels for name in ("coverage", "interval_score")]
-    rows = score_table(contest, groups, scale, [], levels, reference.season).to_pylist()
-    metrics = {
-        (row["method"], row["group"], row["feature"]): {name: row[name] for name in columns}
-        for row in rows
-        if row["lead"] is None
-    }
+    rows = overall_scores(contest, versions, groups, scale, levels, reference.season)
+    metrics = {(row["method"], row["group"], row["feature"]): {name: row[name] for name in columns} for row in rows}
     made = []
     for key in [(None, None), *((group, name) for group, own in groups.items() for name in (None, *own))]:
         group, feature = key
         test = tests[None if feature else group, feature]
-        at = [contest.names.index(name) for name in ([feature] if feature else groups.get(group or "", contest.names))]
+        at = [places[name] for name in ([feature] if feature else groups.get(group or "", contest.names))]
         made.append(
             VersionScore(
                 group=group,
@@ -256,7 +253,8 @@ def _adjusted(
 
 def _notes(sides: Sequence[Side], scores: Sequence[VersionScore], horizon: int, asked: int) -> Iterator[str]:
     for side, other in (sides, sides[::-1]):
-        only = [name for name in side.predicted if name not in other.predicted]
+        known = frozenset(other.predicted)
+        only = [name for name in side.predicted if name not in known]
         if only:
             yield f"only {side.name} predicts {listed(only)}; not compared"
     groups = [dict(side.dataset.features.groups) for side in sides]
@@ -265,7 +263,8 @@ def _notes(sides: Sequence[Side], scores: Sequence[VersionScore], horizon: int, 
         shown = "; ".join(f"{side.name} has {listed(own)}" for side, own in zip(sides, groups, strict=True))
         yield f"the groups differ ({shown}); scores are listed by the groups of {newer}"
     for side, other in (sides, sides[::-1]):
-        read = [name for name in side.dataset.series.names if name not in other.dataset.series.names]
+        known = frozenset(other.dataset.series.names)
+        read = [name for name in side.dataset.series.names if name not in known]
         if read:
             yield f"only {side.name} reads {listed(read)}"
     if horizon < asked:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 RUN_FAILED, SPEC_WRONG = 1, 2
 _FORMER = "lstm_pipeline.refit_every"
 _MOST_TOLD = 100
-"""Files whose removal is told one by one; --dry-run lists all of them."""
+"""Files whose removal is told one by one, which --dry-run lists all; and groups whose networks are."""
 
 
 def _renamed(context: click.Context, parameter: click.Parameter, value: int | None) -> None:
@@ -190,10 +190,11 @@ def demo(as_of: dt.datetime | None) -> None:
 def versions(spec: str) -> None:
     """List SPEC's versions: how accurate they are, which models they pin, which one is in use, and what was refused."""
     from lstm_pipeline.reporting import make_console, versions_table
+    from lstm_pipeline.storage import each
 
     registry = load(spec).registry
     in_use = registry.resolve()
-    records = [registry.ensemble_record(version) for version in registry.versions()]
+    records = each(registry.summary, registry.versions(), "reading versions")
     console = make_console()
     console.print(versions_table(records, in_use))
     _report_refused(console, [refused.decision for refused in _refused(registry)])
@@ -337,8 +338,12 @@ def _report(console: Any, project: Project, version: str | None, *, train: bool,
     record = registry.ensemble_record(version or project.spec.prediction.version)
     lines = note_lines(record)
     if train and project.spec.training.preset == "accurate":
-        models = registry.load(record.version).models
-        lines += [f"group {name}: {listed(made_of(own.record.metadata.variants))}" for name, own in models.items()]
+        pinned, files = record.metadata.individual_models, registry.files
+        for one in pinned[:_MOST_TOLD]:
+            made = made_of(files.load(files.folder_of(one)).record.metadata.variants)
+            lines.append(f"group {one.model_name}: {listed(made)}")
+        if more := pinned[_MOST_TOLD:]:
+            lines.append(f"… {counted(len(more), 'more group')}")
     for text in lines:
         console.print(text, highlight=False, soft_wrap=True)
     console.print(metrics_table(record))

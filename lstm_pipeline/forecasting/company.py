@@ -12,18 +12,22 @@ from lstm_pipeline.forecasting.rolling import MAX_ORIGINS, Rolled, roll_from
 _MOST_CELLS = 2**22
 """Values of a forecast from all origins: 32 MB for each method."""
 
+_KEPT = 2
+"""Rolls that are kept."""
+
 
 class Company:
     """Rolls ensembles that predict different features from the same data, each as if it were alone.
 
     Where one pass of each covers the horizon, no forecast is read by another one, so that they are rolled together. The
-    latest roll is kept, because the next ensemble is likely to be asked for the same one.
+    latest rolls are kept, because the next ensemble is likely to be asked for the same ones: those that its blend is
+    fitted on, and those that it is compared on, in turn.
     """
 
     def __init__(self, ensembles: Sequence[Ensemble]) -> None:
         self._models = [model for ensemble in ensembles for model in ensemble.models]
         self._together: Ensemble | None = None
-        self._latest: tuple[tuple[Dataset, bytes, int], Rolled] | None = None
+        self._latest: list[tuple[Dataset, bytes, int, Rolled]] = []
 
     @staticmethod
     def size(horizon: int, features: int) -> int:
@@ -38,7 +42,13 @@ class Company:
             return roll_from(dataset, ensemble, first, horizon)
         if self._together is None:
             self._together = Ensemble(self._models)
-        asked = dataset, first.tobytes(), horizon
-        if self._latest is None or self._latest[0][0] is not dataset or self._latest[0][1:] != asked[1:]:
-            self._latest = asked, roll_from(dataset, self._together, first, horizon)
-        return self._latest[1].of(ensemble.predicted)
+        return self._rolled(self._together, dataset, first, horizon).of(ensemble.predicted)
+
+    def _rolled(self, together: Ensemble, dataset: Dataset, first: Integers, horizon: int) -> Rolled:
+        origins = first.tobytes()
+        for known, starts, steps, rolled in self._latest:
+            if known is dataset and (starts, steps) == (origins, horizon):
+                return rolled
+        made = roll_from(dataset, together, first, horizon)
+        self._latest = [*self._latest, (dataset, origins, horizon, made)][-_KEPT:]
+        return made

@@ -31,7 +31,7 @@ from lstm_pipeline.spec import storage_uri
 from lstm_pipeline.statistics import Limits, Scaler, interval_columns, naive_forecasts, within
 from lstm_pipeline.storage import Store
 from lstm_pipeline.timeseries import Filled, Series, output_conflicts
-from lstm_pipeline.wording import listed, number
+from lstm_pipeline.wording import contrasted, listed, number
 
 if TYPE_CHECKING:
     from lstm_pipeline.network.rollout import RollOut
@@ -374,7 +374,8 @@ def require_agreement(records: Sequence[ModelMetadata]) -> None:
         for name in SHARED_SETTINGS:
             expected, found = getattr(first, name), getattr(other, name)
             if expected != found:
+                own, others = contrasted(expected, found)
                 raise RegistryError(
-                    f"models '{first.model_name}' and '{other.model_name}' cannot be combined: {name} is {expected} in "
-                    f"the first and {found} in the second; train both groups again"
+                    f"models '{first.model_name}' and '{other.model_name}' cannot be combined: {name} is {own} in "
+                    f"the first and {others} in the second; train both groups again"
                 )

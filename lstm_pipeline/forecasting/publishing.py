@@ -23,7 +23,7 @@ from lstm_pipeline.statistics import (
     mean_over_features,
     residual_summary,
 )
-from lstm_pipeline.wording import listed
+from lstm_pipeline.wording import contrasted, listed, sentences
 
 ENSEMBLE_METRICS = ("rmse", "mae", "smape")
 
@@ -108,7 +108,7 @@ def require_refused(project: Project, groups: Sequence[str]) -> dict[str, Refuse
     if missing:
         others = f"only for: {listed(newest)}" if newest else "no group has one"
         message = f"no refused candidate to promote for: {listed(missing)} ({others}; pruning removes them)"
-        raise RegistryError("; ".join([message, *damaged]))
+        raise RegistryError(sentences([message, *damaged]))
     return {group: newest[group] for group in groups}
 
 
@@ -190,7 +190,8 @@ def require_fit(dataset: Dataset, models: Mapping[str, StoredModel], which: str 
         for name, expected in required.items():
             found = getattr(metadata, name)
             if found != expected:
+                wanted, got = contrasted(expected, found)
                 raise RegistryError(
-                    f"the {which} of group '{group}' does not fit the spec: expected {name} {expected}, found {found}; "
+                    f"the {which} of group '{group}' does not fit the spec: expected {name} {wanted}, found {got}; "
                     "train this group again"
                 )

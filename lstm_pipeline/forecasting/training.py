@@ -40,7 +40,7 @@ from lstm_pipeline.registry import (
 from lstm_pipeline.spec import ModelOptions, TrainingStep
 from lstm_pipeline.statistics import mean_over_features
 from lstm_pipeline.storage import to_json
-from lstm_pipeline.wording import listed
+from lstm_pipeline.wording import listed, sentences
 
 LIBRARIES = ("lstm-pipeline", "tensorflow", "keras", "numpy", "pandas", "scikit-learn")
 
@@ -99,7 +99,7 @@ def train_groups(run: TrainingRun, groups: Sequence[str]) -> dict[str, StoredMod
     finished = {group: result for group, result in results.items() if isinstance(result, StoredModel)}
     failed = {group: result for group, result in results.items() if isinstance(result, PipelineError)}
     if failed:
-        reasons = "; ".join(f"group '{group}': {error}" for group, error in failed.items())
+        reasons = sentences([f"group '{group}': {error}" for group, error in failed.items()])
         fault = GroupsFailed(reasons, finished)
         fault.transient = all(error.transient for error in failed.values())
         raise fault

@@ -53,6 +53,6 @@ def shared_length(project: Project, groups: Collection[str]) -> int | None:
     if step.sequence_length is not None or set(groups) >= set(project.groups) or not project.registry.versions():
         return None
     registry, others = project.registry, set(project.groups) - set(groups)
-    pinned = registry.ensemble_record().metadata.individual_models
+    pinned = registry.pins(registry.resolve()).individual_models
     beside = next((model for model in pinned if model.model_name in others), None)
     return registry.files.load(registry.files.folder_of(beside)).record.metadata.sequence_length if beside else None

@@ -196,8 +196,7 @@ def _model_in_use(project: Project) -> ModelMetadata | None:
     try:
         if not registry.versions():
             return None
-        record = registry.ensemble_record(project.spec.prediction.version)
-        pinned = record.metadata.individual_models[0]
+        pinned = registry.pins(registry.resolve(project.spec.prediction.version)).individual_models[0]
         return registry.files.load(registry.files.folder_of(pinned)).record.metadata
     except PipelineError:
         return None

@@ -9,6 +9,8 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
+from lstm_pipeline.wording import sentences
+
 if TYPE_CHECKING:
     from lstm_pipeline.monitoring.reasons import Reason
 
@@ -79,8 +81,8 @@ class Decision:
     def sentence(self) -> str:
         """Why these groups are retrained, or why none is."""
         if self.due:
-            return "; ".join(map(said, self.due))
-        return "; ".join(self.held) or "no reason to retrain"
+            return sentences([said(reason) for reason in self.due])
+        return sentences(self.held) or "no reason to retrain"
 
 
 def decide(reasons: Sequence[Reason], trainings: Sequence[PastTraining], waits: Waits, now: dt.datetime) -> Decision:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import threading
 from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,8 +24,9 @@ from lstm_pipeline.monitoring.watch import Watch, read_watch, write_watch
 from lstm_pipeline.projects import InputState, Project, chain_texts, chain_to, input_state
 from lstm_pipeline.registry import METADATA, ModelMetadata, PinnedModel, Registry
 from lstm_pipeline.spec import DriftRule
-from lstm_pipeline.storage import Store
+from lstm_pipeline.storage import Store, each
 from lstm_pipeline.verification import live_accuracy
+from lstm_pipeline.wording import sentences
 
 _MOST_RECORDS = 4096
 _RECORDS: dict[tuple[str, str, str], ModelMetadata] = {}
@@ -51,10 +53,12 @@ class _CountingStore(Store):
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
         self.bytes_read = 0
+        self._counting = threading.Lock()
 
     def read(self, path: UPath) -> bytes:
         data = super().read(path)
-        self.bytes_read += len(data)
+        with self._counting:  # several records are read at a time
+            self.bytes_read += len(data)
         return data
 
 
@@ -113,25 +117,32 @@ class _Gathering:
             self.problems.append(f"the version in use cannot be read: {error}")
             return None, {}, ()
         pinned = {model.model_name: model for model in record.metadata.individual_models}
-        found = {}
-        for group in self.project.groups:
-            if group not in pinned:
-                continue
-            try:
-                found[group] = ModelFacts(pinned[group].version, self._record(pinned[group]))
-            except PipelineError as error:
-                self.problems.append(f"the record of group '{group}' in {record.version} cannot be read: {error}")
-        return record.version, found, tuple(group for group in self.project.groups if group not in pinned)
+        groups = self.project.groups
+        known = [group for group in groups if group in pinned]
+        found: dict[str, ModelFacts] = {}
+        for group, read in zip(known, each(lambda group: self._readable(pinned[group]), known), strict=True):
+            if isinstance(read, ModelMetadata):
+                found[group] = ModelFacts(pinned[group].version, read)
+            else:
+                self.problems.append(f"the record of group '{group}' in {record.version} cannot be read: {read}")
+        return record.version, found, tuple(group for group in groups if group not in pinned)
+
+    def _readable(self, pinned: PinnedModel) -> ModelMetadata | PipelineError:
+        try:
+            return self._record(pinned)
+        except PipelineError as error:
+            return error
 
     def _record(self, pinned: PinnedModel) -> ModelMetadata:
         place = pinned.model_path.rpartition("/")[0]
         checksum = next((file.sha256 for file in pinned.files if file.path == f"{place}/{METADATA}"), "")
         name = (str(self.store.root), place, checksum)
-        if name not in _RECORDS:
+        found = _RECORDS.get(name)
+        if found is None:
             if len(_RECORDS) >= _MOST_RECORDS:
                 _RECORDS.clear()
-            _RECORDS[name] = self.registry.files.load(self.registry.files.folder_of(pinned)).record.metadata
-        return _RECORDS[name]
+            found = _RECORDS[name] = self.registry.files.load(self.registry.files.folder_of(pinned)).record.metadata
+        return found
 
     def _input(self, seen: Watch, models: Mapping[str, ModelFacts]) -> InputState | None:
         try:
@@ -196,5 +207,5 @@ class _Gathering:
         except PipelineError as error:
             return Watch(watch.files, None if error.transient else key, {}, f"drift cannot be measured: {error}")
         self.bytes_read += found.size
-        problem = f"drift cannot be measured: {'; '.join(found.damaged)}" if found.damaged else None
+        problem = f"drift cannot be measured: {sentences(found.damaged)}" if found.damaged else None
         return Watch(watch.files, None if found.damaged else key, found.drift, problem)

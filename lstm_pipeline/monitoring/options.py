@@ -14,7 +14,7 @@ from lstm_pipeline.projects import chain_texts, chain_to
 from lstm_pipeline.registry import ModelMetadata
 from lstm_pipeline.spec import ProjectSpec, TrainingStep
 from lstm_pipeline.timeseries import ROWS, calendar_names, holiday_name, offset_of, season_length
-from lstm_pipeline.wording import number
+from lstm_pipeline.wording import contrasted, number
 
 _DERIVED = ("known_future", "output_chunk_length")
 """Options that depend on the data if they are null."""
@@ -38,7 +38,8 @@ class Change:
     now: Any
 
     def __str__(self) -> str:
-        return f"{self.key} {_shown(self.was)} → {_shown(self.now)}"
+        was, now = contrasted(self.was, self.now, _shown)
+        return f"{self.key} {was} → {now}"
 
 
 def changed_settings(spec: ProjectSpec, group: str, metadata: ModelMetadata) -> tuple[Change, ...]:

@@ -16,6 +16,7 @@ from lstm_pipeline.monitoring.facts import ModelFacts
 from lstm_pipeline.projects import InputState, Project, recent_training_input, training_input
 from lstm_pipeline.registry import DRIFT, DriftRecord, DriftReferences, Registry
 from lstm_pipeline.statistics import Drift, DriftReference, drift_rows, measure_drift, rows_to_read
+from lstm_pipeline.storage import each
 from lstm_pipeline.wording import counted
 
 _MARGIN = 3
@@ -64,14 +65,15 @@ def measured_drift(
         RegistryError: the store fails.
     """
     references, damaged = {}, []
-    for group, model in models.items():
-        if model.metadata.knows_drift:
-            try:
-                references[group] = _references(registry, group, model)
-            except RegistryError as error:
-                if error.transient:
-                    raise
-                damaged.append(f"{group}: {error}; without it no drift of this group is seen until it is trained again")
+    known = [group for group, model in models.items() if model.metadata.knows_drift]
+    read = each(lambda group: _readable(registry, group, models[group]), known, "reading what features looked like")
+    for group, found_of_group in zip(known, read, strict=True):
+        if isinstance(found_of_group, RegistryError):
+            damaged.append(
+                f"{group}: {found_of_group}; without it no drift of this group is seen until it is trained again"
+            )
+        else:
+            references[group] = found_of_group
     every = [reference for features in references.values() for reference in features.values()]
     if not every:
         return Measured({}, 0, tuple(damaged))
@@ -90,6 +92,20 @@ def measured_drift(
             "transformations, or too few values in them"
         )
     return Measured(found, size, tuple(damaged))
+
+
+def _readable(registry: Registry, group: str, model: ModelFacts) -> dict[str, DriftReference] | RegistryError:
+    """The references of a group, or why they are damaged.
+
+    Raises:
+        RegistryError: the store fails.
+    """
+    try:
+        return _references(registry, group, model)
+    except RegistryError as error:
+        if error.transient:
+            raise
+        return error
 
 
 def _references(registry: Registry, group: str, model: ModelFacts) -> dict[str, DriftReference]:

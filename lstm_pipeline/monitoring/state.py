@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class Status:
         refused: candidates that were not promoted.
         notes: sentences worth knowing that need no attention.
         attention: sentences that do.
+        groups: group → its features; empty if the spec names none.
     """
 
     project: str
@@ -121,6 +123,19 @@ class Status:
     refused: tuple[RefusedModel, ...] = ()
     notes: tuple[str, ...] = ()
     attention: tuple[str, ...] = ()
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+
+    @property
+    def names(self) -> Iterator[str]:
+        """The names of groups and features, in which sentences of one kind differ."""
+        for group, features in self.groups.items():
+            yield from (group, *features)
+
+    @property
+    def quiet(self) -> int:
+        """The number of groups without a reason to retrain, a warning, or a refused model that nothing has replaced."""
+        loud = {one.group for one in self.reasons} | {model.group for model in self.refused if model.standing}
+        return len(self.groups) - len(loud & self.groups.keys())
 
     def to_json(self) -> dict[str, Any]:
         """As values that JSON can represent. Keys never disappear; what is unknown is null."""

@@ -63,6 +63,7 @@ def project_status(project: Project, *, now: dt.datetime) -> Status:
         accuracy=seen(lambda: _accuracy(project), ()),
         reasons=tuple(reasons_from(facts, rule)) if rule else (),
         refused=seen(lambda: _refused(project, version, faults), ()),
+        groups=project.spec.training.feature_groups or {},
     )
     failing = seen(lambda: _failing(project, facts), dict[str, Failures]())
     problems = facts.problems
@@ -82,7 +83,7 @@ def _in_use(project: Project) -> InUse | None:
     names = registry.versions()
     if not names:
         return None
-    record = registry.ensemble_record(registry.resolve())
+    record = registry.summary(registry.resolve())
     return InUse(record.version, record.created, names[-1])
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lstm_pipeline.projects import Project
+from lstm_pipeline.wording import sentences
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ TIMEOUT = 5.0
 
 PAUSES = (0.0, 5.0, 30.0)
 """Seconds before each attempt to post an alert."""
+
+MOST = 20
+"""Alerts of one kind that are posted one by one."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def tell(project: Project, *alerts: Alert) -> threading.Thread | None:
         the thread; None if there is nothing to post, or nowhere to.
     """
     wanted = project.spec.automation.alerts if project.spec.automation else None
-    chosen = [alert for alert in alerts if wanted is not None and alert.kind in wanted.on]
+    chosen = _bundled([alert for alert in alerts if wanted is not None and alert.kind in wanted.on])
     if wanted is None or not chosen:
         return None
     try:
@@ -82,6 +86,21 @@ def tell(project: Project, *alerts: Alert) -> threading.Thread | None:
     )
     thread.start()
     return thread
+
+
+def _bundled(alerts: Sequence[Alert]) -> list[Alert]:
+    """The alerts; of more than `MOST` of a kind, as of a thousand groups, one that counts them and quotes the first."""
+    kinds: dict[str, list[Alert]] = {}
+    for alert in alerts:
+        kinds.setdefault(alert.kind, []).append(alert)
+    made: list[Alert] = []
+    for kind, own in kinds.items():
+        if len(own) <= MOST:
+            made += own
+        else:
+            numbers = {"alerts": len(own), "first": [dict(alert.numbers) for alert in own[:MOST]]}
+            made.append(Alert(kind, sentences([alert.sentence for alert in own]), numbers))
+    return made
 
 
 def _post_all(project: str, url: str, alerts: Sequence[Alert]) -> None:

@@ -7,6 +7,7 @@ unit-free scale, by feature. Settings, which are the same in every run, are text
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import dagster as dg
@@ -70,9 +71,9 @@ def dataset_metadata(dataset: Dataset) -> Metadata:
         "duplicate_rows_merged": dataset.series.duplicates,
         "missing_values": missing,
         "filled_values": sum(dataset.filled.counts.values()),
-        "filled_by_feature": dataset.filled.counts,
+        "filled_by_feature": _counts(dataset.filled.counts),
         "columns": _bullets(dataset.lines()),
-        "columns_ignored": dict(dataset.features.ignored),
+        "columns_ignored": _first(dataset.features.ignored),
         "notes": _bullets(data_notes(dataset)),
         "unusable_steps": int((~dataset.filled.usable).sum()),
         "season_length": _text(dataset.season),
@@ -80,6 +81,17 @@ def dataset_metadata(dataset: Dataset) -> Metadata:
         "context_features": _names(dataset.features.context),
         "data_fingerprint": dataset.fingerprint(),
     }
+
+
+def _counts(counts: Mapping[str, int]) -> dict[str, Any]:
+    """Counts by feature; of thousands, the largest."""
+    return _first(dict(sorted(counts.items(), key=lambda one: -one[1])) if len(counts) > MAX_ROWS else counts)
+
+
+def _first(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """The first `MAX_ROWS` entries, and how many more there are."""
+    more = {f"… {len(entries) - MAX_ROWS:,} more": "…"} if len(entries) > MAX_ROWS else {}
+    return {**dict(islice(entries.items(), MAX_ROWS)), **more}
 
 
 def _short(value: float) -> float:
@@ -172,7 +184,7 @@ def version_metadata(version: Version) -> Metadata:
         pinned.model_name: (pinned.version, version.models[pinned.model_name].record.metadata.predicted_features)
         for pinned in record.individual_models
     }
-    rows = [{"group": group, "model": name, "predicts": ", ".join(names)} for group, (name, names) in models.items()]
+    rows = [{"group": group, "model": name, "predicts": listed(names)} for group, (name, names) in models.items()]
     means = {f"mean, {kind.replace('_', ' ')}": metrics for kind, metrics in record.evaluation["mean"].items()}
     means |= {method_name(name): metrics for name, metrics in record.baseline_metrics.items()}
     return {

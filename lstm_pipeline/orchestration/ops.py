@@ -177,7 +177,7 @@ def _handed_over(step: Step, runs: Sequence[str]) -> list[str]:
 def _carried_on(step: Step, error: GroupsFailed, trained: Mapping[str, StoredModel]) -> PipelineError:
     """Publishes without the groups that failed and does the job's other steps; returns what the run fails with."""
     registry = step.project.registry
-    in_use = registry.ensemble_record().metadata.individual_models if registry.versions() else []
+    in_use = registry.pins(registry.resolve()).individual_models if registry.versions() else []
     failed = [group for group in step.groups() if group not in trained]
     complete = {pinned.model_name for pinned in in_use}.issuperset(failed)
     if not trained or not complete:

@@ -51,7 +51,7 @@ from lstm_pipeline.orchestration.retraining import (
 from lstm_pipeline.orchestration.trainings import Training, automatic_trainings, running_training
 from lstm_pipeline.projects import Project, load_project
 from lstm_pipeline.spec import Retrain
-from lstm_pipeline.wording import listed
+from lstm_pipeline.wording import listed, sentences
 
 
 def sensor_name(project: str) -> str:
@@ -103,19 +103,18 @@ def _tick(context: dg.SensorEvaluationContext, loaded: Project, now: dt.datetime
         decision = decide(reasons, trainings, _waits(project, retrain, last), now)
         there, fresh = seen(memory, reasons, now)
         version = project.registry.resolve() if decision.due else ""
-    for reason in fresh:
-        if not reason.retrain:
-            context.log.warning(said(reason))
-        if reason.trigger == ACCURACY:
-            tell(project, Alert(ACCURACY, said(reason), {"group": reason.group, **reason.numbers}))
+    if warned := [said(reason) for reason in fresh if not reason.retrain]:
+        context.log.warning(sentences(warned))
+    worse = [reason for reason in fresh if reason.trigger == ACCURACY]
+    tell(project, *(Alert(ACCURACY, said(reason), {"group": reason.group, **reason.numbers}) for reason in worse))
     cursor = Memory(trained, there, _failing(project, memory, trainings))
     remarks += unread
     if not decision.due:
         if strangers:
             remarks.append(f"new in the spec, so reload the code location: {listed(strangers)}")
         return _skip(_why_not(decision, remarks), cursor)
-    for sentence in unread:
-        context.log.warning(sentence)
+    if unread:
+        context.log.warning(sentences(unread))
     latest = trainings[0] if trainings else None
     request = _request(project, decision, version, latest)
     if latest is not None and _is_carried_on(latest, retrain, now):
@@ -159,9 +158,9 @@ def look(project: Project, retrain: Retrain, now: dt.datetime) -> tuple[list[Rea
 
 def _why_not(decision: Decision, remarks: Sequence[str]) -> str:
     """Why a tick asks for no run."""
-    why = "; ".join(decision.held) or "no reason to retrain"
-    warnings = [f"only a warning: {said(reason)}" for reason in decision.warnings]
-    return "; ".join([why, *warnings, *remarks])
+    why = sentences(decision.held) or "no reason to retrain"
+    warnings = sentences([f"only a warning: {said(reason)}" for reason in decision.warnings])
+    return "; ".join(part for part in (why, warnings, sentences(remarks)) if part)
 
 
 def _skip(why: str, memory: Memory) -> dg.SensorResult:
@@ -173,7 +172,7 @@ def _in_use(project: Project) -> dict[str, str]:
     try:
         if not project.registry.versions():
             return {}
-        models = project.registry.ensemble_record().metadata.individual_models
+        models = project.registry.pins(project.registry.resolve()).individual_models
     except PipelineError:
         return {}
     return {pinned.model_name: pinned.run_id for pinned in models}

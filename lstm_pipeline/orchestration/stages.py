@@ -49,7 +49,7 @@ from lstm_pipeline.orchestration.frames import Frame, Plot, drawn
 from lstm_pipeline.orchestration.keys import ACCURACY, AS_OF_TAG, BACKTEST, CLEANED, EXPLANATION, METADATA, RECENT
 from lstm_pipeline.orchestration.progress import Progress
 from lstm_pipeline.projects import Project, finish, input_preview, prediction_input, training_input
-from lstm_pipeline.registry import IndividualRecord, StoredModel, metadata_table
+from lstm_pipeline.registry import Decision, IndividualRecord, StoredModel, metadata_table
 from lstm_pipeline.spec import DataProduct, PredictionStep, TrainingStep
 from lstm_pipeline.tables import conform, from_parquet
 from lstm_pipeline.tracking import TrackedTraining, track_version, tracked
@@ -57,7 +57,7 @@ from lstm_pipeline.verification import score_issued
 from lstm_pipeline.wording import counted, listed, number
 
 MOST_TOLD = 20
-"""Of more groups, a log's line about a training tells of the first ones."""
+"""Of more groups, a log tells of the first ones."""
 
 
 @dataclass(frozen=True)
@@ -231,8 +231,7 @@ def publish_models(
     published = publish(project, table, trained, run_id=runs[0], carries_on=runs[1:])
     if published.is_new or published.repeated:  # the run that published it may have died before it told the tracker
         track_version(project, log.warning)
-    for refused in published.refused:
-        log.warning(show.refusal(refused))
+    _warn_of_refused(published.refused, log)
     records = finish(project, product, step.output, metadata_table(published.version), as_of)
     if product.fields is not None:
         records = conform(records, product.fields, what="model_metadata")
@@ -245,6 +244,17 @@ def publish_models(
     shown = {**show.publication_metadata(published), **described}
     checks = check_version(project, published.version.record.metadata)
     return _made(records, as_of, shown, *plots, checks=checks)
+
+
+def _warn_of_refused(refused: Sequence[Decision], log: dg.DagsterLogManager) -> None:
+    """A warning for each new model that was not promoted; of very many, for the first ones and how many more."""
+    for decision in refused[:MOST_TOLD]:
+        log.warning(show.refusal(decision))
+    if more := refused[MOST_TOLD:]:
+        log.warning(
+            f"The new models of {counted(len(more), 'more group')} were not promoted either; `lstm-pipeline status "
+            "SPEC --json` names them and says why."
+        )
 
 
 def make_forecast(

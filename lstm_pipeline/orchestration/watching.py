@@ -6,6 +6,7 @@ The fifth alert, on accuracy, is told by the retraining sensor, which knows the 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from lstm_pipeline.orchestration.schedules import schedule_name
 from lstm_pipeline.orchestration.trainings import of_project, stored_time
 from lstm_pipeline.projects import Project
 from lstm_pipeline.spec import without_credentials
+from lstm_pipeline.wording import sentences
 
 EVERY = dt.timedelta(minutes=1)
 """How often the sensor looks."""
@@ -51,14 +53,17 @@ class Watch:
     Attributes:
         since: its first tick; what was before is not told.
         last: its last tick.
-        told: ids of the failed runs, failed checks and refused candidates that were told, newest last.
+        told: ids of the failed runs and failed checks that were told, newest last.
         missed: when a missed forecast was last told.
+        refused: the marks of the refused candidates that were told, as long as they are there: with many groups these
+            may be thousands.
     """
 
     since: dt.datetime
     last: dt.datetime
     told: tuple[str, ...] = field(default=())
     missed: dt.datetime | None = None
+    refused: frozenset[str] = frozenset()
 
     @classmethod
     def parse(cls, cursor: str | None, now: dt.datetime) -> Watch:
@@ -69,7 +74,10 @@ class Watch:
             missed = stored_time(data["missed"]) if data.get("missed") else None
             if not (_EARLIEST < since <= now and _EARLIEST < last <= now):  # the clock has been put back since
                 since, last = now, now
-            return cls(since, last, tuple(map(str, data["told"])), missed if missed and missed <= now else None)
+            refused = frozenset(map(str, data.get("refused", ())))
+            return cls(
+                since, last, tuple(map(str, data["told"])), missed if missed and missed <= now else None, refused
+            )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return cls(now, now)
 
@@ -77,7 +85,7 @@ class Watch:
         """The cursor."""
         missed = self.missed.isoformat() if self.missed else None
         data: dict[str, Any] = {"since": self.since.isoformat(), "last": self.last.isoformat()}
-        return json.dumps({**data, "told": self.told[-_MOST:], "missed": missed})
+        return json.dumps({**data, "told": self.told[-_MOST:], "missed": missed, "refused": sorted(self.refused)})
 
 
 def watch_name(project: str) -> str:
@@ -107,18 +115,29 @@ def _tick(context: dg.SensorEvaluationContext, project: Project, now: dt.datetim
     watch = Watch.parse(context.cursor, now)
     unread: list[str] = []
     with user_errors():
-        found = {
-            **dict(_failed_runs(context.instance, project, watch)),
-            **_refused(project, watch, unread),
-            **dict(_failed_checks(context.instance, project, watch)),
-        }
+        runs = dict(_failed_runs(context.instance, project, watch))
+        refused = _refused(project, watch, unread)
+        checks = dict(_failed_checks(context.instance, project, watch))
         alert = _missed(context.instance, project, watch, now)
-    new = {key: one for key, one in found.items() if key not in watch.told}
+    marks = {key: _mark(key) for key in refused}
+    known = {*watch.told, *(key for key, mark in marks.items() if mark in watch.refused)}
+    new = {key: one for key, one in {**runs, **refused, **checks}.items() if key not in known}
     told = [*new.values(), *([alert] if alert else [])]
     tell(project, *told)
-    after = replace(watch, last=now, told=(*watch.told, *new), missed=now if alert else watch.missed)
-    why = "; ".join(one.sentence for one in told) or "nothing needs attention"
-    return dg.SensorResult(skip_reason="; ".join([f"told: {why}" if told else why, *unread]), cursor=after.to_json())
+    after = replace(
+        watch,
+        last=now,
+        told=(*watch.told, *(key for key in new if key not in refused)),
+        missed=now if alert else watch.missed,
+        refused=frozenset(marks.values()) | (watch.refused if unread else frozenset()),
+    )
+    why = f"told: {sentences([one.sentence for one in told])}" if told else "nothing needs attention"
+    return dg.SensorResult(skip_reason="; ".join(filter(None, [why, sentences(unread)])), cursor=after.to_json())
+
+
+def _mark(key: str) -> str:
+    """A refused candidate in short: the cursor is kept with every tick."""
+    return hashlib.sha256(key.encode()).hexdigest()[:10]
 
 
 def _failed_runs(instance: dg.DagsterInstance, project: Project, watch: Watch) -> Iterator[tuple[str, Alert]]:

@@ -31,7 +31,7 @@ from lstm_pipeline.registry.records import (
 )
 from lstm_pipeline.registry.registry import Registry
 from lstm_pipeline.registry.table import METADATA_SCHEMA, metadata_table
-from lstm_pipeline.registry.versions import Version
+from lstm_pipeline.registry.versions import Version, VersionSummary
 from lstm_pipeline.registry.writing import Score
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "TrainingCosts",
     "VariantRecord",
     "Version",
+    "VersionSummary",
     "issued_parts",
     "metadata_table",
     "prune",

@@ -14,7 +14,7 @@ from lstm_pipeline.registry.models import ModelFiles, StoredModel
 from lstm_pipeline.registry.promotion import Decide, Promotion, Publication
 from lstm_pipeline.registry.records import EnsembleRecord, IndividualRecord, Pins
 from lstm_pipeline.registry.repeats import PublishingRun
-from lstm_pipeline.registry.versions import Version, Versions
+from lstm_pipeline.registry.versions import Version, Versions, VersionSummary
 from lstm_pipeline.registry.writing import Score
 from lstm_pipeline.storage import Store, each
 
@@ -107,6 +107,10 @@ class Registry:
     def pins(self, version: str) -> Pins:
         """What a version consists of, without how good it is; see `Versions.pins`."""
         return self._versions.pins(version)
+
+    def summary(self, version: str) -> VersionSummary:
+        """A version in a few numbers; see `Versions.summary`."""
+        return self._versions.summary(version)
 
     def load(self, version: str | None = None) -> Version:
         """A version and its models, every file checked; see `Versions.load`."""

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator
 from upath import UPath
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.registry.layout import METADATA, MODEL_FILES, version_number
 from lstm_pipeline.registry.models import DamagedRecord, ModelFiles, StoredModel, validated
-from lstm_pipeline.registry.records import EnsembleRecord, FileDigest, PinnedModel, Pins, VersionPins
+from lstm_pipeline.registry.records import (
+    EnsembleRecord,
+    FileDigest,
+    Metrics,
+    PinnedModel,
+    Pins,
+    Record,
+    VersionPins,
+    instant,
+)
 from lstm_pipeline.registry.tables import read_tables
 from lstm_pipeline.storage import each, from_json, sha256, to_json
+from lstm_pipeline.wording import contrasted, listed
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,30 @@ class Version:
 
     record: EnsembleRecord
     models: dict[str, StoredModel]
+
+
+class Summary(Pins):
+    """How good a version is in all, and what it consists of."""
+
+    metrics: Metrics
+    evaluation: dict[str, Any]
+
+
+class VersionSummary(Record):
+    """A version's record without what it says of each feature, which may be megabytes in a file of its own."""
+
+    metadata: Summary
+    created_at: Annotated[str, AfterValidator(lambda text: instant(text) and text)]
+
+    @property
+    def version(self) -> str:
+        """The version's name, e.g. v2."""
+        return self.metadata.version
+
+    @property
+    def created(self) -> dt.datetime:
+        """When the version was published."""
+        return instant(self.created_at)
 
 
 class Versions:
@@ -54,7 +89,7 @@ class Versions:
         if version is not None:
             if version not in known:
                 raise RegistryError(
-                    f"project '{self._project}' has no version {version}; its versions are {', '.join(known)}"
+                    f"project '{self._project}' has no version {version}; its versions are {listed(known)}"
                 )
             return version
         return self.rolled_back_to() or known[-1]
@@ -78,7 +113,7 @@ class Versions:
         if data.get("latest") != known[-1] or version == known[-1]:
             return None
         if version not in known:
-            raise RegistryError(f"{path} names {version}, which does not exist; roll back to one of {', '.join(known)}")
+            raise RegistryError(f"{path} names {version}, which does not exist; roll back to one of {listed(known)}")
         return str(version)
 
     def roll_back(self, version: str) -> None:
@@ -101,6 +136,18 @@ class Versions:
         if record.version != version:
             raise RegistryError(f"{path} is damaged: it describes {record.version}")
         return record
+
+    def summary(self, version: str) -> VersionSummary:
+        """A version in a few numbers: the file beside its record is not read.
+
+        Raises:
+            RegistryError: the record is missing or damaged.
+        """
+        path = self._layout.ensemble(version)
+        found = validated(VersionSummary, self._read(path), path)
+        if found.version != version:
+            raise DamagedRecord(f"{path} is damaged: it describes {found.version}")
+        return found
 
     def pins(self, version: str) -> Pins:
         """What a version consists of: reads no more of its record than that.
@@ -139,10 +186,10 @@ class Versions:
         found = each(self.checked, record.metadata.individual_models, f"checking the models of {record.version}")
         models = {model.group: model for model in found}
         if list(models) != record.metadata.feature_groups:
-            groups = ", ".join(record.metadata.feature_groups)
+            groups, others = contrasted(record.metadata.feature_groups, list(models), listed)
             raise RegistryError(
                 f"{self._layout.ensemble(record.version)} is damaged: its groups are {groups}, but its models are for "
-                f"{', '.join(models)}"
+                f"{others}"
             )
         return models
 

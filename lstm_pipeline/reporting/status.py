@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -13,20 +13,20 @@ from rich.text import Text
 
 from lstm_pipeline.reporting.terminal import SHOWN_ROWS
 from lstm_pipeline.spec import duration_text
-from lstm_pipeline.wording import counted, number
+from lstm_pipeline.wording import counted, grouped, number
 
 if TYPE_CHECKING:
     from lstm_pipeline.monitoring import Status
 
 
 def status_views(status: Status) -> list[RenderableType]:
-    """What a person sees of a status: the facts, the live error by feature, what needs attention, and notes."""
+    """What a person sees of a status: the facts, what needs attention, notes, and the live error by feature."""
     views: list[RenderableType] = [_facts(status)]
-    if status.accuracy:
-        views.append(_accuracy(status))
     for title, sentences in (("Needs attention", status.attention), ("Notes", status.notes)):
         if sentences:
-            views.append(_sentences(title, sentences))
+            views.append(_sentences(title, grouped(sentences, status.names, SHOWN_ROWS)))
+    if status.accuracy:
+        views.append(_accuracy(status))
     if not status.attention:
         views.append(Text("All is well."))
     return views
@@ -51,6 +51,9 @@ def _lines(status: Status) -> Iterator[tuple[str, str]]:
         yield "version", f"{version.name}, published {_time(version.created, status.zone)}, {age} old"
         if version.rolled_back:
             yield "rolled back", f"from {version.latest}"
+    if len(status.groups) > 1:
+        quiet = f"{status.quiet:,} without a reason to retrain, a warning or a newly refused model"
+        yield "groups", f"{len(status.groups):,}, {quiet}"
     yield "newest data", status.newest or "unknown"
     if forecast is None:
         yield "last forecast", "none"
@@ -81,7 +84,7 @@ def _accuracy(status: Status) -> Table:
     return table
 
 
-def _sentences(title: str, sentences: tuple[str, ...]) -> Table:
+def _sentences(title: str, sentences: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", show_header=False)
     table.add_column(overflow="fold")
     for sentence in sentences[:SHOWN_ROWS]:

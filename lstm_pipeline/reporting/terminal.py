@@ -24,7 +24,7 @@ from lstm_pipeline.wording import counted, listed, number, plain
 if TYPE_CHECKING:
     from lstm_pipeline.monitoring import Verdict
     from lstm_pipeline.network.training import EpochReport
-    from lstm_pipeline.registry import Decision, EnsembleRecord, Metrics
+    from lstm_pipeline.registry import Decision, EnsembleRecord, Metrics, VersionSummary
 
 SHOWN_COLUMNS = 7
 SHOWN_ROWS = 40
@@ -250,7 +250,7 @@ def decisions_table(decisions: Sequence[Decision], title: str = "") -> Table:
     return view
 
 
-def versions_table(records: Sequence[EnsembleRecord], in_use: str) -> Table:
+def versions_table(records: Sequence[EnsembleRecord | VersionSummary], in_use: str) -> Table:
     """All versions: how accurate they are, which models they pin, and what their new models were compared with."""
     view = Table()
     for name, justify in (

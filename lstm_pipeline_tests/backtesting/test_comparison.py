@@ -8,6 +8,7 @@ from lstm_pipeline.backtesting.comparison import (
     compare,
     errors_by_lead,
     interval_scores,
+    overall_scores,
     schema,
     score_table,
 )
@@ -212,3 +213,37 @@ def test_intervals_are_scored_with_the_season_of_their_errors() -> None:
     table = score_table(contest, {"left": ("a",)}, SCALE[:1], [], [80], 4)
     found = {row["method"]: row for row in table.to_pylist() if row["feature"] == "a" and row["lead"] is None}
     assert found["ensemble"]["interval_score_80"] == pytest.approx(known[0])
+
+
+def many(groups: int) -> tuple[Contest, dict[str, list[str]], np.ndarray]:
+    """Groups of two features, whose columns are in another order than the groups."""
+    noise, count = np.random.default_rng(3), 2 * groups
+    named = {f"g{number}": [f"b{number}", f"a{number}"] for number in range(groups)}
+    names = tuple(sorted(name for own in named.values() for name in own))
+    actual = noise.normal(size=(9, 3, count))
+    forecasts = {name: actual + noise.normal(size=actual.shape) for name in ("ensemble", "seasonal_naive", "rare")}
+    return Contest(names, np.arange(20, 29), actual, forecasts), named, np.append(np.zeros(1), np.ones(count - 1))
+
+
+def test_groups_are_compared_over_their_features_in_the_order_of_the_columns() -> None:
+    found, groups, scale = many(4)
+    tests = {each.group: each for each in compare(found, scale, groups=groups) if each.method == "rare"}
+    for group, members in groups.items():
+        at = [i for i, name in enumerate(found.names) if name in members and scale[i] > 0]
+        losses = [(found.actual - found.forecasts[name])[..., at] ** 2 for name in ("rare", "ensemble")]
+        assert tests[group].relative_rmse == float(
+            np.sqrt(losses[0].sum(axis=(0, 2)).sum() / losses[1].sum(axis=(0, 2)).sum())
+        )
+
+
+def test_without_lead_times_a_table_has_the_same_other_rows() -> None:
+    found, groups, scale = many(5)
+    whole = score_table(found, groups, scale, [], [80], 2).to_pylist()
+    short = overall_scores(found, ("rare", "ensemble"), groups, scale, [80], 2)
+    kept = [row for row in whole if row["lead"] is None and row["method"] != "seasonal_naive"]
+    assert sorted(map(repr, short)) == sorted(map(repr, kept))
+    assert len(short) == 2 * (1 + 5 + 10)
+    means = {row["group"]: row["coverage_80"] for row in short if row["method"] == "rare" and row["feature"] is None}
+    own = {row["feature"]: row["coverage_80"] for row in short if row["method"] == "rare" and row["feature"]}
+    assert means["g1"] == pytest.approx((own["a1"] + own["b1"]) / 2)
+    assert means[None] == pytest.approx(sum(own.values()) / 10)

@@ -40,6 +40,25 @@ def test_together_they_forecast_what_each_forecasts_alone(monkeypatch: pytest.Mo
     assert rolls == [2]  # once, for both
 
 
+def test_two_sets_of_origins_in_turn_are_rolled_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blend is fitted on some origins and compared on others, pair by pair."""
+    dataset = mill_dataset()
+    alone = [Ensemble([member], "v0") for member in linear_ensemble(dataset, TERMS).models]
+    rolls: list[int] = []
+
+    def counted(*given: object) -> object:
+        rolls.append(len(given[2]))  # type: ignore[arg-type]
+        return roll_from(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(company_room, "roll_from", counted)
+    company = Company(alone)
+    for ensemble in alone * 3:
+        for first in (FIRST[:5], FIRST):
+            found, expected = company.roll(dataset, ensemble, first, 1), roll_from(dataset, ensemble, first, 1)
+            np.testing.assert_allclose(found.forecasts, expected.forecasts, rtol=1e-6)
+    assert rolls == [5, 20]
+
+
 def test_a_forecast_of_several_passes_reads_no_other_group(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = mill_dataset()
     alone = [Ensemble([member], "v0") for member in linear_ensemble(dataset, TERMS).models]

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from lstm_pipeline.reporting.html import facts as module
+from lstm_pipeline.reporting.html import views
 from lstm_pipeline.reporting.html.charts import payload
+from lstm_pipeline.reporting.html.facts import Changes, Row
 from lstm_pipeline.reporting.html.rendering import render
 from lstm_pipeline_tests.reporting.reports import facts
 
@@ -45,3 +47,20 @@ def test_of_few_features_all_are_shown() -> None:
 
 def two_groups() -> dict[str, tuple[str, ...]]:
     return {"first": ("a", "c"), "second": ("b", "d")}
+
+
+def test_of_many_groups_tables_show_those_of_the_features_that_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_SHOWN", 2)
+    monkeypatch.setattr(views, "MOST_SHOWN", 2)
+    one = facts(NAMES)
+    metrics = {
+        name: {**one.metrics[name], "skill": skill} for name, skill in zip(NAMES, (0.5, 0.1, 0.4, 0.2), strict=True)
+    }
+    rows = tuple(Row(f"group {number}", "model of v1", "a new model (v2)") for number in range(5))
+    changed = Changes("v0", rows, (), (), {}, same_rows=True)
+    many = replace(one, metrics=metrics, groups=two_groups(), changes=changed)
+    by_group = [table for table in views.accuracy_tables(many) if table.caption.startswith("By group")]
+    assert [line.head for line in by_group[0].rows] == ["second"]
+    (models,) = views.change_tables(many, changed)
+    assert [line.head for line in models.rows] == ["group 0", "group 1", "… 3 more"]
+    assert "… 3 more" in render(many)

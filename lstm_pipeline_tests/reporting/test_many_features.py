@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 
 from rich.console import Console
 from rich.table import Table
 
 from lstm_pipeline.backtesting import VersionScore
+from lstm_pipeline.monitoring import Status
 from lstm_pipeline.network.training import EpochReport
 from lstm_pipeline.registry import Decision
 from lstm_pipeline.reporting import versions
+from lstm_pipeline.reporting.status import status_views
 from lstm_pipeline.reporting.terminal import SHOWN_BARS, SHOWN_ROWS, TrainingBars, _worst, decisions_table
 
 
@@ -67,3 +70,26 @@ def test_of_many_scores_those_that_differ_most_are_shown_with_their_groups() -> 
     assert [*table.columns[0].cells] == ["… 40 more"]
     versions._add_rest(table, 0)
     assert table.row_count == 1
+
+
+def test_a_status_of_a_thousand_groups_fits_on_a_screen_and_hides_nothing_else() -> None:
+    groups = [f"unit_{number:04}" for number in range(1000)]
+    sentences = tuple(f"the new model of {group} was refused: it is worse" for group in groups)
+    late = "the forecast due at 2024-05-10 06:15 (UTC) has not been made"
+    status = Status(
+        "plant",
+        dt.datetime(2024, 5, 10, tzinfo=dt.UTC),
+        "UTC",
+        attention=(*sentences, late),
+        groups=dict.fromkeys(groups, ("a",)),
+    )
+    console = Console(file=io.StringIO(), width=100)
+    for view in status_views(status):
+        console.print(view)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "1,000, 1,000 without a reason to retrain" in text
+    assert "unit_0000 was refused" in text
+    assert "… 995 more like these" in text
+    assert "has not been made" in text
+    assert len(text.splitlines()) < 40
+    assert len(status.to_json()["attention"]) == 1001

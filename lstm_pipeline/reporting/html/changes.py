@@ -75,7 +75,7 @@ def _options(before: Mapping[str, ModelMetadata], now: Mapping[str, ModelMetadat
 
 
 def _settings(metadata: ModelMetadata) -> dict[str, Any]:
-    values = metadata.model_dump(mode="json")
+    values = metadata.model_dump(mode="json", include={*_SETTINGS, "hyperparameters"})
     found = {name: values[name] for name in _SETTINGS if name in values}
     for name in ("library_versions", "bounds"):
         found |= {f"{name}.{key}": value for key, value in found.pop(name).items()}

@@ -49,6 +49,7 @@ from lstm_pipeline.reporting.html.facts import (
 from lstm_pipeline.reporting.html.held_out import forecast_held_out, with_calibration
 from lstm_pipeline.spec import shown_spec
 from lstm_pipeline.statistics import Stationarity, can_test_stationarity, stationarity, strength
+from lstm_pipeline.storage import each
 from lstm_pipeline.verification import live_accuracy
 
 T = TypeVar("T")
@@ -147,7 +148,7 @@ def collect(project: Project, options: ReportOptions | None = None, *, say: Say 
         blend=record.calibration.blend,
         definitions=record.metric_definitions,
         spec=shown_spec(project.loaded),
-        models=tuple(_model(project, version, group) for group in models),
+        models=tuple(each(lambda group: _model(project, version, group), models, "reading training logs")),
         notices=(*_failed(verdicts), *_notes(version, dataset)),
         missing=tuple(dict.fromkeys(parts.missing)),
         data=_data(dataset, set(_shown(version)), say) if dataset is not None else None,
@@ -269,8 +270,10 @@ def _model(project: Project, version: Version, group: str) -> Model:
 def _changes(project: Project, version: Version, other: str) -> Changes:
     files = project.registry.files
     record = project.registry.ensemble_record(other).metadata
+    pinned = record.individual_models
+    read = each(files.load, [files.folder_of(one) for one in pinned], f"reading the models of {other}")
     before: dict[str, ModelMetadata] = {
-        pinned.model_name: files.load(files.folder_of(pinned)).record.metadata for pinned in record.individual_models
+        one.model_name: model.record.metadata for one, model in zip(pinned, read, strict=True)
     }
     now = {name: model.record.metadata for name, model in version.models.items()}
     return changes(record, version.record.metadata, before, now)

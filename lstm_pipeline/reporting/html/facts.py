@@ -257,6 +257,11 @@ class Facts:
         return {name: place for place, name in enumerate(self.shown)}
 
     @cached_property
+    def shown_groups(self) -> Mapping[str, tuple[str, ...]]:
+        """The groups of the features that are shown, with all of their features."""
+        return {group: own for group, own in self.groups.items() if not self.places.keys().isdisjoint(own)}
+
+    @cached_property
     def shown_models(self) -> tuple[Model, ...]:
         """The models of the features that are shown."""
         return tuple(model for model in self.models if not self.places.keys().isdisjoint(model.features))

@@ -62,7 +62,7 @@ def accuracy_tables(facts: Facts) -> Iterator[Table]:
         yield Table(
             "By group: means over the group's features. Skill and mase can be compared between groups.",
             ["group", "features", "skill", "typical error beside naive", "mase", "smape, %"],
-            [Line(plain(group), _group_cells(facts, names)) for group, names in facts.groups.items()],
+            [Line(plain(group), _group_cells(facts, names)) for group, names in facts.shown_groups.items()],
         )
     if facts.baselines:
         means: Metrics = {
@@ -247,7 +247,9 @@ def change_tables(facts: Facts, found: Changes) -> Iterator[Table]:
 
 
 def _two(caption: str, rows: Sequence[Row], before: str, now: str) -> Table:
-    lines = [Line(plain(row.what), [plain(row.before), plain(row.now)]) for row in rows]
+    lines = [Line(plain(row.what), [plain(row.before), plain(row.now)]) for row in rows[:MOST_SHOWN]]
+    if (more := len(rows) - MOST_SHOWN) > 0:
+        lines.append(Line(f"… {more:,} more", ["", ""]))
     return Table(caption, ["what", before, now], lines, (0, 1, 2))
 
 
