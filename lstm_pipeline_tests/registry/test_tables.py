@@ -72,6 +72,26 @@ def test_the_record_names_the_file_and_reads_as_one(registry: Registry) -> None:
     assert registry.versions() == ["v1"]
 
 
+def test_a_summary_says_the_same_and_does_not_read_that_file(registry: Registry) -> None:
+    train(registry, "run1")
+    record = publish_calibrated(registry).record
+    assert record.tables is not None
+    registry.store.path(record.tables.path).unlink()
+    found = registry.summary("v1")
+    assert (found.version, found.created) == ("v1", record.created)
+    assert found.metadata.metrics == record.metadata.metrics
+    assert found.metadata.evaluation == record.metadata.evaluation
+    assert found.metadata.individual_models == record.metadata.individual_models
+    path = registry.layout.ensemble("v1")
+    data = json.loads(registry.store.read(path))
+    registry.store.write(path, json.dumps({**data, "created_at": "yesterday"}).encode())
+    with pytest.raises(RegistryError, match=r"v1\.json is damaged: created_at"):
+        registry.summary("v1")
+    registry.store.write(registry.layout.ensemble("v2"), json.dumps(data).encode())
+    with pytest.raises(RegistryError, match=r"v2\.json is damaged: it describes v1"):
+        registry.summary("v2")
+
+
 def test_a_short_record_is_one_file_as_those_of_earlier_releases_are(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
