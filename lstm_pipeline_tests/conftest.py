@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,19 @@ from lstm_pipeline_tests.storage.matrix import pytest_terminal_summary as pytest
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_search_for_garbage_in_what_stays(_nothing_frozen_at_the_end: None) -> None:
+    """Libraries have half a million objects, which Python would look through again and again while graphs are built."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def _nothing_frozen_at_the_end() -> Iterator[None]:
+    yield
+    gc.unfreeze()  # or libraries complain of what they leave behind
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,12 @@
 """Processes of a test's own, forked from one that has already imported what takes seconds: Dagster and TensorFlow.
 
-None of this package's networks is imported there and TensorFlow has started nothing, so that each of them begins as a
+None of this package's layers is imported there and TensorFlow has started nothing, so that each of them begins as a
 fresh process does after its imports. Where the imports matter, or how a process ends, a test takes `subprocess`.
 """
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -33,6 +34,7 @@ def forked(function: Callable[..., None], *arguments: Any, **variables: str | No
 
 
 def _in_environment(environment: Mapping[str, str], function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    gc.freeze()  # what has been imported stays: no search for garbage in it
     os.environ.clear()
     os.environ.update(environment)
     function(*arguments)
