@@ -206,8 +206,8 @@ class LocalCluster(Dagster):
                 continue
             if not move or name in self.ports:
                 raise ClusterError(
-                    f"port {port} of {name} is taken by another program: end that, or call `make cluster-stop cluster`, "
-                    "which takes another port"
+                    f"port {port} of {name} is taken by another program: end that, or call `make cluster-stop "
+                    "cluster`, which takes another port"
                 )
             ports[name] = free_port(ports.values())
             print(f"Port {port} of {name} is taken by another program; it is {ports[name]} now.", flush=True)

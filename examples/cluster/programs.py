@@ -10,6 +10,7 @@ from pathlib import Path
 
 BINARIES = Path(sys.executable).parent
 
+
 def missing_programs() -> str:
     """What is to be installed before a cluster can start, in one line; empty if there is nothing."""
     wanted = [("redis-server", "redis-server"), ("initdb", "postgresql"), ("postgres", "postgresql")]
@@ -22,14 +23,15 @@ def missing_programs() -> str:
         told.append("a user named postgres, because PostgreSQL refuses root: start the cluster as an ordinary user")
     return f"the cluster needs {'; '.join(told)}" if told else ""
 
+
 def program(name: str) -> str | None:
     """Where a program is. Debian keeps PostgreSQL's servers off the path."""
     newest = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
     return str(newest[-1]) if newest else shutil.which(name)
+
 
 def postgres_user() -> str | None:
     try:
         return pwd.getpwnam("postgres").pw_name
     except KeyError:
         return None
-

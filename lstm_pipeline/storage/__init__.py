@@ -8,9 +8,9 @@ from lstm_pipeline.storage.faults import S3, bounded_requests, explain, is_trans
 from lstm_pipeline.storage.listing import StoredFile, is_private
 from lstm_pipeline.storage.owner import Owner
 from lstm_pipeline.storage.parallel import each
-from lstm_pipeline.storage.waiting import patience
 from lstm_pipeline.storage.store import NoFolderError, Store, from_json, sha256, to_json
 from lstm_pipeline.storage.unpacking import bounded, most_unpacked
+from lstm_pipeline.storage.waiting import patience
 
 __all__ = [
     "S3",

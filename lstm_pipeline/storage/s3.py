@@ -68,7 +68,7 @@ class PatientS3(S3FileSystem):  # type: ignore[misc]
         """
         await self.set_session()  # reads botocore's descriptions of S3: no fault of the store if that takes seconds
         clock = asyncio.get_running_loop().time
-        body = kwargs.get("Body")
+        body: Any = kwargs.get("Body")
         allowed = patience() + min(_size(body), _UNSEEN) / _SLOWEST_UPLOAD
         deadline, wait = clock() + allowed, 0.1
         # a connection may be dead without anyone noticing: half the patience is kept for a second one, unless the

@@ -30,7 +30,8 @@ def faults_in_words(uri: str) -> Iterator[None]:
 def _fault(uri: str, error: Exception) -> str:
     if is_s3(uri):
         error = _as_store_error(error)
-        from_store = type(error).__module__.startswith(("botocore", "aiobotocore")) or isinstance(
+        kinds = (type(error), type(error.__cause__))  # s3fs translates some faults
+        from_store = any(kind.__module__.startswith(("botocore", "aiobotocore")) for kind in kinds) or isinstance(
             error, FileNotFoundError | PermissionError | ConnectionError | TimeoutError
         )
         if from_store and (words := explain(error, uri)):

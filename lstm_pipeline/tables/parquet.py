@@ -2,9 +2,10 @@
 
 S3 is read with pyarrow's own client, which fetches ranges side by side without going through Python. It has no limit
 for all of its attempts, so it gets few and short ones; what it does not get then is read by the client that made the
-listing, which waits and tells as the registry's does. Measured with `python -m benchmarks.storage` against our own range
-reading over s3fs, it takes the same bytes and requests and between 0.7 and 1.0 of the time. The listing stays with
-fsspec; endpoint and region come from the client that made it. Other remote file systems are read through fsspec, one range after the other.
+listing, which waits and tells as the registry's does. Measured with `python -m benchmarks.storage` against our own
+range reading over s3fs, it takes the same bytes and requests and between 0.7 and 1.0 of the time. The listing stays
+with fsspec; endpoint and region come from the client that made it. Other remote file systems are read through fsspec,
+one range after the other.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def _schema(file: FoundFile, fragment: pads.Fragment) -> pa.Schema:
     try:
         return fragment.physical_schema
     except (OSError, pa.ArrowException) as error:
-        if type(error) is not OSError and isinstance(error, OSError):  # of the store, not of the file
+        if isinstance(error, OSError) and (type(error) is not OSError or error.__cause__):  # of the store, not the file
             raise
         raise OSError(f"{file.name}: {error}") from error
 
