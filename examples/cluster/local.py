@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pwd
 import secrets
 import shlex
 import shutil
@@ -27,23 +26,24 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from examples.cluster.asking import Dagster
-from examples.cluster.processes import ClusterError, Processes
+from examples.cluster.ports import LOOPBACK, answers, connects, free_port, is_free
+from examples.cluster.processes import ClusterError, Processes, alone
+from examples.cluster.programs import BINARIES, missing_programs, postgres_user, program
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-BINARIES = Path(sys.executable).parent
-LOOPBACK = "127.0.0.1"
 WORKER_APP = "lstm_pipeline.orchestration.celery_worker"
 SERVERS = ("redis", "postgres", "s3")
+CHANGING = ("start", "stop", "remove", "start-worker")
+"""Commands of which one at a time is carried out."""
 
 
 @dataclass
@@ -84,16 +84,21 @@ class LocalCluster(Dagster):
             "database": str(self._database_folder()),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        file.touch(mode=0o600)
-        file.write_text(json.dumps(made, indent=1))
+        self._keep(made)
         return made
+
+    def _keep(self, state: Mapping[str, Any]) -> None:
+        part = self.folder / "state.part"
+        part.touch(mode=0o600)
+        part.write_text(json.dumps(state, indent=1))
+        part.replace(self.folder / "state.json")
 
     def _database_folder(self) -> Path:
         """PostgreSQL refuses root, and the user that it then runs as may not be able to look into our folder."""
         if os.getuid() != 0:
             return self.folder / "postgres"
         made = Path(tempfile.mkdtemp(prefix="lstm-pipeline-postgres-"))
-        shutil.chown(made, _postgres_user(), _postgres_user())
+        shutil.chown(made, postgres_user(), postgres_user())
         return made
 
     @property
@@ -133,19 +138,22 @@ class LocalCluster(Dagster):
         """Starts everything that is not running, and waits until it is healthy.
 
         Raises:
-            ClusterError: it runs already, a program is missing, or one of them does not start.
+            ClusterError: it runs already, a program is missing, one of them does not start, or its port is taken.
         """
         missing = missing_programs()
         if missing:
             raise ClusterError(missing)
+        parts = [*SERVERS, "code", "daemon", "webserver", *(f"worker{number}" for number in range(1, self.workers + 1))]
         running = [name for name in self.processes.listed() if self.processes.alive(name)]
-        if running:
+        if set(parts) <= set(running):
             raise ClusterError(f"it runs already ({', '.join(running)}): {self.ui}; `make cluster-stop` ends it")
+        self._leave_taken_ports(move=not running)
         try:
             self._start_servers()
             self._start_dagster()
         except BaseException:
-            self.stop()
+            if not running:
+                self.stop()
             raise
 
     def stop(self) -> None:
@@ -163,10 +171,10 @@ class LocalCluster(Dagster):
         name = f"worker{number}"
         if self.processes.alive(name):
             raise ClusterError(f"{name} is running")
-        program = str(BINARIES / "celery")
+        celery = str(BINARIES / "celery")
         options = ["-A", WORKER_APP, "worker", "--hostname", f"{name}@%h", "--loglevel", "INFO"]
         options += ["--include", ",".join(self.modules)] if self.modules else []
-        self.processes.start(name, [program, *options], self._everything)
+        self.processes.start(name, [celery, *options], self._everything)
         if wait:
             self.processes.wait_until(lambda: self._worker_answers(name), name)
 
@@ -184,6 +192,32 @@ class LocalCluster(Dagster):
         own = {"PYTHONPATH": path, "TMPDIR": str(self.folder / "tmp")}  # output of runs, on its way to S3
         return {**inherited, **own, **self.environment}
 
+    def _leave_taken_ports(self, *, move: bool) -> None:
+        """A port that another program has taken since the last start is given up for a free one.
+
+        Whoever answers there would be taken for a part of the cluster.
+
+        Args:
+            move: whether nothing runs that knows the ports.
+        """
+        ports = self.state["ports"]
+        for name, port in list(ports.items()):
+            if self.processes.alive({"ui": "webserver"}.get(name, name)) or is_free(port):
+                continue
+            if not move or name in self.ports:
+                raise ClusterError(
+                    f"port {port} of {name} is taken by another program: end that, or call `make cluster-stop "
+                    "cluster`, which takes another port"
+                )
+            ports[name] = free_port(ports.values())
+            print(f"Port {port} of {name} is taken by another program; it is {ports[name]} now.", flush=True)
+        self._keep(self.state)
+
+    def _ensure(self, name: str, command: Sequence[str], variables: Mapping[str, str], user: str | None = None) -> None:
+        """Starts a part that is not running."""
+        if not self.processes.alive(name):
+            self.processes.start(name, command, variables, user)
+
     def _start_servers(self) -> None:
         ports, passwords = self.state["ports"], self.state["passwords"]
         plain = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
@@ -196,18 +230,18 @@ class LocalCluster(Dagster):
             f"bind {LOOPBACK}\nport {ports['redis']}\nrequirepass {passwords['redis']}\n"
             f"dir {self.folder}\nappendonly yes\nsave ''\n"
         )
-        self.processes.start("redis", [_program("redis-server") or "", str(settings)], plain)
+        self._ensure("redis", [program("redis-server") or "", str(settings)], plain)
         rclone = [str(BINARIES / "rclone"), "serve", "s3", "--addr", f"{LOOPBACK}:{ports['s3']}"]
         keys = {"RCLONE_AUTH_KEY": f'"lstm-pipeline,{passwords["s3"]}"', "RCLONE_CONFIG": str(self.folder / "none")}
-        self.processes.start("s3", [*rclone, str(self.folder / "s3")], {**plain, **keys})
+        self._ensure("s3", [*rclone, str(self.folder / "s3")], {**plain, **keys})
         self._start_postgres(plain)
-        self.processes.wait_until(lambda: _connects(ports["redis"]), "redis")
-        self.processes.wait_until(lambda: _answers(f"http://{LOOPBACK}:{ports['s3']}"), "s3")
+        self.processes.wait_until(lambda: connects(ports["redis"]), "redis")
+        self.processes.wait_until(lambda: answers(f"http://{LOOPBACK}:{ports['s3']}"), "s3")
         self.processes.wait_until(self._database_answers, "postgres")
 
     def _start_postgres(self, plain: Mapping[str, str]) -> None:
         folder = Path(self.state["database"])
-        user = _postgres_user() if os.getuid() == 0 else None
+        user = postgres_user() if os.getuid() == 0 else None
         data = folder / "data"
         if not (data / "PG_VERSION").exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -216,7 +250,7 @@ class LocalCluster(Dagster):
             words.write_text(self.state["passwords"]["postgres"])
             if user:
                 shutil.chown(words, user, user)
-            command = [_program("initdb") or "", "-D", str(data), "-U", "dagster", "--auth", "scram-sha-256"]
+            command = [program("initdb") or "", "-D", str(data), "-U", "dagster", "--auth", "scram-sha-256"]
             command += [f"--pwfile={words}", "--no-sync", "--encoding", "UTF8", "--locale", "C"]
             made = subprocess.run(
                 command, cwd="/", env=dict(plain), user=user, group=user, capture_output=True, text=True, check=False
@@ -232,7 +266,7 @@ class LocalCluster(Dagster):
             "max_connections": "200",
         }
         set_options = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        self.processes.start("postgres", [_program("postgres") or "", "-D", str(data), *set_options], plain, user)
+        self._ensure("postgres", [program("postgres") or "", "-D", str(data), *set_options], plain, user)
 
     def _start_dagster(self) -> None:
         home = Path(self.environment["DAGSTER_HOME"])
@@ -242,7 +276,7 @@ class LocalCluster(Dagster):
         everything, workspace = self._everything, str(HERE / "workspace.yaml")
         code = ["api", "grpc", "-m", "lstm_pipeline.definitions", "-h", LOOPBACK, "-p"]
         port = str(self.state["ports"]["code"])
-        self.processes.start("code", [str(BINARIES / "dagster"), *code, port], everything)
+        self._ensure("code", [str(BINARIES / "dagster"), *code, port], everything)
         # the tables, before several processes want to make them
         made = subprocess.run(
             [str(BINARIES / "dagster"), "instance", "info"], env=everything, capture_output=True, text=True, check=False
@@ -250,12 +284,13 @@ class LocalCluster(Dagster):
         if made.returncode:
             raise ClusterError(f"Dagster's tables cannot be made:\n{made.stderr[-2000:]}")
         for number in range(1, self.workers + 1):
-            self.start_worker(number, wait=False)
-        self.processes.wait_until(lambda: _connects(int(port)), "code")
-        self.processes.start("daemon", [str(BINARIES / "dagster-daemon"), "run", "-w", workspace], everything)
+            if not self.processes.alive(f"worker{number}"):
+                self.start_worker(number, wait=False)
+        self.processes.wait_until(lambda: connects(int(port)), "code")
+        self._ensure("daemon", [str(BINARIES / "dagster-daemon"), "run", "-w", workspace], everything)
         web = [str(BINARIES / "dagster-webserver"), "-w", workspace, "-h", LOOPBACK, "-p", self.ui.rpartition(":")[2]]
-        self.processes.start("webserver", web, everything)
-        self.processes.wait_until(lambda: _answers(f"{self.ui}/server_info"), "webserver")
+        self._ensure("webserver", web, everything)
+        self.processes.wait_until(lambda: answers(f"{self.ui}/server_info"), "webserver")
         for number in range(1, self.workers + 1):
             self.processes.wait_until(lambda number=number: self._worker_answers(f"worker{number}"), f"worker{number}")  # type: ignore[misc]
         self.processes.wait_until(self._daemon_is_healthy, "daemon")
@@ -289,58 +324,6 @@ class LocalCluster(Dagster):
         return True
 
 
-def missing_programs() -> str:
-    """What is to be installed before a cluster can start, in one line; empty if there is nothing."""
-    wanted = [("redis-server", "redis-server"), ("initdb", "postgresql"), ("postgres", "postgresql")]
-    packages = sorted({package for program, package in wanted if _program(program) is None})
-    extras = [("celery", "celery"), ("dagster-webserver", "ui"), ("rclone", "dev")]
-    absent = [extra for program, extra in extras if not (BINARIES / program).exists()]
-    told = [f"Debian packages: apt-get install {' '.join(packages)}"] if packages else []
-    told += [f"extras of the package: pip install -e '.[{','.join(absent)}]'"] if absent else []
-    if not packages and os.getuid() == 0 and _postgres_user() is None:
-        told.append("a user named postgres, because PostgreSQL refuses root: start the cluster as an ordinary user")
-    return f"the cluster needs {'; '.join(told)}" if told else ""
-
-
-def free_port(taken: Any = ()) -> int:
-    """A port on loopback that is free now and not among those."""
-    while True:
-        with socket.socket() as found:
-            found.bind((LOOPBACK, 0))
-            port = int(found.getsockname()[1])
-        if port not in taken:
-            return port
-
-
-def _program(name: str) -> str | None:
-    """Where a program is. Debian keeps PostgreSQL's servers off the path."""
-    newest = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
-    return str(newest[-1]) if newest else shutil.which(name)
-
-
-def _postgres_user() -> str | None:
-    try:
-        return pwd.getpwnam("postgres").pw_name
-    except KeyError:
-        return None
-
-
-def _connects(port: int) -> bool:
-    with socket.socket() as client:
-        client.settimeout(2)
-        return client.connect_ex((LOOPBACK, port)) == 0
-
-
-def _answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url, timeout=5).close()
-    except urllib.error.HTTPError:
-        return True  # e.g. that a signature is missing
-    except OSError:
-        return False
-    return True
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The commands."""
     parser = argparse.ArgumentParser(prog="python -m examples.cluster.local", description=__doc__.split("\n")[0])
@@ -355,9 +338,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("kill-worker", "start-worker"):
         commands.add_parser(name).add_argument("number", type=int)
     given = parser.parse_args(arguments)
-    cluster = LocalCluster(given.folder, getattr(given, "workers", 2), ports={} if _connects(3000) else {"ui": 3000})
+    cluster = LocalCluster(given.folder, getattr(given, "workers", 2), ports={"ui": 3000} if is_free(3000) else {})
     try:
-        _carry_out(cluster, given)
+        changes = given.command == "start" or (given.command in CHANGING and cluster.folder.exists())
+        with alone(cluster.folder) if changes else nullcontext():
+            _carry_out(cluster, given)
     except ClusterError as error:
         sys.exit(f"Error: {error}")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -124,3 +126,21 @@ def started_at(pid: int) -> str:
     found = subprocess.run(["ps", "-p", str(pid), "-o", "stat=,lstart="], capture_output=True, text=True, check=False)
     state, _, started = found.stdout.strip().partition(" ")
     return "" if state.startswith("Z") else started.strip()
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Holds the folder of a cluster: of two commands that start or end it at once, each would see half of it.
+
+    Raises:
+        ClusterError: another command holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ClusterError(
+                f"another command is starting or ending the cluster in {folder}: wait for it, or end it with Ctrl-C"
+            ) from None
+        yield

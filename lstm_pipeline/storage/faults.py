@@ -11,9 +11,12 @@ from urllib.parse import urlsplit
 from fsspec import register_implementation
 
 from lstm_pipeline.storage.parallel import WORKERS
+from lstm_pipeline.storage.waiting import TIMEOUT_VARIABLE, patience
 
 S3 = ("s3", "s3a")
 """URI schemes that `s3_options` apply to."""
+
+_ATTEMPTS = 3
 
 
 def s3_options() -> dict[str, Any]:
@@ -31,12 +34,25 @@ def s3_options() -> dict[str, Any]:
     return {"config_kwargs": {"retries": {"total_max_attempts": 1}, "max_pool_connections": 2 * WORKERS, **timeouts}}
 
 
+def bounded_requests() -> Any:
+    """botocore's settings for a client that is not ours: its attempts together take as long as `patience()`."""
+    from botocore.config import Config
+
+    share = patience() / _ATTEMPTS
+    return Config(
+        connect_timeout=min(5.0, share),
+        read_timeout=share,
+        retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
+    )
+
+
 def explain(error: BaseException, path: object) -> str | None:
     """What a store's fault means, in words; None if the error is not a store's. Never shows a credential."""
+    from aiohttp import ClientPayloadError
     from botocore import exceptions as aws  # imported only after a failure: it takes a second
     from s3fs.utils import FileExpired
 
-    from lstm_pipeline.storage.s3 import TIMEOUT_VARIABLE, NoProgress, NotS3
+    from lstm_pipeline.storage.s3 import NoProgress, NotS3
 
     endpoint = _endpoint(path)
     if isinstance(error, NoProgress):
@@ -55,6 +71,8 @@ def explain(error: BaseException, path: object) -> str | None:
         return f"{path}: access refused by {endpoint}; the credentials are wrong, expired, or lack the permission"
     if isinstance(error, FileNotFoundError):
         return f"{path}: its bucket does not exist at {endpoint}" if "specified bucket" in str(error) else None
+    if isinstance(error, ClientPayloadError | aws.ResponseStreamingError):
+        return f"{path}: {endpoint} broke off its answer several times; check that it is well, and run again"
     if isinstance(error, aws.ConnectionError | aws.HTTPClientError | TimeoutError | ConnectionError):
         advice = "check that it is running and that its address is right"
         return f"{path}: {endpoint} could not be reached after several attempts; {advice}"
@@ -65,13 +83,17 @@ def explain(error: BaseException, path: object) -> str | None:
 
 def is_transient(error: BaseException) -> bool:
     """Whether a store's fault may pass by itself: it did not answer, was overloaded, or was just being restarted."""
+    from aiohttp import ClientPayloadError
     from botocore import exceptions as aws
 
     from lstm_pipeline.storage.s3 import TRANSIENT_STATUS
 
+    if isinstance(error, OSError) and isinstance(error.__cause__, aws.ClientError):
+        error = error.__cause__  # s3fs has translated it
     if isinstance(error, aws.ClientError):
         return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in TRANSIENT_STATUS
-    return isinstance(error, aws.ConnectionError | aws.HTTPClientError | TimeoutError | ConnectionError)
+    kinds = aws.ConnectionError | aws.HTTPClientError | TimeoutError | ConnectionError | ClientPayloadError
+    return isinstance(error, kinds)
 
 
 def _endpoint(path: object) -> str:

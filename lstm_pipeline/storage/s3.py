@@ -8,7 +8,8 @@ proxy's login page, is an error instead of an empty bucket.
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
+import io
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -16,16 +17,17 @@ from typing import Any
 from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
 
-from lstm_pipeline.errors import RegistryError
-
-TIMEOUT_VARIABLE = "LSTM_PIPELINE_STORE_TIMEOUT"
-DEFAULT_PATIENCE = 30.0
+from lstm_pipeline.storage.waiting import patience
 
 _LEAST_PROGRESS = 1 << 16
 """Bytes of a body that count as progress: a body that brings fewer within the patience trickles."""
 
-_SLOWEST_UPLOAD = 1 << 17
-"""Bytes a second that an upload may be slow: its size prolongs its deadline accordingly."""
+_SLOWEST_UPLOAD, _UNSEEN = 1 << 17, 1 << 20
+"""Bytes a second that an upload may be slow, and how many of them the operating system may hold on their way: whether
+those have come is not seen, so they prolong the deadline. The others do so when they are taken."""
+
+_ABORT_SECONDS = 5.0
+"""How long it is tried to take back an upload of several parts that has failed."""
 
 TRANSIENT_STATUS = (408, 429, 500, 502, 503, 504)
 _TRANSIENT_CODES = ("SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling")
@@ -35,7 +37,9 @@ _EXPECTED: Mapping[str, tuple[str, ...]] = {
     "head_object": ("ETag",),
     "get_object": ("ETag",),
     "put_object": ("ETag",),
+    "create_multipart_upload": ("UploadId",),
     "upload_part": ("ETag",),
+    "complete_multipart_upload": ("ETag",),
 }
 """Call → what S3's answer to it has at least one of."""
 
@@ -52,57 +56,46 @@ class NotS3(OSError):
     """Something answered that is not S3."""
 
 
-def patience() -> float:
-    """Seconds without progress after which a store is given up: `LSTM_PIPELINE_STORE_TIMEOUT`, else 30.
-
-    Raises:
-        RegistryError: the variable is not a positive number.
-    """
-    given = os.environ.get(TIMEOUT_VARIABLE)
-    if not given:
-        return DEFAULT_PATIENCE
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise RegistryError(f"{TIMEOUT_VARIABLE}: expected a positive number of seconds, found '{given}'")
-    return seconds
-
-
 class PatientS3(S3FileSystem):  # type: ignore[misc]
     """s3fs with bounded waits; registered for the schemes s3 and s3a."""
 
     retries = 4  # of a body that breaks off; requests are retried by `_call_s3` alone
 
     async def _call_s3(self, method: str, *akwarglist: Any, **kwargs: Any) -> Any:
-        """One request, tried again until it succeeds, fails for good, or `patience()` is over."""
+        """One request, tried again until it succeeds, fails for good, or `patience()` is over.
+
+        Seconds in which the store takes an upload do not count.
+        """
         await self.set_session()  # reads botocore's descriptions of S3: no fault of the store if that takes seconds
         clock = asyncio.get_running_loop().time
-        allowed = patience() + _size(kwargs.get("Body")) / _SLOWEST_UPLOAD
+        body: Any = kwargs.get("Body")
+        allowed = patience() + min(_size(body), _UNSEEN) / _SLOWEST_UPLOAD
         deadline, wait = clock() + allowed, 0.1
         # a connection may be dead without anyone noticing: half the patience is kept for a second one, unless the
         # first request may have changed what it is conditional on
-        first = deadline if _is_conditional(akwarglist, kwargs) else deadline - patience() / 2
+        first = deadline if _is_conditional(method, akwarglist, kwargs) else deadline - patience() / 2
         last: Exception | None = None
         while True:
+            limit = asyncio.timeout_at(min(first, deadline))
+            upload = _Upload(body, limit) if _size(body) > _UNSEEN else None  # from its start, each time
             try:
-                async with asyncio.timeout_at(min(first, deadline)):
-                    answer = await self._once(method, *akwarglist, **kwargs)
+                async with limit:
+                    answer = await self._once(method, *akwarglist, **(kwargs | {"Body": upload} if upload else kwargs))
                 break
-            except TimeoutError:
-                if first < deadline:
-                    first = deadline
-                    continue
-                if last is not None:
-                    raise _final(last) from last.__cause__  # it did answer before: what it said tells more
-                raise NoProgress(f"no answer for {allowed:.0f} s") from None
             except Exception as error:
+                if limit.expired():
+                    if first < deadline:
+                        first = deadline = deadline + _flowed(upload)
+                        continue
+                    if last is not None:
+                        raise _final(last) from last.__cause__  # it did answer before: what it said tells more
+                    raise NoProgress(f"no answer for {allowed:.0f} s") from None
                 if _redirects_in_circles(error):
                     raise NotS3(f"it answered {method} with redirects in circles; is its address right?") from error
                 if not _is_transient(error):
                     raise
                 last = error
+                first, deadline = first + _flowed(upload), deadline + _flowed(upload)
                 wait = min(2 * wait, 5.0)
                 pause = wait * random.uniform(0.5, 1.0)
                 if clock() + pause >= deadline:
@@ -115,6 +108,12 @@ class PatientS3(S3FileSystem):  # type: ignore[misc]
 
     call_s3 = sync_wrapper(_call_s3)  # s3fs's own calls its own `_call_s3`, which is not bounded
 
+    async def _abort_mpu(self, bucket: str, key: str, mpu: str) -> None:
+        """Takes back an upload of several parts, if the store answers soon: what is told is why it failed."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_ABORT_SECONDS):
+                await super()._abort_mpu(bucket, key, mpu)
+
     async def _once(self, method: str, *akwarglist: Any, **kwargs: Any) -> Any:
         """One attempt, its error translated as s3fs does."""
         from s3fs.errors import translate_boto_error
@@ -125,6 +124,29 @@ class PatientS3(S3FileSystem):  # type: ignore[misc]
             return await call(**self._get_s3_method_kwargs(call, *akwarglist, **kwargs))
         except Exception as error:
             raise translate_boto_error(error)  # noqa: B904  it sets the cause, and may be the same error
+
+
+class _Upload(io.BytesIO):
+    """A body on its way to the store: as long as its pieces are taken, the time limit of its request is put off."""
+
+    def __init__(self, body: bytes, limit: asyncio.Timeout) -> None:
+        super().__init__(body)
+        self._limit, self._until = limit, limit.when() or 0.0
+        self._clock = asyncio.get_running_loop().time
+        self._began = self._clock()
+        self.flowed = 0.0
+        """Seconds from the request to the last piece that was taken."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next piece."""
+        self.flowed = self._clock() - self._began
+        with contextlib.suppress(RuntimeError):  # it was given up a moment ago
+            self._limit.reschedule(self._until + self.flowed)
+        return super().read(size)
+
+
+def _flowed(upload: _Upload | None) -> float:
+    return upload.flowed if upload else 0.0
 
 
 class _PatientBody:
@@ -213,10 +235,10 @@ def _final(error: Exception) -> Exception:
     return Unreachable(str(error)) if isinstance(error, S3_RETRYABLE_ERRORS) else error
 
 
-def _is_conditional(positional: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
+def _is_conditional(method: str, positional: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
     """Whether a request must not be repeated without having seen its answer."""
     given = {name for arguments in (*positional, keywords) if isinstance(arguments, Mapping) for name in arguments}
-    return bool(given & {"IfMatch", "IfNoneMatch", "UploadId"})
+    return method == "complete_multipart_upload" or bool(given & {"IfMatch", "IfNoneMatch"})
 
 
 def _size(body: Any) -> int:

@@ -190,10 +190,8 @@ class Store:
             RegistryError: a file cannot be created, or the disk has too little space.
         """
         probe = folder / f".probe-{uuid.uuid4().hex}.tmp"
-        try:
-            self.create(probe, probe.name.encode())
-        finally:
-            self.remove(probe)
+        self.create(probe, probe.name.encode())  # if it fails, so would its removal, after as long a wait
+        self.remove(probe)
         places = [tempfile.gettempdir(), *([str(self.root.path)] if self.local else [])]
         for place in places:
             free = shutil.disk_usage(place).free

@@ -11,6 +11,7 @@ from lstm_pipeline.storage import explain, is_transient
 from lstm_pipeline.tables.files import is_s3
 
 _REFUSED = r"AWS Error (ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH)|HTTP status 403|ExpiredToken"
+_ANSWERED = rf"{_REFUSED}|AWS Error (NO_SUCH|RESOURCE_NOT_FOUND)|HTTP status 4(?!08|29)"
 
 
 @contextmanager
@@ -29,7 +30,8 @@ def faults_in_words(uri: str) -> Iterator[None]:
 def _fault(uri: str, error: Exception) -> str:
     if is_s3(uri):
         error = _as_store_error(error)
-        from_store = type(error).__module__.startswith(("botocore", "aiobotocore")) or isinstance(
+        kinds = (type(error), type(error.__cause__))  # s3fs translates some faults
+        from_store = any(kind.__module__.startswith(("botocore", "aiobotocore")) for kind in kinds) or isinstance(
             error, FileNotFoundError | PermissionError | ConnectionError | TimeoutError
         )
         if from_store and (words := explain(error, uri)):
@@ -42,9 +44,12 @@ def _fault(uri: str, error: Exception) -> str:
     return f"{uri}: cannot be read; check that the file is complete and that its extension is right ({detail})"
 
 
-def _as_store_error(error: Exception) -> Exception:
-    """pyarrow's S3 client puts every fault into an OSError; its text says which one."""
+def is_unanswered(error: OSError) -> bool:
+    """Whether pyarrow's S3 client was not answered, or told to come again; it puts every fault into an OSError."""
     text = str(error)
-    if re.search(_REFUSED, text):
-        return PermissionError(text)
-    return ConnectionError(text) if "AWS Error NETWORK_CONNECTION" in text else error
+    return "AWS Error" in text and not re.search(_ANSWERED, text)
+
+
+def _as_store_error(error: Exception) -> Exception:
+    """A refusal that pyarrow's S3 client was told."""
+    return PermissionError(str(error)) if re.search(_REFUSED, str(error)) else error

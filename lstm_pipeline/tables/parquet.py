@@ -1,9 +1,11 @@
 """Parquet files, read by pyarrow: only the footers and the column chunks that are needed, in few requests.
 
-S3 is read with pyarrow's own client, which fetches ranges side by side without going through Python. Measured with
-`python -m benchmarks.storage` against our own range reading over s3fs, it takes the same bytes and requests and between
-0.7 and 1.0 of the time. The listing stays with fsspec; endpoint and region come from the client that made it.
-Other remote file systems are read through fsspec, one range after the other.
+S3 is read with pyarrow's own client, which fetches ranges side by side without going through Python. It has no limit
+for all of its attempts, so it gets few and short ones; what it does not get then is read by the client that made the
+listing, which waits and tells as the registry's does. Measured with `python -m benchmarks.storage` against our own
+range reading over s3fs, it takes the same bytes and requests and between 0.7 and 1.0 of the time. The listing stays
+with fsspec; endpoint and region come from the client that made it. Other remote file systems are read through fsspec,
+one range after the other.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 import urllib.request
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Any
+from typing import IO, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,13 +32,19 @@ from pyarrow.fs import (
 )
 
 from lstm_pipeline.parsing import is_text, plain_type
+from lstm_pipeline.storage import patience
 from lstm_pipeline.tables.extents import Extent, extent_from_footer, extent_of
+from lstm_pipeline.tables.faults import is_unanswered
 from lstm_pipeline.tables.files import FileSystem, FoundFile, is_local
 
 _TAIL = 1 << 16
 _GAP = 1 << 16  # reading over a hole of this size is faster than one more request
 _LONGEST = 1 << 23  # longer ranges are fetched in parts, side by side
-_ATTEMPTS, _CONNECT_SECONDS, _REQUEST_SECONDS = 6, 5, 60  # as in the registry's client
+_ATTEMPTS, _CONNECT_SECONDS = 3, 5.0
+_SHARE = 8
+"""An attempt of pyarrow's client may be silent for this part of the patience: all of them take less than half of it."""
+
+T = TypeVar("T")
 
 
 class ParquetFiles:
@@ -56,13 +64,27 @@ class ParquetFiles:
         cache = pa.CacheOptions(hole_size_limit=_GAP, range_size_limit=_LONGEST, lazy=True)
         options = pads.ParquetFragmentScanOptions(pre_buffer=True, cache_options=cache)
         self._format = pads.ParquetFileFormat(default_fragment_scan_options=options)
-        self._fs = _arrow_file_system(fs, files, own_client)
-        self._fragments = [
-            self._format.make_fragment(file.path, filesystem=self._fs, file_size=file.size) for file in files
-        ]
+        self._listed, self._files = fs, files
+        self._open(_arrow_file_system(fs, files, own_client))
         self._sizes = [file.size for file in files]
-        self.schemas = [_schema(file, fragment) for file, fragment in zip(files, self._fragments, strict=True)]
+        self.schemas = self._patiently(lambda: [_schema(*one) for one in zip(files, self._fragments, strict=True)])
         """One schema per file, from its footer."""
+
+    def _open(self, fs: ArrowFileSystem) -> None:
+        self._fs = fs
+        self._fragments = [
+            self._format.make_fragment(file.path, filesystem=fs, file_size=file.size) for file in self._files
+        ]
+
+    def _patiently(self, read: Callable[[], T]) -> T:
+        """Reads, and reads again by the client that made the listing what the store did not give to pyarrow's."""
+        try:
+            return read()
+        except OSError as error:
+            if not (isinstance(self._fs, S3FileSystem) and is_unanswered(error)):
+                raise
+        self._open(PyFileSystem(_Unbuffered(self._listed)))
+        return read()
 
     @property
     def rows(self) -> int:
@@ -79,10 +101,14 @@ class ParquetFiles:
         """The columns, in the schema's order, of the rows for which `where` is true; at most the first `limit`."""
         wanted = None if columns is None else set(columns)
         names = [name for name in schema.names if wanted is None or name in wanted]
-        dataset = pads.FileSystemDataset(self._fragments, schema, self._format, self._fs)
-        if limit is not None:
-            return dataset.head(limit, columns=names, filter=where)
-        return dataset.to_table(columns=names, filter=where)
+
+        def read() -> pa.Table:
+            dataset = pads.FileSystemDataset(self._fragments, schema, self._format, self._fs)
+            if limit is not None:
+                return dataset.head(limit, columns=names, filter=where)
+            return dataset.to_table(columns=names, filter=where)
+
+        return self._patiently(read)
 
     def extents(self, timestamp_col: str | None, text: Callable[[pa.Table], Extent] | None) -> list[Extent]:
         """One per file: from its footer or, where that has no statistics, from the timestamp column.
@@ -91,6 +117,9 @@ class ParquetFiles:
             timestamp_col: the timestamp column.
             text: the extent of a table with this column as text; None: text has no times.
         """
+        return self._patiently(lambda: self._extents(timestamp_col, text))
+
+    def _extents(self, timestamp_col: str | None, text: Callable[[pa.Table], Extent] | None) -> list[Extent]:
         found = []
         for fragment, schema in zip(self._fragments, self.schemas, strict=True):
             extent = extent_from_footer(fragment.metadata, timestamp_col)
@@ -113,6 +142,8 @@ def _schema(file: FoundFile, fragment: pads.Fragment) -> pa.Schema:
     try:
         return fragment.physical_schema
     except (OSError, pa.ArrowException) as error:
+        if isinstance(error, OSError) and (type(error) is not OSError or error.__cause__):  # of the store, not the file
+            raise
         raise OSError(f"{file.name}: {error}") from error
 
 
@@ -139,8 +170,8 @@ def _s3(fs: Any, bucket: str) -> S3FileSystem | None:
         virtual = (meta.config.s3 or {}).get("addressing_style") == "virtual"
         options.update(endpoint_override=host, scheme=scheme, force_virtual_addressing=virtual)
     return S3FileSystem(
-        connect_timeout=_CONNECT_SECONDS,
-        request_timeout=_REQUEST_SECONDS,
+        connect_timeout=min(_CONNECT_SECONDS, patience() / _SHARE),
+        request_timeout=patience() / _SHARE,
         retry_strategy=AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
         **options,
     )
@@ -161,7 +192,35 @@ def _region(bucket: str, default: str) -> str:
 
 
 class _Unbuffered(FSSpecHandler):  # type: ignore[misc]
-    """Without fsspec's read-ahead: of a wide file it would fetch more bytes than the file has."""
+    """Without fsspec's read-ahead: of a wide file it would fetch more bytes than the file has.
+
+    Arrow asks for the ranges of a file one after the other, and for all of them, even if the store was given up at the
+    first one: the others are refused at once.
+    """
+
+    def __init__(self, fs: Any) -> None:
+        super().__init__(fs)
+        self.failure: Exception | None = None
 
     def open_input_file(self, path: str) -> pa.PythonFile:
-        return pa.PythonFile(self.fs.open(path, mode="rb", cache_type="none"), mode="r")
+        return pa.PythonFile(_Guarded(self.fs.open(path, mode="rb", cache_type="none"), self), mode="r")
+
+
+class _Guarded:
+    """A file that is not asked again once its store has failed."""
+
+    def __init__(self, file: IO[bytes], of: _Unbuffered) -> None:
+        self._file, self._of = file, of
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        if self._of.failure is not None:
+            raise self._of.failure
+        try:
+            return self._file.read(size)
+        except Exception as error:
+            self._of.failure = error
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)

@@ -16,8 +16,10 @@ import pytest
 from celery import Celery
 
 from benchmarks.large_plant import AS_OF, group_names, write_plant
-from examples.cluster.local import LocalCluster, free_port, missing_programs
+from examples.cluster.local import LocalCluster
+from examples.cluster.ports import free_port
 from examples.cluster.processes import ClusterError
+from examples.cluster.programs import missing_programs
 from lstm_pipeline.forecasting import Ensemble
 from lstm_pipeline.projects import load_project, training_input
 from lstm_pipeline_tests.orchestration.daemon import wait_until
@@ -214,10 +216,14 @@ def test_a_cluster_that_runs_is_not_started_again(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("examples.cluster.local.missing_programs", str)
     monkeypatch.setattr("examples.cluster.local.os.getuid", lambda: 1000)
     cluster = LocalCluster(tmp_path / "cluster", ports={"ui": 4321})
-    cluster.processes.start("redis", ["sleep", "60"], {"PATH": os.environ["PATH"]})
+    parts = ("redis", "s3", "postgres", "code", "worker1", "worker2", "daemon", "webserver")
+    for name in parts:
+        cluster.processes.start(name, ["sleep", "60"], {"PATH": os.environ["PATH"]})
     with pytest.raises(ClusterError) as error:
         cluster.start()
-    assert str(error.value) == "it runs already (redis): http://127.0.0.1:4321; `make cluster-stop` ends it"
+    assert (
+        str(error.value) == f"it runs already ({', '.join(parts)}): http://127.0.0.1:4321; `make cluster-stop` ends it"
+    )
     cluster.stop()
     assert cluster.processes.listed() == {}
 
@@ -240,5 +246,5 @@ def test_only_the_process_that_was_started_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("examples.cluster.local._program", lambda name: None)
+    monkeypatch.setattr("examples.cluster.programs.program", lambda name: None)
     assert missing_programs().startswith("the cluster needs Debian packages: apt-get install postgresql redis-server")

@@ -58,6 +58,11 @@ def garbage(connection: socket.socket, head: bytes, done: threading.Event) -> No
     connection.sendall(b"\x16\x03\x01 SSH-2.0 what do you want?\r\n\r\n")
 
 
+def break_off(connection: socket.socket, head: bytes, done: threading.Event) -> None:
+    """Promises a megabyte and hangs up after the first 70,000 bytes."""
+    connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "0"\r\nContent-Length: 1000000\r\n\r\n' + 70_000 * b"x")
+
+
 def login_page(connection: socket.socket, head: bytes, done: threading.Event) -> None:
     body = b"" if head.startswith(b"HEAD") else PAGE
     connection.sendall(_answer("200 OK", body, "Content-Type: text/html"))
@@ -74,6 +79,7 @@ BAD: dict[str, Talk] = {
     "503": stutter,
     "resets": reset,
     "garbage": garbage,
+    "breaks off": break_off,
     "login page": login_page,
     "redirect loop": redirect_loop,
 }
@@ -111,3 +117,37 @@ def bad_store(talk: Talk) -> Iterator[tuple[str, list[float]]]:
         server.close()
         for thread in threads:
             thread.join(5)
+
+
+@contextmanager
+def turning_bad(port: int, talk: Talk) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Passes everything on to the store on `port` until it is turned; yields its endpoint and what turns it."""
+    bad, opened = threading.Event(), []
+
+    def pass_on(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        hang_up(source, target)
+
+    def hang_up(*sockets: socket.socket) -> None:
+        for one in sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def either(connection: socket.socket, head: bytes, done: threading.Event) -> None:
+        if bad.is_set():
+            talk(connection, head, done)
+            return
+        with socket.create_connection(("127.0.0.1", port)) as store:
+            opened.extend([connection, store])
+            store.sendall(head)
+            threading.Thread(target=pass_on, args=(store, connection), daemon=True).start()
+            pass_on(connection, store)
+
+    def turn() -> None:
+        bad.set()
+        hang_up(*opened)
+
+    with bad_store(either) as (endpoint, _):
+        yield endpoint, turn

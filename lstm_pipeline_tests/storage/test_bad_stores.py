@@ -8,8 +8,9 @@ import time
 import pytest
 
 from lstm_pipeline.errors import RegistryError
-from lstm_pipeline.storage.s3 import DEFAULT_PATIENCE, TIMEOUT_VARIABLE, NoProgress, patience
+from lstm_pipeline.storage.s3 import NoProgress
 from lstm_pipeline.storage.store import Store
+from lstm_pipeline.storage.waiting import DEFAULT_PATIENCE, TIMEOUT_VARIABLE, patience
 from lstm_pipeline_tests.storage.bad_stores import BAD, bad_store, hang_once
 from lstm_pipeline_tests.storage.matrix import Note
 from lstm_pipeline_tests.storage.servers import use
@@ -21,6 +22,7 @@ SAYS = {
     "503": "answered: .*(busy|Service Unavailable)",
     "resets": "could not be reached after several attempts",
     "garbage": "could not be reached after several attempts",
+    "breaks off": "(broke off its answer several times|could not be reached after several attempts)",
     "login page": "is not an S3 store: it answered .* is it a proxy or a login page",
     "redirect loop": "is not an S3 store: .* redirects in circles",
 }

@@ -17,8 +17,8 @@ from upath import UPath
 
 from lstm_pipeline.errors import RegistryError
 from lstm_pipeline.storage import disk
-from lstm_pipeline.storage.s3 import TIMEOUT_VARIABLE
 from lstm_pipeline.storage.store import Store
+from lstm_pipeline.storage.waiting import TIMEOUT_VARIABLE
 from lstm_pipeline_tests.storage import victims
 from lstm_pipeline_tests.storage.matrix import Note
 from lstm_pipeline_tests.storage.servers import (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +14,12 @@ import pytest
 from pyarrow.fs import PyFileSystem, S3FileSystem
 
 from lstm_pipeline.errors import DataError
+from lstm_pipeline.storage.waiting import TIMEOUT_VARIABLE
 from lstm_pipeline.tables import parquet as parquet_files
 from lstm_pipeline.tables.files import find_files
 from lstm_pipeline.tables.parquet import ParquetFiles
 from lstm_pipeline.tables.reading import open_source, read_table
+from lstm_pipeline_tests.storage.bad_stores import BAD, turning_bad
 from lstm_pipeline_tests.storage.servers import KEY, SECRET, S3Server, forget_clients, rclone_server, running, use
 
 TABLE = pa.table({"n": list(range(1000)), "x": [float(n) for n in range(1000)], "t": ["2024-01-31 13:00"] * 1000})
@@ -75,16 +79,44 @@ def test_options_of_fsspec_are_for_fsspec(server: S3Server, monkeypatch: pytest.
     assert read_table(URI, storage_options=options).equals(TABLE)
 
 
-@pytest.mark.slow
-def test_a_server_that_goes_away_during_reading(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = {"config_kwargs": {"retries": {"max_attempts": 1, "mode": "standard"}, "connect_timeout": 1}}
-    monkeypatch.setattr("lstm_pipeline.tables.files.s3_options", lambda: quick)
-    monkeypatch.setattr(parquet_files, "_ATTEMPTS", 1)
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TIMEOUT_VARIABLE, "2")
+
+
+def test_a_server_that_goes_away_during_reading(server: S3Server, impatient: None) -> None:
     source = open_source(URI)
     server.stop()
     with pytest.raises(DataError, match=rf"^{URI}: {server.endpoint} could not be reached") as caught:
         source.read()
     assert SECRET not in str(caught.value)
+    assert caught.value.transient
+
+
+def test_a_server_that_is_away_for_a_moment_is_waited_for(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For longer than pyarrow's client tries."""
+    monkeypatch.setenv(TIMEOUT_VARIABLE, "20")
+    monkeypatch.setattr(parquet_files, "_ATTEMPTS", 1)
+    source = open_source(URI)
+    server.stop()
+    back = threading.Timer(2, server.start)
+    back.start()
+    assert source.read().equals(TABLE)
+    back.join()
+
+
+@pytest.mark.parametrize("fault", ["hangs", "resets", "503", "garbage"])
+def test_a_store_that_turns_bad_during_reading_is_given_up_in_time(
+    server: S3Server, monkeypatch: pytest.MonkeyPatch, impatient: None, fault: str
+) -> None:
+    with turning_bad(server.port, BAD[fault]) as (endpoint, turn):
+        use(endpoint, monkeypatch)
+        source = open_source(URI)
+        turn()
+        start = time.monotonic()
+        with pytest.raises(DataError, match=rf"^{URI}: {endpoint} "):
+            source.read()
+        assert time.monotonic() - start < 15
 
 
 def test_credentials_that_end_during_reading(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
