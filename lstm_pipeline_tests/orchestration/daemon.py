@@ -8,10 +8,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import yaml
@@ -45,6 +46,7 @@ class Deployment:
     folder: Path
     module: str
     variables: dict[str, str]
+    settings: Mapping[str, Any]
     port: int = field(default_factory=free_port)
     daemon: subprocess.Popen[bytes] | None = None
     server: subprocess.Popen[bytes] | None = None
@@ -55,7 +57,7 @@ class Deployment:
 
     def prepare(self) -> None:
         self.home.mkdir(parents=True)
-        (self.home / "dagster.yaml").write_text(yaml.safe_dump(SETTINGS))
+        (self.home / "dagster.yaml").write_text(yaml.safe_dump({**SETTINGS, **self.settings}))
         server = {"host": "127.0.0.1", "port": self.port, "location_name": "here"}
         (self.folder / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
 
@@ -110,9 +112,16 @@ class Deployment:
 
 
 @contextmanager
-def deployment(folder: Path, module: str, **variables: str) -> Iterator[Deployment]:
-    """A deployment with its daemon running; both processes are gone afterwards."""
-    found = Deployment(folder, module, variables)
+def deployment(
+    folder: Path, module: str, settings: Mapping[str, Any] | None = None, **variables: str
+) -> Iterator[Deployment]:
+    """A deployment with its daemon running; both processes are gone afterwards.
+
+    Args:
+        settings: of Dagster, beside `SETTINGS`.
+        variables: of the processes' environment.
+    """
+    found = Deployment(folder, module, variables, settings or {})
     found.prepare()
     try:
         found.serve()

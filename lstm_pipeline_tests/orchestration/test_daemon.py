@@ -19,7 +19,7 @@ import yaml
 from lstm_pipeline.forecasting import issued_forecasts
 from lstm_pipeline.projects import Project, load_project
 from lstm_pipeline_tests.orchestration.daemon import Deployment, deployment, wait_until
-from lstm_pipeline_tests.orchestration.plant import spec
+from lstm_pipeline_tests.orchestration.plant import AS_SHIPPED, spec
 
 MODULE = "lstm_pipeline_tests.orchestration.user_location"
 TRAINING, FORECAST = "tiny_plant_train_and_forecast", "tiny_plant_forecast"
@@ -151,7 +151,9 @@ def plant(tmp_path: Path, cooldown: str, **automation: Any) -> Iterator[Plant]:
     """The project under a daemon; nothing is trained yet."""
     folder = tmp_path / "projects"
     folder.mkdir()
-    data = spec(patience=10, epochs=10, blend_baseline=False)  # the guard makes a bad network as good as a naive one
+    networks = {"energy": AS_SHIPPED, "water": AS_SHIPPED}
+    # the guard makes a bad network as good as a naive one
+    data = spec(patience=10, epochs=10, blend_baseline=False, models_config=networks)
     data["predictions"]["transformations"][0]["condition"] = "date >= current_date() - interval '700' day"
     data["automation"] = {
         "retrain": {
