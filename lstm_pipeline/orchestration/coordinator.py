@@ -3,23 +3,30 @@
 A run of a project's job has them as the job's tags. A run of assets, started from an asset's page or by a back-fill,
 belongs to no job that could have tags; it gets them here, before it is queued, from the metadata of its assets.
 Whoever starts a run can give it other cluster settings by tags such as `lstm_pipeline/executor_memory`; its pod then
-has those.
+has those. Dagster's daemon comes by the queue every few seconds, and is told there of retries that it has overlooked.
 `dagster.yaml` names this class as the run coordinator.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import dagster as dg
+from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 
 from lstm_pipeline.orchestration.keys import FORECAST_ASSETS, GROUPS_TAG, RUN_TAGS, groups_tag
 from lstm_pipeline.orchestration.pods import POD_TAG, changed_pod_tag
+from lstm_pipeline.orchestration.retries import Reminder
 
 logger = logging.getLogger(__name__)
+
+REMIND_SECONDS = 15.0
+"""How often overdue retries are looked for. A process that does not live for so long never does."""
 
 
 class TaggingRunCoordinator(dg.QueuedRunCoordinator):
@@ -27,6 +34,20 @@ class TaggingRunCoordinator(dg.QueuedRunCoordinator):
 
     Tags that the run has are left alone.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._reminder, self._reminded = Reminder(), time.monotonic()
+
+    def get_run_queue_config(self) -> RunQueueConfig:
+        """As configured. The daemon asks for it whenever it looks at the queue, and is reminded of retries then."""
+        if time.monotonic() - self._reminded > REMIND_SECONDS:
+            self._reminded = time.monotonic()
+            try:
+                self._reminder.remind(self._instance, dt.datetime.now(dt.UTC))
+            except Exception as error:  # e.g. the database is away; it is asked again soon
+                logger.warning("overdue retries are not looked for: %s: %s", type(error).__name__, error)
+        return super().get_run_queue_config()
 
     def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:
         """Adds the tags and queues the run. A run whose tags cannot be found is queued without them."""

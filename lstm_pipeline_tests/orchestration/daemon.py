@@ -20,8 +20,8 @@ import yaml
 SETTINGS = {
     "telemetry": {"enabled": False},
     "run_coordinator": {
-        "module": "dagster.core.run_coordinator",
-        "class": "QueuedRunCoordinator",
+        "module": "lstm_pipeline.orchestration.coordinator",
+        "class": "TaggingRunCoordinator",
         "config": {
             "max_concurrent_runs": 3,
             "dequeue_interval_seconds": 1,

@@ -1,0 +1,55 @@
+"""Reminds Dagster's daemon of retries that it has overlooked.
+
+A failure is stored as an event first, and in the run afterwards. A daemon that reads the event in between takes the run
+for one that did not fail, and never looks at it again (dagster-io/dagster#33741); when the run is then marked as one
+that will be retried, sensors and back-fills wait for a retry that does not come. Run monitoring and retries look every
+few seconds in step with each other, so this is not rare. Whoever finds such a run reports its failure once more.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections import Counter
+
+import dagster as dg
+from dagster._core.storage.tags import WILL_RETRY_TAG
+
+logger = logging.getLogger(__name__)
+
+DUE = dt.timedelta(seconds=30)
+"""How long a failed run may wait for its retry. Dagster's daemon looks every five seconds."""
+
+FORGOTTEN = dt.timedelta(hours=1)
+"""After this time a run is not tried again: whoever was to do it has given up long ago."""
+
+_REMINDERS = 3
+
+
+class Reminder:
+    """Knows how often the daemon was reminded of each run."""
+
+    def __init__(self) -> None:
+        self._reminded: Counter[str] = Counter()
+
+    def remind(self, instance: dg.DagsterInstance, now: dt.datetime) -> list[str]:
+        """Reports the failure of every run whose retry is overdue once more. Dagster makes no second retry of a run.
+
+        Returns:
+            ids of these runs.
+        """
+        failed = dg.RunsFilter(
+            statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "true"}, updated_after=now - FORGOTTEN
+        )
+        overdue = [
+            record.dagster_run
+            for record in instance.get_run_records(failed)
+            if record.dagster_run.is_complete_and_waiting_to_retry
+            and now - record.update_timestamp.replace(tzinfo=dt.UTC) > DUE
+            and self._reminded[record.dagster_run.run_id] < _REMINDERS
+        ]
+        for run in overdue:
+            self._reminded[run.run_id] += 1
+            logger.warning("run %s was to be retried and was not: its failure is reported again", run.run_id)
+            instance.report_run_failed(run, "This run was to be retried and was not. Its failure is reported again.")
+        return [run.run_id for run in overdue]
