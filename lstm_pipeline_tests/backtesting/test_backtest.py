@@ -288,7 +288,9 @@ def test_refitted_networks_are_not_the_ones_that_are_scored(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("preset", "expected"), [(None, {"network", "linear map"}), ("documented", set())], ids=["default", "documented"]
+    ("preset", "expected"),
+    [pytest.param(None, {"network", "linear map"}, marks=pytest.mark.slow), ("documented", set())],
+    ids=["default", "documented"],
 )
 def test_a_retraining_trains_what_a_training_does(preset: str | None, expected: set[str]) -> None:
     """The options that the data tells are those of all rows; they do not count as the spec's own."""

@@ -279,6 +279,7 @@ def fuzz(store: Path, seeds: range) -> None:
                     raise
 
 
+@pytest.mark.slow
 def test_no_signed_mutation_is_a_traceback(store: Path) -> None:
     fuzz(store, range(60))
 

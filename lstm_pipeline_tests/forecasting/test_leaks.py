@@ -192,7 +192,11 @@ NEW: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", NEW, ids=["last", "standard", "mean", "features"])
+@pytest.mark.parametrize(
+    "options",
+    [NEW[0], *(pytest.param(each, marks=pytest.mark.slow) for each in NEW[1:])],
+    ids=["last", "standard", "mean", "features"],
+)
 def test_an_epoch_knows_nothing_of_rows_after_the_training_part(options: dict[str, Any], tmp_path: Path) -> None:
     """Nor does the linear map beside a network by default, which the first of them has."""
     config = {**TINY, "segment_units": 4, "feature_units": 4, "output_chunk_length": 5, **options}

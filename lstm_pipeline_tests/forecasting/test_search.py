@@ -109,6 +109,7 @@ def test_a_perfect_forecast_has_nearly_all_of_the_weight() -> None:
     assert weights[1, 0] == pytest.approx(weights[2, 0], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_nothing_of_the_test_part_is_used(tmp_path: Path) -> None:
     step, table = step_of(), mill_table()
     start = mill_dataset(**step).split.test

@@ -117,7 +117,13 @@ def check(folder: Path, build: Callable[[Sequence[int], int], Any]) -> list[Netw
     return networks
 
 
-@pytest.mark.parametrize("kind", KINDS)
+ALSO = ("mean", "members", "context", "relu", "features", "luong")
+"""Kinds of networks that differ little from others of them."""
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in ALSO else kind for kind in KINDS]
+)
 def test_one_program_forecasts_what_each_network_forecasts(tmp_path: Path, kind: str) -> None:
     check(tmp_path, lambda targets, seed: built(KINDS[kind], targets, seed))
 
@@ -136,7 +142,7 @@ def test_one_step_ahead_is_what_each_network_predicts(tmp_path: Path) -> None:
         np.testing.assert_allclose(forecast, expected, rtol=2e-6, atol=2e-6)
 
 
-@pytest.mark.parametrize("converts", [True, False])
+@pytest.mark.parametrize("converts", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_weights_that_do_not_fit_are_read_in_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, converts: bool
 ) -> None:

@@ -34,6 +34,7 @@ def test_every_option_trains_saves_and_loads(changes, tmp_path):
     check_whole_life(tiny_options(**changes), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", COMBINATIONS, ids=str)
 def test_combined_options_train_save_and_load(changes, tmp_path):
     check_whole_life(ModelOptions(**changes), tmp_path)

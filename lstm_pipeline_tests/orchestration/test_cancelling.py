@@ -78,7 +78,8 @@ def stored(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in (folder / "storage").rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_cancelled_run_ends_within_seconds_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:

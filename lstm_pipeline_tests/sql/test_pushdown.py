@@ -150,6 +150,7 @@ conditions = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tables(), st.lists(conditions, min_size=1, max_size=2), st.booleans())
 def test_the_rows_are_the_same(

@@ -13,7 +13,7 @@ from lstm_pipeline.storage.store import Store
 from lstm_pipeline.storage.waiting import DEFAULT_PATIENCE, TIMEOUT_VARIABLE, patience
 from lstm_pipeline_tests.storage.bad_stores import BAD, bad_store, hang_once
 from lstm_pipeline_tests.storage.matrix import Note
-from lstm_pipeline_tests.storage.servers import use
+from lstm_pipeline_tests.storage.servers import slow, use
 from lstm_pipeline_tests.storage.test_outages import CALLS
 
 SAYS = {
@@ -46,7 +46,7 @@ def seconds_to_the_message(fault: str, call: str, patch: pytest.MonkeyPatch) -> 
     return took, seen
 
 
-@pytest.mark.parametrize("call", ["read", "write", "create", "exists", "names", "digest"])
+@pytest.mark.parametrize("call", ["read", slow("write"), "create", slow("exists"), slow("names"), slow("digest")])
 @pytest.mark.parametrize("fault", BAD)
 def test_a_bad_store_is_given_up_in_time(fault: str, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if (fault, call) == ("trickles", "exists"):

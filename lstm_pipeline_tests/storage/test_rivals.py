@@ -20,7 +20,7 @@ from lstm_pipeline.storage.owner import Owner
 from lstm_pipeline.storage.store import Store
 from lstm_pipeline_tests.processes import FORKED, forked
 from lstm_pipeline_tests.storage.matrix import Note
-from lstm_pipeline_tests.storage.servers import Place
+from lstm_pipeline_tests.storage.servers import Place, slow
 from lstm_pipeline_tests.stubs import SCORE, make_registry, refusing, runs, train
 
 ALL = [f"group{number}" for number in range(10)]
@@ -132,7 +132,7 @@ def at_once(uri: str, tasks: dict[str, list[str]]) -> None:
         assert process.exitcode == 0
 
 
-@pytest.mark.parametrize("count", [2, 4, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2, slow(4), slow(10)])
 def test_of_different_groups_the_last_version_has_all(place: Place, count: int, note: Note) -> None:
     registry = make_registry(place.uri)
     train(registry, "before", ALL)
@@ -147,7 +147,7 @@ def test_of_different_groups_the_last_version_has_all(place: Place, count: int, 
     note(place.name, f"{count} rivals, a group each", f"v1 … v{count + 1}", "loads", "–", "not needed", "nothing")
 
 
-@pytest.mark.parametrize("count", [2, 4, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2, slow(4), slow(10)])
 def test_of_the_same_group_everyone_gets_a_version(place: Place, count: int, note: Note) -> None:
     registry = make_registry(place.uri)
     train(registry, "before", ALL)

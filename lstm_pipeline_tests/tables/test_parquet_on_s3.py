@@ -105,7 +105,9 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for(server: S3Server, monk
     back.join()
 
 
-@pytest.mark.parametrize("fault", ["hangs", "resets", "503", "garbage"])
+@pytest.mark.parametrize(
+    "fault", ["503", *(pytest.param(fault, marks=pytest.mark.slow) for fault in ("hangs", "resets", "garbage"))]
+)
 def test_a_store_that_turns_bad_during_reading_is_given_up_in_time(
     server: S3Server, monkeypatch: pytest.MonkeyPatch, impatient: None, fault: str
 ) -> None:
