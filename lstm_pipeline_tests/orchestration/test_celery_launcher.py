@@ -1,133 +1,47 @@
-"""What the launcher makes of what Celery says, and how many runs the queue starts."""
+"""What the launcher makes of what Celery says."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._core.launcher import WorkerStatus
 
-from lstm_pipeline.errors import PipelineError
-from lstm_pipeline.orchestration import celery_launcher, celery_worker
 from lstm_pipeline.orchestration.celery_launcher import (
-    COUNT_SECONDS,
     MISSES,
-    OLD_SECONDS,
     PATIENCE,
     RECONNECTING,
-    REMEMBERED,
-    CeleryRunCoordinator,
     WatchfulCeleryRunLauncher,
 )
-from lstm_pipeline.orchestration.coordinator import TaggingRunCoordinator
+from lstm_pipeline_tests.orchestration.celery_stand_ins import (
+    TASK,
+    WORKER,
+    Celery,
+    Clock,
+    Instance,
+    at_most,
+    turned_by_hand,
+)
 
-TASK, WORKER = "task-1", "worker1@host"
 ACTIVE, RESERVED, READY = ["active", {}], ["reserved", {}], ["ready", {}]
-
-
-@dataclass
-class Celery:
-    """An application whose broker says what a test wants.
-
-    Attributes:
-        meta: the state of the task in the result backend.
-        workers: those that answer → the tasks that they have.
-        broken: raised by whatever is asked.
-        answers: set when the workers have answered a count; None: at once.
-        asked: destinations of the questions.
-        revoked: tasks that were revoked.
-    """
-
-    meta: dict[str, Any] = field(default_factory=lambda: {"status": "STARTED", "result": {"hostname": WORKER}})
-    workers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    broken: Exception | None = None
-    answers: threading.Event | None = None
-    asked: list[list[str] | None] = field(default_factory=list)
-    revoked: list[str] = field(default_factory=list)
-
-    @property
-    def backend(self) -> Celery:
-        return self
-
-    @property
-    def control(self) -> Celery:
-        return self
-
-    def get_task_meta(self, task: str) -> dict[str, Any]:
-        assert task == TASK
-        self._check()
-        return self.meta
-
-    def broadcast(self, command: str, arguments: dict[str, Any], destination: list[str] | None, **_: Any) -> list[Any]:
-        assert (command, arguments) == ("query_task", {"ids": [TASK]})
-        self._check()
-        self.asked.append(destination)
-        names = self.workers if destination is None else [name for name in destination if name in self.workers]
-        return [{name: self.workers[name]} for name in names]
-
-    def inspect(self, timeout: float) -> Celery:
-        return self
-
-    def stats(self) -> dict[str, Any]:
-        self._check()
-        if self.answers:
-            self.answers.wait(20)
-        return {name: {"pool": {"max-concurrency": 1}} for name in self.workers}
-
-    def AsyncResult(self, task: str) -> Any:  # noqa: N802
-        return SimpleNamespace(revoke=lambda terminate: self._revoke(task))
-
-    def _revoke(self, task: str) -> None:
-        self._check()
-        self.revoked.append(task)
-
-    def _check(self) -> None:
-        if self.broken:
-            raise self.broken
-
-
-@dataclass
-class Instance:
-    """As much of an instance as the coordinator looks at."""
-
-    run_launcher: Any
-
-    def coordinator(self, **options: Any) -> CeleryRunCoordinator:
-        found = CeleryRunCoordinator(**options)
-        found.register_instance(self)  # type: ignore[arg-type]
-        return found
-
-
-class Clock:
-    """A clock that a test turns."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(celery_launcher, "time", found)
-    return found
+    return turned_by_hand(monkeypatch)
+
+
+@pytest.fixture
+def celery() -> Celery:
+    return Celery()
 
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as found:
         yield found
-
-
-@pytest.fixture
-def celery() -> Celery:
-    return Celery()
 
 
 @pytest.fixture
@@ -353,66 +267,3 @@ def test_debug_info_never_raises(launcher: WatchfulCeleryRunLauncher, run: dg.Da
     celery.broken = OSError("gone")
     told = launcher.get_run_worker_debug_info(run)
     assert told == "Celery task task-1; its state cannot be read: OSError: gone"
-
-
-def at_most(coordinator: CeleryRunCoordinator, clock: Clock, seconds: float = OLD_SECONDS + 1) -> int:
-    clock.now += seconds
-    return coordinator.get_run_queue_config().max_concurrent_runs
-
-
-def test_there_are_as_many_runs_as_workers(celery: Celery, clock: Clock) -> None:
-    instance = Instance(SimpleNamespace(celery=celery))
-    coordinator = instance.coordinator(max_concurrent_runs=-1)
-    assert isinstance(coordinator, TaggingRunCoordinator)
-    assert at_most(coordinator, clock) == 0
-    celery.workers = {WORKER: {}, "worker2@host": {}}
-    assert at_most(coordinator, clock) == 2
-    celery.workers = {WORKER: {}}
-    assert at_most(coordinator, clock) == 2  # it may be slow
-    assert at_most(coordinator, clock, REMEMBERED) == 1
-    celery.broken = ConnectionError("refused")
-    assert at_most(coordinator, clock) == 0  # a run that was launched now would fail
-
-
-def test_the_queue_goes_on_while_workers_are_counted(celery: Celery, clock: Clock) -> None:
-    instance = Instance(SimpleNamespace(celery=celery))
-    coordinator = instance.coordinator(max_concurrent_runs=-1)
-    celery.workers = {WORKER: {}}
-    assert at_most(coordinator, clock) == 1
-    coordinator._looking.join(20)  # type: ignore[union-attr]
-    celery.workers, celery.answers = {WORKER: {}, "worker2@host": {}}, threading.Event()
-    assert at_most(coordinator, clock, COUNT_SECONDS + 1) == 1  # it does not wait for the answer
-    counting = coordinator._looking
-    assert at_most(coordinator, clock, 1) == 1
-    assert coordinator._looking is counting  # and asks one question at a time
-    celery.answers.set()
-    counting.join(20)  # type: ignore[union-attr]
-    assert at_most(coordinator, clock, 1) == 2
-
-
-def test_the_settings_may_allow_fewer(celery: Celery, clock: Clock) -> None:
-    celery.workers = {WORKER: {}, "worker2@host": {}}
-    instance = Instance(SimpleNamespace(celery=celery))
-    assert at_most(instance.coordinator(max_concurrent_runs=1), clock) == 1
-
-
-def test_a_run_does_not_count_workers(celery: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(celery_launcher, "current_task", SimpleNamespace(name="execute_job"))
-    celery.broken = ConnectionError("nobody should ask")
-    instance = Instance(SimpleNamespace(celery=celery))
-    assert instance.coordinator(max_concurrent_runs=5).get_run_queue_config().max_concurrent_runs == 5
-
-
-def test_a_worker_takes_one_run_and_reserves_none() -> None:
-    settings = celery_worker.app.conf
-    assert settings.worker_concurrency == 1
-    assert settings.worker_disable_prefetch
-    assert not settings.task_acks_late
-    assert {"execute_job", "resume_job"} <= set(celery_worker.app.tasks)
-
-
-def test_another_launcher_has_no_workers_to_count(clock: Clock) -> None:
-    instance = Instance(dg.DefaultRunLauncher())
-    coordinator = instance.coordinator()
-    with pytest.raises(PipelineError, match="expected a Celery run launcher, found DefaultRunLauncher"):
-        coordinator.get_run_queue_config()
