@@ -16,8 +16,10 @@ from lstm_pipeline.orchestration import coordinator
 from lstm_pipeline.orchestration.coordinator import TaggingRunCoordinator
 from lstm_pipeline.orchestration.retries import DUE, FORGOTTEN, Reminder
 
-NOW = dt.datetime.now(dt.UTC)
-LATER = NOW + DUE + dt.timedelta(seconds=10)
+
+def later() -> dt.datetime:
+    """When a retry of now is overdue."""
+    return dt.datetime.now(dt.UTC) + DUE + dt.timedelta(seconds=10)
 
 
 @dg.op
@@ -72,19 +74,19 @@ def overlooked(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterRun
 
 
 def test_an_overdue_retry_is_made(daemon: Daemon, overlooked: dg.DagsterRun) -> None:
-    assert Reminder().remind(daemon.instance, LATER) == [overlooked.run_id]
+    assert Reminder().remind(daemon.instance, later()) == [overlooked.run_id]
     daemon.look()
     assert daemon.retried == [overlooked.run_id]
 
 
 def test_the_daemon_is_left_its_time(daemon: Daemon, overlooked: dg.DagsterRun) -> None:
     assert Reminder().remind(daemon.instance, dt.datetime.now(dt.UTC)) == []
-    assert Reminder().remind(daemon.instance, LATER + FORGOTTEN) == []
+    assert Reminder().remind(daemon.instance, later() + FORGOTTEN) == []
 
 
 def test_a_retry_that_cannot_be_made_is_not_asked_for_for_ever(daemon: Daemon, overlooked: dg.DagsterRun) -> None:
     reminder = Reminder()
-    asked = [reminder.remind(daemon.instance, LATER + dt.timedelta(minutes=number)) for number in range(6)]
+    asked = [reminder.remind(daemon.instance, later() + dt.timedelta(minutes=number)) for number in range(6)]
     assert asked == [[overlooked.run_id]] * 3 + [[]] * 3
 
 
@@ -95,7 +97,7 @@ def test_what_was_retried_or_will_not_be_is_left_alone(daemon: Daemon) -> None:
     daemon.instance.add_run_tags(exhausted.run_id, {"dagster/max_retries": "0"})
     daemon.instance.report_run_failed(exhausted)
     daemon.instance.report_run_canceled(done)
-    assert Reminder().remind(daemon.instance, LATER) == []
+    assert Reminder().remind(daemon.instance, later()) == []
 
 
 def test_the_queue_reminds_the_daemon_now_and_then(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
