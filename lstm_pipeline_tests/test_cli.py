@@ -129,6 +129,7 @@ def test_unknown_project_group_and_storage(place: Path) -> None:
     assert "has no version yet" in result.stderr
 
 
+@pytest.mark.slow
 def test_run_versions_rollback(place: Path) -> None:
     result = fresh_command(place, "run", "tiny.yaml", "--as-of", "2024-06-01")
     assert result.returncode == 0, result.stderr

@@ -317,6 +317,7 @@ def run_cli(project: Project, *arguments: str, how: Any = command) -> subprocess
     return found
 
 
+@pytest.mark.slow
 def test_the_command_line(own_mill: Project) -> None:
     result = run_cli(own_mill, "--origins", "12", "--version", "v1", how=fresh_command)
     assert result.returncode == 0, result.stderr
@@ -344,6 +345,7 @@ def test_the_command_line_retrains_and_stores_no_model(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "storage" / "models" / "mill").iterdir()] == ["data"]
 
 
+@pytest.mark.slow
 def test_mistakes_on_the_command_line(tmp_path: Path) -> None:
     project = mill_project(tmp_path)
     for arguments, message in (

@@ -365,6 +365,7 @@ def test_a_notebook_compares(project: Project) -> None:
         notebook.compare("v1", "v7")
 
 
+@pytest.mark.slow
 def test_the_command_line(project: Project, found: VersionComparison, tmp_path: Path) -> None:
     pq.write_table(ramp_table(), project.loaded.folder / "mill.parquet")
     place = project.loaded.folder

@@ -221,6 +221,7 @@ def test_the_last_of_many_groups_are_named_alone() -> None:
     assert lines[30:] == ["3 more groups with 6 features: g30, g31, g32"]
 
 
+@pytest.mark.slow
 def test_groups_with_one_scaler_and_different_chunks_are_scored_side_by_side(tmp_path: Path) -> None:
     """A longer chunk reads more rows of the known future: the last windows of a shorter one are none of its own."""
     options = {"network": "segments", "segment_units": 2, "known_future": True}

@@ -79,6 +79,7 @@ def test_many_weights_make_the_features_share_a_map(monkeypatch: pytest.MonkeyPa
         assert variants_of(dataset, mill_step(**step), "power", HORIZON)[1].options.highway == expected
 
 
+@pytest.mark.slow
 def test_the_joined_network_is_the_weighted_sum(tmp_path: Path) -> None:
     found = found_with(tmp_path, step_of())
     np.testing.assert_allclose(found.weights.sum(axis=0), 1)

@@ -142,7 +142,8 @@ def test_one_step_ahead_is_what_each_network_predicts(tmp_path: Path) -> None:
         np.testing.assert_allclose(forecast, expected, rtol=2e-6, atol=2e-6)
 
 
-@pytest.mark.parametrize("converts", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("converts", [True, False])
 def test_weights_that_do_not_fit_are_read_in_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, converts: bool
 ) -> None:

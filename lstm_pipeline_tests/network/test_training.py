@@ -283,6 +283,7 @@ def test_moving_averages_describe_the_data_after_one_epoch(monkeypatch):
     assert spread_at_inference(options) > 1.5  # with Keras's momentum: the reason for the function
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits_alone_and_in_threads():
     alone = {seed: trained_digest(seed) for seed in (1, 2)}
     assert alone[1] != alone[2]
