@@ -13,6 +13,9 @@ means: two busy cores of one machine slow each other down, and that is no fault 
 epochs alone (without building and compiling a network, scoring, storing and drawing it), and those that the groups
 would take one after the other in a plain process on one core of an idle machine.
 
+The wall time ends when Dagster marks the back-fill as complete. Its daemon looks every 30 seconds, when all models may
+have been there for a while; the efficiency until the last run has ended is shown beside.
+
 Each number of groups is trained with packing, and up to `--unpacked` groups also with one run a group. Parts: where the
 workers' time went, as the runs' events say; together they are all of it (workers × wall time). A simulation of more
 workers from these times follows: runs are handed to the next free worker, as the daemon does.
@@ -87,6 +90,11 @@ class Result:
     def efficiency(self) -> float:
         """Share of the workers' time that is training."""
         return self.parts.trained / (WORKERS * self.wall)
+
+    @property
+    def until_done(self) -> float:
+        """The same, until the last run has ended: what follows is the wait for the daemon's next look."""
+        return self.parts.trained / (WORKERS * self.wall - self.parts.marked)
 
 
 @contextmanager
@@ -232,13 +240,15 @@ def simulated(workers: int, groups: int, groups_per_run: int, seconds: float, ov
 
 def _table(results: Sequence[Result]) -> None:
     print(
-        f"{'groups':>7} {'packed':>7} {'runs':>6} {'wall s':>9} {'efficiency':>11} {'epochs':>7} {'alone':>7}", end=""
+        f"{'groups':>7} {'packed':>7} {'runs':>6} {'wall s':>9} {'efficiency':>11} {'until done':>11} {'epochs':>7} "
+        f"{'alone':>7}",
+        end="",
     )
     print("", *(f"{name:>9}" for name in asdict(results[0].parts)))
     for each in results:
         print(
             f"{each.groups:>7,} {'yes' if each.packed else 'no':>7} {each.runs:>6,} {each.wall:>9.1f} "
-            f"{each.efficiency:>11.3f} {each.epochs / (WORKERS * each.wall):>7.3f} "
+            f"{each.efficiency:>11.3f} {each.until_done:>11.3f} {each.epochs / (WORKERS * each.wall):>7.3f} "
             f"{each.groups * each.alone / (WORKERS * each.wall):>7.3f}",
             *(f"{value:>9.1f}" for value in asdict(each.parts).values()),
         )
@@ -284,7 +294,11 @@ def main() -> None:
         for each in results
         if each.groups >= 100 and each.packed
     ]
-    conclude([{**asdict(each), "efficiency": each.efficiency} for each in results], targets, given.json)
+    conclude(
+        [{**asdict(each), "efficiency": each.efficiency, "until_done": each.until_done} for each in results],
+        targets,
+        given.json,
+    )
 
 
 if __name__ == "__main__":
