@@ -113,7 +113,8 @@ def check_forecast(project: Project, forecast: Forecast, when: When) -> Verdicts
 
     def finite() -> Verdict:
         table = forecast.table
-        written = [name for name in names if name in table.column_names and is_numeric(table.schema.field(name).type)]
+        numeric = {field.name for field in table.schema if is_numeric(field.type)}
+        written = [name for name in names if name in numeric]
         # a later step may have left out or added rows, whose steps are not those of the forecast
         rows = (
             steps() if table.num_rows == forecast.raw.num_rows else [f"row {row + 1}" for row in range(table.num_rows)]
@@ -121,7 +122,8 @@ def check_forecast(project: Project, forecast: Forecast, when: When) -> Verdicts
         return checks.forecast_finite(rules.forecast_finite, written, rows, _matrix(table, written))
 
     def within() -> Verdict:
-        history = series.values[:, [series.names.index(name) for name in names]]
+        places = {name: place for place, name in enumerate(series.names)}
+        history = series.values[:, [places[name] for name in names]]
         values = _matrix(forecast.raw, names)
         return checks.forecast_within_history(rules.forecast_within_history, names, steps(), values, history)
 

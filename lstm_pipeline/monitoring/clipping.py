@@ -146,7 +146,8 @@ def _read(project: Project, product: DataProduct, name: str, selects: list[Selec
     if not covariates:
         return _Input(table, days, folder, None)
     known = [step.timestamp_col, *covariates]
-    absent = [column for column in known if column not in table.column_names]
+    there = set(table.column_names)
+    absent = [column for column in known if column not in there]
     if absent:
         raise DataError(
             f"input '{name}' ({shown}): expected the columns of the future covariates and of the timestamp under the "

@@ -173,7 +173,8 @@ class _ParquetSource:
         where: pc.Expression | None = None,
         limit: int | None = None,
     ) -> pa.Table:
-        wanted = [name for name in self.schema.names if columns is None or name in columns]
+        needed = None if columns is None else set(columns)
+        wanted = [name for name in self.schema.names if needed is None or name in needed]
         if self._reading.missing_values:
             where = None  # it would be decided by values that are missing
         with faults_in_words(self._found.uri):

@@ -124,7 +124,8 @@ class Actuals:
         stamps, kind = read_stamps(table[self._column], self._column)
         steps = to_steps(stamps, kind, timezone, sub_daily=is_sub_daily(frequency)).as_unit("us").asi8
         unique, rows = np.unique(steps, return_inverse=True)
-        values = np.column_stack([_column(table, name) for name in names])  # (rows, F)
+        numeric = {field.name for field in table.schema if is_numeric(field.type)}
+        values = np.column_stack([_column(table, name if name in numeric else None) for name in names])  # (rows, F)
         if len(unique) < len(steps):
             values = self._merged(values, rows, len(unique), what)
         else:
@@ -159,9 +160,9 @@ def _together(parts: Sequence[Observed]) -> Observed:
     return Observed(steps, values)
 
 
-def _column(table: pa.Table, name: str) -> Float64:
-    """(rows,) values, NaN where there is no number; a column that is missing or not numeric has none."""
-    if name not in table.column_names or not is_numeric(table.schema.field(name).type):
+def _column(table: pa.Table, name: str | None) -> Float64:
+    """(rows,) values, NaN where there is no number; a column that is missing or not numeric (None) has none."""
+    if name is None:
         return np.full(table.num_rows, np.nan)
     values: Float64 = pc.fill_null(table[name].cast(pa.float64(), safe=False), np.nan).to_numpy()
     return np.where(np.isfinite(values), values, np.nan)
