@@ -59,9 +59,9 @@ class ErrorSizes:
         """(B, H, P) the phase and the height of each value."""
         steps = first[:, None] + np.arange(forecast.shape[1])
         phase = steps % self.season * len(self.phases) // self.season
-        height = np.empty(forecast.shape, np.int64)
-        for index, own in enumerate(self.edges.T):
-            height[..., index] = np.searchsorted(own, forecast[..., index])
+        height = np.zeros(forecast.shape, np.int64)
+        for edges in self.edges:
+            height += ~(forecast <= edges)  # all features at once; NaN is above every edge
         return np.broadcast_to(phase[..., None], forecast.shape), height
 
 
@@ -101,6 +101,8 @@ def fit_sizes(errors: Float64, forecast: Float64, first: Integers, season: int, 
 def _edges(forecast: Float64, known: np.ndarray) -> Float64:
     """(G - 1, P) quantiles of the known forecasts; 0 for a feature without any."""
     levels = np.arange(1, _HEIGHTS) / _HEIGHTS
+    if known.all():
+        return np.asarray(np.quantile(forecast.reshape(-1, forecast.shape[2]).T, levels, axis=1))  # all at once
     columns = [forecast[..., index][known[..., index]] for index in range(forecast.shape[2])]
     found = [np.quantile(own, levels) if len(own) else np.zeros(_HEIGHTS - 1) for own in columns]
     return np.reshape(found, (len(columns), _HEIGHTS - 1)).T
