@@ -26,11 +26,12 @@ def text_problems(table: pa.Table, source: Source, left_out: Sequence[str]) -> I
         source: where they come from; it knows the lines of unchanged columns.
         left_out: columns that are no features anyway.
     """
+    stored = {field.name: field.type for field in source.schema}
     for name in table.column_names:
         if name in left_out or (found := text_numbers(table.column(name))) is None:
             continue
         place = f"in row {found.row + 1} of the frame"
-        if name in source.schema.names and source.schema.field(name).type == table.schema.field(name).type:
+        if stored.get(name) == table.schema.field(name).type:
             original = text_numbers(source.read(columns=[name]).column(name))
             if original is not None and original.first == found.first:
                 found, place = original, f"in {source.line(original.row)}"

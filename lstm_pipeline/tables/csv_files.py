@@ -152,11 +152,11 @@ def _read_csv(
 def _late_types(table: pa.Table, text: CsvText, options: ReadingOptions) -> pa.Table:
     """The first rows, in which columns without a value have the type of their later values."""
     late = [name for name in table.column_names if table.column(name).null_count == table.num_rows]
-    if late:
-        for field in _converted(_raw(text, options, late), options).schema:
-            nulls = pa.chunked_array([pa.nulls(table.num_rows, field.type)])
-            table = table.set_column(table.column_names.index(field.name), field.name, nulls)
-    return table
+    if not late:
+        return table
+    types = {field.name: field.type for field in _converted(_raw(text, options, late), options).schema}
+    nulls = {name: pa.chunked_array([pa.nulls(table.num_rows, kind)]) for name, kind in types.items()}
+    return pa.table({name: nulls.get(name, table.column(place)) for place, name in enumerate(table.column_names)})
 
 
 def _converted(table: pa.Table, options: ReadingOptions) -> pa.Table:

@@ -44,9 +44,10 @@ def check_pivot(schema: pa.Schema, pivot: Pivot, timestamp_col: str, uri: str) -
     Raises:
         DataError: one is missing or is the timestamp column.
     """
+    names = schema.names  # a new list each time it is asked
     for name in (timestamp_col, pivot.entity, *pivot.values):
-        if name not in schema.names:
-            hint = did_you_mean(name, schema.names) or f" Columns: {listed(schema.names)}"
+        if name not in names:
+            hint = did_you_mean(name, names) or f" Columns: {listed(names)}"
             raise DataError(f"{uri}: pivot: there is no column {name!r}.{hint}")
     if timestamp_col in (pivot.entity, *pivot.values):
         raise DataError(f"{uri}: pivot: {timestamp_col!r} is the timestamp column; it is neither entity nor value")

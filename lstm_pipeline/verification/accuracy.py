@@ -49,7 +49,8 @@ class LiveAccuracy:
         """Feature → metrics over all lead times of a version's forecasts; None for those of all versions."""
         rows = [row for row in self.table.to_pylist() if row["lead"] is None and row["version"] == version]
         coverage = [name for name in self.table.column_names if name.startswith("coverage_")]
-        names = [name for name in METRIC_NAMES if name in self.table.column_names]
+        there = set(self.table.column_names)
+        names = [name for name in METRIC_NAMES if name in there]
         return {row["feature"]: {name: row[name] for name in (*names, *coverage)} for row in rows}
 
 
