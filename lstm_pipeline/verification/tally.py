@@ -106,7 +106,8 @@ def tally(levels: Sequence[int], blocks: Sequence[Block]) -> pa.Table:
         sums = _Sums.empty(len(levels), horizon, len(names))
         for block in own:
             sums.add(block, levels, names)
-        sums.scale(np.array([_scales(own).get(name, np.nan) for name in names]))
+        scales = _scales(own)
+        sums.scale(np.array([scales.get(name, np.nan) for name in names]))
         whole.include(sums)
         parts.append(sums.frame(version, names, groups, levels))
     parts.insert(0, whole.frame(None, names, groups, levels))
@@ -200,7 +201,8 @@ def _scales(blocks: Sequence[Block]) -> dict[str, float]:
 def aligned(sums: Float64, features: Sequence[str], names: Sequence[str]) -> Float64:
     """(…, own features) -> (…, names), 0 for the others."""
     found = np.zeros((*sums.shape[:-1], len(names)))
-    found[..., [names.index(name) for name in features]] = sums
+    places = {name: place for place, name in enumerate(names)}
+    found[..., [places[name] for name in features]] = sums
     return found
 
 
