@@ -70,14 +70,17 @@ def independent_share(errors: Float64, first: Integers) -> Float64:
     known = np.where(np.isfinite(errors), errors, 0.0)
     largest = np.abs(known).max(axis=0)
     scaled = known / np.where(largest > 0, largest, 1.0)  # their squares are finite
-    spectrum = np.fft.rfft(scaled, 2 * count, axis=0)  # padded, so that the ends do not meet
-    products = np.fft.irfft(spectrum * spectrum.conj(), 2 * count, axis=0)[:count]  # (n, H, P), by distance
-    correlation = np.maximum(products / np.where(products[0] > 0, products[0], 1.0), 0.0)
+    energy = np.einsum("nhp,nhp->hp", scaled, scaled)
+    energy[energy == 0] = 1.0
     apart = float(np.median(np.diff(first)))
-    overlap = np.arange(count)[:, None] * apart < np.arange(1, horizon + 1)  # (n, H)
-    overlap[0] = False
-    found: Float64 = 1 / (1 + 2 * (correlation**2 * overlap[..., None]).sum(axis=0))
-    return found
+    squares = np.zeros(errors.shape[1:])
+    for distance in range(1, count):
+        lead = int(distance * apart)  # the first lead time of which forecasts that far apart overlap
+        if lead >= horizon:
+            break
+        products = np.einsum("nhp,nhp->hp", scaled[distance:, lead:], scaled[:-distance, lead:])
+        squares[lead:] += np.maximum(products / energy[lead:], 0.0) ** 2
+    return np.asarray(1 / (1 + 2 * squares))
 
 
 def errors_needed(level: int) -> int:
