@@ -13,7 +13,8 @@ import logging
 from collections import Counter
 
 import dagster as dg
-from dagster._core.storage.tags import WILL_RETRY_TAG
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
+from dagster._core.storage.tags import BACKFILL_ID_TAG, WILL_RETRY_TAG
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +48,18 @@ class Reminder:
             if record.dagster_run.is_complete_and_waiting_to_retry
             and now - record.update_timestamp.replace(tzinfo=dt.UTC) > DUE
             and self._reminded[record.dagster_run.run_id] < _REMINDERS
+            and _may_be_retried(instance, record.dagster_run)
         ]
         for run in overdue:
             self._reminded[run.run_id] += 1
             logger.warning("run %s was to be retried and was not: its failure is reported again", run.run_id)
             instance.report_run_failed(run, "This run was to be retried and was not. Its failure is reported again.")
         return [run.run_id for run in overdue]
+
+
+def _may_be_retried(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Not if its back-fill has ended or was removed: Dagster leaves such a run marked, and never retries it."""
+    if BACKFILL_ID_TAG not in run.tags:
+        return True
+    back_fill = instance.get_backfill(run.tags[BACKFILL_ID_TAG])
+    return back_fill is not None and back_fill.status not in BULK_ACTION_TERMINAL_STATUSES

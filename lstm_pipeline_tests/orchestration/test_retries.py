@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.storage.runs import RunStorage
 from dagster._daemon.auto_run_reexecution import auto_run_reexecution
 from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
@@ -98,6 +99,27 @@ def test_what_was_retried_or_will_not_be_is_left_alone(daemon: Daemon) -> None:
     daemon.instance.report_run_failed(exhausted)
     daemon.instance.report_run_canceled(done)
     assert Reminder().remind(daemon.instance, later()) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "reminded"),
+    [
+        (BulkActionStatus.REQUESTED, True),
+        (BulkActionStatus.CANCELED, False),
+        (BulkActionStatus.FAILED, False),
+        (None, False),
+    ],
+)
+def test_a_run_of_a_back_fill_that_has_ended_is_left_alone(
+    daemon: Daemon, status: BulkActionStatus | None, reminded: bool
+) -> None:
+    if status is not None:
+        daemon.instance.add_backfill(
+            PartitionBackfill("filled", status, from_failure=False, tags={}, backfill_timestamp=0.0)
+        )
+    run = daemon.instance.create_run_for_job(tiny, tags={"dagster/backfill": "filled"})
+    daemon.instance.report_run_failed(run)
+    assert Reminder().remind(daemon.instance, later()) == ([run.run_id] if reminded else [])
 
 
 def test_the_queue_reminds_the_daemon_now_and_then(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
