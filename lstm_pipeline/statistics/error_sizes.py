@@ -101,7 +101,7 @@ def fit_sizes(errors: Float64, forecast: Float64, first: Integers, season: int, 
 def _edges(forecast: Float64, known: np.ndarray) -> Float64:
     """(G - 1, P) quantiles of the known forecasts; 0 for a feature without any."""
     levels = np.arange(1, _HEIGHTS) / _HEIGHTS
-    if known.all():
+    if len(forecast) and known.all():
         return np.asarray(np.quantile(forecast.reshape(-1, forecast.shape[2]).T, levels, axis=1))  # all at once
     columns = [forecast[..., index][known[..., index]] for index in range(forecast.shape[2])]
     found = [np.quantile(own, levels) if len(own) else np.zeros(_HEIGHTS - 1) for own in columns]

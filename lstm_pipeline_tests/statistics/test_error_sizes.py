@@ -105,6 +105,12 @@ def test_multiples_are_those_of_their_classes() -> None:
         assert found[place] == pytest.approx(expected)
 
 
+def test_without_a_forecast_all_sizes_are_alike() -> None:
+    sizes = flat(np.zeros((0, 2, 3)), season=4)
+    np.testing.assert_array_equal(sizes.edges, np.zeros((7, 3)))
+    np.testing.assert_array_equal(sizes.of(np.ones((1, 2, 3)), np.array([5])), np.ones((1, 2, 3)))
+
+
 def test_errors_of_the_same_size_everywhere() -> None:
     alike = ErrorSizes.alike(3)
     assert alike.of(noise(4, 2, 3), np.array([-7, 0, 3, 10**6])).tolist() == np.ones((4, 2, 3)).tolist()
