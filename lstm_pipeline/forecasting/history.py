@@ -107,7 +107,7 @@ class History:
         plan = self.plan[: horizon + 1]
         values = np.full((len(self.series) + len(plan), len(self.series.names)), np.nan)
         values[: len(self.series)] = self.filled.values
-        values[len(self.series) :, [self.series.names.index(name) for name in covariates]] = plan
+        values[len(self.series) :, self.series.columns(covariates)] = plan
         distances = np.nan_to_num(np.abs(scaler.transform(values)), nan=0.0)
         row, column = divmod(int(distances.argmax()), distances.shape[1])
         steps = self.series.steps.append(self.series.timeline.next_steps(self.series.steps[-1], len(plan)))

@@ -23,6 +23,7 @@ from lstm_pipeline.timeseries import (
     Series,
     Timeline,
     is_numeric,
+    numeric_columns,
     own_rhythms,
     split_plan,
 )
@@ -113,7 +114,7 @@ def check_forecast(project: Project, forecast: Forecast, when: When) -> Verdicts
 
     def finite() -> Verdict:
         table = forecast.table
-        numeric = {field.name for field in table.schema if is_numeric(field.type)}
+        numeric = numeric_columns(table.schema)
         written = [name for name in names if name in numeric]
         # a later step may have left out or added rows, whose steps are not those of the forecast
         rows = (
@@ -122,9 +123,7 @@ def check_forecast(project: Project, forecast: Forecast, when: When) -> Verdicts
         return checks.forecast_finite(rules.forecast_finite, written, rows, _matrix(table, written))
 
     def within() -> Verdict:
-        places = {name: place for place, name in enumerate(series.names)}
-        history = series.values[:, [places[name] for name in names]]
-        values = _matrix(forecast.raw, names)
+        history, values = series.values[:, series.columns(names)], _matrix(forecast.raw, names)
         return checks.forecast_within_history(rules.forecast_within_history, names, steps(), values, history)
 
     makers: _Makers = {

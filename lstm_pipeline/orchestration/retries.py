@@ -46,7 +46,7 @@ class Reminder:
             record.dagster_run
             for record in instance.get_run_records(failed)
             if record.dagster_run.is_complete_and_waiting_to_retry
-            and now - record.update_timestamp.replace(tzinfo=dt.UTC) > DUE
+            and now - record.update_timestamp > DUE
             and self._reminded[record.dagster_run.run_id] < _REMINDERS
             and _may_be_retried(instance, record.dagster_run)
         ]

@@ -103,8 +103,7 @@ def read_columns(uri: str) -> Columns:
         )
         return replace(found, problem=problem)
     window, horizon = _fitting(series, uri)
-    order = [series.names.index(name) for name in features]
-    groups = correlated_groups(series.values[-_SAMPLE:, order], features, MOST_GROUPS)
+    groups = correlated_groups(series.values[-_SAMPLE:, series.columns(features)], features, MOST_GROUPS)
     return replace(
         found,
         frequency=series.timeline.frequency,

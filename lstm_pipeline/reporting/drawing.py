@@ -22,9 +22,10 @@ def draw_forecast(project: str, forecast: Forecast) -> bytes:
     horizon = forecast.raw.num_rows
     shown = min(len(series), max(2 * horizon, ensemble.metadata.sequence_length))
     steps = series.timeline.next_steps(series.steps[-1], horizon)
-    columns = [series.names.index(name) for name in names]
     values = np.column_stack([forecast.raw[name].to_numpy().astype(float) for name in names])
-    past = Lines(series.timeline.wall_clock(series.steps[-shown:]), history.filled.values[-shown:, columns])
+    past = Lines(
+        series.timeline.wall_clock(series.steps[-shown:]), history.filled.values[-shown:, series.columns(names)]
+    )
     future = Lines(series.timeline.wall_clock(steps), values)
     title = f"{project} {ensemble.version}, {counted(horizon, 'step')} at frequency {ensemble.metadata.frequency}"
     return forecast_chart(title, names, past, future, forecast.bounds)

@@ -36,6 +36,7 @@ from lstm_pipeline.storage import patience
 from lstm_pipeline.tables.extents import Extent, extent_from_footer, extent_of
 from lstm_pipeline.tables.faults import is_unanswered
 from lstm_pipeline.tables.files import FileSystem, FoundFile, is_local
+from lstm_pipeline.tables.source import chosen
 
 _TAIL = 1 << 16
 _GAP = 1 << 16  # reading over a hole of this size is faster than one more request
@@ -99,8 +100,7 @@ class ParquetFiles:
         limit: int | None = None,
     ) -> pa.Table:
         """The columns, in the schema's order, of the rows for which `where` is true; at most the first `limit`."""
-        wanted = None if columns is None else set(columns)
-        names = [name for name in schema.names if wanted is None or name in wanted]
+        names = chosen(schema.names, columns)
 
         def read() -> pa.Table:
             dataset = pads.FileSystemDataset(self._fragments, schema, self._format, self._fs)

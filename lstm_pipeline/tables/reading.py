@@ -23,7 +23,7 @@ from lstm_pipeline.tables.files import FileSet, find_files, is_local
 from lstm_pipeline.tables.parquet import ParquetFiles
 from lstm_pipeline.tables.pivoting import check_pivot, pivoted
 from lstm_pipeline.tables.promotion import common_schema
-from lstm_pipeline.tables.source import Reading, Source, TableSource
+from lstm_pipeline.tables.source import Reading, Source, TableSource, chosen
 from lstm_pipeline.wording import listed
 
 
@@ -173,8 +173,7 @@ class _ParquetSource:
         where: pc.Expression | None = None,
         limit: int | None = None,
     ) -> pa.Table:
-        needed = None if columns is None else set(columns)
-        wanted = [name for name in self.schema.names if needed is None or name in needed]
+        wanted = chosen(self.schema.names, columns)
         if self._reading.missing_values:
             where = None  # it would be decided by values that are missing
         with faults_in_words(self._found.uri):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,6 +85,12 @@ class Source(Protocol):
         """Where a row (from 0) is, e.g. `line 7 of b.csv`."""
 
 
+def chosen(names: Iterable[str], columns: Collection[str] | None) -> list[str]:
+    """Those of a source's columns that are needed, in the source's order; None: all of them."""
+    needed = None if columns is None else set(columns)
+    return [name for name in names if needed is None or name in needed]
+
+
 class TableSource:
     """What the sources that are read when they are opened have in common: their rows are a table in memory."""
 
@@ -98,5 +104,4 @@ class TableSource:
         limit: int | None = None,
     ) -> pa.Table:
         """The columns that are needed, of all rows."""
-        wanted = None if columns is None else set(columns)
-        return self._table.select([name for name in self._table.column_names if wanted is None or name in wanted])
+        return self._table.select(chosen(self._table.column_names, columns))

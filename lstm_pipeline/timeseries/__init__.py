@@ -13,6 +13,7 @@ from lstm_pipeline.timeseries.features import (
     feature_problems,
     ignored_columns,
     is_numeric,
+    numeric_columns,
     resolve_features,
 )
 from lstm_pipeline.timeseries.gaps import Filled, fill_gaps
@@ -74,6 +75,7 @@ __all__ = [
     "is_sub_daily",
     "lost_windows",
     "next_name",
+    "numeric_columns",
     "offset_of",
     "output_conflicts",
     "own_rhythms",

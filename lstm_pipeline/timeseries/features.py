@@ -229,5 +229,10 @@ def is_numeric(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
+def numeric_columns(schema: pa.Schema) -> set[str]:
+    """The names of the columns that can be features, by their types."""
+    return {field.name for field in schema if is_numeric(field.type)}
+
+
 def _unknown(column: str, known: Collection[str], hint: Hints) -> str:
     return f"there is no column '{column}'.{hint(column) or f' Columns: {listed(known)}'}"

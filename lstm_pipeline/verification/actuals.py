@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from lstm_pipeline.arrays import Float64, Integers
 from lstm_pipeline.errors import DataError
 from lstm_pipeline.projects import Project, prediction_input, training_input
-from lstm_pipeline.timeseries import is_numeric, is_sub_daily, read_stamps, to_steps
+from lstm_pipeline.timeseries import is_sub_daily, numeric_columns, read_stamps, to_steps
 from lstm_pipeline.wording import counted
 
 _INPUTS: dict[str, Callable[[Project, dt.date], pa.Table]] = {
@@ -124,8 +124,8 @@ class Actuals:
         stamps, kind = read_stamps(table[self._column], self._column)
         steps = to_steps(stamps, kind, timezone, sub_daily=is_sub_daily(frequency)).as_unit("us").asi8
         unique, rows = np.unique(steps, return_inverse=True)
-        numeric = {field.name for field in table.schema if is_numeric(field.type)}
-        values = np.column_stack([_column(table, name if name in numeric else None) for name in names])  # (rows, F)
+        numeric, nothing = numeric_columns(table.schema), np.full(table.num_rows, np.nan)
+        values = np.column_stack([_finite(table[name]) if name in numeric else nothing for name in names])  # (rows, F)
         if len(unique) < len(steps):
             values = self._merged(values, rows, len(unique), what)
         else:
@@ -160,9 +160,7 @@ def _together(parts: Sequence[Observed]) -> Observed:
     return Observed(steps, values)
 
 
-def _column(table: pa.Table, name: str | None) -> Float64:
-    """(rows,) values, NaN where there is no number; a column that is missing or not numeric (None) has none."""
-    if name is None:
-        return np.full(table.num_rows, np.nan)
-    values: Float64 = pc.fill_null(table[name].cast(pa.float64(), safe=False), np.nan).to_numpy()
+def _finite(column: pa.ChunkedArray) -> Float64:
+    """(rows,) the values of a numeric column, NaN where there is no finite number."""
+    values: Float64 = pc.fill_null(column.cast(pa.float64(), safe=False), np.nan).to_numpy()
     return np.where(np.isfinite(values), values, np.nan)

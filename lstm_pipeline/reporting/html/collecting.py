@@ -187,7 +187,7 @@ def _ahead(project: Project, ensemble: Ensemble, parts: _Parts, when: When, verd
         series.timeline.wall_clock(steps),
         series.timeline.wall_clock(series.steps),
         tuple(names),
-        series.values[:, [series.names.index(name) for name in names]],
+        series.values[:, series.columns(names)],
         values,
         made.bounds,
     )
